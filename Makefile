@@ -1,0 +1,102 @@
+# Everything one does here. `make` alone prints the list.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; PYTHON=python3.13 make ... chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+ROOT := $(CURDIR)
+VENV := $(ROOT)/.venv
+UV := $(VENV)/bin/uv
+# The order of the layers: what breaks below is seen first.
+PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-meta c2c-compat
+ARGS ?=
+TESTED := $(addprefix test-,$(PACKAGES))
+say = printf '\033[1m== %s\033[0m\n'
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@echo "Packages (P=): $(PACKAGES)"
+
+# -- set-up ---------------------------------------------------------------------------------------------------------
+
+$(UV): constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(say) "creating .venv with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: on Debian, apt install python3-venv" >&2; exit 2; }
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@touch $@
+
+$(VENV)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
+	@$(say) "installing all packages into .venv"
+	@$(UV) pip install --quiet --python $(VENV) -c constraints.txt --group dev \
+		$(foreach p,$(PACKAGES),-e 'packages/$(p)[test]') -e acceptance_tests/app
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## create or update .venv with every package, editable
+
+# One environment a package, holding what that package declares and nothing else.
+.venvs/%/.installed: $(UV) constraints.txt packages/*/pyproject.toml
+	@$(say) "installing $* alone into .venvs/$*"
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venvs/$*
+	@$(VENV)/bin/python tools/closure.py $* | xargs -d '\n' $(UV) pip install --quiet --python .venvs/$* -c constraints.txt
+	@touch $@
+
+# -- every day ------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup ## start the demo: application, PostgreSQL primary and replica, Redis; Ctrl-C stops it all
+	@exec $(VENV)/bin/python -m acceptance_tests.demo
+
+.PHONY: test
+test: test-packages acceptance ## every package's tests in isolation, then the acceptance tests
+
+.PHONY: test-packages $(TESTED)
+test-packages: $(TESTED)
+
+$(TESTED): test-%: .venvs/%/.installed
+	@$(say) "$*: tests in its own environment"
+	@cd packages/$* && $(ROOT)/.venvs/$*/bin/python -m pytest -q $(ARGS) tests
+
+.PHONY: test-one
+test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
+	@test -n "$(P)" || { echo "Which package? make test-one P=c2c-health" >&2; exit 2; }
+	@$(MAKE) test-$(P)
+
+.PHONY: acceptance
+acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
+	@$(say) "acceptance tests"
+	@$(VENV)/bin/python -m pytest -q $(ARGS) acceptance_tests/tests
+
+.PHONY: check
+check: setup ## ruff (format and all rules), mypy --strict, import-linter
+	@$(say) "ruff"
+	@$(VENV)/bin/ruff format --quiet --check . || { $(VENV)/bin/ruff format --diff . 2>&1 | head -40; echo "make format mends this" >&2; exit 1; }
+	@$(VENV)/bin/ruff check --quiet .
+	@$(say) "mypy --strict"
+	@$(VENV)/bin/mypy packages/*/src acceptance_tests/demo.py acceptance_tests/app/src tools benchmarks
+	@$(say) "import-linter"
+	@$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: setup ## format the code and mend what ruff can
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+.PHONY: bench
+bench: setup ## the benchmarks: ratios within one run
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
+.PHONY: constraints
+constraints: ## rewrite constraints.txt from what is installed in .venv
+	@$(UV) pip freeze --quiet --python $(VENV) --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^(pip|setuptools)==' > constraints.new
+	@mv constraints.new constraints.txt
+
+.PHONY: clean
+clean: ## remove the environments and caches
+	@rm -rf .venv .venvs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

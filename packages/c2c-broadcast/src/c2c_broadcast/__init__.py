@@ -1,0 +1,1 @@
+"""Settings, operator access, broadcast between processes and shared state for Pyramid services."""

@@ -1,0 +1,1 @@
+"""Primary and replica sessions for Pyramid services on SQLAlchemy."""

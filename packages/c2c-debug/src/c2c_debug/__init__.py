@@ -1,0 +1,1 @@
+"""Live diagnosis of every process of a Pyramid service."""

@@ -1,0 +1,1 @@
+"""Health checks that cannot hang, lie or leak, and version information."""

@@ -1,0 +1,1 @@
+"""JSON logs, request ids and run-time log levels for Pyramid services."""

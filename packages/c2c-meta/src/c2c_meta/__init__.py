@@ -1,0 +1,1 @@
+"""The whole c2c toolkit for Pyramid services in one line."""

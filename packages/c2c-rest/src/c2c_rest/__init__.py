@@ -1,0 +1,1 @@
+"""JSON errors, CORS services, JSON renderers and proxy headers for Pyramid services."""

@@ -1,0 +1,1 @@
+"""Metrics to statsd, a JSON view and Prometheus for Pyramid services."""

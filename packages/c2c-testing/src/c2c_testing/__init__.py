@@ -1,0 +1,1 @@
+"""Acceptance-test tools: local servers, compositions, HTTP connections, images."""
