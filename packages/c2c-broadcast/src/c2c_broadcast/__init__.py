@@ -1,8 +1,11 @@
 """The base of the c2c packages: settings, operator access, operator views, broadcast, shared state."""
 
+from c2c_broadcast._access import auth_view, is_auth, json_error
 from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._errors import BroadcastError, ConfigurationError
-from c2c_broadcast._mask import Masker, mask
+from c2c_broadcast._includeme import includeme, masker_of, settings_of
+from c2c_broadcast._mask import Masker, mask, names_secret
+from c2c_broadcast._sections import Field, Form, Link, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
 
 __all__ = [
@@ -10,12 +13,24 @@ __all__ = [
     "BroadcastSettings",
     "ConfigurationError",
     "Declaration",
+    "Field",
+    "Form",
+    "Link",
     "Masker",
     "Resolved",
+    "Section",
+    "auth_view",
     "declarations",
     "family",
+    "includeme",
+    "is_auth",
+    "json_error",
     "load",
     "mask",
+    "masker_of",
+    "names_secret",
     "resolve",
+    "sections",
     "setting",
+    "settings_of",
 ]

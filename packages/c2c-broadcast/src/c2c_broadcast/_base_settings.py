@@ -97,10 +97,17 @@ class BroadcastSettings:
         help="options of the connection, such as `socket_timeout=3,ssl=true`",
     )
     redis_sentinels: tuple[tuple[str, int], ...] = setting(
-        (), env="C2C_REDIS_SENTINELS", key="c2c.redis_sentinels", parse=_sentinels, help="`host:port,host:port`"
+        (),
+        env="C2C_REDIS_SENTINELS",
+        key="c2c.redis_sentinels",
+        parse=_sentinels,
+        help="`host:port,host:port`",
     )
     redis_servicename: str | None = setting(
-        None, env="C2C_REDIS_SERVICENAME", key="c2c.redis_servicename", help="with sentinels: the service's name"
+        None,
+        env="C2C_REDIS_SERVICENAME",
+        key="c2c.redis_servicename",
+        help="with sentinels: the service's name",
     )
     redis_db: int = setting(
         0, env="C2C_REDIS_DB", key="c2c.redis_db", minimum=0, help="with sentinels: the database's number"

@@ -3,7 +3,7 @@
 from pyramid.exceptions import ConfigurationError as PyramidConfigurationError
 
 
-class ConfigurationError(PyramidConfigurationError):  # type: ignore[misc] # Pyramid has no types
+class ConfigurationError(PyramidConfigurationError):
     """A setting or a directive that can't be followed: the service does not start.
 
     The message names the thing (variable and ini key, or name of the directive) and the remedy, never a secret's value.

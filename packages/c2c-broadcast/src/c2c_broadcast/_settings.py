@@ -131,9 +131,7 @@ def declarations(cls: type[Any]) -> dict[str, tuple[Declaration, Any]]:
     return found
 
 
-def _resolve(
-    cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str]
-) -> Iterator[Resolved | str]:
+def _resolve(cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Resolved | str]:
     hints = typing.get_type_hints(cls)
     for name, (declaration, default) in declarations(cls).items():
         if declaration.prefix:
@@ -174,7 +172,10 @@ def _resolve_family(
 ) -> Resolved:
     value: dict[str, str] = {}
     origin = "default"
-    for where, source, prefix in (("ini", settings, declaration.key), ("environment", environ, declaration.env)):
+    for where, source, prefix in (
+        ("ini", settings, declaration.key),
+        ("environment", environ, declaration.env),
+    ):
         if not prefix:
             continue
         for full, raw in source.items():

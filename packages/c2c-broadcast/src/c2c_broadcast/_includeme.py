@@ -1,0 +1,55 @@
+"""What ``config.include("c2c_broadcast")`` does."""
+
+import os
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.tweens import INGRESS
+
+from c2c_broadcast import broadcast
+from c2c_broadcast._access import install
+from c2c_broadcast._base_settings import BroadcastSettings, warn_of_retired
+from c2c_broadcast._mask import Masker
+from c2c_broadcast._operator_views import add_operator_view, guard
+from c2c_broadcast._renderer import add_fallback_renderer
+from c2c_broadcast._sections import add_section
+from c2c_broadcast._settings import load
+
+_SETTINGS = "c2c_broadcast.settings"
+_MASKER = "c2c_broadcast.masker"
+
+
+def settings_of(registry: Any) -> BroadcastSettings:
+    """Return the base's settings of an application that included it."""
+    settings: BroadcastSettings = registry[_SETTINGS]
+    return settings
+
+
+def masker_of(registry: Any) -> Masker:
+    """Return the application's masker: it knows the patterns, and the secrets in settings and environment."""
+    if _MASKER not in registry:
+        registry[_MASKER] = Masker.of(registry.settings or {}, os.environ)
+    masker: Masker = registry[_MASKER]
+    return masker
+
+
+def includeme(config: Configurator) -> None:
+    """Add the base: ``config.include("c2c_broadcast")``.
+
+    Gives ``config.add_operator_view(...)`` and ``config.add_section(...)``, sets the process's broadcaster up (it
+    begins to listen with the first request), and guards operator views.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    first = _SETTINGS not in config.registry
+    settings = config.registry.setdefault(_SETTINGS, load(BroadcastSettings, config.get_settings()))
+    install(config.registry, settings)
+    config.add_directive("add_operator_view", add_operator_view)
+    config.add_directive("add_section", add_section)
+    config.add_view_deriver(guard, "c2c_operator")
+    config.add_tween("c2c_broadcast._tween.tween_factory", under=INGRESS)
+    add_fallback_renderer(config)
+    if first:
+        warn_of_retired()
+        broadcast.init(settings)

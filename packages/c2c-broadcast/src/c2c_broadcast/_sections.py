@@ -1,0 +1,74 @@
+"""Sections: what a package adds to the index page, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pyramid.config import Configurator
+
+_KEY = "c2c_broadcast.sections"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link to a route. ``query`` are its parameters, ``help`` says what one finds there."""
+
+    title: str
+    route: str
+    query: Mapping[str, str] | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a form: ``type`` is that of HTML's input (or ``select`` with ``choices``)."""
+
+    name: str
+    label: str
+    type: Literal["text", "number", "search", "hidden", "checkbox", "select"] = "text"
+    value: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A form sent to a route. One that changes something is a POST."""
+
+    title: str
+    route: str
+    fields: tuple[Field, ...] = ()
+    method: Literal["GET", "POST"] = "GET"
+    submit: str = "Show"
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the index page. The lowest ``order`` comes first; ``operators_only`` hides it from others."""
+
+    name: str
+    title: str
+    order: int = 100
+    operators_only: bool = True
+    text: str = ""
+    links: tuple[Link, ...] = ()
+    forms: tuple[Form, ...] = ()
+
+
+def add_section(config: Configurator, section: Section) -> None:
+    """Add a section to the index page. Two of one name are a conflict that stops the start-up."""
+    introspectable = config.introspectable("c2c sections", section.name, section.title, "c2c section")
+    introspectable["section"] = section
+    found: dict[str, Section] = config.registry.setdefault(_KEY, {})
+
+    def register() -> None:
+        found[section.name] = section
+
+    config.action(("c2c section", section.name), register, introspectables=(introspectable,))
+
+
+def sections(registry: Any) -> tuple[Section, ...]:
+    """Return the application's sections in the order of the page."""
+    found: dict[str, Section] = registry.get(_KEY, {})
+    return tuple(sorted(found.values(), key=lambda section: (section.order, section.title)))
