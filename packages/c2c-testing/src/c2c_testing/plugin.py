@@ -1,0 +1,91 @@
+"""The pytest plugin: fixtures of the local servers. Nothing is imported or started until a test asks for it.
+
+A fixture named after a server is one for the whole test run, because a start costs a second or more: a test that breaks
+it restores it (``.restore()``, or the ``with`` forms). ``new_...`` is a function that starts another one, of the test's
+own, with the options of the context manager in ``c2c_testing.servers``.
+"""
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .servers import Postgres, PostgresPair, Redis, RedisSentinel
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """Give the test run's PostgreSQL server."""
+    from . import servers
+
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_pair() -> "Iterator[PostgresPair]":
+    """Give the test run's PostgreSQL primary and streaming replica."""
+    from . import servers
+
+    with servers.postgres_pair() as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> "Iterator[Redis]":
+    """Give the test run's Redis protocol server."""
+    from . import servers
+
+    with servers.redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> "Iterator[RedisSentinel]":
+    """Give the test run's Redis primary, replica and Sentinel."""
+    from . import servers
+
+    with servers.redis_sentinel() as sentinel:
+        yield sentinel
+
+
+@pytest.fixture
+def new_postgres() -> "Iterator[Callable[..., Postgres]]":
+    """Give a function that starts a PostgreSQL server which lives as long as the test."""
+    from . import servers
+
+    yield from _factory(servers.postgres)
+
+
+@pytest.fixture
+def new_postgres_pair() -> "Iterator[Callable[..., PostgresPair]]":
+    """Give a function that starts a PostgreSQL pair which lives as long as the test."""
+    from . import servers
+
+    yield from _factory(servers.postgres_pair)
+
+
+@pytest.fixture
+def new_redis_server() -> "Iterator[Callable[..., Redis]]":
+    """Give a function that starts a Redis protocol server which lives as long as the test."""
+    from . import servers
+
+    yield from _factory(servers.redis_server)
+
+
+@pytest.fixture
+def new_redis_sentinel() -> "Iterator[Callable[..., RedisSentinel]]":
+    """Give a function that starts a Redis Sentinel set-up which lives as long as the test."""
+    from . import servers
+
+    yield from _factory(servers.redis_sentinel)
+
+
+def _factory(
+    manager: "Callable[..., contextlib.AbstractContextManager[Any]]",
+) -> "Iterator[Callable[..., Any]]":
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(manager(**options))

@@ -1,0 +1,27 @@
+"""PostgreSQL and Redis protocol servers on free ports of 127.0.0.1, for tests and demonstrations.
+
+Each function is a context manager; the plugin has fixtures of the same names. The programs come from wheels (the extra
+``c2c-testing[servers]``); neither docker, root nor system packages are needed, and root may use them too. Whatever
+happens to this process, SIGKILL included, its servers end and their folders are removed. Linux only.
+"""
+
+from ._errors import PortBusyError, ServerError
+from ._pair import PostgresPair, postgres_pair
+from ._postgres import Postgres, postgres
+from ._redis import Redis, redis_server
+from ._sentinel import RedisSentinel, redis_sentinel
+from ._server import LocalServer
+
+__all__ = [
+    "LocalServer",
+    "PortBusyError",
+    "Postgres",
+    "PostgresPair",
+    "Redis",
+    "RedisSentinel",
+    "ServerError",
+    "postgres",
+    "postgres_pair",
+    "redis_sentinel",
+    "redis_server",
+]

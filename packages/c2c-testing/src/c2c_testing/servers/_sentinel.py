@@ -1,0 +1,148 @@
+"""A Redis primary and replica under the watch of a Sentinel."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ._errors import ServerError
+from ._keeper import Keeper
+from ._places import free_port
+from ._redis import Redis, redis_server
+
+_TIMEOUT = 60.0
+_POLL = 0.05
+
+
+class Sentinel(Redis):
+    """One Sentinel process; its configuration file, which it rewrites, keeps what it knows over restarts."""
+
+    def __init__(self, keeper: Keeper, port: int) -> None:
+        super().__init__(keeper, port)
+        self.configuration = keeper.folder / "sentinel.conf"
+
+    def _argv(self) -> Sequence[str | Path]:
+        return [self._program, self.configuration, "--sentinel", "--port", str(self.port)]
+
+    def _is_ready(self, pid: int) -> bool:
+        try:
+            if self.info("server")["process_id"] != str(pid):
+                return False
+            # Its habit is to look every 10 s; no file can say otherwise.
+            return bool(self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200))
+        except (OSError, ServerError):
+            return False
+
+
+class RedisSentinel:
+    """A primary, a replica and a Sentinel that promotes the replica when the primary is away.
+
+    ``sentinels`` are (host, port) pairs, as redis-py takes them; ``servers`` the two data servers.
+    """
+
+    def __init__(self, service_name: str, servers: tuple[Redis, Redis], sentinel: Sentinel) -> None:
+        self.service_name = service_name
+        self.servers = servers
+        self.sentinel = sentinel
+
+    @property
+    def sentinels(self) -> list[tuple[str, int]]:
+        """The addresses of the Sentinels."""
+        return [(self.sentinel.host, self.sentinel.port)]
+
+    @property
+    def primary(self) -> Redis:
+        """The data server that the Sentinel names as primary now."""
+        port = int(self.sentinel.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service_name)[1])
+        return next(server for server in self.servers if server.port == port)
+
+    @property
+    def replica(self) -> Redis:
+        """The other data server."""
+        primary = self.primary
+        return next(server for server in self.servers if server is not primary)
+
+    def failover(self, timeout: float = _TIMEOUT) -> None:
+        """Let the Sentinel make the replica the primary, and wait until it is and the old one follows it."""
+        old = self.primary
+        self.sentinel.execute("SENTINEL", "FAILOVER", self.service_name)
+        self._wait("The failover", lambda: self.primary is not old and self._replicates(), timeout)
+
+    def kill_primary(self, timeout: float = _TIMEOUT) -> Redis:
+        """SIGKILL the primary, wait until the Sentinel promoted the replica, and return the dead one."""
+        old = self.primary
+        old.kill()
+        self._wait("The failover", lambda: self.primary is not old and _role(self.primary) == "master", timeout)
+        return old
+
+    def restore(self, timeout: float = _TIMEOUT) -> None:
+        """Bring all three back after whatever a test did: running, and one data server following the other."""
+        for server in (*self.servers, self.sentinel):
+            server.restore()
+        self._wait("The replication", self._replicates, timeout)
+
+    def wait_ready(self, timeout: float = _TIMEOUT) -> None:
+        """Wait until the Sentinel knows a replica that it could promote."""
+        self._wait("The replication", self._replicates, timeout)
+
+    def _replicates(self) -> bool:
+        reply = self.sentinel.execute("SENTINEL", "REPLICAS", self.service_name)
+        known = [dict(zip(words[::2], words[1::2], strict=True)) for words in reply]
+        return (
+            _role(self.primary) == "master"
+            and self.replica.info("replication").get("master_link_status") == "up"
+            and any(
+                replica["port"] == str(self.replica.port)
+                and replica["flags"] == "slave"
+                and replica["master-link-status"] == "ok"
+                for replica in known
+            )
+        )
+
+    @staticmethod
+    def _wait(what: str, done: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(OSError, ServerError):  # one of them may be down on the way
+                if done():
+                    return
+            if time.monotonic() > deadline:
+                raise ServerError(f"{what}: not within {timeout} s")
+            time.sleep(_POLL)
+
+
+def _role(server: Redis) -> str:
+    return server.info("replication")["role"]
+
+
+@contextlib.contextmanager
+def redis_sentinel(*, service_name: str = "mymaster", down_after: float = 1.0) -> Iterator[RedisSentinel]:
+    """Start a Redis primary, its replica and a Sentinel; they are gone at the end.
+
+    Args:
+        service_name: the name that clients ask the Sentinel for
+        down_after: seconds of silence after which the Sentinel takes the primary for dead
+
+    Raises:
+        ServerError: one did not start; the message has the end of its log
+    """
+    quick: dict[str, str | int] = {"repl-diskless-sync-delay": 0, "repl-ping-replica-period": 1}
+    with contextlib.ExitStack() as stack:
+        primary = stack.enter_context(redis_server(settings=quick))
+        following = quick | {"replicaof": f"{primary.host} {primary.port}"}
+        replica = stack.enter_context(redis_server(settings=following))
+        keeper = Keeper(os.geteuid())
+        stack.callback(keeper.close)
+        sentinel = Sentinel(keeper, free_port())
+        sentinel.configuration.write_text(
+            f"bind {sentinel.host}\n"
+            f"dir {sentinel.folder}\n"
+            f"sentinel monitor {service_name} {primary.host} {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {service_name} {round(down_after * 1000)}\n"
+            f"sentinel failover-timeout {service_name} 10000\n"
+        )
+        sentinel.start_first(fixed=False)
+        servers = RedisSentinel(service_name, (primary, replica), sentinel)
+        servers.wait_ready()
+        yield servers

@@ -1,0 +1,153 @@
+"""What every local server can do: start, stop, be killed and paused, on one port."""
+
+import contextlib
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ._errors import PortBusyError, ServerError
+from ._keeper import Keeper
+from ._places import HOST, free_port, is_free
+
+_POLL = 0.02
+_ATTEMPTS = 10
+
+
+class LocalServer(ABC):
+    """One server on 127.0.0.1, with all its processes.
+
+    ``port`` stays the same over restarts. Everything blocks until it is done and raises ServerError if it cannot be.
+    """
+
+    host = HOST
+    #: Seconds that a start may take on a busy machine.
+    start_timeout = 60.0
+    #: The signal that asks the main process to end, and the seconds that it has for it.
+    _stop_signal = signal.SIGTERM
+    _stop_timeout = 30.0
+
+    def __init__(self, keeper: Keeper, port: int) -> None:
+        self._keeper = keeper
+        self.port = port
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The URL for clients."""
+
+    @abstractmethod
+    def _argv(self) -> Sequence[str | Path]: ...
+
+    @abstractmethod
+    def _is_ready(self, pid: int) -> bool:
+        """Tell whether the server of this process, and no other, answers on our port."""
+
+    def _env(self) -> Mapping[str, str | None]:
+        return {}
+
+    def __repr__(self) -> str:
+        """Name the server by its port: the URL has a password."""
+        return f"<{type(self).__name__} {self.host}:{self.port}>"
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder with the server's data."""
+        return self._keeper.folder
+
+    @property
+    def running(self) -> bool:
+        """Whether the main process lives; a paused one does."""
+        return self._keeper.is_running()
+
+    def start(self) -> None:
+        """Start it on its port and wait until it answers; nothing when it runs."""
+        if self._keeper.is_running():
+            return
+        self._keeper.kill()  # what a dead main process left
+        deadline = time.monotonic() + self.start_timeout
+        while not is_free(self.port):
+            # Connections of the one that was killed may take a moment to go.
+            if time.monotonic() > deadline - self.start_timeout + 5:
+                raise PortBusyError(
+                    f"Port {self.port} of {self.host} is busy: choose another, or stop what listens there"
+                )
+            time.sleep(_POLL)
+        pid = self._keeper.start(self._argv(), self._env())
+        while not self._is_ready(pid):
+            if not self._keeper.is_running():
+                if not is_free(self.port):
+                    raise PortBusyError(f"Port {self.port} of {self.host} was taken meanwhile: choose another")
+                raise ServerError(f"{self!r} ended with {self._keeper.exit_code()}:\n{self.log_text()[-4000:]}")
+            if time.monotonic() > deadline:
+                log = self.log_text()[-4000:]
+                self._keeper.kill()
+                raise ServerError(f"{self!r} did not answer in {self.start_timeout} s:\n{log}")
+            time.sleep(_POLL)
+
+    def start_first(self, *, fixed: bool) -> None:
+        """Start it for the first time; unless the port is fixed, on another one when someone else was faster."""
+        for _ in range(0 if fixed else _ATTEMPTS):
+            try:
+                self.start()
+            except PortBusyError:
+                self.port = free_port()
+            else:
+                return
+        self.start()
+
+    def stop(self) -> None:
+        """Shut it down in order; nothing when it is down."""
+        self._keeper.stop(self._stop_signal, self._stop_timeout)
+
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL all its processes."""
+        self._keeper.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP all its processes: connections stay open, nobody answers."""
+        self._keeper.pause()
+
+    def resume(self) -> None:
+        """SIGCONT all its processes."""
+        self._keeper.resume()
+
+    def restore(self) -> None:
+        """Bring it back after whatever a test did: resumed and running."""
+        self._keeper.resume()
+        self.start()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Pause it for the length of a ``with``."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Kill it, and start it again at the end of a ``with``."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def pids(self) -> list[int]:
+        """Return the ids of its living processes, the main one first."""
+        return self._keeper.pids()
+
+    def log_text(self) -> str:
+        """Return all that it logged since the first start."""
+        try:
+            return (self.folder / "log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
