@@ -24,7 +24,7 @@ help: ## this list
 
 # -- set-up ---------------------------------------------------------------------------------------------------------
 
-$(UV): constraints.txt
+$(UV): | constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(say) "creating .venv with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: on Debian, apt install python3-venv" >&2; exit 2; }
@@ -94,7 +94,7 @@ bench: setup ## the benchmarks: ratios within one run
 
 .PHONY: constraints
 constraints: ## rewrite constraints.txt from what is installed in .venv
-	@$(UV) pip freeze --quiet --python $(VENV) --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^(pip|setuptools)==' > constraints.new
+	@$(UV) pip freeze --quiet --python $(VENV) --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^pip==' > constraints.new
 	@mv constraints.new constraints.txt
 
 .PHONY: clean

@@ -43,7 +43,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # password=..., secret=...&, X-API-Key: ...
     (
         re.compile(
-            rf"((?<![A-Za-z])(?:[\w-]*[_.-])?(?:{_NAMES})(?:[_-]\w+)?\s*(?:=|%3D|:\s?(?!//)))(?![\"'])[^\s&;,\"'<>)\]}}]+",
+            rf"((?<![A-Za-z])(?:[\w-]*[_.-])?(?:{_NAMES})(?:[_-]\w+)?[ \t]*(?:=[ \t]*|%3D|:[ \t]?(?!//)))(?![\"'])[^\s&;,\"'<>)\]}}]+",
             re.IGNORECASE,
         ),
         rf"\1{MASKED}",

@@ -1,0 +1,146 @@
+"""Operator views and sections: closed by default, never cached, and a conflict is told."""
+
+import logging
+
+import pytest
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationConflictError
+from pyramid.httpexceptions import HTTPNotFound
+from webtest import TestApp
+
+from c2c_broadcast import ConfigurationError, Link, Section, masker_of, sections
+
+SECRET = "a-long-enough-secret"
+
+
+def configured(**settings: str) -> Configurator:
+    """Return a configurator with the base and a secret."""
+    config = Configurator(settings={"c2c.secret": SECRET, **settings})
+    config.include("c2c_broadcast")
+    return config
+
+
+def test_route_and_path_follow_base_path_and_route_prefix() -> None:
+    """The application's route prefix comes before the base path."""
+    config = Configurator(settings={"c2c.secret": SECRET, "c2c.base_path": "tools/"}, route_prefix="/api")
+    config.include("c2c_broadcast")
+    config.add_operator_view(lambda request: {"url": request.route_path("c2c_x")}, name="x", path="x", public=True)
+    assert TestApp(config.make_wsgi_app()).get("/api/tools/x").json == {"url": "/api/tools/x"}
+
+
+def test_answers_are_json_and_never_cached() -> None:
+    """The fall-back renderer writes indented, sorted JSON with non-ASCII as it is."""
+    config = configured()
+    config.add_operator_view(lambda request: {"b": 1, "a": "é"}, name="x", path="/x", public=True)
+    response = TestApp(config.make_wsgi_app()).get("/c2c/x")
+    assert response.text == '{\n  "a": "é",\n  "b": 1\n}'
+    assert "no-cache" in response.headers["Cache-Control"]
+
+
+def test_another_package_brings_the_renderer() -> None:
+    """Where fast_json is somebody's, it is used, whatever the order of the includes."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x", public=True)
+    config.add_renderer("fast_json", lambda info: lambda value, system: "mine")
+    assert TestApp(config.make_wsgi_app()).get("/c2c/x").text == "mine"
+
+
+def test_errors_of_the_view_are_never_cached() -> None:
+    """An answer raised in the view has the same headers."""
+    config = configured()
+
+    def view(request: object) -> None:
+        raise HTTPNotFound("nothing here")
+
+    config.add_operator_view(view, name="x", path="/x", public=True)
+    response = TestApp(config.make_wsgi_app()).get("/c2c/x", status=404)
+    assert "no-cache" in response.headers["Cache-Control"]
+
+
+def test_another_method_is_405() -> None:
+    """HEAD comes with GET; what is not allowed is said, with Allow (RFC 9110, 15.5.6)."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x", public=True)
+    app = TestApp(config.make_wsgi_app())
+    assert app.head("/c2c/x").body == b""
+    response = app.post("/c2c/x", status=405)
+    assert response.headers["Allow"] == "GET, HEAD"
+    assert response.json["status"] == 405
+
+
+def test_two_views_of_one_name_stop_the_start() -> None:
+    """The conflict names both places."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x", public=True)
+    config.add_operator_view(lambda request: {}, name="x", path="/y", public=True)
+    with pytest.raises(ConfigurationConflictError, match="test_operator_views"):
+        config.commit()
+
+
+def test_a_public_view_that_changes_state_needs_an_operator_where_there_is_a_secret() -> None:
+    """Reading is free, changing is not, unless nobody could be an operator."""
+
+    def resets(request: object) -> bool:
+        return "reset" in request.params  # type: ignore[attr-defined]
+
+    for secret, status in ((SECRET, 403), ("", 200)):
+        config = Configurator(settings={"c2c.secret": secret})
+        config.include("c2c_broadcast")
+        config.add_operator_view(lambda request: {}, name="x", path="/x", public=True, changes_state=resets)
+        app = TestApp(config.make_wsgi_app())
+        app.get("/c2c/x", status=200)
+        app.get("/c2c/x?reset=1", status=status)
+        app.post("/c2c/x?reset=1", status=status)
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x", public=True, changes_state=resets)
+    TestApp(config.make_wsgi_app()).get("/c2c/x", {"reset": "1", "secret": SECRET}, status=200)
+
+
+def test_operator_views_are_introspectable() -> None:
+    """People find the views with pviews and pdebug tools."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x")
+    config.commit()
+    found = config.introspector.get("c2c operator views", "x")
+    assert (found["route"], found["pattern"], found["public"]) == ("c2c_x", "/c2c/x", False)
+
+
+def test_including_twice_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """State survives a second include, also after a commit."""
+    caplog.set_level(logging.WARNING)
+    config = configured()
+    config.add_section(Section(name="one", title="One"))
+    config.commit()
+    config.include("c2c_broadcast")
+    config.add_section(Section(name="two", title="Two", order=1, links=(Link(title="X", route="c2c_x"),)))
+    config.make_wsgi_app()
+    assert [section.name for section in sections(config.registry)] == ["two", "one"]
+
+
+def test_two_sections_of_one_name_are_a_conflict() -> None:
+    """The second one is not lost in silence."""
+    config = configured()
+    config.add_section(Section(name="one", title="One"))
+    config.add_section(Section(name="one", title="Other"))
+    with pytest.raises(ConfigurationConflictError):
+        config.commit()
+
+
+def test_a_bad_setting_stops_the_start() -> None:
+    """The application does not start with a setting that can't be read."""
+    with pytest.raises(ConfigurationError, match="C2C_BASE_PATH"):
+        configured(**{"c2c.base_path": "/{x}"})
+
+
+def test_the_masker_of_an_application_knows_its_secrets() -> None:
+    """Secret values of the settings are hidden wherever they stand."""
+    config = configured(**{"sqlalchemy.url": "postgresql://u:pass-word@h/d"})
+    assert masker_of(config.registry)(f"{SECRET} pass-word x") == "*** *** x"
+
+
+def test_no_view_is_added_without_a_secret() -> None:
+    """A closed view that nobody could open is not registered: 404, not 403."""
+    config = Configurator(settings={})
+    config.include("c2c_broadcast")
+    config.add_operator_view(lambda request: {}, name="x", path="/x")
+    TestApp(config.make_wsgi_app()).get("/c2c/x", status=404)

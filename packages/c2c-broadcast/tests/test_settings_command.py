@@ -1,0 +1,77 @@
+"""c2c-settings: the table of effective values."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = [str(Path(sys.executable).parent / "c2c-settings")]
+
+# What Pyramid imports may warn of itself, by the version of setuptools; that is not this command's.
+QUIET = {"PATH": "/bin", "PYTHONWARNINGS": "ignore"}
+
+INI = """
+[app:main]
+use = egg:nothing
+c2c.secret = hunter2-hunter2-hunter2
+c2c.redis_url = redis://:hunter2@host:6379
+c2c.base_path = %(BASE)s
+"""
+
+
+def run(tmp_path: Path, ini: str | None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command on an ini file."""
+    arguments = []
+    if ini is not None:
+        path = tmp_path / "production.ini"
+        path.write_text(ini)
+        arguments = [str(path)]
+    return subprocess.run([*COMMAND, *arguments], env={**QUIET, **environ}, capture_output=True, text=True, check=False)
+
+
+def test_values_and_origins(tmp_path: Path) -> None:
+    """Each setting is a line: names, value (secrets masked), origin."""
+    done = run(tmp_path, INI, BASE="/tools", C2C_REDIS_DB="4")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[1]: line.split() for line in done.stdout.splitlines()}
+    assert lines["C2C_BASE_PATH"][3:] == ["/tools", "ini"]
+    assert lines["C2C_SECRET"][3:] == ["***", "ini"]
+    assert lines["C2C_REDIS_DB"][3:] == ["4", "environment"]
+    assert lines["C2C_BROADCAST_PREFIX"][3:] == ["broadcast_api_", "default"]
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_without_an_ini_the_environment_alone(tmp_path: Path) -> None:
+    """No argument: what the environment says."""
+    done = run(tmp_path, None, C2C_BASE_PATH="/x")
+    assert done.returncode == 0
+    assert "/x" in done.stdout
+
+
+def test_a_bad_value_is_a_line_and_exit_1(tmp_path: Path) -> None:
+    """The table goes on after a setting that can't be read."""
+    done = run(tmp_path, None, C2C_REDIS_DB="many")
+    assert done.returncode == 1
+    assert "ERROR environment C2C_REDIS_DB" in done.stdout
+    assert "C2C_BROADCAST_PREFIX" in done.stdout
+
+
+def test_a_missing_ini_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """No traceback: the file and the reason."""
+    done = subprocess.run([*COMMAND, "/nowhere.ini"], env=QUIET, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "c2c-settings: /nowhere.ini: no such file\n"
+
+
+def test_an_undefined_variable_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """The variable is named."""
+    done = run(tmp_path, INI)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "BASE" in done.stderr
+
+
+def test_a_broken_ini_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """A file that does not parse is said, in one line."""
+    done = run(tmp_path, "no section\n")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
