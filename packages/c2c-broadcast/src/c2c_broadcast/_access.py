@@ -161,7 +161,7 @@ def json_error(kind: type[Any], message: str, headers: dict[str, str] | None = N
 
 
 def address(request: Any) -> str:
-    """Return the address of the peer, as the server or the proxy filter says: never a header's, which anybody forges."""
+    """Return the peer's address, as the server or the proxy filter says: a header anybody forges is not asked."""
     return str(request.environ.get("REMOTE_ADDR") or "")
 
 
