@@ -1,0 +1,31 @@
+"""What c2c-run becomes: gunicorn, with logging from the ini file and the worker hooks of the toolkit.
+
+Everything of gunicorn's works as always: its arguments, GUNICORN_CMD_ARGS, ``gunicorn.conf.py``, ``--config``. Hooks
+set there run too.
+"""
+
+import os
+import sys
+
+from c2c_meta._application import set_up_logging_once
+from c2c_meta._ini import IniError
+from c2c_meta._run import config_path
+
+
+def main() -> None:
+    """Serve until told to stop; exit 2 with one line when logging can't be set up."""
+    try:
+        set_up_logging_once(config_path(os.environ))
+    except IniError as error:
+        sys.stderr.write(f"c2c-run: {error}\n")
+        sys.exit(2)
+    # gunicorn's SIGUSR2 starts `python` with sys.argv: this is how they come back here.
+    sys.argv[0] = "-mc2c_meta._gunicorn"
+
+    from c2c_meta._gunicorn_application import GunicornApplication
+
+    GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What can be known to be wrong with an ini file before anything is imported."""
+
+from collections.abc import Iterator
+
+from c2c_meta._ini import Ini, IniError
+
+_APPLICATIONS = ("app", "application", "composite", "composit", "pipeline", "filter-app")
+_PARTS = (*_APPLICATIONS, "filter")
+_LOGGING = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
+
+
+def check(ini: Ini) -> None:
+    """Raise IniError when the file has no application or when a section that the service uses can't be read.
+
+    Sections that it does not use (of other applications, of other tools) may be as they like.
+    """
+    ini.defaults()  # reading is what fails: PasteDeploy reads all of [DEFAULT]
+    main = [name for name in ini.sections() if _is_main(name)]
+    if not main:
+        raise IniError(f"{ini.path}: has no [app:main], [pipeline:main] or [composite:main]")
+    if len(main) > 1:
+        raise IniError(f"{ini.path}: has several main applications: {', '.join(f'[{name}]' for name in main)}")
+    for section in _used(ini, main[0]):
+        ini.items(section)
+    if "loggers" in ini:
+        logging_values(ini)
+
+
+def logging_values(ini: Ini) -> dict[str, dict[str, str]]:
+    """Return the sections of logging, interpolated but for formats, whose ``%(message)s`` is for logging."""
+    values: dict[str, dict[str, str]] = {}
+    defaults = ini.defaults()
+    missing = [f"[{group}]" for group in _LOGGING if group not in ini]
+    if missing:
+        raise IniError(f"{ini.path}: has no {', '.join(missing)}, which go with [loggers]")
+    for group, prefix in _LOGGING.items():
+        keys = ini.get(group, "keys", fallback="")
+        values[group] = {"keys": keys}
+        for key in filter(None, map(str.strip, keys.split(","))):
+            section = f"{prefix}_{key}"
+            if section not in ini:
+                raise IniError(f"{ini.path}: has no [{section}], which [{group}] names")
+            names = [*defaults, *(name for name in ini[section] if name not in defaults)]
+            raw = prefix == "formatter"
+            values[section] = {
+                name.lower(): ini.get(section, name, raw=raw and name.lower() != "class") for name in names
+            }
+    return values
+
+
+def _is_main(section: str) -> bool:
+    kind, _, name = section.partition(":")
+    return kind in _APPLICATIONS and name.strip() in ("", "main")
+
+
+def _used(ini: Ini, section: str) -> Iterator[str]:
+    """Yield the sections that make the application, as far as the names in them say so."""
+    seen, todo = set(), [section]
+    while todo:
+        section = todo.pop()
+        if section in seen:
+            continue
+        seen.add(section)
+        yield section
+        words = {word for value in ini[section].values() for word in value.split()}
+        for other in ini.sections():
+            kind, _, name = other.partition(":")
+            if kind in _PARTS and name.strip() in words:
+                todo.append(other)

@@ -1,0 +1,81 @@
+"""``c2c-run``: check what was asked for, then become gunicorn.
+
+It imports the standard library only, so that nothing of its own start is left, neither time nor memory.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from c2c_meta._ini import Ini, IniError
+from c2c_meta._ini_check import check
+
+CONFIG = "C2CWSGIUTILS_CONFIG"
+DEFAULT_CONFIG = "/app/production.ini"
+PARAMS = "GUNICORN_PARAMS"
+DEFAULT_PARAMS = "-b :8080 --worker-class gthread --threads 10 --workers 5 --max-requests 1000 --max-requests-jitter 50"
+APPLICATION = "c2c_meta.wsgi:application"
+
+
+class UsageError(Exception):
+    """A command line or an environment that can't be followed; the message is one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Replace this process by gunicorn; exit 2 with one line when that can't be."""
+    try:
+        environ, command = prepare(sys.argv[1:] if argv is None else argv, os.environ)
+    except (UsageError, IniError) as error:
+        sys.stderr.write(f"c2c-run: {error}\n")
+        sys.exit(2)
+    os.execve(command[0], command, environ)  # noqa: S606 - becoming gunicorn is what this command does
+
+
+def prepare(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the environment and the command line of gunicorn.
+
+    Raises:
+        UsageError: a wrong argument or GUNICORN_PARAMS that can't be split
+        IniError: the ini file is missing or broken
+    """
+    ours, theirs = _split(argv)
+    ini = Ini(_parse(ours) or config_path(environ), environ)
+    check(ini)
+    try:
+        params = shlex.split(environ.get(PARAMS) or DEFAULT_PARAMS)
+    except ValueError as error:
+        raise UsageError(f"{PARAMS} can't be read as a command line: {str(error).lower()}") from None
+    # -P: the folder where it starts takes no part in finding gunicorn; gunicorn itself adds it for the application.
+    command = [sys.executable, "-P", "-m", "c2c_meta._gunicorn", APPLICATION, *params, *theirs]
+    return {**environ, CONFIG: str(ini.path)}, command
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Return the path of the ini file that the environment names."""
+    return (environ.get(CONFIG) or DEFAULT_CONFIG).removeprefix("c2c://")
+
+
+def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    if "--" not in argv:
+        return argv, ()
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (c2c-run --help says what there is)")
+
+
+def _parse(argv: Sequence[str]) -> str:
+    parser = _Parser(
+        prog="c2c-run",
+        usage="c2c-run [INI] [-- gunicorn arguments]",
+        description="Serve the application of an ini file with gunicorn.",
+        epilog=f"{PARAMS} holds gunicorn arguments too (default: {DEFAULT_PARAMS}); those after -- win.",
+    )
+    parser.add_argument("ini", metavar="INI", nargs="?", default="", help=f"default: ${CONFIG}, then {DEFAULT_CONFIG}")
+    return str(parser.parse_args(argv).ini).removeprefix("c2c://")

@@ -1,0 +1,103 @@
+"""gunicorn's hooks, named as its settings are. None of them ever raises into gunicorn.
+
+In the master: ``pre_fork``, ``child_exit``. In the worker: ``post_fork``, ``post_worker_init``, ``worker_int``,
+``worker_exit``.
+"""
+
+import functools
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from c2c_meta._events import ShuttingDown
+from c2c_meta._stacks import Stacks
+
+_LOG = logging.getLogger(__name__)
+_stacks = Stacks()
+_told: set[int] = set()
+
+
+def _safe(hook: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(hook)
+    def run(*args: Any) -> None:
+        try:
+            hook(*args)
+        except Exception:  # noqa: BLE001 - the boundary to gunicorn: a worker without a hook's work is better than none
+            _LOG.exception("The worker hook %s failed", hook.__name__)
+
+    return run
+
+
+@_safe
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Open the file that tells the master where the worker hung."""
+    _stacks.open(worker)
+
+
+@_safe
+def post_fork(_server: Any, worker: Any) -> None:
+    """Leave the files of the other workers to the master."""
+    _stacks.keep_only(worker)
+
+
+@_safe
+def post_worker_init(worker: Any) -> None:
+    """Take part in broadcasts; listen for the end; be ready to say where this worker hangs."""
+    _stacks.watch(worker)
+    _announce_sigterm()
+    from c2c_broadcast import broadcast
+
+    broadcast.start()
+
+
+@_safe
+def worker_int(_worker: Any) -> None:
+    """Announce the end, at SIGINT, SIGQUIT and a reload."""
+    announce_shutdown()
+
+
+@_safe
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Announce the end where nothing did, as after max-requests."""
+    announce_shutdown()
+
+
+@_safe
+def child_exit(_server: Any, worker: Any) -> None:
+    """Log where a worker hung or crashed, and let c2c-stats merge what it had counted."""
+    stacks = _stacks.close(worker)
+    if stacks:
+        _LOG.error("Worker (pid:%s) was stuck or crashed; its threads were here:\n%s", worker.pid, stacks)
+    # The master does not import it for this: without --preload it has no metrics of its own to merge into.
+    merge = getattr(sys.modules.get("c2c_stats"), "worker_exited", None)
+    if merge is not None:
+        merge(worker.pid)
+
+
+def announce_shutdown() -> None:
+    """Send ``ShuttingDown`` to each Pyramid application of this process, once."""
+    pid = os.getpid()
+    if pid in _told:
+        return
+    _told.add(pid)
+    config = sys.modules.get("pyramid.config")
+    for registry in list(config.global_registries) if config else ():
+        registry.notify(ShuttingDown(pid))
+
+
+def _announce_sigterm() -> None:
+    # gunicorn has no hook for the signal by which a worker is told to end in peace. Lingering (serving on for some
+    # seconds, readiness red) belongs here too: before `then`.
+    then = signal.getsignal(signal.SIGTERM)
+    if not callable(then):
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        _safe(announce_shutdown)()
+        then(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it: running system calls go on

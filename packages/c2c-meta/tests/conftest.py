@@ -1,0 +1,225 @@
+"""A tiny Pyramid service in a folder of its own, and what starts it for real."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+TINY = """
+import logging, os, re, signal, threading, time
+from pathlib import Path
+from pyramid.config import Configurator
+from c2c_meta._events import ShuttingDown
+
+LOG = logging.getLogger("tiny")
+LOG.warning("tiny is imported")
+
+
+def main(global_config, **settings):
+    LOG.warning("tiny is built")
+    config = Configurator(settings=settings)
+    config.add_subscriber(lambda event: Path(f"told-{event.pid}").touch(), ShuttingDown)
+    views = {
+        "hello": lambda request: {"pid": os.getpid(), "ppid": os.getppid(), "settings": dict(settings)},
+        "globals": lambda request: dict(global_config),
+        "slow": lambda request: time.sleep(2) or {"pid": os.getpid()},
+        "stuck": lambda request: re.match("(a+)+$", "a" * 50 + "b"),
+    }
+    for name, view in views.items():
+        config.add_route(name, "/" + name)
+        config.add_view(view, route_name=name, renderer="json")
+    return config.make_wsgi_app()
+
+
+class Marked:
+    def __init__(self, app, global_conf, mark):
+        self.app, self.mark = app, mark
+
+    def __call__(self, environ, start_response):
+        def start(status, headers, exc_info=None):
+            return start_response(status, [*headers, ("X-Marked", self.mark)], exc_info)
+        return self.app(environ, start)
+"""
+
+LOGGING = """
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = line
+[logger_root]
+level = INFO
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stdout,)
+formatter = line
+[formatter_line]
+format = INI|%(process)d|%(levelname)s|%(name)s|%(message)s
+"""
+
+PRODUCTION = f"""
+[app:main]
+use = call:tiny:main
+{LOGGING}
+[server:main]
+use = egg:waitress#main
+listen = 127.0.0.1:%(TINY_PORT)s
+"""
+
+
+def free_port():
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def until(true, seconds=60):
+    """Wait until ``true()`` is truthy and return that; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := true():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"still not true after {seconds} s")
+
+
+@dataclass
+class Process:
+    """A server process: its log file holds both of its outputs."""
+
+    popen: subprocess.Popen
+    port: int
+    log_path: Path
+
+    @property
+    def log(self):
+        """What it has printed so far."""
+        return self.log_path.read_text()
+
+    def get(self, path, timeout=60):
+        """Return status, headers and JSON body; a connection a request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.headers), json.loads(answer.read())
+
+    def up(self):
+        """Wait until it answers."""
+
+        def answers():
+            assert self.popen.poll() is None, self.log
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.get("/hello")[0] == 200
+
+        until(answers)
+        return self
+
+    def pids(self, path="/hello", most=200):
+        """Return the pids that answer, after asking a good many times."""
+        return {self.get(path)[2]["pid"] for _ in range(most)}
+
+    def stop(self, number=signal.SIGTERM):
+        """Send a signal and return the exit status."""
+        self.popen.send_signal(number)
+        return self.popen.wait(60)
+
+
+@dataclass
+class Folder:
+    """A folder with tiny.py and ini files."""
+
+    path: Path
+    processes: list = field(default_factory=list)
+
+    free_port = staticmethod(free_port)
+    until = staticmethod(until)
+
+    def write(self, name, text):
+        """Write a file and return its path."""
+        (self.path / name).write_text(text)
+        return self.path / name
+
+    def setting(self, line):
+        """Add a line to [app:main] of production.ini."""
+        self.write("production.ini", PRODUCTION.replace("tiny:main", f"tiny:main\n{line}"))
+
+    def logging(self, text):
+        """Add lines to the end of production.ini, sections as they are named there replaced."""
+        parts = {part.partition("]")[0]: part for part in f"{LOGGING}{text}".split("\n[") if part.strip()}
+        self.write("production.ini", "[app:main]\nuse = call:tiny:main\n[" + "\n[".join(parts.values()))
+
+    def environ(self, **more):
+        """Return an environment without what the tests were started with."""
+        ours = {key: value for key, value in os.environ.items() if not key.startswith(("C2C", "GUNICORN"))}
+        return ours | {"PYTHONPATH": str(self.path), "HOME": str(self.path), "PYTHONWARNINGS": "ignore"} | more
+
+    def run(self, *command, stdin="", **environ):
+        """Run a command of the environment's bin to its end."""
+        return subprocess.run(
+            [BIN / command[0], *command[1:]],
+            cwd=self.path,
+            env=self.environ(**environ),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def python(self, code, **environ):
+        """Run Python code to its end and return what it prints."""
+        done = self.run("python", "-c", code, **environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, *command, port, **environ):
+        """Start a server; its log file gets both of its outputs."""
+        log = self.path / f"log-{len(self.processes)}"
+        with log.open("w") as out:
+            popen = subprocess.Popen(
+                [BIN / command[0], *command[1:]],
+                cwd=self.path,
+                env=self.environ(**environ),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(popen)
+        return Process(popen, port, log)
+
+    def serve(self, *arguments, params="--worker-class gthread --threads 4 --workers 2", **environ):
+        """Start c2c-run on a free port, and wait for it."""
+        port = free_port()
+        environ = {
+            "C2CWSGIUTILS_CONFIG": "production.ini",
+            "GUNICORN_PARAMS": f"-b 127.0.0.1:{port} {params}",
+        } | environ
+        return self.start("c2c-run", *arguments, port=port, **environ).up()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the tiny service; what is started there ends with the test."""
+    folder = Folder(tmp_path)
+    folder.write("tiny.py", TINY)
+    folder.write("production.ini", PRODUCTION)
+    yield folder
+    for popen in folder.processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)
+        popen.wait()

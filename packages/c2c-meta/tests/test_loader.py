@@ -1,0 +1,170 @@
+"""The plaster loader, in process and through Pyramid's commands."""
+
+import json
+
+import plaster
+import pytest
+
+from c2c_meta._ini import IniError
+from c2c_meta._loader import Loader
+
+APP = """
+[DEFAULT]
+global = %(TINY_GLOBAL)s
+[app:main]
+use = call:tiny:main
+HOME = mine
+secret.value = %(TINY_SECRET)s
+[app:other]
+use = config:other.ini
+more = 1
+[pipeline:piped]
+pipeline = marked main
+[filter:marked]
+paste.filter_app_factory = tiny:Marked
+mark = %(TINY_SECRET)s
+"""
+
+
+@pytest.fixture
+def uri(folder, monkeypatch):
+    """The address of an ini file with an environment for it."""
+    monkeypatch.syspath_prepend(folder.path)
+    monkeypatch.setenv("TINY_SECRET", "a%b%(x)s")
+    monkeypatch.setenv("TINY_GLOBAL", "50%")
+    folder.write("other.ini", "[app:main]\nuse = call:tiny:main\nfrom.other = %(TINY_SECRET)s %(global)s\n")
+    return f"c2c://{folder.write('x.ini', APP)}"
+
+
+@pytest.mark.parametrize("scheme", ["c2c", "c2c+ini"])
+def test_schemes(uri, scheme):
+    """Both schemes find this loader."""
+    loader = plaster.get_loader(uri.replace("c2c", scheme, 1), protocols=["wsgi"])
+    assert type(loader) is Loader
+
+
+def test_relative(folder, monkeypatch):
+    """c2c://production.ini is a file of the current folder."""
+    monkeypatch.chdir(folder.path)
+    assert "app:main" in plaster.get_sections("c2c://production.ini")
+
+
+def test_settings(uri):
+    """A setting uses the environment as it is; no variable becomes a setting by itself, nor does it hide one."""
+    settings = plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app_settings()
+    assert dict(settings) == {"HOME": "mine", "secret.value": "a%b%(x)s"}
+    assert settings.global_conf.keys() == {"here", "__file__", "global"}
+    assert settings.global_conf["global"] == "50%"
+
+
+def test_section(uri):
+    """Any section can be read, as for [alembic]."""
+    assert plaster.get_settings(uri, "filter:marked")["mark"] == "a%b%(x)s"
+    assert plaster.get_settings(uri, "nowhere") == {}
+
+
+def test_application(uri):
+    """The application gets the settings."""
+    application = plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app()
+    assert application.registry.settings["secret.value"] == "a%b%(x)s"
+
+
+def test_other_file(uri):
+    """A file that the file refers to may use the environment too, and gets the globals."""
+    settings = plaster.get_loader(f"{uri}#other", protocols=["wsgi"]).get_wsgi_app_settings()
+    assert dict(settings) == {"more": "1", "from.other": "a%b%(x)s 50%"}
+
+
+def test_pipeline(uri):
+    """A pipeline has its filters, with their settings."""
+    application = plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app("piped")
+    assert (type(application).__name__, application.mark) == ("Marked", "a%b%(x)s")
+
+
+def test_filter(uri):
+    """A filter can be had alone."""
+    assert plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_filter("marked")("app").app == "app"
+
+
+def test_defaults(uri):
+    """Variables of a command line win over nothing of the file, and stand for their value."""
+    uri = f"{uri}?port=1"
+    settings = plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app_settings(defaults={"name": "value"})
+    assert settings.global_conf["port"] == "1"
+    assert settings.global_conf["name"] == "value"
+
+
+def test_egg(folder):
+    """c2c+egg: loads from a distribution, without any file."""
+    loader = plaster.get_loader("c2c+egg:waitress#main", protocols=["wsgi"])
+    assert callable(loader.get_wsgi_server())
+    assert loader.get_sections() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("client_info", "c2c-rest"), ("sentry", "c2c-sentry"), ("profiler", "c2c-debug")]
+)
+def test_names_of_before(folder, name, ours):
+    """The filters of c2cwsgiutils mean ours: they are looked for in our packages, by ``use`` and in pipelines."""
+    path = folder.write(
+        "x.ini", f"[pipeline:main]\npipeline = egg:c2cwsgiutils#{name} a\n[filter:f]\nuse = egg:c2cwsgiutils#{name}\n"
+    )
+    loader = plaster.get_loader(f"c2c://{path}", protocols=["wsgi"])
+    for load in (lambda: loader.get_wsgi_filter("f"), lambda: loader.get_wsgi_filter(f"egg:c2cwsgiutils#{name}")):
+        try:
+            load()
+        except LookupError as error:  # as long as that package has no such filter
+            assert f"{name!r} not found in egg {ours!r}" in str(error)  # noqa: PT017 - either way is right
+
+
+def test_undefined(uri, monkeypatch):
+    """An undefined variable is an error that names it, its key and its line."""
+    monkeypatch.delenv("TINY_SECRET")
+    with pytest.raises(IniError, match=r"x\.ini:7: \[app:main\] secret\.value: uses %\(TINY_SECRET\)s"):
+        plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app()
+
+
+def test_missing(folder):
+    """A file that is not there is named."""
+    with pytest.raises(IniError, match=r"nowhere\.ini: no such file"):
+        plaster.get_settings(f"c2c://{folder.path}/nowhere.ini", "app:main")
+
+
+@pytest.mark.parametrize("address", ["c2c://production.ini", "c2c:///{}/production.ini", "c2c+ini://production.ini"])
+def test_pserve(folder, address):
+    """Pserve serves the application, its server section using the environment too."""
+    port = folder.free_port()
+    address = address.format(str(folder.path).strip("/"))
+    process = folder.start("pserve", address, port=port, TINY_PORT=str(port)).up()
+    assert process.get("/hello")[0] == 200
+    assert "|WARNING|tiny|tiny is imported" in process.log
+
+
+def test_proutes(folder):
+    """Proutes lists the routes."""
+    done = folder.run("proutes", "c2c://production.ini", TINY_PORT="1")
+    assert "/hello" in done.stdout, done.stderr
+
+
+def test_pshell(folder):
+    """Pshell has the application at hand."""
+    folder.setting("x = %(TINY_X)s")
+    code = "print(registry.settings['x'])\n"
+    done = folder.run("pshell", "-p", "python", "c2c://production.ini", stdin=code, TINY_PORT="1", TINY_X="a%b")
+    assert "a%b" in done.stdout, done.stderr
+
+
+def test_command_names_variable(folder):
+    """A command that can't go on says what is missing in its last line."""
+    folder.setting("x = %(TINY_X)s")
+    done = folder.run("proutes", "c2c://production.ini")
+    assert done.returncode
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"c2c_meta._ini.IniError: {folder.path}/production.ini:4: [app:main] x: uses %(TINY_X)s")
+
+
+def test_globals(folder):
+    """The application's global configuration holds no environment."""
+    process = folder.serve(TINY_PORT="1")
+    assert process.get("/globals")[2].keys() == {"here", "__file__"}
+    assert json.dumps(process.get("/hello")[2]["settings"]) == "{}"
