@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2c_broadcast import Masker, mask, names_secret
+from c2c_broadcast import Masker, _mask, mask, names_secret
 
 CANARY = "s3cr3t-canary"
 
@@ -110,3 +110,27 @@ def test_any_text_is_taken(text: str) -> None:
 def test_any_password_of_a_url(password: str) -> None:
     """Whatever characters a URL's password has, the host is what is left."""
     assert mask(f"postgresql://user:{password}@host/db") == "postgresql://***@host/db"
+
+
+_PIECES = [
+    "pass",
+    "PWD",
+    "\u017fecret",
+    "to",
+    "token",
+    "api",
+    "\u212aey",
+    "dsn",
+    "Bearer ",
+    "eyJ",
+    *"=:@ .",
+    "%3d",
+    "://",
+]
+
+
+@given(st.lists(st.sampled_from([*_PIECES, "abcdefgh"]), max_size=12).map("".join))
+def test_the_quick_look_misses_nothing(text: str) -> None:
+    """Where the quick look says that nothing can be there, no pattern finds anything, in any case of letters."""
+    if not _mask._may_hold(text):
+        assert not any(pattern.search(text) for pattern, _ in _mask._PATTERNS)

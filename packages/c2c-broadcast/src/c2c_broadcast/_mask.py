@@ -51,8 +51,28 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A JSON Web Token (RFC 7519).
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), MASKED),
 )
-# No pattern matches a text without one of these; most texts end here.
-_TRIGGER = re.compile(r"://|[=:]|%3D|bearer |basic |digest |eyJ|-----BEGIN", re.IGNORECASE)
+
+
+def _may_hold(text: str) -> bool:
+    """Tell whether a pattern could match at all. Most texts end here: plain ``in`` costs a tenth of one pattern."""
+    low = text.casefold()
+    if "bearer" in low or "basic" in low or "digest" in low or "eyj" in low or "-----begin" in low:
+        return True
+    if "=" not in low and ":" not in low and "%3d" not in low:
+        return False
+    return (
+        ("://" in low and "@" in low)
+        or "pass" in low
+        or "pwd" in low
+        or "secret" in low
+        or "token" in low
+        or "key" in low
+        or "authorization" in low
+        or "credential" in low
+        or "dsn" in low
+        or "session" in low
+        or "signature" in low
+    )
 
 
 def names_secret(name: str) -> bool:
@@ -93,7 +113,7 @@ class Masker:
         """Return ``text`` with every secret in it replaced by ``***``."""
         if self._known is not None:
             text = self._known.sub(MASKED, text)
-        if not _TRIGGER.search(text):
+        if not _may_hold(text):
             return text
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
