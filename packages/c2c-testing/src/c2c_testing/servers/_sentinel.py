@@ -73,7 +73,7 @@ class RedisSentinel:
         """SIGKILL the primary, wait until the Sentinel promoted the replica, and return the dead one."""
         old = self.primary
         old.kill()
-        self._wait("The failover", lambda: self.primary is not old and _role(self.primary) == "master", timeout)
+        self._wait("The failover", lambda: self.primary is not old and self._primary_is_well(), timeout)
         return old
 
     def restore(self, timeout: float = _TIMEOUT) -> None:
@@ -90,7 +90,7 @@ class RedisSentinel:
         reply = self.sentinel.execute("SENTINEL", "REPLICAS", self.service_name)
         known = [dict(zip(words[::2], words[1::2], strict=True)) for words in reply]
         return (
-            _role(self.primary) == "master"
+            self._primary_is_well()
             and self.replica.info("replication").get("master_link_status") == "up"
             and any(
                 replica["port"] == str(self.replica.port)
@@ -99,6 +99,12 @@ class RedisSentinel:
                 for replica in known
             )
         )
+
+    def _primary_is_well(self) -> bool:
+        words = self.sentinel.execute("SENTINEL", "MASTER", self.service_name)
+        flags = dict(zip(words[::2], words[1::2], strict=True))["flags"]
+        # Clients heed the flags: "s_down" or "failover_in_progress" beside "master" and they find no primary.
+        return bool(flags == "master") and self.primary.info("replication")["role"] == "master"
 
     @staticmethod
     def _wait(what: str, done: Callable[[], bool], timeout: float) -> None:
@@ -110,10 +116,6 @@ class RedisSentinel:
             if time.monotonic() > deadline:
                 raise ServerError(f"{what}: not within {timeout} s")
             time.sleep(_POLL)
-
-
-def _role(server: Redis) -> str:
-    return server.info("replication")["role"]
 
 
 @contextlib.contextmanager

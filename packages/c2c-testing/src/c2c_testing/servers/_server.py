@@ -13,6 +13,8 @@ from ._places import HOST, free_port, is_free
 
 _POLL = 0.02
 _ATTEMPTS = 10
+# Seconds that the connections of a killed server may still hold its port.
+_GRACE = 5.0
 
 
 class LocalServer(ABC):
@@ -31,6 +33,7 @@ class LocalServer(ABC):
     def __init__(self, keeper: Keeper, port: int) -> None:
         self._keeper = keeper
         self.port = port
+        self._was_started = False
 
     @property
     @abstractmethod
@@ -66,14 +69,9 @@ class LocalServer(ABC):
         if self._keeper.is_running():
             return
         self._keeper.kill()  # what a dead main process left
+        self._wait_for_port(_GRACE if self._was_started else 0)
+        self._was_started = True
         deadline = time.monotonic() + self.start_timeout
-        while not is_free(self.port):
-            # Connections of the one that was killed may take a moment to go.
-            if time.monotonic() > deadline - self.start_timeout + 5:
-                raise PortBusyError(
-                    f"Port {self.port} of {self.host} is busy: choose another, or stop what listens there"
-                )
-            time.sleep(_POLL)
         pid = self._keeper.start(self._argv(), self._env())
         while not self._is_ready(pid):
             if not self._keeper.is_running():
@@ -86,6 +84,15 @@ class LocalServer(ABC):
                 raise ServerError(f"{self!r} did not answer in {self.start_timeout} s:\n{log}")
             time.sleep(_POLL)
 
+    def _wait_for_port(self, grace: float) -> None:
+        deadline = time.monotonic() + grace
+        while not is_free(self.port):
+            if time.monotonic() >= deadline:
+                raise PortBusyError(
+                    f"Port {self.port} of {self.host} is busy: choose another, or stop what listens there"
+                )
+            time.sleep(_POLL)
+
     def start_first(self, *, fixed: bool) -> None:
         """Start it for the first time; unless the port is fixed, on another one when someone else was faster."""
         for _ in range(0 if fixed else _ATTEMPTS):
@@ -93,6 +100,7 @@ class LocalServer(ABC):
                 self.start()
             except PortBusyError:
                 self.port = free_port()
+                self._was_started = False
             else:
                 return
         self.start()

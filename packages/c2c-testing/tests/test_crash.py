@@ -1,0 +1,195 @@
+"""Nothing is left behind, however the test run ends."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from c2c_testing import servers
+from c2c_testing.servers import _places
+
+# Prints the folders and processes of every server, then does what the test wants.
+PROGRAM = """
+import os, signal, sys, time
+from c2c_testing.servers import postgres, redis_server
+with postgres() as pg, redis_server() as redis:
+    connection = pg.connect()
+    print(pg.folder, redis.folder, *pg.pids(), *redis.pids(), flush=True)
+    sys.stdin.readline()
+    {then}
+"""
+
+
+def gone(words):
+    """Tell whether no such folder or process is left."""
+    return not any(Path(word if "/" in word else f"/proc/{word}").exists() for word in words)
+
+
+def wait_gone(words):
+    """Wait for it: the watchdog acts by itself."""
+    deadline = time.monotonic() + 60
+    while not gone(words) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return gone(words)
+
+
+def started(process):
+    """Return the words of the program's first line."""
+    words = process.stdout.readline().split()
+    assert len(words) > 5
+    assert not any(gone([word]) for word in words)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return words
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "os._exit(3)",
+        "sys.exit('an error')",
+        "pg.pause(); redis.pause(); os.kill(os.getpid(), signal.SIGKILL)",
+        "os.kill(pg.pids()[0], signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)",
+        # A forked process holds the watchdog's pipe open; it is killed by the test only.
+        "os.fork() or (print(os.getpid(), flush=True), time.sleep(600)); time.sleep(1); os.kill(os.getpid(), 9)",
+    ],
+    ids=["sigkill", "sigterm", "_exit", "exit", "paused", "postmaster-first", "forked"],
+)
+def test_everything_goes_with_the_test_run(then):
+    """Processes, folders and shared memory go, with an open connection and whatever ends the program."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(then=then)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        words = started(process)
+        process.wait(60)
+        assert process.returncode != 0
+        assert wait_gone(words)
+        if "fork" in then:
+            os.kill(int(process.stdout.readline()), signal.SIGKILL)
+    rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    assert not {row.split()[4] for row in rows} & set(words), "shared memory of a process that is gone"
+
+
+def test_ctrl_c_leaves_the_servers_to_the_teardown():
+    """SIGINT to the whole process group, as Ctrl-C sends it: the servers still answer in the program's ``finally``."""
+    then = """
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print(pg.execute("SELECT 42")[0][0], redis.execute("PING"), flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(then=then)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        words = started(process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "42 PONG\n"
+        assert process.wait(60) == 0
+    assert gone(words), "the teardown does not wait for the watchdog"
+
+
+def test_a_killed_pytest_leaves_nothing(pytester):
+    """The fixtures too: SIGKILL in the middle of a test."""
+    pytester.makepyfile(
+        """
+        import os, signal, sys
+
+        def test_it(postgres_pair, redis_server):
+            servers = postgres_pair.primary, postgres_pair.replica, redis_server
+            words = [str(word) for server in servers for word in (server.folder, *server.pids())]
+            open("words", "w").write(" ".join(words))
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    assert result.ret == -signal.SIGKILL
+    words = (pytester.path / "words").read_text().split()
+    assert len(words) > 10
+    assert wait_gone(words)
+
+
+def test_a_forked_process_does_not_take_the_servers_along():
+    """A child that leaves the ``with`` block, by an exception for example, closes nothing of its parent's."""
+    with servers.redis_server() as server:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                server._keeper.close()
+                with pytest.raises(servers.ServerError, match="forked"):
+                    server.kill()
+            except BaseException:  # noqa: BLE001 - a forked child: pytest must not run on in it
+                os._exit(1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert server.execute("PING") == "PONG"
+
+
+def test_a_dead_watchdog_takes_its_server_along():
+    """SIGKILL of the watchdog itself leaves no server, and using it afterwards is a clear error."""
+    with servers.redis_server() as server:
+        (pid,) = server.pids()
+        server._keeper._process.kill()
+        assert wait_gone([str(pid)])
+        with pytest.raises(servers.ServerError, match=r"watchdog|closed"):
+            server.start()
+        folder = server.folder
+    shutil.rmtree(folder)  # the one thing that a SIGKILL of the watchdog leaves
+
+
+def ordinary_user():
+    """Return the words that run Python as an ordinary user; ours when we are one."""
+    if os.geteuid() != 0:
+        return [sys.executable]
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for python in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+        if Path(python).exists() and _places.reachable(Path(python), 65534):
+            return [*drop, python]
+    # Ours is below a folder that is closed to others: let this user in, which is still not root.
+    return [*drop, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", sys.executable]
+
+
+def test_works_for_an_ordinary_user():
+    """Neither root nor its own user is needed."""
+    then = "print(os.geteuid(), {os.stat(f'/proc/{pid}').st_uid for pid in pg.pids() + redis.pids()})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path + _editable())}
+    result = subprocess.run(
+        [*ordinary_user(), "-c", PROGRAM.format(then=then)],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd="/",
+    )
+    uid = os.geteuid() or 65534
+    first, second = result.stdout.splitlines()
+    assert second == f"{uid} {{{uid}}}"
+    assert wait_gone(first.split())
+
+
+def _editable():
+    return [str(Path(servers.__file__).parents[2])]
+
+
+def test_postgresql_never_runs_as_root(postgres):
+    """Root's server runs as nobody, an ordinary user's as that user."""
+    owner = Path(f"/proc/{postgres.pids()[0]}").stat().st_uid
+    assert owner == (pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid())
+    assert postgres.data.stat().st_mode & 0o077 == 0
