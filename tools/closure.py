@@ -1,7 +1,7 @@
 """Print the pip arguments that install one package of this repository with its tests' needs, from source.
 
-``python tools/closure.py c2c-health`` prints ``-e``, ``.../c2c-broadcast``, ``-e``, ``.../c2c-health[test]`` and so on, a
-line each: the package and those of our own packages that it declares, directly or not. The rest is the registry's.
+``python tools/closure.py c2c-health`` prints ``-e``, ``.../c2c-broadcast``, ``-e``, ``.../c2c-health[test]``, a
+line each: the package and those of our own that it declares, directly or not. The rest is the registry's.
 """
 
 import re

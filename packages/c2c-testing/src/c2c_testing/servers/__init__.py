@@ -6,13 +6,16 @@ happens to this process, SIGKILL included, its servers end and their folders are
 """
 
 from ._errors import PortBusyError, ServerError
+from ._keeper import Keeper
 from ._pair import PostgresPair, postgres_pair
+from ._places import is_free
 from ._postgres import Postgres, postgres
 from ._redis import Redis, redis_server
 from ._sentinel import RedisSentinel, redis_sentinel
 from ._server import LocalServer
 
 __all__ = [
+    "Keeper",
     "LocalServer",
     "PortBusyError",
     "Postgres",
@@ -20,6 +23,7 @@ __all__ = [
     "Redis",
     "RedisSentinel",
     "ServerError",
+    "is_free",
     "postgres",
     "postgres_pair",
     "redis_sentinel",

@@ -1,0 +1,53 @@
+"""The index page: the sections that the packages bring as data, and the operators' log-in."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.response import Response
+
+from c2c_broadcast import is_auth, sections, settings_of
+
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+def add(config: Configurator) -> None:
+    """Add the page at the base path, with and without a slash, and its style sheet."""
+    for name, path in (("index", ""), ("index_slash", "/")):
+        config.add_operator_view(_page, name=name, path=path, renderer=None, public=True, methods=("GET", "POST"))
+    config.add_operator_view(_style, name="index_style", path="/static/index.css", renderer=None, public=True)
+
+
+def _page(request: Any) -> Response:
+    """Show the page; a POST is a log-in or a log-out, and its credentials never come into a URL."""
+    operator = is_auth(request)
+    given = request.POST.get("secret") if request.method == "POST" else None
+    if given == "" or (given and operator):
+        return HTTPSeeOther(request.route_path("c2c_index"))
+    shown = [section for section in sections(request.registry) if operator or not section.operators_only]
+    html = _template().render(
+        sections=shown,
+        operator=operator,
+        refused=bool(given),
+        can_log_in=settings_of(request.registry).secret is not None,
+        url=request.route_path,
+    )
+    return Response(html, status=403 if given else 200, headers={"Content-Security-Policy": _POLICY})
+
+
+def _style(_request: Any) -> Response:
+    return Response(_read("index.css"), content_type="text/css", charset="UTF-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(_read("index.html"))
+
+
+@cache
+def _read(name: str) -> str:
+    return (files("c2c_meta") / "page" / name).read_text(encoding="utf-8")

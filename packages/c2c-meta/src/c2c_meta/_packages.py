@@ -1,0 +1,24 @@
+"""The packages of the toolkit, in the order in which they are included."""
+
+from types import MappingProxyType
+
+SHORT_NAMES = MappingProxyType(
+    {
+        "broadcast": "c2c_broadcast",
+        "logging": "c2c_logging",
+        "sentry": "c2c_sentry",
+        "stats": "c2c_stats",
+        "rest": "c2c_rest",
+        "db": "c2c_db",
+        "health": "c2c_health",
+        "debug": "c2c_debug",
+    }
+)
+"""Short name -> import name.
+
+The request id comes first, so that all that follows can log it; metrics are round the error views, so that they see
+the status that the client sees.
+"""
+
+OPTIONAL_SHORT_NAMES = MappingProxyType({"testing": "c2c_testing"})
+"""Those that come with an extra and are never included: ``c2c-meta[testing]``."""
