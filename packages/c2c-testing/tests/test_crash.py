@@ -86,6 +86,7 @@ def test_ctrl_c_leaves_the_servers_to_the_teardown():
     """SIGINT to the whole process group, as Ctrl-C sends it: the servers still answer in the program's ``finally``."""
     then = """
     try:
+        print("waiting", flush=True)
         time.sleep(600)
     except KeyboardInterrupt:
         print(pg.execute("SELECT 42")[0][0], redis.execute("PING"), flush=True)
@@ -98,6 +99,7 @@ def test_ctrl_c_leaves_the_servers_to_the_teardown():
         process_group=0,
     ) as process:
         words = started(process)
+        assert process.stdout.readline() == "waiting\n"
         os.killpg(process.pid, signal.SIGINT)
         assert process.stdout.readline() == "42 PONG\n"
         assert process.wait(60) == 0

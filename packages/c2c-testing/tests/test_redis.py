@@ -40,7 +40,10 @@ def test_killed_and_back_on_the_same_port(redis_server, client):
     client.set("key", "value")
     redis_server.kill()
     assert not redis_server.running
-    with redis.Redis.from_url(redis_server.url) as other, pytest.raises(redis.ConnectionError, match="refused"):
+    with (
+        redis.Redis.from_url(redis_server.url, retry=None) as other,
+        pytest.raises(redis.ConnectionError, match="refused"),
+    ):
         other.ping()
     redis_server.start()
     with redis.Redis.from_url(redis_server.url) as other:
@@ -85,9 +88,12 @@ def test_takes_options(new_redis_server):
     with redis.Redis.from_url(server.url_of(2), decode_responses=True) as client:
         assert client.config_get("maxclients") == {"maxclients": "50"}
         client.set("key", "value")
-    with redis.Redis.from_url(server.url_of(3)) as client, pytest.raises(redis.ResponseError, match="out of range"):
+    with (
+        redis.Redis.from_url(server.url_of(3), retry=None) as client,
+        pytest.raises(redis.ResponseError, match="out of range"),
+    ):
         client.ping()
-    with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
+    with redis.Redis(port=server.port, retry=None) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
     server.kill()
     server.start()

@@ -1,7 +1,8 @@
 """Own one server's processes and folder, and clear both away when the test run that asked for them ends.
 
-A program of its own, run by file name (``python -I -S _watchdog.py <parent of the folder> <owner's uid>``): it uses the
-standard library only, and is one file, so that it starts fast and needs no import path. Commands come as JSON lines on stdin and are answered on stdout, a line each; see ``COMMANDS``.
+A program of its own, run by file name (``python -I -S _watchdog.py <parent of the folder> <owner's uid>``): it uses
+the standard library only and is one file, so that it starts fast and needs no import path. Commands come as JSON
+lines on stdin and are answered on stdout, a line each; see ``COMMANDS``.
 When stdin ends or its parent is gone, whatever the reason, it kills every descendant and removes the folder.
 
 It is the sub-reaper of what it starts (PR_SET_CHILD_SUBREAPER, prctl(2)): a PostgreSQL backend that outlives its
