@@ -82,6 +82,8 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter
 	@$(VENV)/bin/mypy packages/*/src acceptance_tests/demo.py acceptance_tests/app/src tools benchmarks
 	@$(say) "import-linter"
 	@$(VENV)/bin/lint-imports
+	@$(say) "settings tables of the READMEs"
+	@$(VENV)/bin/python tools/settings_tables.py --check
 
 .PHONY: format
 format: setup ## format the code and mend what ruff can
