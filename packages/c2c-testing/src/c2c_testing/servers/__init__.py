@@ -8,7 +8,7 @@ happens to this process, SIGKILL included, its servers end and their folders are
 from ._errors import PortBusyError, ServerError
 from ._keeper import Keeper
 from ._pair import PostgresPair, postgres_pair
-from ._places import is_free
+from ._places import free_port, is_free
 from ._postgres import Postgres, postgres
 from ._redis import Redis, redis_server
 from ._sentinel import RedisSentinel, redis_sentinel
@@ -23,6 +23,7 @@ __all__ = [
     "Redis",
     "RedisSentinel",
     "ServerError",
+    "free_port",
     "is_free",
     "postgres",
     "postgres_pair",

@@ -1,0 +1,46 @@
+"""The demo's own start-up, for the tests: the same servers and the same service as ``make run``."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from acceptance_tests import demo as start
+from acceptance_tests.client import Client, wait_for
+from c2c_testing.servers import PostgresPair, Redis, free_port
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[tuple[PostgresPair, Redis]]:
+    with start.databases() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def _shared(_servers: tuple[PostgresPair, Redis]) -> Iterator[start.Demo]:
+    with start.service(*_servers, port=free_port()) as demo:
+        yield demo
+
+
+@pytest.fixture
+def demo(_shared: start.Demo) -> Iterator[start.Demo]:
+    """Give the demo with 3 workers; what a test broke is mended after it."""
+    yield _shared
+    _shared.redis.restore()
+    _shared.databases.restore()
+
+
+@pytest.fixture
+def client(demo: start.Demo) -> Client:
+    """Give a user of the demo."""
+    client = Client(demo)
+    wait_for(lambda: client.members()["complete"] and client.pids() == demo.service.workers())
+    return client
+
+
+@pytest.fixture
+def new_demo(_servers: tuple[PostgresPair, Redis]) -> Iterator[Callable[..., start.Demo]]:
+    """Give a function that starts another service on the same servers."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(start.service(*_servers, port=free_port(), **options))

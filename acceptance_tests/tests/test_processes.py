@@ -1,0 +1,92 @@
+"""All processes at once: members, a stopped one, a killed one, recycling, preload, and Redis away."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from acceptance_tests.client import Client, wait_for
+from acceptance_tests.demo import Demo
+
+
+def test_all_workers_answer(client: Client, demo: Demo) -> None:
+    """Each worker is a member, before it served any request of ours."""
+    answer = client.members()
+    assert sorted(member["pid"] for member in answer["members"]) == demo.service.workers()
+    assert answer["missing"] == []
+    assert answer["complete"]
+
+
+def test_a_stopped_worker_is_named(client: Client, demo: Demo) -> None:
+    """SIGSTOP of a worker: the others answer, it is named as missing, and takes part again when it goes on."""
+    stopped = demo.service.workers()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        # The kernel may hand a connection to the stopped worker: such a request is not the subject.
+        answers = []
+        for _ in range(10):
+            try:
+                answers.append(Client(demo).get("/c2c/members", operator=True, timeout=8))
+                break
+            except requests.Timeout:
+                continue
+        assert [missing["pid"] for missing in answers[0]["missing"]] == [stopped]
+        assert stopped not in [member["pid"] for member in answers[0]["members"]]
+        assert answers[0]["missing"][0]["last_seen"] > 0
+        assert not answers[0]["complete"]
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    wait_for(lambda: client.pids() == demo.service.workers())
+
+
+def test_a_killed_worker_is_replaced(client: Client, demo: Demo) -> None:
+    """SIGKILL of a worker: gunicorn starts another one, which becomes a member; the dead one is no ghost."""
+    killed = demo.service.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed not in demo.service.workers() and len(demo.service.workers()) == 3)
+    wait_for(lambda: client.pids() == demo.service.workers())
+    wait_for(lambda: client.members()["missing"] == [])
+    assert client.get("/ping") == {"pong": True}
+
+
+def test_redis_killed_and_back(client: Client, demo: Demo) -> None:
+    """Without Redis the service serves and says that it knows of one process only; then all are back."""
+    demo.redis.kill()
+    wait_for(lambda: not client.members()["complete"])
+    assert len(client.members()["members"]) == 1
+    assert client.get("/hello")["value"]
+    demo.redis.start()
+    wait_for(lambda: client.members()["complete"] and client.pids() == demo.service.workers())
+
+
+@pytest.mark.parametrize("preload", [False, True], ids=["no-preload", "preload"])
+def test_recycled_workers_take_part(new_demo: Callable[..., Demo], preload: bool) -> None:
+    """Workers that end after some requests are replaced by members, and leave no ghost, with and without preload."""
+    demo = new_demo(workers=2, arguments=["--max-requests", "15", *(["--preload"] if preload else [])])
+    client = Client(demo)
+    wait_for(lambda: client.pids() == demo.service.workers())
+    first = demo.service.workers()
+    for _ in range(60):
+        assert client.get("/ping") == {"pong": True}
+    wait_for(lambda: not set(first) & set(demo.service.workers()))
+    wait_for(lambda: client.pids() == demo.service.workers() and client.members()["missing"] == [])
+
+
+def test_a_service_without_redis(new_demo: Callable[..., Demo]) -> None:
+    """An empty C2C_REDIS_URL is none: the service runs, and each process answers for itself."""
+    demo = new_demo(workers=2, environ={"C2C_REDIS_URL": ""})
+    client = Client(demo)
+    answer = client.members()
+    assert len(answer["members"]) == 1
+    assert client.get("/hello")["value"]
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "127.0.0.1:1"])
+def test_a_service_that_starts_while_redis_is_away(new_demo: Callable[..., Demo], url: str) -> None:
+    """A Redis that never answers does not keep the service from starting and serving."""
+    demo = new_demo(workers=2, environ={"C2C_REDIS_URL": url})
+    client = Client(demo)
+    assert not client.members()["complete"]
+    assert client.get("/hello")["value"]
