@@ -6,7 +6,7 @@ from typing import Any
 from pyramid.config import Configurator
 
 from c2c_broadcast import ConfigurationError, load
-from c2c_meta import _glue, _index
+from c2c_meta import _glue, _index, _members
 from c2c_meta._packages import SHORT_NAMES
 from c2c_meta._settings import MetaSettings
 
@@ -36,6 +36,7 @@ def includeme(config: Configurator) -> None:
             if name not in included:
                 included.append(name)
     _index.add(config)
+    _members.add(config)
     _glue.join(config, frozenset(included))
 
 
