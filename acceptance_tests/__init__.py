@@ -1,0 +1,1 @@
+"""The demo and acceptance application, its start-up, and its tests."""
