@@ -93,7 +93,7 @@ def until(true, seconds=60):
     while time.monotonic() < end:
         if value := true():
             return value
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(f"still not true after {seconds} s")
 
 
@@ -129,9 +129,11 @@ class Process:
         until(answers)
         return self
 
-    def pids(self, path="/hello", most=200):
-        """Return the pids that answer, after asking a good many times."""
-        return {self.get(path)[2]["pid"] for _ in range(most)}
+    def workers(self, count, but=()):
+        """Ask until so many different workers have answered, and return their pids, without those in ``but``."""
+        seen = set()
+        until(lambda: seen.update({self.get("/hello")[2]["pid"]}.difference(but)) or len(seen) >= count)
+        return seen
 
     def stop(self, number=signal.SIGTERM):
         """Send a signal and return the exit status."""

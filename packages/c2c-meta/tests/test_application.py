@@ -1,0 +1,104 @@
+"""The application and what it is wrapped in."""
+
+from wsgiref.validate import validator
+
+import pytest
+from webtest import TestApp
+
+from c2c_meta._application import WRAPPERS, Wrapper, wrap
+
+
+def hello(environ, start_response):
+    """A WSGI application."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ.get("REMOTE_ADDR", "").encode()]
+
+
+def test_wrap():
+    """A filter that is there is put round the application."""
+    wrapped = wrap(hello, [Wrapper("wsgiref", "wsgiref.validate", "validator")])
+    assert wrapped.__qualname__ == validator(hello).__qualname__
+    assert TestApp(wrapped).get("/").status_int == 200
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        Wrapper("wsgiref", "wsgiref.validate", "nothing"),
+        Wrapper("wsgiref", "wsgiref.nowhere", "x"),
+        Wrapper("nowhere", "nowhere.at.all", "x"),
+    ],
+)
+def test_wrap_absent(wrapper):
+    """A package, module or function that is not there leaves the application as it is."""
+    assert wrap(hello, [wrapper]) is hello
+
+
+def test_wrap_excluded():
+    """An excluded package's filter is left out."""
+    assert wrap(hello, [Wrapper("wsgiref", "wsgiref.validate", "validator")], exclude=["wsgiref"]) is hello
+
+
+def test_wrap_broken(tmp_path, monkeypatch):
+    """A filter's module that lacks something else is a broken installation: it is said."""
+    (tmp_path / "lacking.py").write_text("import nowhere_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
+        wrap(hello, [Wrapper("lacking", "lacking", "x")])
+
+
+def test_order():
+    """Proxy headers are read first, then Sentry begins, then the profiler."""
+    assert [wrapper.package for wrapper in reversed(WRAPPERS)] == ["c2c_rest", "c2c_sentry", "c2c_debug"]
+
+
+BUILD = """
+import threading, sys
+import c2c_meta.wsgi
+assert "tiny" not in sys.modules and "pyramid" not in sys.modules
+found = []
+threads = [threading.Thread(target=lambda: found.append(c2c_meta.wsgi.application)) for _ in range(5)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len({id(one) for one in found}), len(found))
+"""
+
+
+def test_built_when_read_and_once(folder):
+    """Importing c2c_meta.wsgi does nothing; threads that read the application at once get the same one."""
+    out = folder.python(BUILD, C2CWSGIUTILS_CONFIG="production.ini")
+    assert [line.rpartition("|")[2] for line in out.splitlines()] == ["tiny is imported", "tiny is built", "1 5"]
+
+
+def test_no_such_attribute(folder):
+    """Other names are no attributes."""
+    assert folder.python("import c2c_meta.wsgi; print(hasattr(c2c_meta.wsgi, 'x'))") == "False\n"
+
+
+def test_attribute_error(folder):
+    """A service that fails with an AttributeError does not look like a misspelt name."""
+    folder.write("broken.py", "def main(global_config, **settings):\n    global_config.nothing\n")
+    folder.write("production.ini", "[app:main]\nuse = call:broken:main\n")
+    done = folder.run("python", "-c", "import c2c_meta.wsgi as w; w.application", C2CWSGIUTILS_CONFIG="production.ini")
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        last == "RuntimeError: The application can't be built: AttributeError: 'dict' object has no attribute 'nothing'"
+    )
+
+
+def test_waitress(folder):
+    """Another server serves it, logging set up from the ini file."""
+    port = folder.free_port()
+    arguments = [f"--listen=127.0.0.1:{port}", "c2c_meta.wsgi:application"]
+    process = folder.start("waitress-serve", *arguments, port=port, C2CWSGIUTILS_CONFIG="production.ini").up()
+    assert "|WARNING|tiny|tiny is built" in process.log
+
+
+def test_pipeline(folder):
+    """A pipeline is served with its filters."""
+    folder.write(
+        "production.ini",
+        "[pipeline:main]\npipeline = marked tiny\n[filter:marked]\npaste.filter_app_factory = tiny:Marked\n"
+        "mark = %(TINY_MARK)s\n[app:tiny]\nuse = call:tiny:main\n",
+    )
+    assert folder.serve(TINY_MARK="a%b").get("/hello")[1]["X-Marked"] == "a%b"

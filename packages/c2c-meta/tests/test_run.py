@@ -1,0 +1,92 @@
+"""The command line of c2c-run."""
+
+import sys
+
+import pytest
+
+from c2c_meta._run import DEFAULT_PARAMS, UsageError, prepare
+
+
+@pytest.fixture
+def gunicorn(folder):
+    """Return the arguments that gunicorn gets."""
+
+    def arguments(*argv, **environ):
+        environ, command = prepare(argv, {"C2CWSGIUTILS_CONFIG": str(folder.path / "production.ini")} | environ)
+        assert command[:5] == [sys.executable, "-P", "-m", "c2c_meta._gunicorn", "c2c_meta.wsgi:application"]
+        return command[5:], environ["C2CWSGIUTILS_CONFIG"]
+
+    return arguments
+
+
+def test_defaults(gunicorn):
+    """Without GUNICORN_PARAMS, or with an empty one, the documented parameters are used."""
+    documented = "-b :8080 --worker-class gthread --threads 10 --workers 5 --max-requests 1000 --max-requests-jitter 50"
+    assert documented == DEFAULT_PARAMS
+    assert gunicorn()[0] == documented.split()
+    assert gunicorn(GUNICORN_PARAMS="")[0] == documented.split()
+
+
+def test_params(gunicorn):
+    """GUNICORN_PARAMS is split as a shell would; arguments after -- come later, so they win."""
+    assert gunicorn("--", "-b", ":1", GUNICORN_PARAMS="--name 'two words' --reload")[0] == [
+        "--name",
+        "two words",
+        "--reload",
+        "-b",
+        ":1",
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "c2c://"])
+def test_ini_argument(folder, gunicorn, prefix):
+    """INI wins over the environment; the process knows it by its whole path, whatever folder gunicorn goes to."""
+    path = folder.write("other.ini", "[app:main]\n")
+    assert gunicorn(f"{prefix}{path}", C2CWSGIUTILS_CONFIG="nowhere.ini")[1] == str(path)
+    assert gunicorn(C2CWSGIUTILS_CONFIG=f"{prefix}{path}")[1] == str(path)
+
+
+def test_unbalanced(gunicorn):
+    """A quote that does not end is said to be in GUNICORN_PARAMS."""
+    with pytest.raises(UsageError, match=r"^GUNICORN_PARAMS can't be read as a command line: no closing quotation$"):
+        gunicorn(GUNICORN_PARAMS="--name 'x")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["nowhere.ini"], "nowhere.ini: no such file"),
+        (["broken.ini"], "broken.ini:2: neither a [section] nor a key = value"),
+        (["undefined.ini"], "undefined.ini:2: [app:main] x: uses %(NAME)s, which"),
+        (["a.ini", "b.ini"], "unrecognized arguments: b.ini"),
+        (["--workers", "2"], "unrecognized arguments: --workers"),
+        ([], "/app/production.ini: no such file"),
+        (["production.ini", "--", "--nonsense"], "error: unrecognized arguments: --nonsense"),
+        (["production.ini", "--", "--workers", "many"], "error: argument -w/--workers: invalid int value: 'many'"),
+    ],
+)
+def test_mistakes(folder, argv, expected):
+    """A mistake is said in one line (after gunicorn's usage, if it is one of its arguments), with status 2."""
+    folder.write("broken.ini", "[app:main]\nhunter2\n")
+    folder.write("undefined.ini", "[app:main]\nx = %(NAME)s\n")
+    done = folder.run("c2c-run", *argv)
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("c2c-run: ")
+    assert expected in last
+    assert "--" in argv or done.stderr.count("\n") == 1
+
+
+def test_help(folder):
+    """--help says what there is."""
+    done = folder.run("c2c-run", "--help")
+    assert done.returncode == 0
+    assert "c2c-run [INI] [-- gunicorn arguments]" in done.stdout
+    assert "C2CWSGIUTILS_CONFIG" in done.stdout
+
+
+def test_light(folder):
+    """Before it becomes gunicorn it imports nothing of Pyramid, gunicorn or the packages."""
+    code = "import sys, c2c_meta._run; print(*sys.modules)"
+    heavy = {"c2c_broadcast", "gunicorn", "logging", "paste.deploy", "plaster", "pyramid"}
+    assert heavy.isdisjoint(folder.python(code).split())

@@ -1,0 +1,182 @@
+"""c2c-run with real gunicorn: processes, signals, faults."""
+
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+GTHREAD = "--worker-class gthread --threads 4"
+
+
+@pytest.fixture(params=["", "--preload"], ids=["own", "preload"])
+def preload(request):
+    """Without and with --preload."""
+    return request.param
+
+
+def told(folder):
+    """Return the pids of the processes whose application was told that they end."""
+    return {int(path.name.removeprefix("told-")) for path in folder.path.glob("told-*")}
+
+
+def test_workers(folder, preload):
+    """The command's process becomes gunicorn; logging is there before the application is imported."""
+    process = folder.serve(params=f"{GTHREAD} --workers 3 {preload}")
+    process.workers(3)
+    assert process.get("/hello")[2]["ppid"] == process.popen.pid
+    builders = re.findall(r"INI\|(\d+)\|WARNING\|tiny\|tiny is built", process.log)
+    assert builders == [str(process.popen.pid)] if preload else len(set(builders)) == 3
+    assert process.log.count("INI|") > process.log.count("tiny is imported") == len(builders)
+
+
+def test_killed_worker(folder, preload):
+    """A worker killed with -9 is replaced, and no stack is reported: there is none."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 {preload}")
+    victim = min(process.workers(2))
+    os.kill(victim, signal.SIGKILL)
+    folder.until(lambda: "was sent SIGKILL" in process.log)
+    process.workers(2, but={victim})
+    assert "stuck or crashed" not in process.log
+
+
+def test_term(folder, preload):
+    """SIGTERM: the applications are told at once, the request that runs is served, the exit status is 0."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 {preload}")
+    pids = process.workers(2)
+    answers = []
+    request = threading.Thread(target=lambda: answers.append(process.get("/slow")))
+    request.start()
+    time.sleep(1)
+    process.popen.send_signal(signal.SIGTERM)
+    folder.until(lambda: told(folder) == pids)
+    assert answers == []
+    assert process.popen.wait(60) == 0
+    request.join(60)
+    assert [status for status, _, _ in answers] == [200]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_interrupt(folder, number):
+    """Ctrl-C and SIGQUIT end it too, the applications told."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2")
+    pids = process.workers(2)
+    assert process.stop(number) == 0
+    assert told(folder) == pids
+
+
+def test_recycled(folder, preload):
+    """Workers that end after so many requests tell their application and are replaced."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 --max-requests 5 {preload}")
+    seen = process.workers(6)
+    folder.until(lambda: len(told(folder) & seen) > 3)
+    assert "Traceback" not in process.log
+    assert process.stop() == 0
+
+
+def test_stuck(folder, preload):
+    """A worker that holds the interpreter for ever is killed; where it hung is one record; the service goes on."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 --timeout 3 {preload}")
+    with pytest.raises(ConnectionError):
+        process.get("/stuck")
+    folder.until(lambda: "stuck or crashed" in process.log)
+    master = process.popen.pid
+    records = re.findall(r"INI\|(\d+)\|ERROR\|c2c_meta\._workers\|Worker \(pid:\d+\) was stuck", process.log)
+    assert records == [str(master)]
+    report = process.log[process.log.index("stuck or crashed") :]
+    assert re.search(r'tiny\.py", line \d+ in <lambda>', report)
+    process.workers(2)
+    assert process.stop() == 0
+
+
+def test_crash(folder):
+    """Where a worker crashed in C code is reported too."""
+    process = folder.serve(params=f"{GTHREAD} --workers 1")
+    os.kill(process.get("/hello")[2]["pid"], signal.SIGSEGV)
+    folder.until(lambda: "stuck or crashed" in process.log)
+    assert "Fatal Python error: Segmentation fault" in process.log
+    process.up()
+
+
+HOOKS = """
+from pathlib import Path
+def post_fork(server, worker): Path(f"forked-{worker.pid}").touch()
+def worker_exit(server, worker): Path(f"exited-{worker.pid}").touch()
+def child_exit(server, worker): Path(f"reaped-{worker.pid}").touch()
+def when_ready(server): Path("ready").touch()
+"""
+
+
+@pytest.mark.parametrize("how", ["-c", "gunicorn.conf.py", "GUNICORN_CMD_ARGS"])
+def test_own_configuration(folder, how):
+    """A service's own gunicorn configuration holds, in each of gunicorn's ways, and its hooks run beside ours."""
+    folder.write("gunicorn.conf.py" if how == "gunicorn.conf.py" else "own.py", HOOKS)
+    environ = {"GUNICORN_CMD_ARGS": "-c own.py"} if how == "GUNICORN_CMD_ARGS" else {}
+    process = folder.serve(params=f"{GTHREAD} --workers 1 {'-c own.py' if how == '-c' else ''}", **environ)
+    pid = process.get("/hello")[2]["pid"]
+    assert process.stop() == 0
+    made = {path.name for path in folder.path.iterdir()}
+    assert {"ready", f"forked-{pid}", f"exited-{pid}", f"reaped-{pid}", f"told-{pid}"} <= made
+
+
+def test_arguments_after_dashes(folder):
+    """INI and arguments after -- win over the environment."""
+    process = folder.serve("production.ini", "--", "--workers", "1", C2CWSGIUTILS_CONFIG="nowhere.ini")
+    assert len({process.get("/hello")[2]["pid"] for _ in range(50)}) == 1
+
+
+def test_reload(folder):
+    """--reload serves code as it is changed."""
+    process = folder.serve(params=f"{GTHREAD} --workers 1 --reload --reload-engine poll")
+    assert "new" not in process.get("/hello")[2]["settings"]
+    code = (folder.path / "tiny.py").read_text()
+    time.sleep(1.1)  # the reloader compares times of files
+    folder.write("tiny.py", code.replace("config = Configurator", "settings['new'] = '1'; config = Configurator"))
+    folder.until(lambda: "reloading" in process.log)
+    process.up()
+    folder.until(lambda: "new" in process.get("/hello")[2]["settings"])
+
+
+def test_hup(folder):
+    """SIGHUP gives new workers, with what the ini file says now, and no record is written twice."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 --access-logfile -")
+    before = process.workers(2)
+    folder.setting("x = 1")
+    process.popen.send_signal(signal.SIGHUP)
+    process.workers(2, but=before)
+    folder.until(lambda: told(folder) == before)
+    assert process.get("/hello?last")[2]["settings"] == {"x": "1"}
+    folder.until(lambda: process.log.count("GET /hello?last"))
+    assert process.log.count("GET /hello?last") == 1
+    assert process.stop() == 0
+    assert process.log.count("Shutting down: Master") == 1
+
+
+def test_usr2(folder):
+    """SIGUSR2 starts a second master, the same as the first, which takes over."""
+    process = folder.serve(params=f"{GTHREAD} --workers 1 --pid pid")
+    process.popen.send_signal(signal.SIGUSR2)
+    second = int(folder.until(lambda: (p := folder.path / "pid.2").exists() and p.read_text().strip()))
+    folder.until(lambda: any(process.get("/hello")[2]["ppid"] == second for _ in range(20)))
+    assert process.stop() == 0
+    folder.until(lambda: process.get("/hello")[2]["ppid"] == second)
+    os.kill(second, signal.SIGTERM)
+    folder.until(lambda: process.log.count("Shutting down: Master") == 2)
+
+
+def test_busy_port(folder):
+    """A port in use is said by gunicorn, which ends with its own status."""
+    first = folder.serve(params=f"{GTHREAD} --workers 1")
+    done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{first.port}")
+    assert done.returncode == 1
+    assert f"('127.0.0.1', {first.port})" in done.stdout + done.stderr
+
+
+def test_broken_service(folder):
+    """A service that can't be built ends with gunicorn's status, the reason in the log."""
+    folder.write("tiny.py", "def main(global_config, **settings):\n    raise ValueError('no luck today')\n")
+    done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()}")
+    assert done.returncode == 3
+    assert "ValueError: no luck today" in done.stdout
