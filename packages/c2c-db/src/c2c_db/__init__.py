@@ -1,1 +1,32 @@
 """Primary and replica sessions for Pyramid services on SQLAlchemy."""
+
+from c2c_db._database import Database
+from c2c_db._directives import create_session, databases, init, setup_session
+from c2c_db._engines import engine_name
+from c2c_db._includeme import includeme
+from c2c_db._roles import Role
+from c2c_db._routing import Decision, route_name
+from c2c_db._running import RunningDatabase
+from c2c_db._scope import use_primary, use_replica
+from c2c_db._scoped_session import RoutedSession
+from c2c_db._session import DatabaseSession
+from c2c_db._settings import DbSettings
+
+__all__ = [
+    "Database",
+    "DatabaseSession",
+    "DbSettings",
+    "Decision",
+    "Role",
+    "RoutedSession",
+    "RunningDatabase",
+    "create_session",
+    "databases",
+    "engine_name",
+    "includeme",
+    "init",
+    "route_name",
+    "setup_session",
+    "use_primary",
+    "use_replica",
+]

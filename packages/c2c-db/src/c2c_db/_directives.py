@@ -1,0 +1,111 @@
+"""What an application calls: ``setup_session``, ``create_session``, ``init``, ``config.add_database``."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pyramid.config import Configurator
+from sqlalchemy import Engine
+
+from c2c_broadcast import load
+from c2c_db._database import Database
+from c2c_db._routing import Condition
+from c2c_db._running import RunningDatabase
+from c2c_db._scoped_session import RoutedSession
+from c2c_db._settings import DbSettings
+
+_KEY = "c2c_db.databases"
+
+
+def databases(registry: Any) -> dict[str, RunningDatabase]:
+    """Return the databases of an application, by engine name of the primary."""
+    found: dict[str, RunningDatabase] = registry.setdefault(_KEY, {})
+    return found
+
+
+def setup_session(
+    config: Configurator,
+    master_prefix: str = "sqlalchemy",
+    slave_prefix: str | None = None,
+    force_master: Iterable[Condition] | None = None,
+    force_slave: Iterable[Condition] | None = None,
+) -> tuple[RoutedSession, Engine, Engine]:
+    """Set a database up from ini keys, and return its session, the primary's engine and the replica's.
+
+    ``{master_prefix}.url``, ``{slave_prefix}.url`` and create_engine's options by the same prefixes are read from the
+    settings. ``force_master`` and ``force_slave`` are regular expressions matched at the start of
+    ``"{METHOD} {path}"``, or ``route_name(...)``; ``force_master`` wins.
+
+    Raises:
+        ConfigurationError: No URL, one that can't be read, or a pattern that does not compile.
+    """
+    database = Database.from_settings(
+        config.get_settings(), master_prefix, slave_prefix, force_master=force_master, force_slave=force_slave
+    )
+    session = RoutedSession(_run(config, database))
+    return session, session.c2c_rw_bind, session.c2c_ro_bind
+
+
+def create_session(
+    config: Configurator | None,
+    name: str,
+    url: str,
+    slave_url: str | None = None,
+    force_master: Iterable[Condition] | None = None,
+    force_slave: Iterable[Condition] | None = None,
+    **engine_config: Any,
+) -> RoutedSession:
+    """Set a database up from URLs, and return its session; ``config`` may be None in a script.
+
+    The engines are named ``{name}_master`` and ``{name}_slave``; ``engine_config`` is create_engine's.
+
+    Raises:
+        ConfigurationError: As in ``setup_session``.
+    """
+    database = Database(
+        url=url,
+        replica_urls=(slave_url,) if slave_url else (),
+        name=name,
+        engine_name=f"{name}_master",
+        replica_engine_name=f"{name}_slave",
+        force_master=force_master,
+        force_slave=force_slave,
+        options=engine_config,
+    )
+    if config is None:
+        return RoutedSession(RunningDatabase(database, load(DbSettings, {})))
+    return RoutedSession(_run(config, database))
+
+
+def init(
+    config: Configurator,
+    master_prefix: str = "sqlalchemy",
+    slave_prefix: str | None = None,
+    force_master: Iterable[Condition] | None = None,
+    force_slave: Iterable[Condition] | None = None,
+    name: str = "dbsession",
+) -> None:
+    """Set a database up from ini keys, and give it to requests as ``request.dbsession``.
+
+    Raises:
+        ConfigurationError: As in ``setup_session``.
+    """
+    settings = config.get_settings()
+    more = {"force_master": force_master, "force_slave": force_slave, "name": name}
+    add_database(config, Database.from_settings(settings, master_prefix, slave_prefix, **more))
+
+
+def add_database(config: Configurator, database: Database) -> None:
+    """Set a database up, and give it to requests as ``request.{database.name}``: ``config.add_database(...)``."""
+    running = _run(config, database)
+    config.add_request_method(running.session_of, database.name, reify=True)
+
+
+def _run(config: Configurator, database: Database) -> RunningDatabase:
+    config.include("c2c_db")
+    running = RunningDatabase(database, load(DbSettings, config.get_settings()))
+    name = database.engine_name
+    introspectable = config.introspectable("c2c databases", name, name, "c2c database")
+    introspectable.update({"engines": [engine.logging_name for engine in running.engines]})
+    config.action(("c2c database", name), None, introspectables=(introspectable,))
+    databases(config.registry)[name] = running
+    return running

@@ -1,0 +1,91 @@
+"""What this thread works for: a request, or itself."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from c2c_db._roles import Role
+
+if TYPE_CHECKING:
+    from c2c_db._session import DatabaseSession
+
+
+class Scope:
+    """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side."""
+
+    __slots__ = ("decisions", "positions", "request", "sessions")
+
+    def __init__(self, request: Any = None) -> None:
+        self.request = request
+        self.sessions: dict[tuple[int, Role], DatabaseSession] = {}
+        self.decisions: dict[int, Any] = {}
+        # Database name -> the WAL position that was current after the last commit; None where it can't be had.
+        self.positions: dict[str, int | None] = {}
+
+    def close(self) -> None:
+        """Close the sessions that the transaction's end left open: what read without a transaction manager."""
+        for session in self.sessions.values():
+            session.close()
+        self.sessions.clear()
+
+
+class _Here(threading.local):
+    # A thread-local on purpose: a context variable travels to other threads, a session must not.
+    scope: Scope | None = None
+    own: Scope | None = None
+    forced: Role | None = None
+
+
+_HERE = _Here()
+
+
+def current_scope() -> Scope:
+    """Return the scope of the request that this thread handles, else the thread's own."""
+    if _HERE.scope is not None:
+        return _HERE.scope
+    if _HERE.own is None:
+        _HERE.own = Scope()
+    return _HERE.own
+
+
+def forced_role() -> Role | None:
+    """Return the side that ``use_primary`` or ``use_replica`` asks for, where one is active."""
+    return _HERE.forced
+
+
+@contextlib.contextmanager
+def use_primary() -> Iterator[None]:
+    """Work on the primary in this block, whatever the request is; sessions used inside are the primary's."""
+    with _using(Role.PRIMARY):
+        yield
+
+
+@contextlib.contextmanager
+def use_replica() -> Iterator[None]:
+    """Read from a replica in this block, whatever the request is; outside of requests this is how to ask for one."""
+    with _using(Role.REPLICA):
+        yield
+
+
+@contextlib.contextmanager
+def _using(role: Role) -> Iterator[None]:
+    before = _HERE.forced
+    _HERE.forced = role
+    try:
+        yield
+    finally:
+        _HERE.forced = before
+
+
+def enter(scope: Scope) -> tuple[Scope | None, Role | None]:
+    """Begin to work for a request; hand what is returned to ``leave``."""
+    before = (_HERE.scope, _HERE.forced)
+    _HERE.scope = scope
+    _HERE.forced = None
+    return before
+
+
+def leave(before: tuple[Scope | None, Role | None]) -> None:
+    """Work on for what ``enter`` found."""
+    _HERE.scope, _HERE.forced = before

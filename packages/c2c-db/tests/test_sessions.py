@@ -1,0 +1,113 @@
+"""Sessions on the right side: by method, by rule, by hand."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from c2c_db import init, route_name, setup_session, use_primary, use_replica
+
+
+def _urls(pair, **more):
+    return {"sqlalchemy.url": pair.primary.url, "sqlalchemy_slave.url": pair.replica.url, **more}
+
+
+def _where(session: Any) -> str:
+    return "replica" if session.scalar(text("SELECT pg_is_in_recovery()")) else "primary"
+
+
+def test_method_chooses(pair, new_service):
+    """GET, HEAD and OPTIONS read from the replica, all other methods use the primary."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("where", "/where")
+        config.add_view(lambda request: _where(request.dbsession), route_name="where", renderer="string")
+
+    app = new_service(set_up, **_urls(pair)).app
+    assert app.get("/where").text == "replica"
+    assert app.options("/where").text == "replica"
+    for method in (app.post, app.put, app.patch, app.delete):
+        assert method("/where").text == "primary"
+
+
+def test_rules_choose(pair, new_service):
+    """Patterns (texts, compiled) match "METHOD path" from its start, prefix included; force_master wins."""
+
+    def set_up(config):
+        session, _, _ = setup_session(
+            config,
+            "sqlalchemy",
+            "sqlalchemy_slave",
+            force_master=["GET /api/fresh", re.compile(r"get /api/any", re.IGNORECASE), route_name("exact")],
+            force_slave=["POST /api/(search|fresh)", ".*fresh", route_name("counted")],
+        )
+        for name in ("fresh", "any", "exact", "search", "counted", "unsearch"):
+            config.add_route(name, f"/{name}")
+            config.add_view(lambda _request: _where(session), route_name=name, renderer="string")
+
+    app = new_service(set_up, route_prefix="/api", **_urls(pair)).app
+    assert app.get("/api/fresh").text == "primary"
+    assert app.get("/api/any").text == "primary"
+    assert app.get("/api/exact").text == "primary"
+    assert app.post("/api/search").text == "replica"
+    assert app.post("/api/counted").text == "replica"
+    assert app.post("/api/unsearch").text == "primary"
+    assert app.get("/api/unsearch").text == "replica"
+
+
+def test_asking_chooses(pair, new_service):
+    """use_primary and use_replica choose for their block, in a request and outside; outside is the primary."""
+    made = []
+
+    def set_up(config):
+        session, rw_engine, ro_engine = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+        assert session.c2c_rw_bind is rw_engine
+        assert session.c2c_ro_bind is ro_engine
+        made.append(session)
+
+        def view(_request):
+            found = [_where(session)]
+            with use_primary():
+                found.append(_where(session))
+                with use_replica():
+                    found.append(_where(session))
+            return " ".join([*found, _where(session)])
+
+        config.add_route("where", "/where")
+        config.add_view(view, route_name="where", renderer="string")
+
+    service = new_service(set_up, **_urls(pair))
+    assert service.app.get("/where").text == "replica primary replica replica"
+    [session] = made
+    assert _where(session) == "primary"
+    with use_replica():
+        assert _where(session) == "replica"
+    session.remove()
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+@pytest.mark.parametrize("manager", ["implicit", "explicit"])
+def test_commit(pair, new_service, driver, manager):
+    """What a POST writes is committed by pyramid_tm, with either kind of manager and driver; an error rolls it back."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(request):
+            request.dbsession.execute(text("INSERT INTO note (text) VALUES ('x')"))
+            if "fail" in request.params:
+                raise RuntimeError
+            return "done"
+
+        config.add_route("write", "/write")
+        config.add_view(view, route_name="write", renderer="string")
+
+    settings = {"tm.manager_hook": "pyramid_tm.explicit_manager"} if manager == "explicit" else {}
+    urls = {key: url.replace("postgresql:", f"postgresql+{driver}:") for key, url in _urls(pair).items()}
+    app = new_service(set_up, **urls, **settings).app
+    app.post("/write")
+    with pytest.raises(RuntimeError):
+        app.post("/write?fail")
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
