@@ -1,1 +1,7 @@
 """JSON errors, CORS services, JSON renderers and proxy headers for Pyramid services."""
+
+from c2c_rest import services
+from c2c_rest._includeme import includeme
+from c2c_rest._settings import RestSettings
+
+__all__ = ["RestSettings", "includeme", "services"]

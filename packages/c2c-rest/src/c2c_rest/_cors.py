@@ -1,0 +1,31 @@
+"""CORS headers of errors: those of the service, else any origin without credentials, on operator views none."""
+
+from typing import Any
+
+from cornice.util import current_service
+
+from c2c_broadcast import settings_of
+
+
+def add_cors(request: Any, response: Any) -> None:
+    """Let the page that sent the request read the error, where it may."""
+    service = current_service(request) if getattr(request, "matched_route", None) is not None else None
+    if service is not None:
+        # Cornice adds the service's headers to the final response, once: this is another response than it has seen.
+        request.info["cors_checked"] = False
+    elif not _is_operators(request):
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+
+
+def _is_operators(request: Any) -> bool:
+    """Tell whether the request is for the operators' part of the service, whether there is a view or not."""
+    base = request.registry["c2c_rest.operators"]
+    path = request.environ.get("PATH_INFO", "")
+    return bool(path == base or path.startswith(base + "/"))
+
+
+def operators_path(config: Any) -> str:
+    """Return the path below which all views are the operators': route prefix, then base path."""
+    prefix = (config.route_prefix or "").strip("/")
+    base: str = settings_of(config.registry).base_path
+    return f"/{prefix}{base}" if prefix else base

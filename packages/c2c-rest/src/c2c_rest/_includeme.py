@@ -1,0 +1,33 @@
+"""What ``config.include("c2c_rest")`` does."""
+
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPException
+
+from c2c_broadcast import load
+from c2c_rest._cors import operators_path
+from c2c_rest._error_view import ErrorView
+from c2c_rest._renderers import add_renderers
+from c2c_rest._settings import RestSettings
+
+_SETTINGS = "c2c_rest.settings"
+
+
+def includeme(config: Configurator) -> None:
+    """Add JSON errors, cornice with CORS, and JSON renderers: ``config.include("c2c_rest")``.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    config.include("c2c_broadcast")
+    settings = config.registry.setdefault(_SETTINGS, load(RestSettings, config.get_settings()))
+    config.registry.setdefault("c2c_rest.operators", operators_path(config))
+    config.add_settings(handle_exceptions=False)
+    if not hasattr(config.registry, "cornice_services"):
+        # Cornice's own includeme would forget the services that it knows already.
+        config.include("cornice")
+    add_renderers(config)
+    if settings.handles_exceptions:
+        view = ErrorView(settings)
+        config.add_exception_view(view, context=Exception)
+        # Pyramid has a view of its own for these, nearer than the one for Exception.
+        config.add_exception_view(view, context=HTTPException)

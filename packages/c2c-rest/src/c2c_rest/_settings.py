@@ -1,0 +1,52 @@
+"""What c2c-rest reads: how errors are shown and how JSON is written."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from c2c_broadcast import setting
+
+Engine = Literal["ujson", "orjson", "stdlib"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestSettings:
+    """The settings of error views and JSON renderers."""
+
+    disable_exception_handling: bool = setting(
+        False,
+        env="C2C_DISABLE_EXCEPTION_HANDLING",
+        key="c2c.disable_exception_handling",
+        help="leave exceptions to Pyramid, to pyramid_debugtoolbar or to the application's own views",
+    )
+    enable_exception_handling: bool = setting(
+        True,
+        env="C2C_ENABLE_EXCEPTION_HANDLING",
+        key="c2c.enable_exception_handling",
+        help="`0` says the same as the one above",
+    )
+    development: bool = setting(
+        False,
+        env="DEVELOPMENT",
+        key="c2c.development",
+        help="show everybody the stack trace and the SQL statement of an error",
+    )
+    json_engine: Engine = setting(
+        "ujson",
+        env="C2C_JSON_ENGINE",
+        key="c2c.json.engine",
+        help="what writes `fast_json`: `ujson`, `orjson` (extra `[orjson]`) or `stdlib`",
+    )
+    json_pretty_print: bool = setting(
+        True,
+        env="C2C_JSON_PRETTY_PRINT",
+        key="c2c.json.pretty_print",
+        help="indent JSON by 2; false writes it without any space",
+    )
+    json_sort_keys: bool = setting(
+        True, env="C2C_JSON_SORT_KEYS", key="c2c.json.sort_keys", help="sort the keys of objects"
+    )
+
+    @property
+    def handles_exceptions(self) -> bool:
+        """Whether exceptions become JSON."""
+        return self.enable_exception_handling and not self.disable_exception_handling
