@@ -1,0 +1,34 @@
+"""Saying that logs can't be written, without logging: once a change, one line, on standard error."""
+
+import sys
+
+
+class Complaint:
+    """Whether something is wrong now; ``what`` names the thing that the lines are about."""
+
+    __slots__ = ("_said", "what")
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._said = False
+
+    def wrong(self, why: str) -> None:
+        """Say what is wrong, unless that is known."""
+        if not self._said:
+            self._said = True
+            _write(f"c2c_logging: {self.what}: {why}")
+
+    def right(self, note: str = "") -> None:
+        """Say that it works again, if it did not."""
+        if self._said:
+            self._said = False
+            _write(f"c2c_logging: {self.what}: works again{note}")
+
+
+def _write(line: str) -> None:
+    try:
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(line.replace("\n", " ") + "\n")
+            sys.__stderr__.flush()
+    except (OSError, ValueError):
+        pass  # nobody is there to be told

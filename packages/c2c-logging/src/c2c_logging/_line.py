@@ -1,0 +1,112 @@
+"""One record as one line of JSON, fast.
+
+What a place in the code says (logger, level, file, line, function) never changes, nor does what a thread or a request
+says: those parts are encoded once and kept. A record that is usual in every respect is put together from them; any
+other takes the long way of ``collect`` and ``fit``, with the same result.
+"""
+
+import logging
+from functools import lru_cache
+from math import isfinite
+
+from c2c_logging._context import RequestContext, current
+from c2c_logging._dialects import DIALECTS, c2c
+from c2c_logging._fields import (
+    collect,
+    collect_extras,
+    full_message,
+    host_name,
+    syslog_level,
+)
+from c2c_logging._fit import LIMIT, dumps, fit
+from c2c_logging._plain import Walk
+from c2c_logging._texts import encode, message_of, printable, safe, text_of
+
+_BARE = logging.makeLogRecord({}).__dict__
+_USUAL = len(_BARE)
+_LAST = next(reversed(_BARE))
+_FAR = 1e11  # seconds
+
+
+def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT) -> str:
+    """Return a record as strict JSON in ASCII, without an end of line, of at most ``limit`` bytes. Never raises."""
+    try:
+        if dialect == "c2c":
+            line = _fast(record)
+            if len(line) <= limit:
+                return line
+        return fit(collect(record), DIALECTS[dialect], limit)
+    except Exception as error:  # noqa: BLE001 # a record may be made by anybody, of anything
+        return _last_resort(record, error, dialect, limit)
+
+
+def _fast(record: logging.LogRecord) -> str:
+    message = record.msg
+    tail = ""
+    if type(message) is not str or record.args:
+        message, problem = message_of(record)
+        if problem is not None:
+            tail = f',"format_error":{encode(safe(problem))}'
+    if record.exc_info or record.exc_text or record.stack_info:
+        trace = full_message(record)
+        if trace is not None:
+            tail += f',"full_message":{encode(trace)},"full_msg":"true"'
+    attributes = record.__dict__
+    if len(attributes) != _USUAL or next(reversed(attributes)) != _LAST:
+        walk = Walk()
+        extras = collect_extras(record, walk)
+        if extras:
+            tail += f",{dumps(extras)[1:-1]}"
+        if walk.truncated:
+            tail += ',"truncated":true'
+    if not 0 <= record.created < _FAR:
+        raise ValueError("created is no time")
+    context = current()
+    return (
+        f'{{"timestamp":{record.created!r}'
+        f"{_place(record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName)}"
+        f"{_process(record.process, record.threadName, record.processName)}"
+        f'"msg":{encode(safe(message))}{"" if context is None else _request(context)}{tail}}}'
+    )
+
+
+@lru_cache(maxsize=4096)
+def _place(name: str, level: int, level_name: str, file: str, line: int, function: str) -> str:
+    logger = encode(safe(name))
+    return (
+        f',"level":{syslog_level(level)},"level_name":{encode(printable(level_name))},"logger_name":{logger}'
+        f',"source_facility":{logger},"file":{encode(printable(file))},"line":{int(line)}'
+        f',"function":{encode(printable(function))}'
+    )
+
+
+@lru_cache(maxsize=1024)
+def _process(pid: int, thread: str, process: str) -> str:
+    return (
+        f',"host":{encode(host_name())},"pid":{int(pid)},"thread_name":{encode(printable(thread))}'
+        f',"process_name":{encode(printable(process))},'
+    )
+
+
+def _request(context: RequestContext) -> str:
+    """Return what the line says of the request: made once a request, and again when its route is known."""
+    route = context.matched_route
+    kept = context.rendered
+    if kept is None or kept[0] != route:
+        fields = {key: safe(value) for key, value in context.fields().items()}
+        kept = context.rendered = (route, f",{dumps(fields)[1:-1]}")
+    return kept[1]
+
+
+def _last_resort(record: logging.LogRecord, error: Exception, dialect: str, limit: int) -> str:
+    """Return a line of what can be told of a record that is not what logging makes."""
+    usual = logging.makeLogRecord({})
+    for key in usual.__dict__:
+        value = record.__dict__.get(key)
+        if type(value) is type(usual.__dict__[key]) and (type(value) is not float or isfinite(value)):
+            usual.__dict__[key] = value
+    usual.msg = text_of(record.__dict__.get("msg"))
+    usual.args = ()
+    usual.exc_info = usual.exc_text = usual.stack_info = None
+    usual.format_error = f"{type(error).__name__}: {text_of(error)}"
+    return fit(collect(usual), DIALECTS.get(dialect, c2c), limit)

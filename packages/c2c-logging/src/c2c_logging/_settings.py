@@ -1,0 +1,95 @@
+"""What logging reads: the settings of an application, and those of a script without an ini file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from c2c_broadcast import setting
+from c2c_logging._clean import HEADER_NAME
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return raw.lower()
+
+    return parse
+
+
+def _header(raw: str) -> str:
+    if not HEADER_NAME.fullmatch(raw):
+        raise ValueError("must be the name of a header, such as X-Request-ID")
+    return raw
+
+
+def _level(raw: str) -> str:
+    from c2c_logging._level_names import level_number
+
+    level_number(raw)
+    return raw.upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingSettings:
+    """What an application says about its logs and request ids."""
+
+    log_view_enabled: bool = setting(
+        False,
+        env="C2C_LOG_VIEW_ENABLED",
+        key="c2c.log_view_enabled",
+        help="whether operators may see and change log levels under `{base}/logging/level`",
+    )
+    request_id_header: str | None = setting(
+        None,
+        env="C2C_REQUEST_ID_HEADER",
+        key="c2c.request_id_header",
+        parse=_header,
+        help="header that is looked at first for a request id, and under which it is sent on",
+    )
+    requests_default_timeout: float | None = setting(
+        None,
+        env="C2C_REQUESTS_DEFAULT_TIMEOUT",
+        key="c2c.requests_default_timeout",
+        minimum=0.001,
+        help="time-out, in seconds, of what `requests` sends without one",
+    )
+    sql_request_id: bool = setting(
+        False,
+        env="C2C_SQL_REQUEST_ID",
+        key="c2c.sql_request_id",
+        help="whether `application_name` of PostgreSQL sessions is the request id",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerSettings:
+    """What handlers and `init` read from the environment: they are built before any application."""
+
+    json_dialect: str = setting(
+        "c2c",
+        env="LOG_JSON_DIALECT",
+        key=None,
+        parse=_one_of("c2c", "ecs", "otel"),
+        help="names of the fields of JSON lines: `c2c`, `ecs` (Elastic Common Schema) or `otel` (OpenTelemetry)",
+    )
+    log_type: str = setting(
+        "console",
+        env="LOG_TYPE",
+        key=None,
+        parse=_one_of("console", "json"),
+        help="without an ini file: lines for people (`console`) or for machines (`json`)",
+    )
+    log_level: str = setting(
+        "INFO",
+        env="LOG_LEVEL",
+        key=None,
+        parse=_level,
+        help="without an ini file: level of the loggers of scripts (`__main__`) and of the c2c packages",
+    )
+    other_log_level: str = setting(
+        "WARNING",
+        env="OTHER_LOG_LEVEL",
+        key=None,
+        parse=_level,
+        help="without an ini file: level of all other loggers",
+    )
