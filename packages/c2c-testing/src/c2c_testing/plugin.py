@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures of the local servers. Nothing is imported or started until a test asks for it.
+"""The pytest plugin: fixtures of servers and sinks. Nothing is imported or started until a test asks for it.
 
 A fixture named after a server is one for the whole test run, because a start costs a second or more: a test that breaks
 it restores it (``.restore()``, or the ``with`` forms). ``new_...`` is a function that starts another one, of the test's
@@ -13,7 +13,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .gunicorn import Gunicorn
     from .servers import Postgres, PostgresPair, Redis, RedisSentinel
+    from .sinks import HttpSink, SentrySink, StatsdSink, SyslogSink
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +86,55 @@ def new_redis_sentinel() -> "Iterator[Callable[..., RedisSentinel]]":
     yield from _factory(servers.redis_sentinel)
 
 
+@pytest.fixture
+def gunicorn() -> "Iterator[Callable[..., Gunicorn]]":
+    """Give a function that starts gunicorns which live as long as the test: ``gunicorn("module:app", workers=2)``."""
+    from .gunicorn import gunicorn as manager
+
+    yield from _factory(manager)
+
+
+@pytest.fixture
+def statsd_sink() -> "Iterator[StatsdSink]":
+    """Give a statsd server (UDP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
+    from .sinks import StatsdSink
+
+    with StatsdSink() as sink:
+        yield sink
+    assert not sink.errors
+
+
+@pytest.fixture
+def syslog_sink() -> "Iterator[SyslogSink]":
+    """Give a syslog server (UDP, TCP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
+    from .sinks import SyslogSink
+
+    with SyslogSink() as sink:
+        yield sink
+    assert not sink.errors
+
+
+@pytest.fixture
+def sentry_sink() -> "Iterator[SentrySink]":
+    """Give a Sentry server that keeps the envelopes it gets; anything malformed fails the test."""
+    from .sinks import SentrySink
+
+    with SentrySink() as sink:
+        yield sink
+    assert not sink.errors
+
+
+@pytest.fixture
+def http_sink() -> "Iterator[HttpSink]":
+    """Give an HTTP server that keeps the requests it gets and answers as it is told."""
+    from .sinks import HttpSink
+
+    with HttpSink() as sink:
+        yield sink
+
+
 def _factory(
     manager: "Callable[..., contextlib.AbstractContextManager[Any]]",
 ) -> "Iterator[Callable[..., Any]]":
     with contextlib.ExitStack() as stack:
-        yield lambda **options: stack.enter_context(manager(**options))
+        yield lambda *arguments, **options: stack.enter_context(manager(*arguments, **options))

@@ -58,9 +58,9 @@ class Keeper:
                 raise ServerError("This local server is closed") from error
             return self._answer()
 
-    def start(self, argv: Sequence[str | Path], env: Mapping[str, str | None], cwd: Path | None = None) -> int:
+    def start(self, argv: Sequence[str | Path], env: Mapping[str, str | None], cwd: Path) -> int:
         """Start the main process and return its id."""
-        pid: int = self._ask("start", argv=[*map(str, argv)], env=dict(env), cwd=str(cwd or self.folder))["pid"]
+        pid: int = self._ask("start", argv=[*map(str, argv)], env=dict(env), cwd=str(cwd))["pid"]
         return pid
 
     def run(self, argv: Sequence[str | Path], env: Mapping[str, str | None], timeout: float = 120) -> str:

@@ -50,6 +50,9 @@ class LocalServer(ABC):
     def _env(self) -> Mapping[str, str | None]:
         return {}
 
+    def _cwd(self) -> Path:
+        return self.folder
+
     def __repr__(self) -> str:
         """Name the server by its port: the URL has a password."""
         return f"<{type(self).__name__} {self.host}:{self.port}>"
@@ -72,7 +75,7 @@ class LocalServer(ABC):
         self._wait_for_port(_GRACE if self._was_started else 0)
         self._was_started = True
         deadline = time.monotonic() + self.start_timeout
-        pid = self._keeper.start(self._argv(), self._env())
+        pid = self._keeper.start(self._argv(), self._env(), self._cwd())
         while not self._is_ready(pid):
             if not self._keeper.is_running():
                 if not is_free(self.port):
