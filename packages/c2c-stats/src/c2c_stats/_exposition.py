@@ -1,0 +1,72 @@
+"""From recorded numbers to prometheus_client's metric families, which it writes as text."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.utils import floatToGoString
+
+from c2c_stats._identity import Kind, Pairs
+from c2c_stats._names import prometheus_label, prometheus_name
+
+_SUFFIXES: dict[Kind, str] = {"timer": "_seconds", "counter": "", "gauge": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The numbers of one series, of one process or of several: ``values`` are laid out as the series' cells.
+
+    ``bounds`` are those of a timer's buckets, empty for other kinds.
+    """
+
+    kind: Kind
+    name: tuple[str, ...]
+    labels: Pairs
+    bounds: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+def families(records: Iterable[Record], prefix: str) -> Iterator[Metric]:
+    """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``.
+
+    Where a counter and a gauge share a name, the gauge is called ``..._gauge``.
+    """
+    found: dict[str, Metric] = {}
+    taken: dict[str, Kind] = {}
+    for record in sorted(records, key=lambda one: (one.kind != "timer", one.kind, one.name, one.labels)):
+        name = prometheus_name(record.name, prefix) + _SUFFIXES[record.kind]
+        if record.kind == "counter":
+            name = name.removesuffix("_total")
+        if taken.setdefault(name, record.kind) != record.kind:
+            name = f"{name}_{record.kind}"
+        labels = {prometheus_label(label): value for label, value in record.labels}
+        family = found.get(name)
+        if family is None:
+            family = found[name] = _family(record, name)
+        _add(family, record, labels)
+    yield from found.values()
+
+
+def _family(record: Record, name: str) -> Metric:
+    words = ".".join(record.name)
+    if record.kind == "timer":
+        return HistogramMetricFamily(name, f"Duration of {words}", unit="seconds")
+    if record.kind == "counter":
+        return CounterMetricFamily(name, f"Number of {words}")
+    return GaugeMetricFamily(name, f"Last value of {words}")
+
+
+def _add(family: Metric, record: Record, labels: dict[str, str]) -> None:
+    name = family.name
+    if record.kind == "gauge":
+        family.add_sample(name, labels, record.values[0])
+    elif record.kind == "counter":
+        family.add_sample(f"{name}_total", labels, record.values[0])
+    else:
+        total = 0.0
+        for bound, count in zip((*record.bounds, float("inf")), record.values[1:], strict=True):
+            total += count
+            family.add_sample(f"{name}_bucket", {**labels, "le": floatToGoString(bound)}, total)
+        family.add_sample(f"{name}_count", labels, total)
+        family.add_sample(f"{name}_sum", labels, record.values[0])

@@ -1,0 +1,74 @@
+"""What ``config.include("c2c_stats")`` does, and what does it without Pyramid."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.tweens import INGRESS
+from pyramid.viewderivers import VIEW
+
+from c2c_broadcast import broadcast, load
+from c2c_stats import _stats_view
+from c2c_stats._memory import MemoryBackend
+from c2c_stats._settings import StatsSettings
+from c2c_stats._sink import SINK, Exporter
+
+_KEY = "c2c_stats.settings"
+
+
+def init_backends(settings: Mapping[str, Any] | None = None) -> None:
+    """Set the backends up from ini ``settings`` and environment: for scripts, without Pyramid.
+
+    What was recorded before is forgotten; without any backend configured everything is off.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    found = load(StatsSettings, settings or {})
+    SINK.install(found, _exporters(found), clear=True)
+
+
+def _exporters(settings: StatsSettings) -> dict[str, Exporter]:
+    exporters: dict[str, Exporter] = {}
+    if settings.stats_view:
+        exporters["memory"] = MemoryBackend(SINK.store)
+    return exporters
+
+
+def includeme(config: Configurator) -> None:
+    """Add metrics: ``config.include("c2c_stats")``.
+
+    Times every request and its rendering, and gives ``GET /metrics``; statsd and ``stats.json`` where configured.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    config.include("c2c_broadcast")
+    first = _KEY not in config.registry
+    settings: StatsSettings = config.registry.setdefault(_KEY, load(StatsSettings, config.get_settings()))
+    if first:
+        from c2c_stats._prometheus_exporter import PrometheusBackend  # prometheus_client takes 30 ms to import
+
+        exporters = {**_exporters(settings), "prometheus": PrometheusBackend(SINK.store)}
+        SINK.install(settings, exporters, clear=False)
+        broadcast.subscribe(_stats_view.CHANNEL, _stats_view.answer)
+    config.add_tween("c2c_stats._pyramid.tween_factory", under=INGRESS)
+    config.add_view_deriver("c2c_stats._pyramid.before_render", "c2c_before_render", under="rendered_view", over=VIEW)
+    config.add_view_deriver("c2c_stats._pyramid.after_render", "c2c_after_render", over="rendered_view")
+    config.add_route("c2c_metrics", settings.metrics_path)
+    config.add_view(
+        "c2c_stats._metrics_view.view",
+        route_name="c2c_metrics",
+        request_method="GET",
+        permission=NO_PERMISSION_REQUIRED,
+        http_cache=0,
+    )
+    if settings.stats_view:
+        config.add_operator_view(
+            _stats_view.view,
+            name="stats",
+            path="/stats.json",
+            public=True,
+            changes_state=False if settings.stats_public_reset else _stats_view.resets,
+        )

@@ -1,0 +1,159 @@
+"""The three kinds of series, and how each is recorded: the path that every measured call takes.
+
+A series keeps its numbers in ``cells``, a view of doubles in memory that is this process's own (private, or a file that
+the others of the service read). One thread at a time runs Python code, and CPython changes threads at calls and
+backward jumps only (the "eval breaker" of ceval.c); so ``cells[0] += 1``, which has neither between its read and its
+write, loses nothing without a lock. For that reason each line below reads ``self.cells`` again, and no line that
+changes it calls a function.
+"""
+
+import math
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from time import time
+from typing import Any
+
+from c2c_stats._identity import Identity
+
+Tell = Callable[[Any, float], None]
+"""Called with (series, value) after each record, where something wants every value at once."""
+
+KEPT = 20_000
+"""Values of a timer that wait for the next flush at most."""
+WAKE = 1_000
+"""Values that wait when the flush is asked to come sooner."""
+
+
+def _private(words: int) -> "memoryview[float]":
+    return memoryview(bytearray(8 * words)).cast("d")
+
+
+class Series:
+    """What the three kinds share. ``tell`` is None unless each value has to go somewhere at once."""
+
+    __slots__ = ("__weakref__", "cells", "identity", "tell", "wire")
+    words = 1
+
+    def __init__(self, identity: Identity, tell: Tell | None) -> None:
+        self.identity = identity
+        self.cells = _private(self.words)
+        self.tell = tell
+        self.wire: Any = None
+
+    def zero(self) -> None:
+        """Begin again with nothing recorded, in memory of this process."""
+        self.cells = _private(self.words)
+
+    def move(self, cells: "memoryview[float]") -> None:
+        """Go on in other memory (all zero), with what was recorded. What other threads record meanwhile is kept."""
+        old = self.cells
+        self.cells = cells
+        for index, value in enumerate(old):
+            self.cells[index] += value
+
+
+class Counter(Series):
+    """A number that only grows; ``cells`` = (total,)."""
+
+    __slots__ = ("cleared", "sent")
+
+    def __init__(self, identity: Identity, tell: Tell | None) -> None:
+        super().__init__(identity, tell)
+        self.sent = 0.0
+        self.cleared = 0.0
+
+    def inc(self, increment: float = 1) -> None:
+        """Add ``increment``: a number >= 0; anything else changes nothing."""
+        if 0 <= increment < math.inf:
+            self.cells[0] += increment
+            if self.tell is not None:
+                self.tell(self, increment)
+
+    def zero(self) -> None:
+        """Begin again."""
+        super().zero()
+        self.sent = self.cleared = 0.0
+
+
+class Gauge(Series):
+    """The last value set; ``cells`` = (value, seconds since 1970 when it was set, 0 before)."""
+
+    __slots__ = ("cleared", "sent")
+    words = 2
+
+    def __init__(self, identity: Identity, tell: Tell | None) -> None:
+        super().__init__(identity, tell)
+        self.sent = (0.0, 0.0)
+        self.cleared = (0.0, 0.0)
+
+    def set(self, value: float) -> None:
+        """Keep ``value``, a number; NaN changes nothing."""
+        if value == value:  # noqa: PLR0124 # NaN alone differs from itself
+            self.cells[0] = value
+            self.cells[1] = time()
+            if self.tell is not None:
+                self.tell(self, value)
+
+    def zero(self) -> None:
+        """Begin again."""
+        super().zero()
+        self.sent = self.cleared = (0.0, 0.0)
+
+    def move(self, cells: "memoryview[float]") -> None:
+        """Go on in other memory with the last value."""
+        old = self.cells
+        self.cells = cells
+        if not cells[1]:
+            cells[0], cells[1] = old
+
+
+class Timer(Series):
+    """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound)."""
+
+    __slots__ = ("bounds", "cleared", "kept", "least", "most", "seen", "wake")
+
+    def __init__(self, identity: Identity, tell: Tell | None, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        super().__init__(identity, tell)
+        self.kept: deque[float] | None = None
+        self.wake: Callable[[], None] = int
+        self._begin()
+
+    @property
+    def words(self) -> int:  # type: ignore[override] # of this one instance: its buckets are settable
+        """How many numbers it keeps."""
+        return len(self.bounds) + 2
+
+    def observe(self, seconds: float) -> None:
+        """Record one duration in seconds."""
+        bucket = 1 + bisect_left(self.bounds, seconds)
+        self.cells[bucket] += 1
+        self.cells[0] += seconds
+        if seconds < self.least:
+            self.least = seconds
+        if seconds > self.most:
+            self.most = seconds
+        kept = self.kept
+        if kept is not None:
+            kept.append(seconds)
+            if len(kept) == WAKE:
+                self.wake()
+        if self.tell is not None:
+            self.tell(self, seconds)
+
+    def count(self) -> float:
+        """Return how many durations were recorded."""
+        return sum(self.cells[1:])
+
+    def zero(self) -> None:
+        """Begin again."""
+        super().zero()
+        if self.kept is not None:
+            self.kept.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.least, self.most = math.inf, 0.0
+        self.seen = 0.0
+        self.cleared = (0.0, 0.0)

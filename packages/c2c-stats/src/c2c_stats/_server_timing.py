@@ -1,0 +1,32 @@
+"""The ``Server-Timing`` response header (W3C Server Timing, section 3)."""
+
+from typing import Any
+
+_NAME = "Server-Timing"
+_LONGEST = 100
+
+
+def described(route: str) -> str:
+    """Return the metric that tells the route: ``route;desc="name"``, a quoted-string of RFC 9110, section 5.6.4."""
+    text = "".join(char if " " <= char <= "~" else "_" for char in route[:_LONGEST])
+    return 'route;desc="{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+
+
+def value(route: str, total: float, render: float | None, statements: int, sql: float) -> str:
+    """Return the header's value; ``route`` is as ``described`` gave it, durations are in seconds."""
+    text = f"{route}, total;dur={total * 1000:.3f}"
+    if render is not None:
+        text += f", render;dur={render * 1000:.3f}"
+    if statements:
+        text += f', db;dur={sql * 1000:.3f};desc="{statements} {"query" if statements == 1 else "queries"}"'
+    return text
+
+
+def put(response: Any, text: str) -> None:
+    """Add the header; in place of ours, where the application gives out one response object again and again."""
+    headers = response.headerlist
+    for index, (name, old) in enumerate(headers):
+        if name == _NAME and old.startswith("route;desc="):
+            headers[index] = (_NAME, text)
+            return
+    headers.append((_NAME, text))

@@ -1,0 +1,101 @@
+"""What c2c-stats reads from the environment and the ini file."""
+
+import re
+from dataclasses import dataclass
+
+from c2c_broadcast import family, setting
+from c2c_stats._address import Address, parse_address
+
+DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of a timer's histogram, in seconds."""
+_MOST_BUCKETS = 100
+
+
+def _prometheus_prefix(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_:][A-Za-z0-9_:]*", raw):
+        raise ValueError("must be letters, digits and underscores, such as myapp_")
+    return raw
+
+
+def _metrics_path(raw: str) -> str:
+    path = "/" + raw.strip("/")
+    if path == "/" or "{" in path or " " in path:
+        raise ValueError("must be a plain path, such as /metrics")
+    return path
+
+
+def _buckets(raw: str | tuple[float, ...]) -> tuple[float, ...]:
+    words = raw.replace(",", " ").split() if isinstance(raw, str) else raw
+    try:
+        bounds = tuple(sorted({float(word) for word in words}))
+    except ValueError:
+        bounds = ()
+    if not bounds or len(bounds) > _MOST_BUCKETS or not 0 < bounds[0] <= bounds[-1] < float("inf"):
+        raise ValueError("must be 1 to 100 seconds above 0, such as 0.01,0.1,1,10")
+    return bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsSettings:
+    """Where metrics go, and how they are called there."""
+
+    stats_view: bool = setting(
+        False,
+        env="STATS_VIEW",
+        key="c2c.stats_view",
+        help="memory backend and `{C2C_BASE_PATH}/stats.json`",
+    )
+    statsd_address: Address | None = setting(
+        None,
+        env="STATSD_ADDRESS",
+        key="c2c.statsd_address",
+        parse=parse_address,
+        help="`host:port`, `[v6]:port`, `unix:///path`",
+    )
+    statsd_prefix: str = setting(
+        "", env="STATSD_PREFIX", key="c2c.statsd_prefix", help="first part of each statsd name"
+    )
+    statsd_use_tags: bool = setting(
+        False, env="STATSD_USE_TAGS", key="c2c.statsd_use_tags", help="automatic metrics use tags"
+    )
+    statsd_tags: dict[str, str] = family(
+        env="STATSD_TAG_", key="c2c.statsd_tag_", help="global tag of each statsd line, name lower-cased"
+    )
+    statsd_flush_interval: float = setting(
+        0.5,
+        env="STATSD_FLUSH_INTERVAL",
+        key="c2c.statsd_flush_interval",
+        minimum=0,
+        maximum=60,
+        help="seconds; 0 sends each metric at once",
+    )
+    statsd_multi_value: bool = setting(
+        False,
+        env="STATSD_MULTI_VALUE",
+        key="c2c.statsd_multi_value",
+        help="the server takes `name:1:2:3|ms` (DogStatsD 1.1)",
+    )
+    prometheus_prefix: str = setting(
+        "c2c_",
+        env="C2C_PROMETHEUS_PREFIX",
+        key="c2c.prometheus_prefix",
+        parse=_prometheus_prefix,
+        help="first part of each Prometheus name",
+    )
+    prometheus_buckets: tuple[float, ...] = setting(
+        DEFAULT_BUCKETS,
+        env="C2C_PROMETHEUS_BUCKETS",
+        key="c2c.prometheus_buckets",
+        parse=_buckets,
+        help="upper bounds of the histograms, seconds",
+    )
+    metrics_path: str = setting(
+        "/metrics", env="C2C_METRICS_PATH", key="c2c.metrics_path", parse=_metrics_path, help="where Prometheus scrapes"
+    )
+    stats_public_reset: bool = setting(
+        False,
+        env="C2C_STATS_PUBLIC_RESET",
+        key="c2c.stats_public_reset",
+        help="`stats.json?reset=1` is for everybody",
+    )
+    track_redis: bool = setting(True, env="C2C_TRACK_REDIS", key="c2c.track_redis", help="time Redis commands")

@@ -1,0 +1,194 @@
+"""The metrics sink of this process: one object, built from settings, alive again after each fork."""
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from c2c_broadcast import load
+from c2c_stats._backends import Backend, Backends
+from c2c_stats._series import Counter, Gauge, Series, Timer
+from c2c_stats._settings import StatsSettings
+from c2c_stats._store import Place, Store
+
+_LOG = logging.getLogger(__name__)
+
+
+class Exporter(Protocol):
+    """What takes numbers from the store: memory, statsd, Prometheus."""
+
+    place: Place | None
+    """Gives the series their memory; known once started."""
+    wake: Callable[[], None] | None
+    """Asks for a flush, where every value of a timer is wanted; None where sums are enough."""
+    tell: Callable[[Any, float], None] | None
+    """Takes every value as it is recorded; None where that is not wanted."""
+
+    def start(self) -> None:
+        """Open files and start threads: in the process that records."""
+
+    def stop(self) -> None:
+        """Hand over what is recorded and let go of threads."""
+
+    def forked(self) -> None:
+        """Forget, in a forked process, what is the parent's."""
+
+
+class BuiltIn:
+    """A backend of ours. All of them read one store, so that a call records once: through any, to all."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def timer(self, key: Sequence[Any], duration: float, tags: Mapping[str, Any] | None = None) -> None:
+        """Record a duration in seconds."""
+        self._store.timer(key, tags).observe(duration)
+
+    def gauge(self, key: Sequence[Any], value: float, tags: Mapping[str, Any] | None = None) -> None:
+        """Record the present value of something."""
+        self._store.gauge(key, tags).set(value)
+
+    def counter(self, key: Sequence[Any], increment: float = 1, tags: Mapping[str, Any] | None = None) -> None:
+        """Record a number to add."""
+        self._store.counter(key, tags).inc(increment)
+
+
+class Sink:
+    """The store, what exports it, and when that starts: with the first record of a process, never before a fork."""
+
+    def __init__(self) -> None:
+        self.settings = StatsSettings()
+        self.store = Store()
+        self.backends = Backends(self._changed)
+        self._exporters: dict[str, Exporter] = {}
+        self._started = False
+        self._lock = threading.RLock()
+        self._hooked = False
+
+    def install(self, settings: StatsSettings, exporters: Mapping[str, Exporter], *, clear: bool) -> None:
+        """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
+        with self._lock:
+            self._hook()
+            self.stop()
+            self.settings = settings
+            self.store.buckets = settings.prometheus_buckets
+            self.store.shortcuts.clear()
+            if clear:
+                self._exporters.clear()
+                self.backends.clear()
+                self.store.equip(tell=None, place=None, wake=None)
+                self.store.clear()
+            self._exporters.update(exporters)
+            for name in exporters:
+                self.backends[name] = exporters[name] if _is_backend(exporters[name]) else BuiltIn(self.store)
+            self._changed()
+
+    def start(self) -> None:
+        """Open what the exporters need, in this process; nothing where that is done. Never raises."""
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            for name, exporter in self._exporters.items():
+                try:
+                    exporter.start()
+                except Exception:  # noqa: BLE001 # what measures must not break what it measures
+                    _LOG.warning("Metrics: %s can't be started", name, exc_info=True)
+            self._equip()
+
+    def stop(self) -> None:
+        """Hand over what is recorded; the next record starts all again."""
+        with self._lock:
+            if self._started:
+                self._started = False
+                for exporter in self._exporters.values():
+                    exporter.stop()
+                self._equip()
+
+    def exporter(self, name: str) -> Any:
+        """Return what exports to ``memory``, ``statsd`` or ``prometheus``; None where that is off."""
+        return self._exporters.get(name)
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        with self._lock:
+            self.store.on = bool(self.backends)
+            self._equip()
+
+    def _equip(self) -> None:
+        place = next((one.place for one in self._exporters.values() if one.place is not None), None)
+        wake = next((one.wake for one in self._exporters.values() if one.wake is not None), None)
+        tells = [one.tell for one in self._exporters.values() if one.tell is not None]
+        added = [backend for name, backend in self.backends.items() if name not in self._exporters]
+        tells += [_teller(backend) for backend in added]
+        tell = self._first if not self._started else (_all(tells) if tells else None)
+        self.store.equip(tell=tell, place=place, wake=wake)
+
+    def _first(self, series: Series, value: float) -> None:
+        """Take the first record of a process: start, then let it go the way of all later ones."""
+        self.start()
+        if series.tell is not None and series.tell != self._first:
+            series.tell(series, value)
+
+    # -- forks ------------------------------------------------------------------------------------------------------
+
+    def _hook(self) -> None:
+        if not self._hooked:
+            self._hooked = True
+            os.register_at_fork(before=self.stop, after_in_child=self._forked)
+            atexit.register(self.stop)
+
+    def _forked(self) -> None:
+        self._lock = threading.RLock()
+        self._started = False
+        for exporter in self._exporters.values():
+            exporter.forked()
+        self.store.forked(self._first)
+
+
+def _is_backend(exporter: Any) -> bool:
+    return all(hasattr(exporter, name) for name in ("timer", "gauge", "counter"))
+
+
+def _teller(backend: Backend) -> Callable[[Any, float], None]:
+    """Return what hands every value to a backend of the user's; one that raises is logged once."""
+    failed: list[bool] = []
+
+    def tell(series: Series, value: float) -> None:
+        key, tags = list(series.identity.path), dict(series.identity.tags) or None
+        try:
+            if isinstance(series, Timer):
+                backend.timer(key, value, tags)
+            elif isinstance(series, Gauge):
+                backend.gauge(key, value, tags)
+            elif isinstance(series, Counter):
+                backend.counter(key, value, tags)
+        except Exception:  # the user's code, in the middle of a request
+            if not failed:
+                failed.append(True)
+                _LOG.exception("The metrics backend %r fails", backend)
+
+    return tell
+
+
+def _all(tells: list[Callable[[Any, float], None]]) -> Callable[[Any, float], None]:
+    if len(tells) == 1:
+        return tells[0]
+
+    def tell(series: Series, value: float) -> None:
+        for one in tells:
+            one(series, value)
+
+    return tell
+
+
+def settings_from(settings: Mapping[str, Any] | None) -> StatsSettings:
+    """Read the settings from an ini file's and the environment."""
+    return load(StatsSettings, settings or {})
+
+
+SINK = Sink()
+"""The one of this process, as the root logger is: off until configured."""

@@ -1,0 +1,170 @@
+"""The table of all series of this process, and the ways to find one fast."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+from c2c_stats._guard import Guard
+from c2c_stats._identity import OVERFLOW, Identity, Kind, Pairs, identify
+from c2c_stats._series import KEPT, Counter, Gauge, Series, Tell, Timer
+from c2c_stats._settings import DEFAULT_BUCKETS
+
+_LOG = logging.getLogger(__name__)
+_MOST_SHORTCUTS = 10_000
+
+Place = Callable[[Identity, int], "memoryview[float] | None"]
+"""Gives so many doubles, all zero, to a series; None where there is no more room."""
+
+_S = TypeVar("_S", bound=Series)
+
+
+class Store:
+    """All series of this process. ``on`` tells whether anything reads them: if not, the API does nothing."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.buckets: tuple[float, ...] = DEFAULT_BUCKETS
+        self.shortcuts: dict[Any, Any] = {}
+        self._table: dict[Identity, Series] = {}
+        self._bound: WeakSet[Series] = WeakSet()
+        self._guard = Guard()
+        self._lock = threading.RLock()
+        self._tell: Tell | None = None
+        self._place: Place | None = None
+        self._wake: Callable[[], None] | None = None
+        self._misused = False
+
+    # -- finding ----------------------------------------------------------------------------------------------------
+
+    def counter(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Counter:
+        """Return the counter of a key."""
+        return cast("Counter", self._find("counter", path, tags))
+
+    def gauge(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Gauge:
+        """Return the gauge of a key."""
+        return cast("Gauge", self._find("gauge", path, tags))
+
+    def timer(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Timer:
+        """Return the timer of a key."""
+        return cast("Timer", self._find("timer", path, tags))
+
+    def automatic(self, name: str, labels: Pairs, path: tuple[str, ...], use_tags: bool) -> Timer:
+        """Return the timer of an automatic metric: ``path`` follows the name where tags are not used."""
+        parts, tags = ((name,), labels) if use_tags else ((name, *path), ())
+        return cast("Timer", self.series(Identity("timer", (name,), labels, parts, tags)))
+
+    def bind(self, series: _S) -> _S:
+        """Keep a series valid for as long as someone holds it, whatever is configured later."""
+        self._bound.add(series)
+        return series
+
+    def series(self, identity: Identity) -> Series:
+        """Return the one series of an identity, made at the first call."""
+        found = self._table.get(identity)
+        if found is not None:
+            return found
+        with self._lock:
+            identity = self._guard.admit(identity)
+            found = self._table.get(identity)
+            if found is None:
+                found = self._make(identity)
+                self._equip(found)
+                self._table[identity] = found
+            return found
+
+    def all(self) -> list[Series]:
+        """Return all series, a list that does not change."""
+        return list(self._table.values())
+
+    def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
+        try:
+            identity = identify(kind, path, tags)
+        except Exception:  # a call that measures must not break what it measures
+            if not self._misused:
+                self._misused = True
+                _LOG.exception("A metric whose key is not a sequence, or whose tags are not a mapping")
+            identity = Identity(kind, ("_",), (), ("_",), ())
+        found = self.series(identity)
+        self._shorten(kind, path, tags, found)
+        return found
+
+    def _shorten(self, kind: Kind, path: Any, tags: Any, found: Series) -> None:
+        """Remember where a key leads. Only texts are remembered, because 1, 1.0 and True are one to a dict."""
+        if OVERFLOW in found.identity.name or any(value == OVERFLOW for _, value in found.identity.labels):
+            return
+        if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
+            return
+        if not tags:
+            shortcut: Any = (kind, tuple(path))
+        elif isinstance(tags, dict) and all(type(k) is str and type(v) is str for k, v in tags.items()):
+            shortcut = (kind, tuple(path), tuple(tags.items()))
+        else:
+            return
+        self.remember(shortcut, found)
+
+    def remember(self, shortcut: Any, found: Any) -> None:
+        """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
+        if len(self.shortcuts) >= _MOST_SHORTCUTS:
+            self.shortcuts.clear()
+        self.shortcuts[shortcut] = found
+
+    def _make(self, identity: Identity) -> Series:
+        if identity.kind == "timer":
+            return Timer(identity, self._tell, self.buckets)
+        return Counter(identity, self._tell) if identity.kind == "counter" else Gauge(identity, self._tell)
+
+    # -- equipping --------------------------------------------------------------------------------------------------
+
+    def equip(self, *, tell: Tell | None, place: Place | None, wake: Callable[[], None] | None) -> None:
+        """Say where all series, these and later ones, have their memory and whom they tell.
+
+        ``place`` gives memory that other processes read; ``wake`` asks for a flush: timers keep their values for it.
+        """
+        with self._lock:
+            moved = place is not None and place != self._place
+            self._tell, self._place, self._wake = tell, place, wake
+            for series in self.all():
+                self._equip(series, moved=moved)
+
+    def _equip(self, series: Series, *, moved: bool = True) -> None:
+        if isinstance(series, Timer):
+            if self._wake is None:
+                series.kept = None
+            else:
+                series.wake = self._wake
+                if series.kept is None:
+                    series.seen = series.count()
+                    series.kept = deque(maxlen=KEPT)
+        if moved and self._place is not None:
+            cells = self._place(series.identity, series.words)
+            if cells is not None:
+                series.move(cells)
+        series.tell = self._tell
+
+    def clear(self) -> None:
+        """Forget all series; those that someone holds begin again."""
+        with self._lock:
+            held = list(self._bound)
+            self.shortcuts.clear()
+            self._table.clear()
+            self._guard = Guard()
+            for series in held:
+                series.zero()
+                if isinstance(series, Timer):
+                    series.kept = None
+                series.wire = None
+                self._equip(series)
+                self._guard.admit(series.identity)
+                self._table[series.identity] = series
+
+    def forked(self, tell: Tell | None) -> None:
+        """Begin again in a forked process: what was recorded before is the parent's."""
+        self._lock = threading.RLock()
+        self._place = None
+        self._tell = tell
+        for series in self.all():
+            series.zero()
+            series.tell = tell
