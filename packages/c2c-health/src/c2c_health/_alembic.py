@@ -1,0 +1,85 @@
+"""The check that the database is at the version which the code wants, by alembic, in this process."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Unpack
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Engine, MetaData, String, Table, select
+from sqlalchemy.orm import Session
+
+from c2c_broadcast import ConfigurationError
+from c2c_health._check import Check, Options
+from c2c_health._outcomes import JsonCheckException
+from c2c_health._sql import engines, on_engine, password_of
+
+_DEFAULT_SCHEMA = "public"
+_DEFAULT_TABLE = "alembic_version"
+
+
+def alembic_check(
+    session: Any,
+    ini: str,
+    level: int,
+    name: str,
+    version_schema: str | None,
+    version_table: str | None,
+    **options: Unpack[Options],
+) -> Check:
+    """Return the check of one section of an alembic ini file, on the session's primary.
+
+    Raises:
+        ConfigurationError: The file or its section is missing, or the session has no engine.
+    """
+    config = _read(ini, name)
+    _, engine = next(engines(session))
+    table = version_table or config.get_main_option("version_table") or _DEFAULT_TABLE
+    schema = version_schema or config.get_main_option("version_table_schema") or _default_schema(engine)
+    return Check(
+        name=f"alembic_{str(ini).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
+        run=on_engine(engine, _comparison(config, table, schema)),
+        level=level,
+        kind="alembic",
+        secrets=password_of(engine),
+        **options,
+    )
+
+
+def _read(ini: str, section: str) -> Config:
+    if not Path(ini).is_file():
+        raise ConfigurationError(f"The alembic check of {ini}: there is no such file")
+    config = Config(ini, ini_section=section)
+    if not config.file_config.has_section(section):
+        there_are = ", ".join(config.file_config.sections()) or "none"
+        raise ConfigurationError(f"The alembic check of {ini}: it has no section [{section}]; there are: {there_are}")
+    return config
+
+
+def _default_schema(engine: Engine) -> str | None:
+    return _DEFAULT_SCHEMA if engine.dialect.name == "postgresql" else None
+
+
+def _comparison(config: Config, table: str, schema: str | None) -> Callable[[Session], Any]:
+    # The code does not change while it runs.
+    wanted = functools.cache(lambda: sorted(ScriptDirectory.from_config(config).get_heads()))
+    column: Column[str] = Column("version_num", String)
+    statement = select(Table(table, MetaData(), column, schema=schema).c.version_num)
+
+    def compare(session: Session) -> Any:
+        heads = wanted()
+        found = sorted(session.scalars(statement))
+        result = found[0] if len(found) == 1 else found
+        if found != heads:
+            raise JsonCheckException(
+                f"Invalid alembic version (database: {_names(found)}, code: {_names(heads)}): run the migrations",
+                result,
+            )
+        return result
+
+    return compare
+
+
+def _names(revisions: list[str]) -> str:
+    return ", ".join(revisions) or "none"

@@ -1,0 +1,106 @@
+"""A check: a name, a level, and what to run, as a plain value."""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypedDict
+
+from c2c_broadcast import ConfigurationError
+
+DEFAULT_TIMEOUT = 5.0
+_HIGHEST_LEVEL = 1_000_000
+
+Run = Callable[[Any], Any]
+"""What a check does: it takes the request and returns something JSON can hold (or None), or raises."""
+
+
+class Options(TypedDict, total=False):
+    """What every ``add_*`` takes by keyword besides its own arguments.
+
+    ``timeout``: seconds until a run counts as failed. ``cache``: seconds for which an outcome is good. ``interval``:
+    run in the background that often, in seconds; the view reads memory. ``failures`` and ``successes``: runs in a row
+    that it takes to change a check's mind.
+    """
+
+    timeout: float
+    cache: float
+    interval: float | None
+    failures: int
+    successes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. ``level`` is 1 for what the service can't work without, higher for what is good to know.
+
+    ``kind`` says what it is about (``db``, ``url``, ...) to those who count; ``secrets`` are texts that never appear in
+    its reports, besides those that every report hides.
+
+    Raises:
+        ConfigurationError: A value makes no sense; the message names the check and what would.
+    """
+
+    name: str
+    run: Run
+    level: int = 1
+    timeout: float = DEFAULT_TIMEOUT
+    cache: float = 0.0
+    interval: float | None = None
+    failures: int = 1
+    successes: int = 1
+    kind: str = "custom"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        name = self.name
+        if not isinstance(name, str) or not name.strip() or "," in name or not name.isprintable():
+            raise ConfigurationError(f"The name of a health check must be printable text without a comma, not {name!r}")
+        if not callable(self.run):
+            raise ConfigurationError(f"Health check {name}: what to run must be callable, not {self.run!r}")
+        _whole(name, "level", self.level, 1, _HIGHEST_LEVEL)
+        _whole(name, "failures", self.failures, 1, _HIGHEST_LEVEL)
+        _whole(name, "successes", self.successes, 1, _HIGHEST_LEVEL)
+        _seconds(name, "timeout", self.timeout)
+        _seconds(name, "cache", self.cache, or_zero=True)
+        if self.interval is not None:
+            _seconds(name, "interval", self.interval)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Everything of it that people may read, for introspection."""
+        hidden = {"run", "secrets"}
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in hidden}
+
+
+def taking_request(name: str, function: Callable[..., Any]) -> Run:
+    """Return ``function`` as one that takes the request, if it takes no argument.
+
+    Raises:
+        ConfigurationError: It can't be called with the request alone, nor with nothing.
+    """
+    if not callable(function):
+        raise ConfigurationError(f"Health check {name}: the check must be a function of the request, not {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return function
+    for arguments in ((None,), ()):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return function if arguments else lambda _request: function()
+    raise ConfigurationError(f"Health check {name}: its function is called with the request, but takes {signature}")
+
+
+def _whole(name: str, what: str, value: Any, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise ConfigurationError(f"Health check {name}: {what} must be a whole number from {lowest}, not {value!r}")
+
+
+def _seconds(name: str, what: str, value: Any, *, or_zero: bool = False) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or value < 0 or (value == 0 and not or_zero):
+        raise ConfigurationError(f"Health check {name}: {what} must be a number of seconds above 0, not {value!r}")

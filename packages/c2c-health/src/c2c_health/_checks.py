@@ -1,0 +1,86 @@
+"""The checks of one application."""
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from c2c_broadcast import ConfigurationError, Masker
+from c2c_health._check import Check
+from c2c_health._events import HealthChecked
+from c2c_health._outcomes import Outcome, State, Verdict
+from c2c_health._perform import Performer
+from c2c_health._runner import Runner
+from c2c_health._settings import HealthSettings
+
+_LOG = logging.getLogger(__name__)
+_KEY = "c2c_health.checks"
+
+
+class Checks:
+    """The checks of one application, and their runs."""
+
+    def __init__(self, settings: HealthSettings, registry: Any, masker: Masker) -> None:
+        self.settings = settings
+        self.live = False  # the application is made: what comes now comes without its configurator
+        self._registry = registry
+        self._checks: dict[str, Check] = {}
+        self.perform = Performer(masker, registry)
+        self.runner = Runner(self.perform, self._heard)
+
+    def add(self, check: Check) -> None:
+        """Add a check.
+
+        Raises:
+            ConfigurationError: There is one of this name.
+        """
+        if check.name in self._checks:
+            raise ConfigurationError(f"Two health checks are named {check.name}: give one of them another name=")
+        self._checks[check.name] = check
+
+    @property
+    def all(self) -> tuple[Check, ...]:
+        """The checks, in the order in which they came."""
+        return tuple(self._checks.values())
+
+    def run(self, checks: Collection[Check], request: Any) -> dict[str, Verdict]:
+        """Return how these checks stand, run now where that is not known."""
+        return self.runner.run(checks, request)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.runner.close()
+
+    def _heard(self, check: Check, outcome: Outcome, now: Verdict, changed: bool) -> None:
+        if changed:
+            if now.state is State.PASSED:
+                _LOG.info("Health check %s passes again", check.name)
+            else:
+                _LOG.warning("Health check %s %s: %s", check.name, now.state, _one_line(now.message or ""))
+        event = HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
+        try:
+            self._registry.notify(event)
+        except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
+            _LOG.exception("A subscriber to HealthChecked failed")
+
+
+def checks_of(registry: Any) -> Checks:
+    """Return the checks of an application.
+
+    Raises:
+        ConfigurationError: It did not include this package.
+    """
+    found: Checks | None = registry.get(_KEY)
+    if found is None:
+        raise ConfigurationError('There are no health checks here: config.include("c2c_health") is missing')
+    return found
+
+
+def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
+    """Return the checks of an application, made at the first call."""
+    if _KEY not in registry:
+        registry[_KEY] = Checks(settings, registry, masker)
+    return checks_of(registry)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

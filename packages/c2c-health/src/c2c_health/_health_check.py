@@ -1,0 +1,117 @@
+"""``HealthCheck``: the classic way to say which checks an application has."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pyramid.config import Configurator
+
+from c2c_health._check import Check, Options, taking_request
+from c2c_health._checks import checks_of
+from c2c_health._report import report
+
+if TYPE_CHECKING:
+    from c2c_health._sql import QueryCallback
+
+
+class HealthCheck:
+    """The checks of an application: ``HealthCheck(config)``, any number of times, adds to the same ones.
+
+    It includes ``c2c_health``. It is ``config.registry["health_check"]`` too, for whoever adds checks later. Every
+    ``add_*`` also takes what ``Options`` names. In a process without Pyramid's application, ``report()`` runs the
+    checks.
+    """
+
+    def __init__(self, config: Configurator) -> None:
+        self._config = config
+        config.include("c2c_health")
+
+    @classmethod
+    def of(cls, config: Configurator) -> "HealthCheck":
+        """Return the one of a configurator that included the package already."""
+        self = cls.__new__(cls)
+        self._config = config
+        return self
+
+    def add_db_session_check(
+        self,
+        session: Any,
+        query_cb: "QueryCallback | None" = None,
+        at_least_one_model: Any = None,
+        level: int = 1,
+        **options: Unpack[Options],
+    ) -> None:
+        """Check that each engine of a session answers: one check an engine, named ``db_engine_<engine name>``.
+
+        ``query_cb`` takes a session of the check's own, on that engine; its result is the check's. Without it, there
+        must be a row of ``at_least_one_model``, or just an answer. ``session`` is what ``c2c_db.setup_session`` gives
+        (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker`` with a bind.
+
+        Raises:
+            ConfigurationError: The session has no engine, or two engines have one name.
+        """
+        from c2c_health._sql import db_session_checks
+
+        self._add(*db_session_checks(session, query_cb, at_least_one_model, level, **options))
+        self._clean(session)
+
+    def add_alembic_check(
+        self,
+        session: Any,
+        alembic_ini_path: str,
+        level: int = 2,
+        name: str = "alembic",
+        version_schema: str | None = None,
+        version_table: str | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        """Check that the database is at the heads of the code's migrations; the result is the database's version.
+
+        It is named ``alembic_<path with / as _, stripped>_<name>``, where ``name`` is a section of the ini file. Schema
+        and table of the version are these arguments, or the section's ``version_table_schema`` (default ``public``, on
+        PostgreSQL) and ``version_table`` (default ``alembic_version``).
+
+        Raises:
+            ConfigurationError: The file or its section is missing, or the session has no engine.
+        """
+        from c2c_health._alembic import alembic_check
+
+        self._add(alembic_check(session, alembic_ini_path, level, name, version_schema, version_table, **options))
+        self._clean(session)
+
+    def add_custom_check(
+        self, name: str, check_cb: Callable[..., Any], level: int = 1, **options: Unpack[Options]
+    ) -> None:
+        """Check whatever ``check_cb`` checks: it takes the request, returns something JSON can hold, or raises.
+
+        It may raise ``JsonCheckException(message, json)`` to say more, and ``Degraded(message)`` to pass with a
+        warning.
+
+        Raises:
+            ConfigurationError: ``check_cb`` can't be called with the request, or a value makes no sense.
+        """
+        self._add(Check(name=name, run=taking_request(name, check_cb), level=level, **options))
+
+    def report(self, max_level: int = 1, checks: Sequence[str] = (), request: Any = None) -> dict[str, Any]:
+        """Run the checks up to ``max_level`` and return the report, as the view gives it.
+
+        Raises:
+            ValueError: One of ``checks`` is unknown.
+        """
+        from c2c_health._selection import select
+
+        state = checks_of(self._config.registry)
+        if not state.live:
+            self._config.commit()
+        wanted = select(state.all, str(max_level), checks)
+        return report(state.run(wanted, request).values(), failure_status=state.settings.failure_status)
+
+    def _clean(self, session: Any) -> None:
+        """Close this session in the threads of checks that used it."""
+        remove, clean = getattr(session, "remove", None), checks_of(self._config.registry).perform.clean
+        if remove is not None and remove not in clean:
+            clean.append(remove)
+
+    def _add(self, *checks: Check) -> None:
+        for check in checks:
+            # Two frames up is who called our caller: file and line for a conflict.
+            self._config.add_health_check(check, _backframes=2)

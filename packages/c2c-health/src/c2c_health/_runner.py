@@ -1,0 +1,144 @@
+"""Run checks at the same time, each with a hard deadline and one run in flight, whatever they do.
+
+Nothing here knows Pyramid: what runs a check and what hears of its outcome are arguments.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from c2c_health import _forks
+from c2c_health._check import Check
+from c2c_health._outcomes import Outcome, State, Verdict
+from c2c_health._standing import UNKNOWN, Standing, after, verdict
+from c2c_health._threads import Threads
+
+Perform = Callable[[Check, Any], Outcome]
+Heard = Callable[[Check, Outcome, Verdict, bool], None]
+"""Called after each run with the check, its outcome, how it stands now, and whether that changed."""
+
+
+class _Flight:
+    """A run that was begun. ``done`` is set when it ended in time, or when its time was over."""
+
+    __slots__ = ("deadline", "done", "overdue", "started")
+
+    def __init__(self, started: float, timeout: float) -> None:
+        self.started = started
+        self.deadline = started + timeout
+        self.done = threading.Event()
+        self.overdue = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What is remembered of a check: the run in flight, and the last one."""
+
+    flight: _Flight | None = None
+    standing: Standing = UNKNOWN
+    verdict: Verdict | None = None
+    ended: float = 0.0  # by the clock
+
+
+class Runner:
+    """The runs of one application's checks. ``clock`` is in seconds and never goes back."""
+
+    def __init__(self, perform: Perform, heard: Heard, clock: Callable[[], float] = time.monotonic) -> None:
+        self.threads = Threads("c2c-health-check")
+        self._perform = perform
+        self._heard = heard
+        self._clock = clock
+        self._slots: dict[str, _Slot] = {}
+        self._lock = threading.Lock()
+        _forks.watch(self)
+
+    def run(self, checks: Iterable[Check], request: Any) -> dict[str, Verdict]:
+        """Return how each check stands, within the longest of their deadlines.
+
+        A check with a good memory (``cache``, ``interval``) is not run; one that another caller runs is waited for; one
+        that hangs has failed already.
+        """
+        begun = [(check, self.begin(check, request)) for check in checks]
+        return {check.name: self._end(check, flight) for check, flight in begun}
+
+    def begin(self, check: Check, request: Any, *, by_interval: bool = False) -> _Flight | None:
+        """Begin a run of ``check``, or return the one in flight; None where the last one is still good."""
+        now = self._clock()
+        with self._lock:
+            slot = self._slots.setdefault(check.name, _Slot())
+            flight = slot.flight
+            if flight is not None:
+                return None if check.interval and slot.verdict and now < flight.deadline else flight
+            good = check.interval is not None or now - slot.ended < check.cache
+            if good and slot.verdict is not None and not by_interval:
+                return None
+            flight = slot.flight = _Flight(now, check.timeout)
+        try:
+            self.threads.submit(lambda: self._fly(check, flight, request))
+        except RuntimeError as error:
+            outcome = Outcome(State.FAILED, 0.0, time.time(), message=f"there is no thread to run it ({error})")
+            self._settle(check, flight, outcome, ended=True)
+        return flight
+
+    def last(self, check: Check) -> Verdict | None:
+        """Return how a check stood after its last run."""
+        slot = self._slots.get(check.name)
+        return slot.verdict if slot else None
+
+    def close(self) -> None:
+        """Let the threads end: the idle ones now, the others after their run."""
+        self.threads.close()
+
+    def after_fork(self) -> None:
+        """Forget the runs in flight: the parent's do not end here."""
+        self._lock = threading.Lock()
+        for slot in self._slots.values():
+            slot.flight = None
+
+    def _fly(self, check: Check, flight: _Flight, request: Any) -> None:
+        outcome = self._perform(check, request)
+        self._settle(check, flight, outcome, ended=True)
+
+    def _end(self, check: Check, flight: _Flight | None) -> Verdict:
+        if flight is not None:
+            in_time = flight.done.wait(max(0.0, flight.deadline - self._clock()))
+            if flight.overdue or not in_time:
+                self._expire(check, flight)
+        found = self._slots[check.name].verdict
+        assert found is not None  # a run that ended left one
+        return found
+
+    def _expire(self, check: Check, flight: _Flight) -> None:
+        """Count a run past its deadline as failed: once for each caller that meets it."""
+        seconds = self._clock() - flight.started
+        message = f"timed out after {check.timeout:g} s"
+        if flight.overdue:
+            message += f", still hanging after {seconds:.0f} s"
+        self._settle(check, flight, Outcome(State.FAILED, seconds, time.time(), message=message), ended=False)
+
+    def _settle(self, check: Check, flight: _Flight, outcome: Outcome, *, ended: bool) -> None:
+        with self._lock:
+            slot = self._slots.setdefault(check.name, _Slot())
+            if slot.flight is not flight:  # it ended just now, after all
+                return
+            too_late = flight.overdue and ended
+            if ended:
+                slot.flight = None
+            else:
+                flight.overdue = True
+            if not too_late:
+                before = slot.verdict
+                slot.standing = after(
+                    slot.standing,
+                    passed=outcome.state is not State.FAILED,
+                    failures=check.failures,
+                    successes=check.successes,
+                )
+                slot.verdict = now = verdict(check, slot.standing, outcome)
+                slot.ended = self._clock()
+        flight.done.set()
+        if not too_late:
+            changed = now.state is not (before.state if before else State.PASSED)
+            self._heard(check, outcome, now, changed)

@@ -1,0 +1,102 @@
+"""Database checks: each engine of a session, with a session of the check's own."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Unpack
+
+from sqlalchemy import Engine, literal, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from c2c_broadcast import ConfigurationError
+from c2c_health._check import Check, Options
+from c2c_health._outcomes import JsonCheckException
+
+QueryCallback = Callable[[Session], Any]
+
+
+def db_session_checks(
+    session: Any, query_cb: QueryCallback | None, model: Any, level: int, **options: Unpack[Options]
+) -> list[Check]:
+    """Return a check for each engine of ``session``.
+
+    Raises:
+        ConfigurationError: It has no engine.
+    """
+    query = query_cb or (_answers if model is None else _has_a_row(model))
+    return [
+        Check(
+            name=f"db_engine_{name}",
+            run=on_engine(engine, query),
+            level=level,
+            kind="db",
+            secrets=password_of(engine),
+            **options,
+        )
+        for name, engine in engines(session)
+    ]
+
+
+def engines(session: Any) -> Iterator[tuple[str, Engine]]:
+    """Yield the name and the engine of each side of a session.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    primary, replica = getattr(session, "c2c_rw_bind", None), getattr(session, "c2c_ro_bind", None)
+    if primary is None:
+        primary = _bind(session)
+    yield name_of(primary), primary
+    if replica is not None and replica is not primary:
+        yield name_of(replica, "sqlalchemy_slave"), replica
+
+
+def name_of(engine: Engine, default: str = "sqlalchemy") -> str:
+    """Return an engine's name: as c2c-db gave it, or its ``logging_name``."""
+    return str(getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None) or default)
+
+
+def _bind(session: Any) -> Engine:
+    for found in (getattr(session, "bind", None), getattr(session, "kw", {}).get("bind")):
+        if found is not None:
+            engine: Engine = found.engine  # a connection's, or itself
+            return engine
+    raise ConfigurationError(
+        f"A database check wants a session with an engine; {session!r} has no bind: give it one, or give its engine's"
+    )
+
+
+def on_engine(engine: Engine, query: QueryCallback) -> Callable[[Any], Any]:
+    """Return what runs ``query`` with a session of its own on ``engine``, closed after it."""
+
+    def run(_request: Any) -> Any:
+        try:
+            return _query(engine, query)
+        except DBAPIError as error:
+            # A connection of the pool may have died since it was used last: that says nothing of the database now.
+            if not error.connection_invalidated:
+                raise
+        return _query(engine, query)
+
+    return run
+
+
+def _query(engine: Engine, query: QueryCallback) -> Any:
+    with Session(engine) as session:
+        return query(session)
+
+
+def _answers(session: Session) -> None:
+    session.execute(text("SELECT 1"))
+
+
+def _has_a_row(model: Any) -> QueryCallback:
+    def query(session: Session) -> None:
+        if session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
+            raise JsonCheckException(f"{model.__name__} record not found")
+
+    return query
+
+
+def password_of(engine: Engine) -> tuple[str, ...]:
+    """Return what no report may show of an engine."""
+    return (str(engine.url.password),) if engine.url.password else ()

@@ -1,0 +1,48 @@
+"""What the tests of this package share."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pyramid.config import Configurator
+from webtest import TestApp
+
+from c2c_health import HealthCheck
+
+
+class Service:
+    """An application with checks, and its HTTP side. ``health`` takes checks; the first request makes it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.config = Configurator(settings=settings)
+        self.health = HealthCheck(self.config)
+
+    @property
+    def app(self) -> TestApp:
+        """The application over WebTest; made once."""
+        if not hasattr(self, "_app"):
+            self._app = TestApp(self.config.make_wsgi_app())
+        return self._app
+
+    def get(self, path: str = "/health_check", **options: Any) -> Any:
+        """Ask for something under the base path."""
+        return self.app.get(f"/c2c{path}", **options)
+
+    @property
+    def checks(self) -> Any:
+        """The state behind it."""
+        return self.config.registry["c2c_health.checks"]
+
+
+@pytest.fixture
+def service() -> Iterator[Callable[..., Service]]:
+    """Make applications: ``service(**{"c2c.secret": ...})``; their threads end with the test."""
+    made: list[Service] = []
+
+    def make(**settings: Any) -> Service:
+        made.append(Service(settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.checks.close()
