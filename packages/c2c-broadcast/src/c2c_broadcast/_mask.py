@@ -19,6 +19,8 @@ _NAMES = (
     r"|authorization|credentials?|dsn|session[_-]?id|signature"
 )
 _SECRET_NAME = re.compile(rf"(?:^|[^a-z])(?:{_NAMES})(?:$|[^a-z])", re.IGNORECASE)
+# What every shell calls its folder.
+_NO_SECRETS = frozenset({"PWD", "OLDPWD"})
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -77,7 +79,7 @@ def _may_hold(text: str) -> bool:
 
 def names_secret(name: str) -> bool:
     """Tell whether something called ``name`` (a key, a variable, a header) holds a secret."""
-    return bool(_SECRET_NAME.search(_CAMEL_HUMP.sub("_", name)))
+    return name not in _NO_SECRETS and bool(_SECRET_NAME.search(_CAMEL_HUMP.sub("_", name)))
 
 
 class Masker:
