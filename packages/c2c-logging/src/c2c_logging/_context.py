@@ -18,15 +18,19 @@ _T = TypeVar("_T")
 
 
 class RequestContext:
-    """One request, as logs, outgoing calls and SQL sessions see it. ``rendered`` caches what a log line says of it."""
+    """One request, as logs, outgoing calls and SQL sessions see it.
 
-    __slots__ = ("_trace", "rendered", "request", "request_id", "sql")
+    ``early`` and ``rendered`` keep what a log line says of it, without and with its route.
+    """
+
+    __slots__ = ("_trace", "early", "rendered", "request", "request_id", "sql")
 
     def __init__(self, request: Any, request_id: str, *, sql: bool = False) -> None:
         self.request = request
         self.request_id = request_id
         self.sql = sql
-        self.rendered: tuple[str | None, str] | None = None
+        self.early: str | None = None
+        self.rendered: str | None = None
         self._trace: Trace | None = None
 
     @property

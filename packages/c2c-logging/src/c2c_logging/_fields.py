@@ -8,44 +8,14 @@ from typing import Any
 
 from c2c_logging._context import RequestContext, current
 from c2c_logging._exception_text import exception_text
-from c2c_logging._plain import MASKED, Walk, is_secret, key_text
+from c2c_logging._extras import extras
+from c2c_logging._plain import Walk
 from c2c_logging._texts import message_of, safe, text_of
-
-STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-"""Attributes of each record; all others are extras."""
-
-RESERVED = frozenset(
-    [
-        "host",
-        "timestamp",
-        "level",
-        "level_name",
-        "logger_name",
-        "source_facility",
-        "msg",
-        "file",
-        "line",
-        "function",
-        "pid",
-        "thread_name",
-        "process_name",
-        "full_message",
-        "full_msg",
-        "client_addr",
-        "method",
-        "path",
-        "matched_route",
-        "request_id",
-        "truncated",
-        "format_error",
-    ]
-)
-"""Names of our own fields, in lines with a request or without: an extra of such a name is moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One record: ``core`` are our own fields (names as in ``RESERVED``), ``extras`` what the caller added."""
+    """One record: ``core`` are our own fields (named as in ``RESERVED``), ``extras`` what the caller added."""
 
     core: dict[str, Any]
     extras: dict[str, Any]
@@ -101,10 +71,10 @@ def collect(record: logging.LogRecord) -> Fields:
         core["full_msg"] = "true"
     if problem is not None:
         core["format_error"] = safe(problem)
-    extras = collect_extras(record, walk)
+    added = extras(record, walk)
     if walk.truncated:
         core["truncated"] = True
-    return Fields(core, extras, context)
+    return Fields(core, added, context)
 
 
 def full_message(record: logging.LogRecord) -> str | None:
@@ -120,16 +90,3 @@ def full_message(record: logging.LogRecord) -> str | None:
     if record.stack_info:
         text = (text or "") + safe(text_of(record.stack_info))
     return text
-
-
-def collect_extras(record: logging.LogRecord, walk: Walk) -> dict[str, Any]:
-    """Return the extras of a record, each under a name that no other field has and that begins with no underscore."""
-    extras: dict[str, Any] = {}
-    for key, value in record.__dict__.items():
-        if key in STANDARD:
-            continue
-        name = key_text(key).lstrip("_") or "extra"
-        while name in RESERVED or name in extras:
-            name = f"extra_{name}"
-        extras[name] = MASKED if value and is_secret(name) else walk.plain(value)
-    return extras

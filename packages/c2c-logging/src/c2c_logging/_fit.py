@@ -1,10 +1,10 @@
 """Making a line fit: strict JSON, however little room there is."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from c2c_logging._fields import Fields
+from c2c_logging._texts import dumps
 
 LIMIT = 32_000
 """Bytes of the longest line."""
@@ -12,9 +12,6 @@ LIMIT = 32_000
 # How many characters of each text stay, tried one after the other. A character takes up to 12 bytes ("\\ud83d\\ude00").
 _CUTS = (16_000, 4_000, 1_000, 250, 60, 20)
 _FIRST = ("timestamp", "level_name", "logger_name", "msg", "request_id")
-
-dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
-"""Return plain data as JSON in ASCII."""
 
 
 def fit(fields: Fields, arrange: Callable[[Fields], dict[str, Any]], limit: int = LIMIT) -> str:

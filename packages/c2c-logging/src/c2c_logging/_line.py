@@ -9,23 +9,19 @@ import logging
 from functools import lru_cache
 from math import isfinite
 
-from c2c_logging._context import RequestContext, current
+from c2c_logging._context import CURRENT, RequestContext, current
 from c2c_logging._dialects import DIALECTS, c2c
-from c2c_logging._fields import (
-    collect,
-    collect_extras,
-    full_message,
-    host_name,
-    syslog_level,
-)
-from c2c_logging._fit import LIMIT, dumps, fit
-from c2c_logging._plain import Walk
-from c2c_logging._texts import encode, message_of, printable, safe, text_of
+from c2c_logging._extras import extras_text
+from c2c_logging._fields import collect, full_message, host_name, syslog_level
+from c2c_logging._fit import LIMIT, fit
+from c2c_logging._texts import dumps, encode, message_of, printable, safe, text_of
 
 _BARE = logging.makeLogRecord({}).__dict__
 _USUAL = len(_BARE)
 _LAST = next(reversed(_BARE))
-_FAR = 1e11  # seconds
+# Between these, a time in whole microseconds has 16 digits.
+_FIRST_SECOND = 1_000_000_000  # in 2001
+_LAST_SECOND = 9_999_999_999  # in 2286
 
 
 def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT) -> str:
@@ -53,20 +49,20 @@ def _fast(record: logging.LogRecord) -> str:
             tail += f',"full_message":{encode(trace)},"full_msg":"true"'
     attributes = record.__dict__
     if len(attributes) != _USUAL or next(reversed(attributes)) != _LAST:
-        walk = Walk()
-        extras = collect_extras(record, walk)
-        if extras:
-            tail += f",{dumps(extras)[1:-1]}"
-        if walk.truncated:
-            tail += ',"truncated":true'
-    if not 0 <= record.created < _FAR:
-        raise ValueError("created is no time")
-    context = current()
+        tail += extras_text(record)
+    created = record.created
+    if not _FIRST_SECOND <= created < _LAST_SECOND:
+        raise ValueError("created is no time of this age")
+    # repr() of a float takes three times as long.
+    time = str(int(created * 1e6))
+    context = CURRENT.get() or current()
+    if context is not None:
+        tail = (context.rendered or _request(context)) + tail
     return (
-        f'{{"timestamp":{record.created!r}'
+        f'{{"timestamp":{time[:10]}.{time[10:]}'
         f"{_place(record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName)}"
         f"{_process(record.process, record.threadName, record.processName)}"
-        f'"msg":{encode(safe(message))}{"" if context is None else _request(context)}{tail}}}'
+        f'"msg":{encode(safe(message))}{tail}}}'
     )
 
 
@@ -89,13 +85,16 @@ def _process(pid: int, thread: str, process: str) -> str:
 
 
 def _request(context: RequestContext) -> str:
-    """Return what the line says of the request: made once a request, and again when its route is known."""
+    """Return what the line says of the request; once the route is known, that is what it is until the end."""
     route = context.matched_route
-    kept = context.rendered
-    if kept is None or kept[0] != route:
-        fields = {key: safe(value) for key, value in context.fields().items()}
-        kept = context.rendered = (route, f",{dumps(fields)[1:-1]}")
-    return kept[1]
+    if route is None and context.early is not None:
+        return context.early
+    text = f",{dumps({key: safe(value) for key, value in context.fields().items()})[1:-1]}"
+    if route is None:
+        context.early = text
+    else:
+        context.rendered = text
+    return text
 
 
 def _last_resort(record: logging.LogRecord, error: Exception, dialect: str, limit: int) -> str:

@@ -1,6 +1,6 @@
 """Texts on their way into a log line: bounded, masked, and nothing in them that JSON or a terminal could trip over."""
 
-from json.encoder import encode_basestring_ascii
+from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any
 
 from c2c_logging._masking import MASKING
@@ -8,6 +8,9 @@ from c2c_logging._masking import MASKING
 # A line has 32 kB; what is longer is cut before it is looked at, and what a cut could have halved goes after masking.
 _LONGEST = 40_000
 _MARGIN = 2_000
+
+dumps = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+"""Return plain data as JSON in ASCII."""
 
 encode = encode_basestring_ascii
 """Return a text as a JSON string in ASCII: it fits every stream, and no kind of new line survives in it."""
@@ -27,8 +30,9 @@ def printable(text: str) -> str:
 def safe(text: str) -> str:
     """Return a text as it may leave the process: without secrets, without lone surrogates, not endless."""
     if len(text) > _LONGEST:
-        return printable(MASKING.masker(text[:_LONGEST])[:-_MARGIN]) + "..."
-    return printable(MASKING.masker(text))
+        return printable(MASKING.mask(text[:_LONGEST])[:-_MARGIN]) + "..."
+    text = MASKING.mask(text)
+    return text if text.isascii() else printable(text)
 
 
 def text_of(value: Any) -> str:
@@ -41,12 +45,12 @@ def text_of(value: Any) -> str:
 
 def message_of(record: Any) -> tuple[str, str | None]:
     """Return the formatted message of a record, and why it could not be formatted where that is so."""
-    message = record.msg
+    message, args = record.msg, record.args
     if type(message) is not str:
         message = text_of(message)
-    if not record.args:
+    if not args:
         return message, None
     try:
-        return message % record.args, None
+        return message % args, None
     except Exception as error:  # noqa: BLE001 # wrong arguments, or a __str__ that raises
-        return f"{message} {text_of(record.args)}", f"{type(error).__name__}: {text_of(error)}"
+        return f"{message} {text_of(args)}", f"{type(error).__name__}: {text_of(error)}"
