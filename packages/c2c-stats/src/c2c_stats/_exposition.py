@@ -1,11 +1,11 @@
 """From recorded numbers to prometheus_client's metric families, which it writes as text."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.utils import floatToGoString
 
 from c2c_stats._identity import Kind, Pairs
 from c2c_stats._names import prometheus_label, prometheus_name
@@ -65,8 +65,8 @@ def _add(family: Metric, record: Record, labels: dict[str, str]) -> None:
         family.add_sample(f"{name}_total", labels, record.values[0])
     else:
         total = 0.0
-        for bound, count in zip((*record.bounds, float("inf")), record.values[1:], strict=True):
+        for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
             total += count
-            family.add_sample(f"{name}_bucket", {**labels, "le": floatToGoString(bound)}, total)
+            family.add_sample(f"{name}_bucket", {**labels, "le": "+Inf" if bound == math.inf else str(bound)}, total)
         family.add_sample(f"{name}_count", labels, total)
         family.add_sample(f"{name}_sum", labels, record.values[0])

@@ -59,7 +59,7 @@ class Guard:
                 values.setdefault(name, set()).add(value)
         name, worst = max(values.items(), key=lambda item: len(item[1]), default=("", set()))
         _LOG.warning(
-            "Metric %s has more than %s series because of its tag %r (%s values): what comes now is one overflow series",
+            "Metric %s has more than %s series because of its tag %r (%s values): later ones are one overflow series",
             ".".join(identity.name)[:100],
             MOST_SERIES,
             name,

@@ -12,7 +12,8 @@ from c2c_broadcast import broadcast, load
 from c2c_stats import _stats_view
 from c2c_stats._memory import MemoryBackend
 from c2c_stats._settings import StatsSettings
-from c2c_stats._sink import SINK, Exporter
+from c2c_stats._sink import SINK, BuiltIn
+from c2c_stats._statsd_lines import Format
 
 _KEY = "c2c_stats.settings"
 
@@ -29,10 +30,17 @@ def init_backends(settings: Mapping[str, Any] | None = None) -> None:
     SINK.install(found, _exporters(found), clear=True)
 
 
-def _exporters(settings: StatsSettings) -> dict[str, Exporter]:
-    exporters: dict[str, Exporter] = {}
+def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
+    exporters: dict[str, BuiltIn] = {}
     if settings.stats_view:
         exporters["memory"] = MemoryBackend(SINK.store)
+    if settings.statsd_address is not None:
+        from c2c_stats._statsd import StatsdBackend
+
+        form = Format(
+            settings.statsd_prefix, settings.statsd_tags, settings.statsd_address.datagram, settings.statsd_multi_value
+        )
+        exporters["statsd"] = StatsdBackend(SINK.store, settings.statsd_address, form, settings.statsd_flush_interval)
     return exporters
 
 

@@ -6,31 +6,18 @@ from typing import Any
 from c2c_stats._identity import Identity
 from c2c_stats._series import Counter, Gauge, Series, Timer
 from c2c_stats._sink import BuiltIn
-from c2c_stats._store import Place, Store
+from c2c_stats._store import Store
 
 Snapshot = dict[str, dict[str, Any]]
-"""``timers``: key -> [count, sum in seconds, least, most]; ``gauges``: key -> [value, when]; ``counters``: key -> total."""
+"""timers: key -> [count, sum in seconds, least, most]; gauges: key -> [value, when]; counters: key -> total."""
 
 
 class MemoryBackend(BuiltIn):
     """Reads the store when asked; needs nothing while metrics are recorded."""
 
-    place: Place | None = None
-    wake: Callable[[], None] | None = None
-    tell: Callable[[Any, float], None] | None = None
-
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._series: Callable[[], Iterable[Series]] = store.all
-
-    def start(self) -> None:
-        """Nothing to start."""
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-    def forked(self) -> None:
-        """Nothing of the parent's to forget."""
 
     def snapshot(self, *, reset: bool = False) -> Snapshot:
         """Return what was recorded since the last reset; ``reset`` makes this the last one. Loses nothing between."""
@@ -110,10 +97,8 @@ def key_of(identity: Identity) -> str:
     return "/".join(part.replace("/", "_") for part in parts)
 
 
-def plain(value: float) -> float | str:
-    """Return a number as JSON writes it: whole ones without a fraction, infinity as text."""
-    if value in {float("inf"), float("-inf")}:
-        return str(value)
+def plain(value: float) -> float:
+    """Return a number as one likes to read it: whole ones without a fraction."""
     return int(value) if value == int(value) else round(value, 9)
 
 

@@ -59,7 +59,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
                 route_timer.observe(seconds)
             else:
                 watch(response, request.environ, lambda: route_timer.observe(perf_counter() - start))
-        except Exception:  # whatever the application answers with, it is sent
+        except Exception:  # noqa: BLE001 # whatever the application answers with, it is sent
             _LOG.debug("A response that can't be measured", exc_info=True)
         return response
 

@@ -7,7 +7,7 @@ class Totals(threading.local):
     """``sql`` = [statements, seconds] of this thread since it began (of this greenlet, where threads are greenlets)."""
 
     def __init__(self) -> None:
-        self.sql = [0, 0.0]
+        self.sql: list[float] = [0, 0.0]
 
 
 TOTALS = Totals()

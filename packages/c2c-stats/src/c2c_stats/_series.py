@@ -7,14 +7,19 @@ write, loses nothing without a lock. For that reason each line below reads ``sel
 changes it calls a function.
 """
 
+import logging
 import math
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from c2c_stats._identity import Identity
+
+if TYPE_CHECKING:
+    from collections import deque
+
+_LOG = logging.getLogger(__name__)
 
 Tell = Callable[[Any, float], None]
 """Called with (series, value) after each record, where something wants every value at once."""
@@ -65,10 +70,13 @@ class Counter(Series):
 
     def inc(self, increment: float = 1) -> None:
         """Add ``increment``: a number >= 0; anything else changes nothing."""
-        if 0 <= increment < math.inf:
-            self.cells[0] += increment
-            if self.tell is not None:
-                self.tell(self, increment)
+        try:
+            if 0 <= increment < math.inf:
+                self.cells[0] += increment
+                if self.tell is not None:
+                    self.tell(self, increment)
+        except TypeError:
+            _complain(self, increment)
 
     def zero(self) -> None:
         """Begin again."""
@@ -88,12 +96,15 @@ class Gauge(Series):
         self.cleared = (0.0, 0.0)
 
     def set(self, value: float) -> None:
-        """Keep ``value``, a number; NaN changes nothing."""
-        if value == value:  # noqa: PLR0124 # NaN alone differs from itself
-            self.cells[0] = value
-            self.cells[1] = time()
-            if self.tell is not None:
-                self.tell(self, value)
+        """Keep ``value``, a finite number; anything else, NaN too, changes nothing."""
+        try:
+            if -math.inf < value < math.inf:
+                self.cells[0] = value
+                self.cells[1] = time()
+                if self.tell is not None:
+                    self.tell(self, value)
+        except TypeError:
+            _complain(self, value)
 
     def zero(self) -> None:
         """Begin again."""
@@ -112,12 +123,16 @@ class Timer(Series):
     """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound)."""
 
     __slots__ = ("bounds", "cleared", "kept", "least", "most", "seen", "wake")
+    least: float
+    most: float
+    seen: float
+    cleared: tuple[float, float]
 
     def __init__(self, identity: Identity, tell: Tell | None, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         super().__init__(identity, tell)
         self.kept: deque[float] | None = None
-        self.wake: Callable[[], None] = int
+        self.wake: Callable[[], None] = self._begin
         self._begin()
 
     @property
@@ -130,9 +145,9 @@ class Timer(Series):
         bucket = 1 + bisect_left(self.bounds, seconds)
         self.cells[bucket] += 1
         self.cells[0] += seconds
-        if seconds < self.least:
+        if seconds < self.least:  # noqa: PLR1730 # min() is a call: slower, and other threads come in between
             self.least = seconds
-        if seconds > self.most:
+        if seconds > self.most:  # noqa: PLR1730 # as above
             self.most = seconds
         kept = self.kept
         if kept is not None:
@@ -154,6 +169,12 @@ class Timer(Series):
         self._begin()
 
     def _begin(self) -> None:
-        self.least, self.most = math.inf, 0.0
+        self.least = math.inf
+        self.most = 0.0
         self.seen = 0.0
         self.cleared = (0.0, 0.0)
+
+
+def _complain(series: Series, value: object) -> None:
+    """Say, for whoever looks for it, that something else than a number was recorded."""
+    _LOG.debug("Metric %s: %r is not a number", ".".join(series.identity.path), value, exc_info=True)

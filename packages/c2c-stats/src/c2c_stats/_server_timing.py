@@ -12,13 +12,13 @@ def described(route: str) -> str:
     return 'route;desc="{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
 
 
-def value(route: str, total: float, render: float | None, statements: int, sql: float) -> str:
+def value(route: str, total: float, render: float | None, statements: float, sql: float) -> str:
     """Return the header's value; ``route`` is as ``described`` gave it, durations are in seconds."""
     text = f"{route}, total;dur={total * 1000:.3f}"
     if render is not None:
         text += f", render;dur={render * 1000:.3f}"
     if statements:
-        text += f', db;dur={sql * 1000:.3f};desc="{statements} {"query" if statements == 1 else "queries"}"'
+        text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
     return text
 
 

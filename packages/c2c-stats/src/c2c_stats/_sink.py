@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from c2c_broadcast import load
 from c2c_stats._backends import Backend, Backends
@@ -16,28 +16,16 @@ from c2c_stats._store import Place, Store
 _LOG = logging.getLogger(__name__)
 
 
-class Exporter(Protocol):
-    """What takes numbers from the store: memory, statsd, Prometheus."""
-
-    place: Place | None
-    """Gives the series their memory; known once started."""
-    wake: Callable[[], None] | None
-    """Asks for a flush, where every value of a timer is wanted; None where sums are enough."""
-    tell: Callable[[Any, float], None] | None
-    """Takes every value as it is recorded; None where that is not wanted."""
-
-    def start(self) -> None:
-        """Open files and start threads: in the process that records."""
-
-    def stop(self) -> None:
-        """Hand over what is recorded and let go of threads."""
-
-    def forked(self) -> None:
-        """Forget, in a forked process, what is the parent's."""
-
-
 class BuiltIn:
-    """A backend of ours. All of them read one store, so that a call records once: through any, to all."""
+    """A backend of ours. All of them read one store, so that a call records once: through any, to all.
+
+    ``place`` gives the series their memory, ``wake`` asks for a flush where every value of a timer is wanted, ``tell``
+    takes every value as it is recorded; each is None where it is not wanted.
+    """
+
+    place: Place | None = None
+    wake: Callable[[], None] | None = None
+    tell: Callable[[Any, float], None] | None = None
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -54,6 +42,15 @@ class BuiltIn:
         """Record a number to add."""
         self._store.counter(key, tags).inc(increment)
 
+    def start(self) -> None:
+        """Open files and start threads: in the process that records."""
+
+    def stop(self) -> None:
+        """Hand over what is recorded and let go of threads."""
+
+    def forked(self) -> None:
+        """Forget, in a forked process, what is the parent's."""
+
 
 class Sink:
     """The store, what exports it, and when that starts: with the first record of a process, never before a fork."""
@@ -62,12 +59,12 @@ class Sink:
         self.settings = StatsSettings()
         self.store = Store()
         self.backends = Backends(self._changed)
-        self._exporters: dict[str, Exporter] = {}
+        self._exporters: dict[str, BuiltIn] = {}
         self._started = False
         self._lock = threading.RLock()
         self._hooked = False
 
-    def install(self, settings: StatsSettings, exporters: Mapping[str, Exporter], *, clear: bool) -> None:
+    def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
         """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
         with self._lock:
             self._hook()
@@ -82,7 +79,7 @@ class Sink:
                 self.store.clear()
             self._exporters.update(exporters)
             for name in exporters:
-                self.backends[name] = exporters[name] if _is_backend(exporters[name]) else BuiltIn(self.store)
+                self.backends[name] = exporters[name]
             self._changed()
 
     def start(self) -> None:
@@ -149,10 +146,6 @@ class Sink:
         self.store.forked(self._first)
 
 
-def _is_backend(exporter: Any) -> bool:
-    return all(hasattr(exporter, name) for name in ("timer", "gauge", "counter"))
-
-
 def _teller(backend: Backend) -> Callable[[Any, float], None]:
     """Return what hands every value to a backend of the user's; one that raises is logged once."""
     failed: list[bool] = []
@@ -166,10 +159,10 @@ def _teller(backend: Backend) -> Callable[[Any, float], None]:
                 backend.gauge(key, value, tags)
             elif isinstance(series, Counter):
                 backend.counter(key, value, tags)
-        except Exception:  # the user's code, in the middle of a request
+        except Exception:  # noqa: BLE001 # the user's code, in the middle of a request
             if not failed:
                 failed.append(True)
-                _LOG.exception("The metrics backend %r fails", backend)
+                _LOG.warning("The metrics backend %r fails", backend, exc_info=True)
 
     return tell
 

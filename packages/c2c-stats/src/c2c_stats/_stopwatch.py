@@ -47,7 +47,7 @@ class TimerContext:
     def __enter__(self) -> None:
         self._start = perf_counter()
 
-    def __exit__(self, kind: type[BaseException] | None, error: Any, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if kind is None and self._store.on:
             seconds = perf_counter() - self._start
             tags = self._tags
@@ -74,7 +74,7 @@ class OutcomeTimerContext:
     def __enter__(self) -> None:
         self._start = perf_counter()
 
-    def __exit__(self, kind: type[BaseException] | None, error: Any, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if not self._store.on:
             return
         seconds = perf_counter() - self._start

@@ -82,10 +82,10 @@ class Store:
     def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
         try:
             identity = identify(kind, path, tags)
-        except Exception:  # a call that measures must not break what it measures
+        except Exception:  # noqa: BLE001 # a call that measures must not break what it measures
             if not self._misused:
                 self._misused = True
-                _LOG.exception("A metric whose key is not a sequence, or whose tags are not a mapping")
+                _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
             identity = Identity(kind, ("_",), (), ("_",), ())
         found = self.series(identity)
         self._shorten(kind, path, tags, found)
