@@ -1,0 +1,198 @@
+"""Ask a service over HTTP and check what every answer must have."""
+
+import enum
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+
+from ._curl import curl
+
+_LONGEST_BODY = 5000
+_TIMEOUT = 60.0
+_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
+_XML = re.compile(r"(?:text|application)/(?:[\w.+-]+\+)?xml")
+_NO_CONTENT = 204
+
+
+class CacheExpected(enum.Enum):
+    """What ``Cache-Control`` has to say.
+
+    ``NO``: ``no-cache`` or ``no-store``; ``YES``: ``max-age``, not 0, and neither of these; ``DONT_CARE``: anything.
+    """
+
+    NO = enum.auto()
+    YES = enum.auto()
+    DONT_CARE = enum.auto()
+
+
+class Connection:
+    """A client of one service. What is not as expected is an AssertionError with status, body and a curl command.
+
+    All methods take a URL below ``base_url`` and, by keyword: ``expected_status``, a number or a tuple of them;
+    ``headers``, which win over ours; ``cors``, whether to send ``Origin`` and check
+    ``Access-Control-Allow-Origin``; ``cache_expected``; and what ``requests`` takes. They wait 60 s at most, unless
+    ``timeout`` says otherwise. An answer without content (204) is None.
+
+    Args:
+        base_url: root of the service, such as ``http://127.0.0.1:8080/api/``
+        origin: the value of ``Origin``, such as ``https://www.example.com``
+    """
+
+    def __init__(self, base_url: str, origin: str) -> None:
+        self.base_url = base_url.rstrip("/") + "/"
+        self.origin = origin
+        self.session = requests.Session()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session's connections."""
+        self.session.close()
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path below ``base_url``; a whole URL stays as it is."""
+        return path if urlsplit(path).scheme else self.base_url + path.lstrip("/")
+
+    def get(self, url: str, **options: Any) -> str | None:
+        """GET, and return the text."""
+        return _text(self._request("GET", url, **options))
+
+    def get_raw(self, url: str, **options: Any) -> requests.Response:
+        """GET, and return the response, for what the other methods do not give."""
+        return self._request("GET", url, **options)
+
+    def get_json(self, url: str, **options: Any) -> Any:
+        """GET, check the content type, and return what the JSON says."""
+        return _json(self._request("GET", url, **options))
+
+    def get_xml(self, url: str, schema: str | Path | None = None, **options: Any) -> Any:
+        """GET, check the content type, validate with an XML Schema if there is one, and return an lxml ElementTree.
+
+        Needs the extra ``c2c-testing[xml]``.
+        """
+        from . import _xml
+
+        response = self._request("GET", url, **options)
+        if response.status_code == _NO_CONTENT:
+            return None
+        _check(_is(response, _XML), "Content-Type is not that of XML", response)
+        try:
+            return _xml.parse(response.content, schema)
+        except ValueError as error:
+            raise AssertionError(_story(str(error), response)) from error
+
+    def post(self, url: str, **options: Any) -> str | None:
+        """POST (``data``), and return the text."""
+        return _text(self._request("POST", url, **options))
+
+    def post_json(self, url: str, **options: Any) -> Any:
+        """POST (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self._request("POST", url, **options))
+
+    def post_files(self, url: str, **options: Any) -> Any:
+        """POST a form with files (``files``, ``data``), and return what the JSON says, or else the text."""
+        response = self._request("POST", url, **options)
+        return _json(response) if _is(response, _JSON) else _text(response)
+
+    def put(self, url: str, **options: Any) -> str | None:
+        """PUT (``data``), and return the text."""
+        return _text(self._request("PUT", url, **options))
+
+    def put_json(self, url: str, **options: Any) -> Any:
+        """PUT (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self._request("PUT", url, **options))
+
+    def patch_json(self, url: str, **options: Any) -> Any:
+        """PATCH (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self._request("PATCH", url, **options))
+
+    def delete(self, url: str, expected_status: int | tuple[int, ...] = _NO_CONTENT, **options: Any) -> str | None:
+        """DELETE, and return the text."""
+        return _text(self._request("DELETE", url, expected_status=expected_status, **options))
+
+    def options(self, url: str, **options: Any) -> requests.Response:
+        """Ask for the OPTIONS, and return the response: its headers are what matters."""
+        return self._request("OPTIONS", url, **options)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        expected_status: int | tuple[int, ...] = 200,
+        headers: Mapping[str, str | None] | None = None,
+        cors: bool = True,
+        cache_expected: CacheExpected = CacheExpected.NO,
+        **options: Any,
+    ) -> requests.Response:
+        sent = requests.structures.CaseInsensitiveDict[str | None]({"Origin": self.origin} if cors else {})
+        sent.update(headers or {})
+        options.setdefault("timeout", _TIMEOUT)
+        response = self.session.request(method, self.url(url), headers=sent, **options)
+        expected = expected_status if isinstance(expected_status, tuple) else (expected_status,)
+        wanted = " or ".join(map(str, expected))
+        _check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
+        _check_cache(response, cache_expected)
+        if cors:
+            self._check_cors(response)
+        return response
+
+    def _check_cors(self, response: requests.Response) -> None:
+        credentials = response.headers.get("Access-Control-Allow-Credentials", "").lower() == "true"
+        wanted = self.origin if credentials else "*"
+        allowed = response.headers.get("Access-Control-Allow-Origin")
+        _check(allowed == wanted, f"Access-Control-Allow-Origin is {allowed!r}, not {wanted!r}", response)
+
+
+def _check_cache(response: requests.Response, expected: CacheExpected) -> None:
+    given = response.headers.get("Cache-Control", "")
+    parts = (word.strip().lower().partition("=") for word in given.split(","))
+    directives = {name: value.strip('"') for name, _, value in parts}
+    never = bool({"no-cache", "no-store"} & set(directives))
+    if expected is CacheExpected.NO:
+        _check(never, f"Cache-Control is {given!r}: it lacks no-cache", response)
+    elif expected is CacheExpected.YES:
+        ages = [directives.get(name, "") for name in ("max-age", "s-maxage")]
+        lives = any(age.isdigit() and int(age) for age in ages)
+        _check(lives and not never, f"Cache-Control is {given!r}: it allows no caching", response)
+
+
+def _is(response: requests.Response, kind: re.Pattern[str]) -> bool:
+    given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return bool(kind.fullmatch(given))
+
+
+def _text(response: requests.Response) -> str | None:
+    return None if response.status_code == _NO_CONTENT else response.text
+
+
+def _json(response: requests.Response) -> Any:
+    if response.status_code == _NO_CONTENT:
+        return None
+    _check(_is(response, _JSON), "Content-Type is not that of JSON", response)
+    try:
+        return response.json()
+    except requests.JSONDecodeError as error:
+        raise AssertionError(_story(f"Not JSON: {error}", response)) from error
+
+
+def _check(good: object, what: str, response: requests.Response) -> None:
+    if not good:
+        raise AssertionError(_story(what, response))
+
+
+def _story(what: str, response: requests.Response) -> str:
+    given = response.headers.get("Content-Type", "no Content-Type")
+    body = response.text if len(response.content) <= _LONGEST_BODY else response.text[:_LONGEST_BODY] + " ..."
+    return f"{what}\n{response.status_code} {response.reason}, {given}\n{body}\n{curl(response.request)}"
