@@ -1,6 +1,7 @@
 """The broadcaster: subscriptions and settings, which outlive forks and connections, and the node that uses them."""
 
 import atexit
+import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -15,11 +16,13 @@ from c2c_broadcast._errors import BroadcastError, ConfigurationError
 from c2c_broadcast._forks import forks
 from c2c_broadcast._node import Node
 from c2c_broadcast._roster import Member
+from c2c_broadcast._states import States
 from c2c_broadcast._transport import LocalTransport, Receiver, Transport
 
-_LONGEST_CHANNEL = 200
+_LOG = logging.getLogger(__name__)
 
-Merge = Callable[[list[bytes]], None]
+_LONGEST_NAME = 200
+
 TransportFactory = Callable[[Member, Receiver], Transport]
 
 
@@ -54,14 +57,13 @@ class Broadcaster:
     def __init__(self, settings: BroadcastSettings | None = None, application: str | None = None) -> None:
         self._lock = threading.RLock()
         self._callbacks: dict[str, Callback] = {}
-        self._states: dict[str, Merge] = {}
+        self.states = States(self)
         self._settings = settings or BroadcastSettings()
         self._factory = _factory(self._settings)
         self._application = application or Path(sys.argv[0] or "python").name
         self._node: Node | None = None
         self._exit_hooked = False
         self.started = False
-        self.on_fork: list[Callable[[], None]] = []
         forks.watch(self)
 
     def configure(self, settings: BroadcastSettings, application: str | None = None) -> None:
@@ -84,7 +86,7 @@ class Broadcaster:
     def start(self) -> None:
         """Take part from now on; returns at once, a connection is made meanwhile. More than once is fine."""
         if not self.started:
-            self._running()
+            self.running()
 
     def close(self) -> None:
         """Leave. Subscriptions are kept, and the next use starts anew."""
@@ -100,9 +102,12 @@ class Broadcaster:
         Raises:
             BroadcastError: The name of the channel is no short text.
         """
-        if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_CHANNEL or not channel.isprintable():
+        if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_NAME or not channel.isprintable():
             raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
         with self._lock:
+            before = self._callbacks.get(channel, callback)
+            if _name(before) != _name(callback):
+                _LOG.warning("Broadcast channel %r: %s replaces %s", channel, _name(callback), _name(before))
             self._callbacks[channel] = callback
             if self._node is not None:
                 self._node.transport.subscribe(channel)
@@ -119,7 +124,7 @@ class Broadcaster:
         Raises:
             BroadcastError: The parameters can't be sent as JSON, or callbacks ask each other endlessly.
         """
-        return self._running().ask(channel, params or {}, timeout)
+        return self.running().ask(channel, params or {}, timeout)
 
     def broadcast(
         self, channel: str, params: Mapping[str, Any] | None = None, expect_answers: bool = False, timeout: float = 10
@@ -132,7 +137,7 @@ class Broadcaster:
         Raises:
             BroadcastError: As ``ask``.
         """
-        answers = self._running().ask(channel, params or {}, timeout, others=expect_answers)
+        answers = self.running().ask(channel, params or {}, timeout, others=expect_answers)
         if not expect_answers:
             return None
         silent = len(answers.failed) + len(answers.missing) + len(answers.late)
@@ -140,7 +145,7 @@ class Broadcaster:
 
     def members(self) -> list[Member]:
         """Return all processes that take part, this one first."""
-        return self._running().transport.members()
+        return self.running().transport.members()
 
     def health(self) -> Health:
         """Tell how the broadcaster of this process is; starts nothing."""
@@ -155,34 +160,37 @@ class Broadcaster:
         """The member that this process is, None before the start."""
         return self._node
 
-    def add_state(self, name: str, merge: Merge) -> None:
-        """Have ``merge`` take what Redis holds of a shared state, at each connection."""
-        with self._lock:
-            self._states[name] = merge
-
     def after_fork(self) -> None:
         """Begin anew in a forked child: another member, without a thread or socket yet."""
         self._lock = threading.RLock()
         node, self._node, self.started = self._node, None, False
         if node is not None:
             node.transport.abandon()
-        for hook in self.on_fork:
-            hook()
+        self.states.after_fork()
 
-    def _running(self) -> Node:
+    def running(self) -> Node:
+        """Return the member that this process is, started."""
         node = self._node
         if node is not None:
             return node
         with self._lock:
             if self._node is None:
-                node = Node(Member.me(self._application), self._callbacks, self._states, self._factory)
+                node = Node(Member.me(self._application), self._callbacks, self.states, self._factory)
                 node.transport.start()
                 self._node = node
                 self.started = True
                 if not self._exit_hooked:
                     self._exit_hooked = True
                     atexit.register(self.close)
-            return self._node
+            else:
+                return self._node
+        self.states.wake()
+        return node
+
+
+def _name(callback: Callback) -> str:
+    """Name a function; two applications that include the same package subscribe functions of one name."""
+    return f"{getattr(callback, '__module__', '?')}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"
 
 
 def _relevant(settings: BroadcastSettings) -> BroadcastSettings:

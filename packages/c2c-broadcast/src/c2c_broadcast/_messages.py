@@ -6,6 +6,9 @@ from typing import Any
 MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of the longest message, 16 MiB."""
 
+MAX_DEPTH = 5
+"""Callbacks that broadcast may be nested so deep."""
+
 
 class BadMessageError(Exception):
     """A message that is dropped: the text says why."""

@@ -117,17 +117,21 @@ class RedisTransport:
         others = [member for member, verdict in self._judge(list(found.values())) if verdict is not Verdict.GONE]
         return [me, *sorted(others, key=lambda member: (member.hostname, member.pid))]
 
+    def load(self, state: str) -> list[bytes] | None:
+        """Return what Redis holds of a shared state; None when there is no connection."""
+        if self._listener.link is None:
+            return None  # it comes with the connection
+        reply = self._command("HGETALL", self._session.state_key(state))
+        return reply if isinstance(reply, list) else None
+
     def save(self, state: str, fields: Mapping[str, str], superseded: Iterable[str]) -> bool:
         """Store fields of a shared state; what they supersede goes."""
         key = self._session.state_key(state)
-        saved = True
-        if fields:
-            pairs = [part for pair in fields.items() for part in pair]
-            saved = isinstance(self._command("HSET", key, *pairs), int)
+        pairs = [part for pair in fields.items() for part in pair]
+        if pairs and not isinstance(self._command("HSET", key, *pairs), int):
+            return False
         old = list(superseded)
-        if saved and old:
-            self._command("HDEL", key, *old)
-        return saved
+        return not old or isinstance(self._command("HDEL", key, *old), int)
 
     def health(self) -> Health:
         """Tell how the connection is."""

@@ -66,6 +66,9 @@ class Transport(Protocol):
     def members(self) -> list[Member]:
         """Return all members, this one first."""
 
+    def load(self, state: str) -> list[bytes] | None:
+        """Return what is stored of a shared state, names and values in turn; None if it is not known."""
+
     def save(self, state: str, fields: Mapping[str, str], superseded: Iterable[str]) -> bool:
         """Store fields of a shared state in place of those that they supersede; false when it could not."""
 
@@ -108,6 +111,10 @@ class LocalTransport:
     def members(self) -> list[Member]:
         """Return this process."""
         return [self._me.at(time.time())]
+
+    def load(self, state: str) -> list[bytes] | None:  # noqa: ARG002 # a Transport's signature
+        """Know of nothing stored."""
+        return None
 
     def save(self, state: str, fields: Mapping[str, str], superseded: Iterable[str]) -> bool:  # noqa: ARG002 # as above
         """Store nothing: the state is of this process only."""
