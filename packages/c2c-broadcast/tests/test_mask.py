@@ -88,7 +88,14 @@ def test_data_without_an_end() -> None:
 
 @pytest.mark.parametrize(
     ("name", "secret"),
-    [("C2C_SECRET", True), ("dbPassword", True), ("api-key", True), ("PWD", False), ("compass", False), ("tokenizer", False)],
+    [
+        ("C2C_SECRET", True),
+        ("dbPassword", True),
+        ("api-key", True),
+        ("PWD", False),
+        ("compass", False),
+        ("tokenizer", False),
+    ],
 )
 def test_names(name: str, secret: bool) -> None:
     """A name tells whether its value is a secret."""

@@ -23,12 +23,12 @@ _LONGEST_FORM = 64 * 1024
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _HOW = "give the secret as parameter `secret` or header X-API-Key"
 
-Way = Literal["secret", "cookie", "wrong", "locked", "logout", "none"]
+Way = Literal["secret", "header", "cookie", "wrong", "locked", "logout", "none"]
 
 
 @dataclass(slots=True)
 class Credentials:
-    """What a request brought: ``secret`` and ``cookie`` make an operator, the others do not."""
+    """What a request brought: a ``secret`` (parameter), ``header`` or ``cookie`` makes an operator, the rest does not."""
 
     way: Way
     age: float = 0.0
@@ -38,7 +38,7 @@ class Credentials:
     @property
     def operator(self) -> bool:
         """Whether the request is an operator's."""
-        return self.way in {"secret", "cookie"}
+        return self.way in {"secret", "header", "cookie"}
 
 
 class Access:
@@ -66,14 +66,14 @@ class Access:
     def _judge(self, request: Any) -> Credentials:
         if self.secret is None or self.cookie is None:
             return Credentials("none")
-        given = _given_secret(request)
+        given, way = _given_secret(request)
         if given == b"":
             return Credentials("logout")
         if given is not None:
             if wait := self.lockout.remaining(address(request)):
                 return Credentials("locked", retry_after=wait)
             good = hmac.compare_digest(given, self.secret.encode())
-            return Credentials("secret" if good else "wrong")
+            return Credentials(way if good else "wrong")
         age = self.cookie.age(request)
         return Credentials("none") if age is None else Credentials("cookie", age=age)
 
@@ -84,7 +84,7 @@ class Access:
             found.counted = True
             if found.way == "wrong":
                 self.lockout.failed(address(request))
-            elif found.way == "secret":
+            elif found.way in {"secret", "header"}:
                 self.lockout.succeeded(address(request))
 
     def require(self, request: Any, *, changes_state: bool = False) -> None:
@@ -110,7 +110,10 @@ class Access:
             _require_same_origin(request)
 
     def remember(self, request: Any, response: Any) -> None:
-        """Set, refresh or delete the cookie, as the request's credentials say."""
+        """Set, refresh or delete the cookie, as the request's credentials say.
+
+        Who sends the header sends it each time: only the parameter is a log-in.
+        """
         if self.cookie is None:
             return
         credentials = self.judge(request)
@@ -165,16 +168,16 @@ def address(request: Any) -> str:
     return str(request.environ.get("REMOTE_ADDR") or "")
 
 
-def _given_secret(request: Any) -> bytes | None:
-    """Return the secret that was sent: of the query, else of the form, else of the header; None without any."""
+def _given_secret(request: Any) -> tuple[bytes | None, Way]:
+    """Return the secret that was sent, and how: of the query, else of the form, else of the header."""
     given = request.GET.get("secret")
     if given is None and request.content_type in _FORMS and (request.content_length or 0) <= _LONGEST_FORM:
         given = request.POST.get("secret")
     if given is not None:
-        return str(given).encode("utf-8", "replace")
+        return str(given).encode("utf-8", "replace"), "secret"
     header = request.environ.get("HTTP_X_API_KEY")
     # WSGI hands headers over as latin-1 (PEP 3333).
-    return header.encode("latin-1", "replace") if header else None
+    return (header.encode("latin-1", "replace"), "header") if header else (None, "none")
 
 
 def _require_same_origin(request: Any) -> None:

@@ -45,7 +45,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # password=..., secret=...&, X-API-Key: ...
     (
         re.compile(
-            rf"((?<![A-Za-z])(?:[\w-]*[_.-])?(?:{_NAMES})(?:[_-]\w+)?[ \t]*(?:=[ \t]*|%3D|:[ \t]?(?!//)))(?![\"'])[^\s&;,\"'<>)\]}}]+",
+            rf"((?<![A-Za-z])(?:[\w-]*[_.-])?(?:{_NAMES})(?:[_-]\w+)?[ \t]*(?:=[ \t]*|%3D|:[ \t]?(?!//)))"
+            r"(?![\"'])[^\s&;,\"'<>)\]}]+",
             re.IGNORECASE,
         ),
         rf"\1{MASKED}",
