@@ -28,7 +28,7 @@ Way = Literal["secret", "header", "cookie", "wrong", "locked", "logout", "none"]
 
 @dataclass(slots=True)
 class Credentials:
-    """What a request brought: a ``secret`` (parameter), ``header`` or ``cookie`` makes an operator, the rest does not."""
+    """What a request brought. A ``secret`` (parameter), ``header`` or ``cookie`` makes an operator, else none."""
 
     way: Way
     age: float = 0.0
