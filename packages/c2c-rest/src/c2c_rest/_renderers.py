@@ -1,27 +1,142 @@
-"""The JSON renderers."""
+"""The JSON renderers: ``json`` and ``cornice_json`` with adapters, ``fast_json`` and ``cornice_fast_json`` without."""
 
+from collections.abc import Callable
+from enum import Enum
+from importlib.util import find_spec
 from typing import Any
+from uuid import UUID
 
-import ujson
-from cornice.renderer import CorniceRenderer
+from cornice.renderer import CorniceRenderer, JSONError
 from pyramid.config import Configurator
+from pyramid.interfaces import IJSONAdapter
 from pyramid.renderers import JSON
+from zope.interface import providedBy
+
+from c2c_broadcast import ConfigurationError
+from c2c_rest._json_fault import Default
+from c2c_rest._json_standard import Style, Writer, plain, standard_writer
+from c2c_rest._settings import Engine, RestSettings
+
+_ADAPTED = "c2c_rest.adapted_renderers"
+# orjson writes these by itself, without asking for an adapter.
+_WRITTEN_BY_ORJSON = (UUID, Enum)
 
 
-def _ujson(value: Any, **_kw: Any) -> str:
-    return ujson.dumps(
-        value, indent=2, sort_keys=True, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False
+class JsonRenderer(JSON):
+    """Pyramid's JSON renderer, written by the fastest engine that says the same."""
+
+    def __init__(self, writer: Writer, standard: Writer) -> None:
+        super().__init__(serializer=self._write)
+        self._writer = writer
+        self._standard = standard
+        self._asks_adapters = False
+
+    def _write(self, value: Any, default: Default) -> str:
+        return self._writer(value, default)
+
+    def add_adapter(self, type_or_iface: Any, adapter: Callable[[Any, Any], Any]) -> None:
+        """Add Pyramid's adapter. One for UUIDs, enumerations or any object means that orjson is not used."""
+        super().add_adapter(type_or_iface, adapter)
+        if type_or_iface is object or (
+            isinstance(type_or_iface, type) and issubclass(type_or_iface, _WRITTEN_BY_ORJSON)
+        ):
+            self._writer = self._standard
+            self._asks_adapters = True
+
+    def _make_default(self, request: Any) -> Default:
+        adapted: Default = super()._make_default(request)
+
+        def default(value: Any) -> Any:
+            if isinstance(value, tuple | float):
+                return plain(value)
+            if isinstance(value, _WRITTEN_BY_ORJSON) and not self._has_adapter(value):
+                return plain(value)
+            return adapted(value)
+
+        return default
+
+    def _has_adapter(self, value: Any) -> bool:
+        if not self._asks_adapters:
+            return False
+        return self.components.adapters.lookup((providedBy(value),), IJSONAdapter) is not None
+
+    def render_errors(self, request: Any) -> JSONError:
+        """Return the response for cornice's validation errors: ``{"status": "error", "errors": [...]}``."""
+        return _errors_response(request, self._standard)
+
+
+class FastRenderer(JsonRenderer):
+    """The renderer without adapters."""
+
+    def _make_default(self, request: Any) -> Default:  # noqa: ARG002 # Pyramid's signature
+        return plain
+
+
+class CorniceJsonRenderer(CorniceRenderer, JsonRenderer):
+    """The same for cornice: content type by negotiation, nothing for 204."""
+
+    render_errors = JsonRenderer.render_errors
+
+
+class CorniceFastRenderer(CorniceRenderer, FastRenderer):
+    """The same for cornice, without adapters."""
+
+    render_errors = JsonRenderer.render_errors
+
+
+def add_renderers(config: Configurator, settings: RestSettings) -> None:
+    """Register the four renderers.
+
+    Raises:
+        ConfigurationError: orjson is asked for and not installed.
+    """
+    style = Style(pretty=settings.json_pretty_print, sort_keys=settings.json_sort_keys)
+    standard = standard_writer(style)
+    adapting = _writer("orjson", style) if find_spec("orjson") else standard
+    fast = _writer(settings.json_engine, style)
+    adapted = config.registry.setdefault(
+        _ADAPTED, (JsonRenderer(adapting, standard), CorniceJsonRenderer(adapting, standard))
     )
+    config.add_renderer("json", adapted[0])
+    config.add_renderer("cornice_json", adapted[1])
+    config.add_renderer("fast_json", FastRenderer(fast, standard))
+    config.add_renderer("cornice_fast_json", CorniceFastRenderer(fast, standard))
 
 
-class _Json(JSON):  # type: ignore[misc] # Pyramid has no types
-    render_errors = CorniceRenderer.render_errors
+def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable[[Any, Any], Any]) -> None:
+    """Write objects of a type as JSON, with ``json`` and ``cornice_json``: ``adapter(object, request)`` tells how.
+
+    Two for one type are a conflict that stops the start-up.
+    """
+
+    def register() -> None:
+        for renderer in config.registry[_ADAPTED]:
+            renderer.add_adapter(type_or_iface, adapter)
+
+    introspectable = config.introspectable("c2c JSON adapters", type_or_iface, repr(type_or_iface), "JSON adapter")
+    introspectable["adapter"] = adapter
+    config.action(("c2c JSON adapter", type_or_iface), register, introspectables=(introspectable,))
 
 
-def add_renderers(config: Configurator) -> None:
-    """Register the four JSON renderers."""
-    kw = {"indent": 2, "sort_keys": True, "ensure_ascii": False, "allow_nan": False}
-    config.add_renderer("json", _Json(**kw))
-    config.add_renderer("fast_json", _Json(_ujson))
-    config.add_renderer("cornice_json", CorniceRenderer(**kw))
-    config.add_renderer("cornice_fast_json", CorniceRenderer(_ujson))
+def _writer(engine: Engine, style: Style) -> Writer:
+    if engine == "orjson":
+        try:
+            from c2c_rest._json_orjson import orjson_writer
+        except ImportError:
+            raise ConfigurationError(
+                "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
+            ) from None
+        return orjson_writer(style)
+    if engine == "ujson":
+        from c2c_rest._json_ujson import ujson_writer
+
+        return ujson_writer(style)
+    return standard_writer(style)
+
+
+def _errors_response(request: Any, standard: Writer) -> JSONError:
+    errors = [
+        {key: value.decode("utf-8", "replace") if isinstance(value, bytes) else value for key, value in error.items()}
+        for error in request.errors
+    ]
+    return JSONError(lambda body: standard(body, str), {}, errors, request.errors.status)

@@ -1,0 +1,223 @@
+import datetime as dt
+import enum
+import json
+import math
+import uuid
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from c2c_rest._json_fault import NotJsonError
+from c2c_rest._json_orjson import _same_exponents, orjson_writer
+from c2c_rest._json_standard import Style, plain, standard_writer
+from c2c_rest._json_ujson import ujson_writer
+
+STYLES = [Style(pretty=pretty, sort_keys=sort_keys) for pretty in (True, False) for sort_keys in (True, False)]
+PRETTY = Style()
+WRITERS = {"ujson": ujson_writer(PRETTY), "orjson": orjson_writer(PRETTY), "stdlib": standard_writer(PRETTY)}
+
+
+class _Color(enum.Enum):
+    RED = 1
+    NOT_A_NUMBER = math.nan
+
+
+class _Level(enum.IntEnum):
+    LOW = 1
+
+
+class _Word(str):
+    __slots__ = ()
+
+
+class _Half(float):
+    __slots__ = ()
+
+
+_Pair = namedtuple("_Pair", "left right")  # noqa: PYI024 # the kind of tuple that Pyramid's views return
+
+
+@dataclass
+class _Data:
+    x: float
+
+
+def _default(value):
+    """Adapters, as a service has them: of what orjson would have written its own way, and of what it can't."""
+    if isinstance(value, dt.datetime):
+        return value.strftime("%d.%m.%Y")
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, _Data):
+        return {"data": value.x}
+    return plain(value)
+
+
+_texts = st.text(st.characters(), max_size=8)
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    _texts,
+    st.sampled_from(["\ud800", "a\udfffb", "\x7f", "\x00", "e-5", "1e+16", '"1e-07"', "\u2028", "/", "\\1e-7", "null"]),
+    st.sampled_from([1e16, 1e-5, -1.5e-7, 5e-324, -0.0, 1e300, 2**63, 2**64, -(2**63) - 1]),
+    st.datetimes(),
+    st.decimals(),
+    st.uuids(),
+    st.sampled_from(
+        [*_Color, *_Level, _Word("word"), _Half(0.5), _Half("nan"), _Data(1.0), _Data(math.inf), _Pair(1, 2)]
+    ),
+)
+_values = st.recursive(
+    _scalars,
+    lambda children: st.one_of(
+        st.lists(children, max_size=4),
+        st.tuples(children, children),
+        st.builds(_Pair, children, children),
+        st.dictionaries(_texts, children, max_size=4),
+        st.dictionaries(st.one_of(_texts, st.integers(), st.none(), st.floats()), children, max_size=3),
+        st.dictionaries(_texts, children, max_size=3).map(OrderedDict),
+    ),
+    max_leaves=20,
+)
+
+
+def _outcome(writer, value):
+    try:
+        return writer(value, _default)
+    except NotJsonError:
+        return NotJsonError
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@given(_values)
+@settings(max_examples=400, deadline=None)
+def test_orjson_writes_the_bytes_of_the_standard_library(style, value):
+    """The answer never depends on which of the two wrote it: the same text, or an error in both."""
+    expected = _outcome(standard_writer(style), value)
+    if expected is not NotJsonError:
+        expected = _same_exponents(expected)
+    assert _outcome(orjson_writer(style), value) == expected
+
+
+@given(_values)
+@settings(max_examples=400, deadline=None)
+def test_what_is_written_is_strict_json(value):
+    """Whatever is written can be encoded and read back, and holds no NaN."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    for writer in WRITERS.values():
+        written = _outcome(writer, value)
+        if written is not NotJsonError:
+            json.loads(written.encode(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("engine", WRITERS)
+def test_the_form_is_indented_sorted_and_not_escaped(engine):
+    """Indented by 2, keys sorted, non-ASCII and slashes as they are: the same from all three engines."""
+    value = {"é/": ["straße", "\u2028", {}, []], "a": None, "B": [1, [2.5]], "c": {"z": True, "y": "</script>"}}
+    assert WRITERS[engine](value, plain) == (
+        '{\n  "B": [\n    1,\n    [\n      2.5\n    ]\n  ],\n  "a": null,\n  "c": {\n    "y": "</script>",\n'
+        '    "z": true\n  },\n  "é/": [\n    "straße",\n    "\u2028",\n    {},\n    []\n  ]\n}'
+    )
+
+
+@pytest.mark.parametrize("make", [ujson_writer, orjson_writer, standard_writer])
+def test_the_switches_give_compact_and_unsorted_json(make):
+    """Without pretty printing there is no space at all; without sorting the order is the value's."""
+    assert make(Style(pretty=False, sort_keys=True))({"b": 1, "a": [1, 2]}, plain) == '{"a":[1,2],"b":1}'
+    assert make(Style(pretty=False, sort_keys=False))({"b": 1, "a": [1, 2]}, plain) == '{"b":1,"a":[1,2]}'
+
+
+def _cycle():
+    value = {"a": []}
+    value["a"].append(value)
+    return value
+
+
+def _deep():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("engine", WRITERS)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"a": [1, {"x": math.nan}], "b": None}, "$.a[1].x is nan, a number that JSON does not have"),
+        ([math.inf], "$[0] is inf"),
+        (-math.inf, "$ is -inf"),
+        (_cycle(), "$.a[0] contains itself"),
+        (_deep(), "is nested too deeply"),
+        ({"a": object()}, "$.a is a object, and no adapter makes JSON of it"),
+        ({"a": b"bytes"}, "$.a is a bytes"),
+        ({"a": {1, 2}}, "$.a is a set"),
+        ({"a": dt.date(2026, 1, 1)}, "$.a is a date"),
+        ([{"a": {1: 1, "a": 2}}, 2**64], "$[0].a has keys of several types (int, text)"),
+        ({1: 1, "a": 2}, "$ has keys of several types (int, text)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_not_json_is_an_error_that_says_where(engine, value, reason):
+    """NaN, infinity, cycles and unknown objects are an error naming the place, with every engine."""
+    with pytest.raises(NotJsonError, match="can't be written as JSON") as caught:
+        WRITERS[engine](value, plain)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", WRITERS)
+def test_a_lone_surrogate_is_escaped(engine):
+    r"""A lone surrogate, which UTF-8 can't hold, is written as \ud800, not an encoding error later."""
+    assert WRITERS[engine](["é\ud800"], plain) == '[\n  "é\\ud800"\n]'
+
+
+def test_a_number_of_more_than_64_bits_is_written_by_the_standard_library():
+    """The floats beside what orjson can't write look as orjson writes them."""
+    writer = orjson_writer(Style(pretty=False))
+    floats = writer([1e-5, 1e-7, 1e22], plain)
+    assert writer([2**70, 1e-5, 1e-7, 1e22, "1e-07"], plain) == f'[{2**70},{floats[1:-1]},"1e-07"]'
+
+
+def test_an_odd_float_is_found_behind_an_adapter():
+    """A NaN that an adapter returned, among real nulls, is not written as null."""
+    with pytest.raises(NotJsonError, match=r"\$\.b\.data is nan"):
+        WRITERS["orjson"]({"a": None, "b": _Data(math.nan)}, _default)
+
+
+def test_bytes_that_look_like_an_odd_float_are_judged():
+    """A text whose bytes look like a NaN in the probe costs a second look, not an error."""
+    value = {"a": None, "b": "G\x7f\U00010000"}
+    assert json.loads(WRITERS["orjson"](value, plain)) == value
+
+
+def test_an_error_of_an_adapter_is_its_own():
+    """What an adapter raises is what the view's error is, not an error of JSON."""
+
+    def broken(_value):
+        raise LookupError("row is gone")
+
+    for engine in ("orjson", "stdlib"):
+        with pytest.raises(LookupError, match="row is gone"):
+            WRITERS[engine]({"a": object()}, broken)
+
+
+def test_braces_in_texts_are_no_fault():
+    """An answer whose texts hold braces is looked at twice, and written."""
+    assert WRITERS["ujson"](["{", 2**64], plain) == f'[\n  "{{",\n  {2**64}\n]'
+
+
+def test_uuids_and_enumerations_are_the_same_without_an_adapter():
+    """A UUID is its text, an enumeration its value."""
+    value = [uuid.UUID(int=1), _Color.RED, _Level.LOW]
+    expected = ["00000000-0000-0000-0000-000000000001", 1, 1]
+    assert json.loads(WRITERS["orjson"](value, plain)) == json.loads(WRITERS["stdlib"](value, plain)) == expected
