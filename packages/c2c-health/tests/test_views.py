@@ -1,8 +1,8 @@
 """The report over HTTP: status, levels, filters, and what a misspelt probe gets."""
 
 import pytest
-from c2c_health import Degraded, JsonCheckException
 
+from c2c_health import Degraded, JsonCheckException
 
 SECRET = "an-operators-secret-of-some-length"
 

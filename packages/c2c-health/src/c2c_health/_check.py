@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
@@ -15,19 +15,23 @@ Run = Callable[[Any], Any]
 """What a check does: it takes the request and returns something JSON can hold (or None), or raises."""
 
 
-class Options(TypedDict, total=False):
-    """What every ``add_*`` takes by keyword besides its own arguments.
+class Pace(TypedDict, total=False):
+    """How often a check is run, and believed: what every ``add_*`` takes by keyword.
 
-    ``timeout``: seconds until a run counts as failed. ``cache``: seconds for which an outcome is good. ``interval``:
-    run in the background that often, in seconds; the view reads memory. ``failures`` and ``successes``: runs in a row
-    that it takes to change a check's mind.
+    ``cache``: seconds for which an outcome is good. ``interval``: run in the background that often, in seconds; the
+    view reads memory. ``failures`` and ``successes``: runs in a row that it takes to change a check's mind.
     """
 
-    timeout: float
     cache: float
     interval: float | None
     failures: int
     successes: int
+
+
+class Options(Pace, total=False):
+    """The same, and ``timeout``: seconds until a run counts as failed."""
+
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Check:
     """One check. ``level`` is 1 for what the service can't work without, higher for what is good to know.
 
     ``kind`` says what it is about (``db``, ``url``, ...) to those who count; ``secrets`` are texts that never appear in
-    its reports, besides those that every report hides.
+    its reports, besides those that every report hides; ``run`` may change what is in it.
 
     Raises:
         ConfigurationError: A value makes no sense; the message names the check and what would.
@@ -50,7 +54,7 @@ class Check:
     failures: int = 1
     successes: int = 1
     kind: str = "custom"
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Collection[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError, Masker
 from c2c_health._check import Check
-from c2c_health._events import HealthChecked
+from c2c_health._events import HealthChecked, VersionSeen
+from c2c_health._interval import Interval
 from c2c_health._outcomes import Outcome, State, Verdict
 from c2c_health._perform import Performer
 from c2c_health._runner import Runner
 from c2c_health._settings import HealthSettings
+
+if TYPE_CHECKING:
+    from c2c_health._versions import Versions
 
 _LOG = logging.getLogger(__name__)
 _KEY = "c2c_health.checks"
@@ -22,10 +26,13 @@ class Checks:
     def __init__(self, settings: HealthSettings, registry: Any, masker: Masker) -> None:
         self.settings = settings
         self.live = False  # the application is made: what comes now comes without its configurator
+        self.stopping = False
+        self.versions: Versions | None = None
         self._registry = registry
         self._checks: dict[str, Check] = {}
         self.perform = Performer(masker, registry)
         self.runner = Runner(self.perform, self._heard)
+        self._interval = Interval(lambda: self.all, self._begin_by_interval)
 
     def add(self, check: Check) -> None:
         """Add a check.
@@ -37,6 +44,10 @@ class Checks:
             raise ConfigurationError(f"Two health checks are named {check.name}: give one of them another name=")
         self._checks[check.name] = check
 
+    def named(self, name: str) -> bool:
+        """Whether there is a check of this name."""
+        return name in self._checks
+
     @property
     def all(self) -> tuple[Check, ...]:
         """The checks, in the order in which they came."""
@@ -44,11 +55,24 @@ class Checks:
 
     def run(self, checks: Collection[Check], request: Any) -> dict[str, Verdict]:
         """Return how these checks stand, run now where that is not known."""
+        self._interval.start()
         return self.runner.run(checks, request)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, each after what it does. What is run later starts them again."""
+        self._interval.close()
         self.runner.close()
+
+    def start(self) -> None:
+        """Begin the background runs of checks with an ``interval`` now, instead of with the first request."""
+        self._interval.start()
+
+    def version_seen(self, version: str, count: int) -> None:
+        """Tell the subscribers to ``VersionSeen``."""
+        self._notify(VersionSeen(version, count))
+
+    def _begin_by_interval(self, check: Check) -> None:
+        self.runner.run_again(check)
 
     def _heard(self, check: Check, outcome: Outcome, now: Verdict, changed: bool) -> None:
         if changed:
@@ -57,10 +81,13 @@ class Checks:
             else:
                 _LOG.warning("Health check %s %s: %s", check.name, now.state, _one_line(now.message or ""))
         event = HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
+        self._notify(event)
+
+    def _notify(self, event: Any) -> None:
         try:
             self._registry.notify(event)
         except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
-            _LOG.exception("A subscriber to HealthChecked failed")
+            _LOG.exception("A subscriber to %s failed", type(event).__name__)
 
 
 def checks_of(registry: Any) -> Checks:
@@ -80,6 +107,17 @@ def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
     if _KEY not in registry:
         registry[_KEY] = Checks(settings, registry, masker)
     return checks_of(registry)
+
+
+def shutting_down(registry: Any) -> None:
+    """Turn ``GET {base}/health/ready`` red for good: the process was told to stop.
+
+    For servers with a hook for this moment; under gunicorn ``c2c_health.gunicorn`` does more. May be called in a signal
+    handler. An application without health checks is fine.
+    """
+    found: Checks | None = registry.get(_KEY)
+    if found is not None:
+        found.stopping = True
 
 
 def _one_line(text: str) -> str:

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pyramid.config import Configurator
 
-from c2c_health._check import Check, Options, taking_request
+from c2c_health._automatic import go_live
+from c2c_health._check import Check, Options, Pace, taking_request
 from c2c_health._checks import checks_of
 from c2c_health._report import report
+from c2c_health._selection import select
 
 if TYPE_CHECKING:
     from c2c_health._sql import QueryCallback
+    from c2c_health._url import ResponseCallback
 
 
 class HealthCheck:
@@ -78,6 +81,51 @@ class HealthCheck:
         self._add(alembic_check(session, alembic_ini_path, level, name, version_schema, version_table, **options))
         self._clean(session)
 
+    def add_url_check(
+        self,
+        url: str | Callable[[Any], str],
+        params: Any = None,
+        headers: Any = None,
+        name: str | None = None,
+        check_cb: "ResponseCallback" = lambda _request, _response: None,
+        timeout: float = 3,
+        level: int = 1,
+        **pace: Unpack[Pace],
+    ) -> None:
+        """Check that a GET of ``url`` is answered with 2xx; what ``check_cb(request, response)`` returns is the result.
+
+        ``url``, ``params`` and ``headers`` may be functions of the request, whose id (``X-Request-ID``) is sent along.
+        It is named by the URL without user, password and query. Redirects are followed.
+
+        Raises:
+            ConfigurationError: It is no URL, or a function that names nothing and there is no ``name``.
+        """
+        from c2c_health._url import url_check
+
+        self._add(url_check(url, params, headers, name, check_cb, timeout, level, **pace))
+
+    def add_redis_check(self, url: str, name: str | None = None, level: int = 1, **options: Unpack[Options]) -> None:
+        """Check that a Redis answers PING. It is named by the URL without user and password.
+
+        The Redis of the settings has such a check by itself, at level 2.
+
+        Raises:
+            ConfigurationError: It is no URL of a Redis.
+        """
+        from c2c_health._redis import redis_check
+
+        self._add(redis_check(url, name, level, **options))
+
+    def add_version_check(self, name: str = "version", level: int = 2, **options: Unpack[Options]) -> None:
+        """Check that all processes of the service run one version: ``{"version": hash, "count": processes}``.
+
+        It is there by itself where there is a version file; this is to have it under another name or level.
+        """
+        from c2c_health._version_check import version_check
+
+        registry = self._config.registry
+        self._add(version_check(registry, name, level, checks_of(registry).version_seen, **options))
+
     def add_custom_check(
         self, name: str, check_cb: Callable[..., Any], level: int = 1, **options: Unpack[Options]
     ) -> None:
@@ -97,11 +145,11 @@ class HealthCheck:
         Raises:
             ValueError: One of ``checks`` is unknown.
         """
-        from c2c_health._selection import select
-
-        state = checks_of(self._config.registry)
+        registry = self._config.registry
+        state = checks_of(registry)
         if not state.live:
             self._config.commit()
+            go_live(registry, state)
         wanted = select(state.all, str(max_level), checks)
         return report(state.run(wanted, request).values(), failure_status=state.settings.failure_status)
 

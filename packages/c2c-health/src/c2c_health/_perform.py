@@ -7,11 +7,10 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from pyramid.threadlocal import manager
-
 from c2c_broadcast import Masker
 from c2c_health._check import Check
 from c2c_health._outcomes import Degraded, JsonCheckException, Outcome, State
+from c2c_health._requests import request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,36 +29,35 @@ class Performer:
     ``clean`` are called after each run, in its thread: they give back what the check took (sessions).
     """
 
-    def __init__(self, masker: Masker, registry: Any = None) -> None:
+    def __init__(self, masker: Masker, registry: Any) -> None:
         self._masker = masker
         self._registry = registry
         self.clean: list[Callable[[], Any]] = []
 
     def __call__(self, check: Check, request: Any) -> Outcome:
         """Run ``check`` and return what came of it. Raises nothing."""
-        hide = self._hider(check)
         begun = time.perf_counter()
-        # Code far below (a patched requests, a session's scope) asks Pyramid which request this thread works for.
-        manager.push({"request": request, "registry": getattr(request, "registry", self._registry)})
         try:
-            result = _fit(check.run(request))
+            with request_for(request, self._registry) as given:
+                result = _fit(check.run(given))
         except Degraded as error:
-            return self._outcome(State.DEGRADED, begun, hide, error, error.json)
+            return self._outcome(check, State.DEGRADED, begun, error, error.json)
         except JsonCheckException as error:
-            return self._outcome(State.FAILED, begun, hide, error, error.json)
+            return self._outcome(check, State.FAILED, begun, error, error.json)
         except BaseException as error:  # noqa: BLE001 # the boundary of a check: whatever it raises is its failure
-            return self._outcome(State.FAILED, begun, hide, error, None)
+            return self._outcome(check, State.FAILED, begun, error, None)
         else:
-            return Outcome(State.PASSED, time.perf_counter() - begun, time.time(), hide.data(result))
+            seconds = time.perf_counter() - begun
+            return Outcome(State.PASSED, seconds, time.time(), self._hider(check).data(result))
         finally:
-            manager.pop()
             self._clean_up()
 
     def _hider(self, check: Check) -> Masker:
         return _Both(Masker(check.secrets), self._masker) if check.secrets else self._masker
 
-    def _outcome(self, state: State, begun: float, hide: Masker, error: BaseException, content: Any) -> Outcome:
+    def _outcome(self, check: Check, state: State, begun: float, error: BaseException, content: Any) -> Outcome:
         seconds = time.perf_counter() - begun
+        hide = self._hider(check)
         try:
             result = hide.data(_fit(content))
         except UnfitResultError as unfit:

@@ -60,10 +60,16 @@ class Runner:
         A check with a good memory (``cache``, ``interval``) is not run; one that another caller runs is waited for; one
         that hangs has failed already.
         """
-        begun = [(check, self.begin(check, request)) for check in checks]
+        begun = [(check, self._begin(check, request)) for check in checks]
         return {check.name: self._end(check, flight) for check, flight in begun}
 
-    def begin(self, check: Check, request: Any, *, by_interval: bool = False) -> _Flight | None:
+    def run_again(self, check: Check) -> None:
+        """Begin a run of ``check``, which nobody waits for; where one hangs, count it as failed once more."""
+        flight = self._begin(check, None, again=True)
+        if flight is not None and self._clock() >= flight.deadline:
+            self._expire(check, flight)
+
+    def _begin(self, check: Check, request: Any, *, again: bool = False) -> _Flight | None:
         """Begin a run of ``check``, or return the one in flight; None where the last one is still good."""
         now = self._clock()
         with self._lock:
@@ -72,7 +78,7 @@ class Runner:
             if flight is not None:
                 return None if check.interval and slot.verdict and now < flight.deadline else flight
             good = check.interval is not None or now - slot.ended < check.cache
-            if good and slot.verdict is not None and not by_interval:
+            if good and slot.verdict is not None and not again:
                 return None
             flight = slot.flight = _Flight(now, check.timeout)
         try:

@@ -1,0 +1,29 @@
+"""What of a URL may be shown, and what may not: pure functions of texts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from c2c_broadcast import names_secret
+
+
+def shown(url: str) -> str:
+    """Return ``url`` without user, password, query and fragment: fit to be the name of a check."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", "")).replace(",", "_")
+
+
+def secrets_of(url: str, params: Any = None, headers: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Yield the texts in a request that no report may show: user and password, the query's values, some headers.
+
+    Nobody can tell which parameter is a key; so all are hidden.
+    """
+    parts = urlsplit(url)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    pairs = params.items() if isinstance(params, Mapping) else params if isinstance(params, list | tuple) else ()
+    values = [value for _, value in (*parse_qsl(parts.query), *pairs)]
+    values += [value for name, value in (headers or {}).items() if names_secret(name) or name.lower() == "cookie"]
+    for value in (user, unquote(user), password, unquote(password), *map(str, values)):
+        if value:
+            yield value

@@ -1,0 +1,65 @@
+"""``?scope=all``: the report of every process of the service."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from c2c_broadcast import broadcast
+from c2c_broadcast.broadcast import Answers
+from c2c_health._checks import Checks
+from c2c_health._report import report
+from c2c_health._selection import select
+
+# Beyond the deadline of the slowest check, for the way there and back.
+_MARGIN = 2.0
+
+
+def subscribe(registry: Any, checks: Checks) -> None:
+    """Report to the other processes of this application."""
+
+    def answer(max_level: str | None, names: list[str], stacktraces: bool) -> dict[str, Any]:
+        wanted = select(checks.all, max_level, names)
+        return report(checks.run(wanted, None).values(), stacktraces=stacktraces)
+
+    broadcast.subscribe(_channel(registry), answer)
+
+
+def ask_all(
+    registry: Any, checks: Checks, max_level: str | None, names: list[str], *, stacktraces: bool
+) -> dict[str, Any]:
+    """Return the reports of all processes, put together."""
+    slowest = max((check.timeout for check in checks.all), default=0.0)
+    params = {"max_level": max_level, "names": names, "stacktraces": stacktraces}
+    answers = broadcast.ask(_channel(registry), params, timeout=slowest + _MARGIN)
+    return together(answers, checks.settings.failure_status)
+
+
+def together(answers: Answers, failure_status: int) -> dict[str, Any]:
+    """Return one report of all: ``summary`` ("3 of 4 pass"), who fails, who is missing, and each one's own report."""
+    members = [answer for answer in answers.answers if isinstance(answer, Mapping)]
+    failing = [
+        {"hostname": member.get("hostname"), "pid": member.get("pid"), "checks": list(member["failures"])}
+        for member in members
+        if member.get("failures")
+    ]
+    failing += [
+        {"hostname": failure.hostname, "pid": failure.pid, "message": f"{failure.type}: {failure.message}"}
+        for failure in answers.failed
+    ]
+    missing = [
+        {"hostname": member.hostname, "pid": member.pid, "last_seen": member.last_seen}
+        for member in (*answers.missing, *answers.late)
+    ]
+    known = len(members) + len(answers.failed) + len(missing)
+    passing = known - len(failing) - len(missing)
+    found = {
+        "summary": f"{passing} of {known} pass",
+        "complete": answers.complete,
+        "failing": failing,
+        "missing": missing,
+        "members": members,
+    }
+    return found if passing == known else {"status": failure_status, **found}
+
+
+def _channel(registry: Any) -> str:
+    return f"c2c_health_check {registry.package_name}"

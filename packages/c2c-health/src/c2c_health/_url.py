@@ -1,0 +1,70 @@
+"""The check of a URL, by requests."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
+
+import requests
+
+from c2c_broadcast import ConfigurationError
+from c2c_health._addresses import secrets_of, shown
+from c2c_health._check import Check, Pace
+from c2c_health._outcomes import JsonCheckException
+
+_HEADER = "X-Request-ID"
+
+ResponseCallback = Callable[[Any, requests.Response], Any]
+"""Called with the request and the response; what it returns is the check's result."""
+
+
+def url_check(
+    url: str | Callable[[Any], str],
+    params: Any,
+    headers: Any,
+    name: str | None,
+    check_cb: ResponseCallback,
+    timeout: float,
+    level: int,
+    **pace: Unpack[Pace],
+) -> Check:
+    """Return the check of a URL; ``url``, ``params`` and ``headers`` may be functions of the request.
+
+    Raises:
+        ConfigurationError: It is no URL, or there is nothing to name the check by.
+    """
+    if isinstance(url, str) and not url.lower().startswith(("http://", "https://")):
+        raise ConfigurationError(f"The health check of a URL wants http:// or https://, not {shown(url)!r}")
+    known: list[str] = []
+
+    def run(request: Any) -> Any:
+        target = _of(url, request)
+        given, sent = _of(params, request), dict(_of(headers, request) or {})
+        known[:] = secrets_of(target, given, sent)
+        # Only the head is waited for: what check_cb does not read is not transferred.
+        with requests.get(
+            target, params=given, headers=_with_request_id(sent, request), timeout=timeout, stream=True
+        ) as response:
+            if not 200 <= response.status_code < 300:  # noqa: PLR2004 # RFC 9110, 15.3: successful
+                raise JsonCheckException(f"answered {response.status_code} {response.reason or ''}".rstrip())
+            return check_cb(request, response)
+
+    return Check(name=name or _name(url), run=run, level=level, timeout=timeout, kind="url", secrets=known, **pace)
+
+
+def _of(value: Any, request: Any) -> Any:
+    return value(request) if callable(value) else value
+
+
+def _name(url: str | Callable[[Any], str]) -> str:
+    if isinstance(url, str):
+        return shown(url)
+    name = getattr(url, "__name__", "<")
+    if "<" in name:
+        raise ConfigurationError("The health check of a URL that is a function wants a name=")
+    return str(name)
+
+
+def _with_request_id(headers: Mapping[str, Any], request: Any) -> dict[str, Any]:
+    """Add the id by which the request is known in logs (c2c-logging's), or came with."""
+    there = {key.lower() for key in headers}
+    found = getattr(request, "c2c_request_id", None) or getattr(request, "headers", {}).get(_HEADER)
+    return {**headers} if _HEADER.lower() in there or not found else {**headers, _HEADER: str(found)}
