@@ -12,6 +12,11 @@ class Complaint:
         self.what = what
         self._said = False
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something was wrong when it was last tried."""
+        return self._said
+
     def wrong(self, why: str) -> None:
         """Say what is wrong, unless that is known."""
         if not self._said:

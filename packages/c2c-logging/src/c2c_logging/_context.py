@@ -83,7 +83,7 @@ def context_of(request: Any) -> RequestContext:
             # A subrequest is part of the request that makes it.
             outer = CURRENT.get()
             found = outer.request_id if outer is not None else new_id()
-        context = environ[_ENVIRON] = RequestContext(request, found)
+        context = environ[_ENVIRON] = RequestContext(request, found, sql=sources.sql)
     return context
 
 

@@ -1,5 +1,6 @@
 """Making a line fit: strict JSON, however little room there is."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -41,3 +42,19 @@ def _cut(value: Any, size: int) -> Any:
     if isinstance(value, list):
         return [_cut(item, size) for item in value]
     return value
+
+
+def refit(line: str, limit: int) -> str:
+    """Return a line of JSON, whoever made it, so that it has at most ``limit`` bytes."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return line[:limit]
+    if not isinstance(found, dict):
+        return line[:limit]
+    for size in _CUTS:
+        shorter = dumps({**_cut(found, size), "truncated": True})
+        if len(shorter) <= limit:
+            return shorter
+    kept = {key: _cut(found[key], _CUTS[-1]) for key in _FIRST if key in found}
+    return dumps({**kept, "truncated": True})

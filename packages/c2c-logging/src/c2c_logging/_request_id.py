@@ -12,12 +12,16 @@ _HEADERS = (DEFAULT_HEADER, "X-Correlation-ID", "Request-ID", "X-Varnish", "X-Am
 
 
 class IdSources:
-    """The headers that may bring a request id, in their order; ``header`` is the one under which it is sent on."""
+    """The headers that may bring a request id, in their order.
 
-    __slots__ = ("_keys", "header")
+    ``header`` is the one under which it is sent on, ``sql`` whether SQL sessions carry it.
+    """
 
-    def __init__(self, header: str | None = None) -> None:
+    __slots__ = ("_keys", "header", "sql")
+
+    def __init__(self, header: str | None = None, *, sql: bool = False) -> None:
         self.header = header or DEFAULT_HEADER
+        self.sql = sql
         names = dict.fromkeys(name.upper().replace("-", "_") for name in (self.header, *_HEADERS))
         self._keys = tuple(f"HTTP_{name}" for name in names)
 

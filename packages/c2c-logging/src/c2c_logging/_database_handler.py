@@ -1,0 +1,111 @@
+"""``SQLAlchemyHandler``: records into a table. SQLAlchemy is imported when a handler is built, not before."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from c2c_broadcast import ConfigurationError
+from c2c_logging._background import Background, Bounds
+from c2c_logging._fields import full_message
+from c2c_logging._row import WRITING, Row
+from c2c_logging._texts import message_of, safe, text_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+    from sqlalchemy.orm import Session, scoped_session
+
+_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0)
+_AT_EXIT = 5.0
+
+
+class SQLAlchemyHandler(logging.Handler):
+    """Write records to a table with id, logger, level, trace, msg and created_at, made where it is absent.
+
+    A thread of its own, started by the first record in the process that logs, writes them in batches of 100 or each
+    second. Logging never waits: up to 10,000 records wait for a database that is away, more are dropped, counted, and
+    told once. What is queued is written at exit.
+
+    Args:
+        sqlalchemy_url: ``{"url": "postgresql://...", "tablename": "logs", "tableargs": {"schema": "x"}}``; the last
+            two may be left out
+        does_not_contain_expression: regular expression; a record whose message it finds is left out
+        contains_expression: regular expression; only records whose message it finds are written
+
+    Raises:
+        ConfigurationError: An argument can't be, or SQLAlchemy is not installed.
+    """
+
+    def __init__(
+        self,
+        sqlalchemy_url: Mapping[str, Any],
+        does_not_contain_expression: str = "",
+        contains_expression: str = "",
+    ) -> None:
+        super().__init__()
+        try:
+            from c2c_logging._log_table import LogTable
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"SQLAlchemyHandler: {error}: pip install c2c-logging[sql]") from None
+        self._without = _expression("does_not_contain_expression", does_not_contain_expression)
+        self._with = _expression("contains_expression", contains_expression)
+        self._log = LogTable(sqlalchemy_url, self._take_dropped)
+        self._queue: Background[Row] = Background("c2c-logging-database", self._log.write, _BOUNDS)
+
+    @property
+    def table(self) -> "Table":
+        """The table, for ``select(handler.table)``."""
+        return self._log.table
+
+    @property
+    def session(self) -> "scoped_session[Session]":
+        """A session of the log's database, one a thread."""
+        return self._log.session
+
+    def create_db(self) -> None:
+        """Create the database, the schema and the table, as far as they are absent.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: The server is away, or does not let this user.
+        """
+        self._log.create()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the record over to the thread that writes; never waits, never raises."""
+        if getattr(WRITING, "on", False):
+            return  # what SQLAlchemy says about our own writing would go round and round
+        try:
+            message = safe(message_of(record)[0])
+            if self._without is not None and self._without.search(message):
+                return
+            if self._with is not None and not self._with.search(message):
+                return
+            row = Row(
+                safe(text_of(record.name)), text_of(record.levelname), full_message(record), message, record.created
+            )
+            if not self._queue.put(row, len(message) + len(row.trace or "")):
+                self._log.overflows()
+        except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name of logging
+        """Do nothing: what is wrong with the database is said by the thread that writes."""
+
+    def flush(self) -> None:
+        """Wait until all is written: five seconds at most, and not for a database that is away."""
+        self._queue.flush(0 if self._log.is_away else _AT_EXIT)
+
+    def close(self) -> None:
+        """Write what can be written at once, and end the thread."""
+        self._queue.flush(0 if self._log.is_away else _AT_EXIT, last=True)
+        super().close()
+
+    def _take_dropped(self) -> int:
+        return self._queue.take_dropped()
+
+
+def _expression(name: str, text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise ConfigurationError(f"SQLAlchemyHandler: {name}: {text!r} is no regular expression: {error}") from None

@@ -1,0 +1,30 @@
+"""A stream handler that never makes whoever logs suffer for the stream."""
+
+import logging
+import sys
+from typing import TextIO
+
+from c2c_logging._complaint import Complaint
+
+
+class QuietStreamHandler(logging.StreamHandler[TextIO]):
+    """Write what ``format(record)`` returns, and a new line; complain once about a stream that fails."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._complaint = Complaint("log lines can't be written")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            line = self.format(record)
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
+        """Say once what is wrong."""
+        error = sys.exc_info()[1]
+        if logging.raiseExceptions:
+            self._complaint.wrong(f"{type(error).__name__}: {error}")

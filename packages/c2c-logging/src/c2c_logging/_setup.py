@@ -1,0 +1,85 @@
+"""``init``: logging for scripts, as the service has it."""
+
+import logging
+import logging.config
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from c2c_broadcast import ConfigurationError, load, mask
+from c2c_logging._console import ConsoleLogHandler
+from c2c_logging._environment import handler_settings
+from c2c_logging._ini import read_logging
+from c2c_logging._json_handler import JsonLogHandler
+from c2c_logging._settings import LoggingSettings
+
+_LOG = logging.getLogger(__name__)
+_VARIABLE = "C2CWSGIUTILS_CONFIG"
+_DEFAULT = "/app/production.ini"
+_OURS = "c2c_"
+
+
+def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
+    """Set logging up in a script: as the ini file says, or without one by LOG_TYPE, LOG_LEVEL and OTHER_LOG_LEVEL.
+
+    The ini file is ``configfile``, else what C2CWSGIUTILS_CONFIG names, else ``/app/production.ini``. LOG_LEVEL is for
+    the script (``__main__``), the package that calls, and the c2c packages; OTHER_LOG_LEVEL for all others.
+
+    Returns:
+        The path of the ini file that was followed, None where there was none.
+
+    Raises:
+        ConfigurationError: ``configfile`` is missing, or an ini file or a variable can't be followed.
+    """
+    logging.captureWarnings(capture=True)
+    named = os.environ.get(_VARIABLE, "").strip()
+    path = Path(configfile or named or _DEFAULT).absolute()
+    if not path.is_file():
+        if configfile is not None:
+            raise ConfigurationError(f"{path}: no such file")
+        _by_variables()
+        if named:
+            _LOG.warning("%s names %s, which is no file: logging is as LOG_TYPE and LOG_LEVEL say", _VARIABLE, path)
+        followed = None
+    else:
+        followed = str(path) if _by_file(path) else None
+    if load(LoggingSettings, {}).log_view_enabled:
+        from c2c_logging._levels import LEVELS
+
+        LEVELS.follow()
+    return followed
+
+
+def _by_file(path: Path) -> bool:
+    ready = read_logging(path, os.environ)
+    if ready is None:
+        _by_variables()
+        return False
+    try:
+        logging.config.fileConfig(ready, disable_existing_loggers=False)
+    except Exception as error:  # the file may name any class with any arguments
+        problem = mask(str(error).partition("\n")[0])
+        raise ConfigurationError(f"{path}: logging can't be set up: {type(error).__name__}: {problem}") from error
+    return True
+
+
+def _by_variables() -> None:
+    settings = handler_settings()
+    handler = JsonLogHandler(sys.stdout) if settings.log_type == "json" else ConsoleLogHandler(sys.stderr)
+    logging.basicConfig(handlers=[handler], level=settings.other_log_level, force=True)
+    for name in _own_loggers():
+        logging.getLogger(name).setLevel(settings.log_level)
+
+
+def _own_loggers() -> Iterator[str]:
+    yield "__main__"
+    yield from ("c2c_broadcast", "c2c_logging", "c2c_db", "c2c_health", "c2c_stats", "c2c_debug", "c2c_rest")
+    yield from ("c2c_sentry", "c2c_meta", "c2cwsgiutils")
+    frame = sys._getframe(1)  # noqa: SLF001 # whose package calls
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("c2c_logging"):
+        frame = frame.f_back
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    for name in (frame.f_globals.get("__name__"), getattr(spec, "name", None)):
+        if name:
+            yield str(name).partition(".")[0]
