@@ -54,8 +54,7 @@ def new_service() -> Iterator[Callable[..., Service]]:
     yield make
     for service in services:
         for database in databases(service.config.registry).values():
-            for engine in database.engines:
-                engine.dispose()
+            database.close()
 
 
 @pytest.fixture

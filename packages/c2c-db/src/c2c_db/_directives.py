@@ -7,19 +7,13 @@ from pyramid.config import Configurator
 from sqlalchemy import Engine
 
 from c2c_broadcast import load
+from c2c_db._application import Application, application_of
 from c2c_db._database import Database
+from c2c_db._observers import Observer
 from c2c_db._routing import Condition
 from c2c_db._running import RunningDatabase
 from c2c_db._scoped_session import RoutedSession
 from c2c_db._settings import DbSettings
-
-_KEY = "c2c_db.databases"
-
-
-def databases(registry: Any) -> dict[str, RunningDatabase]:
-    """Return the databases of an application, by engine name of the primary."""
-    found: dict[str, RunningDatabase] = registry.setdefault(_KEY, {})
-    return found
 
 
 def setup_session(
@@ -72,7 +66,7 @@ def create_session(
         options=engine_config,
     )
     if config is None:
-        return RoutedSession(RunningDatabase(database, load(DbSettings, {})))
+        return RoutedSession(RunningDatabase(database, Application(load(DbSettings, {}))))
     return RoutedSession(_run(config, database))
 
 
@@ -100,12 +94,21 @@ def add_database(config: Configurator, database: Database) -> None:
     config.add_request_method(running.session_of, database.name, reify=True)
 
 
+def add_db_observer(config: Configurator, observer: Observer) -> None:
+    """Call ``observer(event)`` with each ``Decided``, ``StateChanged`` and ``Probed``: ``config.add_db_observer(...)``.
+
+    It is called where it happens, in requests too, so it must be quick; what it raises is logged once.
+    """
+    application_of(config.registry).observers.add(observer)
+
+
 def _run(config: Configurator, database: Database) -> RunningDatabase:
     config.include("c2c_db")
-    running = RunningDatabase(database, load(DbSettings, config.get_settings()))
+    application = application_of(config.registry)
+    running = RunningDatabase(database, application)
     name = database.engine_name
     introspectable = config.introspectable("c2c databases", name, name, "c2c database")
-    introspectable.update({"engines": [engine.logging_name for engine in running.engines]})
+    introspectable.update({"engines": [engine.name for engine in running.engines]})
     config.action(("c2c database", name), None, introspectables=(introspectable,))
-    databases(config.registry)[name] = running
+    application.databases[name] = running
     return running

@@ -1,7 +1,5 @@
 """Make engines: named, with connect limits, and safe over a fork."""
 
-import os
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,34 +7,14 @@ from sqlalchemy import URL, Engine, engine_from_config
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from c2c_broadcast import ConfigurationError, mask
-from c2c_db._url import hosts_of
+from c2c_db._database import Database
+from c2c_db._forks import after_fork
+from c2c_db._url import hosts_of, one_url_a_host, parse_url
 
 CONNECT_LIMIT = 3
 """Seconds that a connection to PostgreSQL may take to be made, where neither URL nor options say otherwise."""
 # Milliseconds until data that nobody acknowledges end a connection (libpq): an unplugged server is noticed.
 _UNACKNOWLEDGED_LIMIT = 10_000
-
-
-class _ForkedEngines:
-    """The engines of this process. In a forked child each gets a new pool: a socket belongs to one process."""
-
-    def __init__(self) -> None:
-        self._engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-        self._registered = False
-
-    def add(self, engine: Engine) -> None:
-        """Watch over an engine as long as it lives."""
-        if not self._registered:
-            self._registered = True
-            os.register_at_fork(after_in_child=self._renew)
-        self._engines.add(engine)
-
-    def _renew(self) -> None:
-        for engine in tuple(self._engines):
-            engine.dispose(close=False)  # the parent's connections stay the parent's
-
-
-_FORKED = _ForkedEngines()
 
 
 def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bool) -> Engine:
@@ -50,8 +28,7 @@ def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
         ConfigurationError: The URL's dialect is unknown, or an option is.
     """
     options = dict(options)
-    if url.get_backend_name() == "postgresql":
-        options["connect_args"] = {**_connect_args(url, writable=writable), **options.get("connect_args", {})}
+    options["connect_args"] = connect_args(url, options, writable=writable)
     options.setdefault("logging_name", name)
     options.setdefault("pool_logging_name", name)
     settings = {f"engine.{key}": value for key, value in options.items()}
@@ -60,7 +37,8 @@ def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
     except (ArgumentError, NoSuchModuleError, ImportError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
     engine.c2c_name = name  # type: ignore[attr-defined] # for those who label what they measure
-    _FORKED.add(engine)
+    # The parent's connections stay the parent's: the child begins with an empty pool.
+    after_fork(engine, lambda one: one.dispose(close=False))
     return engine
 
 
@@ -69,12 +47,36 @@ def engine_name(engine: Engine) -> str:
     return str(engine.logging_name)
 
 
-def _connect_args(url: URL, *, writable: bool) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "connect_timeout": CONNECT_LIMIT,
-        "tcp_user_timeout": _UNACKNOWLEDGED_LIMIT,
-    }
+def connect_args(url: URL, options: Mapping[str, Any], *, writable: bool) -> dict[str, Any]:
+    """Return what is given to the driver: the application's ``connect_args``, and ours where it says nothing."""
+    own: dict[str, Any] = dict(options.get("connect_args") or {})
+    if url.get_backend_name() != "postgresql":
+        return own
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_LIMIT, "tcp_user_timeout": _UNACKNOWLEDGED_LIMIT}
     if writable and hosts_of(url):
         # Of several hosts, libpq takes the one that is no standby: after a fail-over, another one.
         arguments["target_session_attrs"] = "read-write"
-    return {key: value for key, value in arguments.items() if key not in url.query}
+    return {key: value for key, value in arguments.items() if key not in url.query} | own
+
+
+def open_engines(database: Database) -> tuple[Engine, list[tuple[Engine, dict[str, Any]]]]:
+    """Return the primary's engine, and for each replica its engine and the driver's arguments.
+
+    Raises:
+        ConfigurationError: A URL can't be read, or an option is unknown.
+    """
+    url = parse_url(database.url, f"{database.engine_name}.url")
+    primary = make_engine(url, database.engine_name, database.options, writable=True)
+    urls = [
+        one
+        for text in database.replica_urls
+        for one in one_url_a_host(parse_url(text, f"{database.replica_engine_name}.url"))
+        if one != url
+    ]
+    options = database.options if database.replica_options is None else database.replica_options
+    replicas = []
+    for number, one in enumerate(dict.fromkeys(urls), 1):
+        name = database.replica_engine_name + (f"_{number}" if len(urls) > 1 else "")
+        engine = make_engine(one, name, options, writable=False)
+        replicas.append((engine, connect_args(one, options, writable=False)))
+    return primary, replicas

@@ -40,6 +40,7 @@ class Rules:
     replica_routes: frozenset[str] = frozenset()
 
 
+MAINTENANCE = Decision(Role.REPLICA, "maintenance")
 _BY_METHOD_PRIMARY = Decision(Role.PRIMARY, "method")
 _BY_METHOD_REPLICA = Decision(Role.REPLICA, "method")
 _BY_FORCE_MASTER = Decision(Role.PRIMARY, "force_master")

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 from c2c_db._roles import Role
 
 if TYPE_CHECKING:
+    from c2c_db._marks import Mark
+    from c2c_db._routing import Decision
     from c2c_db._session import DatabaseSession
 
 
 class Scope:
     """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side."""
 
-    __slots__ = ("decisions", "positions", "request", "sessions")
+    __slots__ = ("brought", "decisions", "marks", "request", "sessions")
 
     def __init__(self, request: Any = None) -> None:
         self.request = request
         self.sessions: dict[tuple[int, Role], DatabaseSession] = {}
-        self.decisions: dict[int, Any] = {}
-        # Database name -> the WAL position that was current after the last commit; None where it can't be had.
-        self.positions: dict[str, int | None] = {}
+        self.decisions: dict[int, Decision] = {}
+        # By database name: what was committed here, and what the client says that it wrote (None: not read yet).
+        self.marks: dict[str, Mark] = {}
+        self.brought: dict[str, Mark] | None = None
 
     def close(self) -> None:
         """Close the sessions that the transaction's end left open: what read without a transaction manager."""

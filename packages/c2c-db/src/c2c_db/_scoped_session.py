@@ -54,7 +54,7 @@ class RoutedSession(scoped_session[DatabaseSession]):
     @property
     def c2c_rw_bind(self) -> Engine:
         """The primary's engine."""
-        return self.database.primary
+        return self.database.primary.engine
 
     @property
     def c2c_ro_bind(self) -> Engine:
@@ -64,8 +64,8 @@ class RoutedSession(scoped_session[DatabaseSession]):
     @property
     def c2c_ro_binds(self) -> tuple[Engine, ...]:
         """The engines of all replicas."""
-        return self.database.replicas
+        return tuple(self.database.replicas.by_engine)
 
     def _make(self, **options: Any) -> DatabaseSession:
         scope = current_scope()
-        return self.database.make_session(self.database.decide(scope).role, scope, **options)
+        return self.database.make_session(self.database.decide(scope), scope, **options)

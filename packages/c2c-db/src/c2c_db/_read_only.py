@@ -1,0 +1,51 @@
+"""READ ONLY in the database: what reads can't write, whatever the application does."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import QueuePool
+
+_INFO = "c2c_db.read_only"
+
+
+def can_enforce(engine: Engine) -> bool:
+    """Tell whether read-only transactions are to be had: of PostgreSQL, and of SQLite in a file."""
+    if engine.dialect.name == "sqlite":
+        return isinstance(engine.pool, QueuePool)  # a connection in memory is shared by all sessions of a thread
+    return engine.dialect.name == "postgresql"
+
+
+def enforce_always(engine: Engine) -> None:
+    """Make each connection of an engine read-only, from its start: no statement more than without it."""
+    if can_enforce(engine):
+        event.listen(engine, "connect", lambda raw, _record: _set(engine, raw, value=True))
+
+
+def reset_on_return(engine: Engine) -> None:
+    """Let connections that ``enforce`` made read-only go back to the pool as they were."""
+
+    def checkin(raw: Any, record: Any) -> None:
+        if record.info.pop(_INFO, None) and raw is not None:
+            _set(engine, raw, value=False)
+
+    event.listen(engine, "checkin", checkin)
+
+
+def enforce(connection: Connection) -> None:
+    """Make a transaction that has not executed anything yet read-only: its BEGIN says so, without a round trip."""
+    if not connection.info.get(_INFO):
+        connection.info[_INFO] = True
+        _set(connection.engine, connection.connection.dbapi_connection, value=True)
+
+
+def is_enforced(connection: Connection) -> bool:
+    """Tell whether ``enforce`` made the transaction of a connection read-only."""
+    return not connection.invalidated and bool(connection.info.get(_INFO))
+
+
+def _set(engine: Engine, raw: Any, *, value: bool) -> None:
+    dialect: Any = engine.dialect
+    if dialect.name == "sqlite":
+        raw.execute(f"PRAGMA query_only = {'ON' if value else 'OFF'}").close()
+    else:
+        dialect.set_readonly(raw, value)
