@@ -155,7 +155,9 @@ class HealthCheck:
 
     def _clean(self, session: Any) -> None:
         """Close this session in the threads of checks that used it."""
-        remove, clean = getattr(session, "remove", None), checks_of(self._config.registry).perform.clean
+        from c2c_health._sql import remover
+
+        remove, clean = remover(session), checks_of(self._config.registry).perform.clean
         if remove is not None and remove not in clean:
             clean.append(remove)
 

@@ -82,7 +82,8 @@ class Runner:
                 return None
             flight = slot.flight = _Flight(now, check.timeout)
         try:
-            self.threads.submit(lambda: self._fly(check, flight, request))
+            # One run in flight a check: when there is a thread for each of them, one is about to be free.
+            self.threads.submit(lambda: self._fly(check, flight, request), limit=len(self._slots))
         except RuntimeError as error:
             outcome = Outcome(State.FAILED, 0.0, time.time(), message=f"there is no thread to run it ({error})")
             self._settle(check, flight, outcome, ended=True)

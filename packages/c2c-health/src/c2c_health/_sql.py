@@ -6,6 +6,7 @@ from typing import Any, Unpack
 from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.util import ThreadLocalRegistry
 
 from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, Options
@@ -37,17 +38,22 @@ def db_session_checks(
 
 
 def engines(session: Any) -> Iterator[tuple[str, Engine]]:
-    """Yield the name and the engine of each side of a session.
+    """Yield the name and the engine of each server of a session, the primary's first.
 
     Raises:
         ConfigurationError: It has none.
     """
-    primary, replica = getattr(session, "c2c_rw_bind", None), getattr(session, "c2c_ro_bind", None)
+    primary = getattr(session, "c2c_rw_bind", None)
     if primary is None:
         primary = _bind(session)
     yield name_of(primary), primary
-    if replica is not None and replica is not primary:
-        yield name_of(replica, "sqlalchemy_slave"), replica
+    replicas = getattr(session, "c2c_ro_binds", None) or (getattr(session, "c2c_ro_bind", None),)
+    seen = {id(primary), id(None)}
+    for number, replica in enumerate(replicas, 1):
+        if id(replica) not in seen:
+            seen.add(id(replica))
+            # Several replicas of one session have one name.
+            yield name_of(replica, "sqlalchemy_slave") + (f"_{number}" if number > 1 else ""), replica
 
 
 def name_of(engine: Engine, default: str = "sqlalchemy") -> str:
@@ -55,8 +61,19 @@ def name_of(engine: Engine, default: str = "sqlalchemy") -> str:
     return str(getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None) or default)
 
 
+def remover(session: Any) -> Callable[[], Any] | None:
+    """Return what gives back the session that a thread took from a scoped_session; None where there is nothing to do.
+
+    One whose scope is something else than the thread (the request, mostly) is left to whoever ends that.
+    """
+    of_thread = hasattr(session, "c2c_rw_bind") or isinstance(getattr(session, "registry", None), ThreadLocalRegistry)
+    return getattr(session, "remove", None) if of_thread else None
+
+
 def _bind(session: Any) -> Engine:
-    for found in (getattr(session, "bind", None), getattr(session, "kw", {}).get("bind")):
+    # Asking a scoped_session for its bind would make a session; its factory knows too.
+    factory = getattr(session, "session_factory", session)
+    for found in (getattr(factory, "kw", {}).get("bind"), getattr(session, "bind", None)):
         if found is not None:
             engine: Engine = found.engine  # a connection's, or itself
             return engine

@@ -12,7 +12,7 @@ _IDLE_SECONDS = 60.0
 
 
 class Threads:
-    """Daemon threads without a limit of their own: who submits bounds the number of jobs at once."""
+    """Daemon threads, started when there is none free, up to the limit that comes with a job."""
 
     def __init__(self, name: str, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._name = name
@@ -26,14 +26,15 @@ class Threads:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._count = 0
         self._free = 0  # threads that wait and are not promised to a job
+        self._backlog = 0  # jobs that no thread is promised to
 
     @property
     def count(self) -> int:
         """How many threads there are."""
         return self._count
 
-    def submit(self, job: Job) -> None:
-        """Run ``job``, which raises nothing, in a thread.
+    def submit(self, job: Job, limit: float = float("inf")) -> None:
+        """Run ``job``, which raises nothing, in a thread; where there are ``limit`` already, in the next that is free.
 
         Raises:
             RuntimeError: The system has no more threads.
@@ -41,6 +42,8 @@ class Threads:
         with self._lock:
             if self._free:
                 self._free -= 1
+            elif self._count >= limit:
+                self._backlog += 1
             else:
                 threading.Thread(target=self._work, args=(self._jobs,), name=self._name, daemon=True).start()
                 self._count += 1
@@ -52,8 +55,7 @@ class Threads:
             for _ in range(self._count):
                 self._jobs.put(None)
             self._jobs = SimpleQueue()
-            self._count = 0
-            self._free = 0
+            self._count = self._free = self._backlog = 0
 
     def _work(self, jobs: "SimpleQueue[Job | None]") -> None:
         while True:
@@ -73,5 +75,9 @@ class Threads:
             job()
             del job  # what it holds (a request, a session) is not kept by an idle thread
             with self._lock:
-                if jobs is self._jobs:
+                if jobs is not self._jobs:
+                    continue
+                if self._backlog:
+                    self._backlog -= 1  # the next job is promised to this thread
+                else:
                     self._free += 1
