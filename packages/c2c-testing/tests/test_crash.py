@@ -49,37 +49,59 @@ def started(process):
     return words
 
 
-@pytest.mark.parametrize(
-    "then",
-    [
-        "os.kill(os.getpid(), signal.SIGKILL)",
-        "os.kill(os.getpid(), signal.SIGTERM)",
-        "os._exit(3)",
-        "sys.exit('an error')",
-        "pg.pause(); redis.pause(); os.kill(os.getpid(), signal.SIGKILL)",
-        "os.kill(pg.pids()[0], signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)",
-        # A forked process holds the watchdog's pipe open; it is killed by the test only.
-        "os.fork() or (print(os.getpid(), flush=True), time.sleep(600)); time.sleep(1); os.kill(os.getpid(), 9)",
-    ],
-    ids=["sigkill", "sigterm", "_exit", "exit", "paused", "postmaster-first", "forked"],
-)
-def test_everything_goes_with_the_test_run(then):
-    """Processes, folders and shared memory go, with an open connection and whatever ends the program."""
+# The same with Redis only, which starts in no time.
+LIGHT_PROGRAM = """
+import os, signal, sys
+from c2c_testing.servers import redis_server
+with redis_server() as one, redis_server() as two, redis_server() as three:
+    print(*(word for redis in (one, two, three) for word in (redis.folder, *redis.pids())), flush=True)
+    sys.stdin.readline()
+    {then}
+"""
+
+
+def run(program):
+    """Run it until it ends, and return the words that it printed and what it printed after them."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(then=then)],
+        [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         words = started(process)
-        process.wait(60)
-        assert process.returncode != 0
+        assert process.wait(60) != 0
         assert wait_gone(words)
-        if "fork" in then:
-            os.kill(int(process.stdout.readline()), signal.SIGKILL)
+        return words, process.stdout.readline() if "fork" in program else ""
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "pg.pause(); redis.pause(); os.kill(os.getpid(), signal.SIGKILL)",
+        "os.kill(pg.pids()[0], signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)",
+    ],
+    ids=["sigkill", "paused", "postmaster-first"],
+)
+def test_everything_goes_with_a_killed_test_run(then):
+    """Processes, folders and shared memory go, with an open connection, in whatever state the servers are."""
+    words, _ = run(PROGRAM.format(then=then))
     rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     assert not {row.split()[4] for row in rows} & set(words), "shared memory of a process that is gone"
+
+
+@pytest.mark.parametrize("then", ["os.kill(os.getpid(), signal.SIGTERM)", "os._exit(3)", "sys.exit('an error')"])
+def test_everything_goes_however_the_test_run_ends(then):
+    """With and without clean-up of its own."""
+    run(LIGHT_PROGRAM.format(then=then))
+
+
+def test_a_forked_process_does_not_keep_the_servers():
+    """A forked process holds the watchdog's pipe open and lives on; the servers go all the same."""
+    then = "os.fork() or (print(os.getpid(), flush=True), signal.pause()); os.kill(os.getpid(), signal.SIGKILL)"
+    _, pid = run(LIGHT_PROGRAM.format(then=then))
+    os.kill(int(pid), signal.SIGKILL)
 
 
 def test_ctrl_c_leaves_the_servers_to_the_teardown():
@@ -104,6 +126,23 @@ def test_ctrl_c_leaves_the_servers_to_the_teardown():
         assert process.stdout.readline() == "42 PONG\n"
         assert process.wait(60) == 0
     assert gone(words), "the teardown does not wait for the watchdog"
+
+
+def test_an_interrupted_command_does_not_confuse_the_next():
+    """After a Ctrl-C in the middle of a command, its answer is not taken for that of the next one."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with servers.redis_server() as server:
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(KeyboardInterrupt):
+                server._keeper.run(["sleep", "1"], {})
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert server.pids() == [int(server.info("server")["process_id"])]
 
 
 def test_a_killed_pytest_leaves_nothing(pytester):

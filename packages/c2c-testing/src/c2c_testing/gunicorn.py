@@ -94,7 +94,7 @@ def _no_control_socket() -> list[str]:
 
 @contextlib.contextmanager
 def gunicorn(
-    app: str,
+    app: str | None = None,
     *,
     workers: int = 1,
     preload: bool = False,
@@ -107,7 +107,7 @@ def gunicorn(
     """Start a gunicorn; it and its workers are gone at the end, whatever happens to this process.
 
     Args:
-        app: ``module:name``, looked for in ``cwd`` and where this Python's environment is
+        app: ``module:name``, looked for in ``cwd`` and this environment; None where ``args`` say it (``--paste``)
         workers: how many
         preload: load the application before forking
         env: variables over this process's; None unsets
@@ -123,7 +123,7 @@ def gunicorn(
     if importlib.util.find_spec("gunicorn") is None:
         raise ServerError("gunicorn is not installed: add it to the test dependencies of what you test")
     words = ["--workers", str(workers), "--graceful-timeout", "10", *_no_control_socket()]
-    words += [*(["--preload"] if preload else []), *args, app]
+    words += [*(["--preload"] if preload else []), *args, *([app] if app else [])]
     keeper = Keeper(os.geteuid())
     try:
         command = Command(words, env or {}, Path(cwd or ".").resolve(), workers, ready)

@@ -34,29 +34,32 @@ class Keeper:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        self.folder = Path(self._answer()["folder"])
+        self._number = 0
+        self.folder = Path(self._answer(0)["folder"])
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, number: int) -> dict[str, Any]:
         assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise ServerError("The watchdog of a local server ended: it was closed, or killed by someone")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise ServerError(answer["error"])
-        return answer
+        # A Ctrl-C that interrupted an earlier command left its answer unread.
+        while line := self._process.stdout.readline():
+            given, answer = json.loads(line)
+            if given == number:
+                if "error" in answer:
+                    raise ServerError(answer["error"])
+                return dict(answer)
+        raise ServerError("The watchdog of a local server ended: it was closed, or killed by someone")
 
     def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         if os.getpid() != self._owner:
             raise ServerError("A local server is commanded by the process that started it, not by one forked from it")
         with self._lock:
             assert self._process.stdin
+            self._number += 1
             try:
-                self._process.stdin.write(json.dumps([command, arguments]).encode() + b"\n")
+                self._process.stdin.write(json.dumps([self._number, command, arguments]).encode() + b"\n")
                 self._process.stdin.flush()
             except (OSError, ValueError) as error:
                 raise ServerError("This local server is closed") from error
-            return self._answer()
+            return self._answer(self._number)
 
     def start(self, argv: Sequence[str | Path], env: Mapping[str, str | None], cwd: Path) -> int:
         """Start the main process and return its id."""

@@ -37,6 +37,9 @@ _SETTINGS: Mapping[str, str | int] = {
 }
 
 
+_CONNECT_TIMEOUT = 30  # seconds; a paused server accepts connections and says nothing
+
+
 class Postgres(LocalServer):
     """A running PostgreSQL server, whose user is a superuser and logs in by password (SCRAM)."""
 
@@ -72,8 +75,11 @@ class Postgres(LocalServer):
         return connection
 
     def execute(self, sql: str, parameters: Any = None, database: str | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement on a connection of its own, outside a transaction, and return the rows, if any."""
-        with contextlib.closing(self.connect(database)) as connection:
+        """Run one statement on a connection of its own, outside a transaction, and return the rows, if any.
+
+        Raises psycopg2.OperationalError when the server is down, or has not answered for 30 s.
+        """
+        with contextlib.closing(self.connect(database, connect_timeout=_CONNECT_TIMEOUT)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(sql, parameters)

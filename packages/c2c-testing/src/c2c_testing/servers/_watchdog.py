@@ -2,7 +2,7 @@
 
 A program of its own, run by file name (``python -I -S _watchdog.py <parent of the folder> <owner's uid>``): it uses
 the standard library only and is one file, so that it starts fast and needs no import path. Commands come as JSON
-lines on stdin and are answered on stdout, a line each; see ``COMMANDS``.
+lines on stdin, ``[number, command, arguments]``, and are answered on stdout, ``[number, answer]``; see ``COMMANDS``.
 When stdin ends or its parent is gone, whatever the reason, it kills every descendant and removes the folder.
 
 It is the sub-reaper of what it starts (PR_SET_CHILD_SUBREAPER, prctl(2)): a PostgreSQL backend that outlives its
@@ -199,14 +199,14 @@ def serve(watchdog: Watchdog, parent: int) -> None:
             return
         *lines, pending = (pending + received).split(b"\n")
         for line in lines:
-            command, arguments = json.loads(line)
+            number, command, arguments = json.loads(line)
             try:
                 if command not in COMMANDS:
                     raise ValueError(command)  # noqa: TRY301 - answered like any other failure
                 answer = getattr(watchdog, command)(**arguments)
             except Exception as error:  # noqa: BLE001 - a process boundary: the test run is told and decides
                 answer = {"error": f"{type(error).__name__}: {error}"}
-            os.write(1, json.dumps(answer).encode() + b"\n")
+            os.write(1, json.dumps([number, answer]).encode() + b"\n")
 
 
 def main() -> None:
@@ -217,7 +217,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     watchdog = Watchdog(sys.argv[1], int(sys.argv[2]))
     try:
-        os.write(1, json.dumps({"folder": watchdog.folder}).encode() + b"\n")
+        os.write(1, json.dumps([0, {"folder": watchdog.folder}]).encode() + b"\n")
         serve(watchdog, parent)
     except BrokenPipeError:
         pass  # the parent is gone
