@@ -34,6 +34,7 @@ def main(global_config, **settings):
         "hello": lambda request: {"pid": os.getpid(), "ppid": os.getppid(), "settings": dict(settings)},
         "globals": lambda request: dict(global_config),
         "slow": lambda request: time.sleep(2) or {"pid": os.getpid()},
+        "sleep": lambda request: Path("sleeping").touch() or time.sleep(1000),
         "stuck": lambda request: re.match("(a+)+$", "a" * 50 + "b"),
     }
     for name, view in views.items():

@@ -49,6 +49,7 @@ def test_no_logging(folder):
     [
         ("class = nowhere.Handler", "ModuleNotFoundError: No module named 'nowhere'"),
         ("class = StreamHandler\nargs = (", "SyntaxError: "),
+        ("class = StreamHandler\nargs = (open('http://u:hunter2@h'),)", "FileNotFoundError: "),
         ("class = StreamHandler\nlevel = LOUD", "ValueError: Unknown level: 'LOUD'"),
     ],
 )
@@ -59,3 +60,4 @@ def test_broken(folder, lines, expected):
     assert done.returncode == 2
     assert done.stderr.startswith(f"c2c-run: {folder.path}/production.ini: logging can't be set up: {expected}")
     assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr

@@ -29,13 +29,17 @@ def test_defaults(gunicorn):
 
 def test_params(gunicorn):
     """GUNICORN_PARAMS is split as a shell would; arguments after -- come later, so they win."""
-    assert gunicorn("--", "-b", ":1", GUNICORN_PARAMS="--name 'two words' --reload")[0] == [
-        "--name",
-        "two words",
-        "--reload",
-        "-b",
-        ":1",
-    ]
+    arguments, _ = gunicorn("--", "--workers", "1", GUNICORN_PARAMS="--name 'two words' --reload")
+    assert arguments == ["--name", "two words", "--reload", "--workers", "1"]
+
+
+@pytest.mark.parametrize("ours", ["-b :8080", "-b:8080", "--bind :8080", "--bind=:8080 -b :8081"])
+@pytest.mark.parametrize("theirs", [["-b", ":1"], ["-b:1"], ["--bind", ":1"], ["--bind=:1"]])
+def test_address(gunicorn, ours, theirs):
+    """An address after -- takes the place of those of GUNICORN_PARAMS, where gunicorn itself would add it."""
+    arguments, _ = gunicorn("--", *theirs, GUNICORN_PARAMS=f"-w 2 {ours} --name 'a b' --no-control-socket -k gthread")
+    assert arguments == ["-w", "2", "--name", "a b", "--no-control-socket", "-k", "gthread", *theirs]
+    assert "8080" in "".join(gunicorn("--", "-w", "1", GUNICORN_PARAMS=ours)[0])
 
 
 @pytest.mark.parametrize("prefix", ["", "c2c://"])

@@ -1,5 +1,7 @@
 """c2c-run with real gunicorn: processes, signals, faults."""
 
+import contextlib
+import http.client
 import os
 import re
 import signal
@@ -15,6 +17,12 @@ GTHREAD = "--worker-class gthread --threads 4"
 def preload(request):
     """Without and with --preload."""
     return request.param
+
+
+def suppressed(get, path):
+    """Ask for what ends without an answer, or with gunicorn's page for an error."""
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        get(path)
 
 
 def told(folder):
@@ -60,10 +68,14 @@ def test_term(folder, preload):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_interrupt(folder, number):
-    """Ctrl-C and SIGQUIT end it too, the applications told."""
-    process = folder.serve(params=f"{GTHREAD} --workers 2")
+    """Ctrl-C and SIGQUIT end it too, the applications told; a request that takes long is not waited for."""
+    process = folder.serve(params=f"{GTHREAD} --workers 2 --graceful-timeout 1000")
     pids = process.workers(2)
+    request = threading.Thread(target=lambda: suppressed(process.get, "/sleep"))
+    request.start()
+    folder.until((folder.path / "sleeping").exists)
     assert process.stop(number) == 0
+    request.join(60)
     assert told(folder) == pids
 
 
@@ -89,6 +101,18 @@ def test_stuck(folder, preload):
     assert re.search(r'tiny\.py", line \d+ in <lambda>', report)
     process.workers(2)
     assert process.stop() == 0
+
+
+@pytest.mark.parametrize("faulthandler", ["", "1"])
+def test_stuck_in_python(folder, faulthandler):
+    """One that hangs where it can be interrupted ends by itself when aborted, and is reported in the same way."""
+    environ = {"PYTHONFAULTHANDLER": faulthandler}
+    process = folder.serve(params="--worker-class sync --workers 1 --timeout 2", **environ)
+    suppressed(process.get, "/sleep")
+    folder.until(lambda: "stuck or crashed" in process.log)
+    assert "SIGKILL" not in process.log
+    assert process.log.count("(most recent call first)") == 1
+    process.up()
 
 
 def test_crash(folder):

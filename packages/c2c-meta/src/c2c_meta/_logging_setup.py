@@ -26,6 +26,8 @@ def setup_logging(ini: Ini) -> bool:
     try:
         logging.config.fileConfig(parser, disable_existing_loggers=False)
     except Exception as error:  # the file may name any class, with any arguments
-        problem = str(error).partition("\n")[0]
+        from c2c_broadcast import mask
+
+        problem = mask(str(error).partition("\n")[0])
         raise IniError(f"{ini.path}: logging can't be set up: {type(error).__name__}: {problem}") from error
     return True

@@ -48,6 +48,7 @@ def prepare(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[dict[str, 
         params = shlex.split(environ.get(PARAMS) or DEFAULT_PARAMS)
     except ValueError as error:
         raise UsageError(f"{PARAMS} can't be read as a command line: {str(error).lower()}") from None
+    params = _yielding(params, theirs)
     # -P: the folder where it starts takes no part in finding gunicorn; gunicorn itself adds it for the application.
     command = [sys.executable, "-P", "-m", "c2c_meta._gunicorn", APPLICATION, *params, *theirs]
     return {**environ, CONFIG: str(ini.path)}, command
@@ -68,6 +69,13 @@ def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (c2c-run --help says what there is)")
+
+
+def _yielding(params: list[str], winners: Sequence[str]) -> list[str]:
+    """Leave addresses out of ``params`` where ``winners`` has some: gunicorn would listen on all of them."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-b", "--bind", action="append")
+    return parser.parse_known_args(params)[1] if parser.parse_known_args(winners)[0].bind else params
 
 
 def _parse(argv: Sequence[str]) -> str:

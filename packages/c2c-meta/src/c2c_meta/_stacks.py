@@ -1,11 +1,12 @@
 """Where a worker that gunicorn gives up hung, even if it never runs another line of Python.
 
-A worker writes its threads' stacks to a file without a name that the master opened before the fork, from a C signal
+A worker writes its threads' stacks to a file in memory that the master opened before the fork, from a C signal
 handler (``faulthandler``): this works while a thread holds the interpreter for ever, and at a segmentation fault too.
 The master reads the file when the worker is gone.
 """
 
 import faulthandler
+import os
 import signal
 import tempfile
 from typing import IO, Any
@@ -21,7 +22,10 @@ class Stacks:
 
     def open(self, worker: Any) -> None:
         """Open a worker's file, before the fork."""
-        self._files[worker] = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+        if hasattr(os, "memfd_create"):  # Linux; a container may have no folder that can be written to
+            self._files[worker] = os.fdopen(os.memfd_create("c2c-stacks"), "w+b")
+        else:
+            self._files[worker] = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
 
     def keep_only(self, worker: Any) -> None:
         """Close the other workers' files, in a worker."""

@@ -4,11 +4,13 @@ In the master: ``pre_fork``, ``child_exit``. In the worker: ``post_fork``, ``pos
 ``worker_exit``.
 """
 
+import _thread
 import functools
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,8 @@ from c2c_meta._events import ShuttingDown
 from c2c_meta._stacks import Stacks
 
 _LOG = logging.getLogger(__name__)
+# Seconds that a worker has to end when it is told to at once (SIGINT, SIGQUIT).
+_PATIENCE = 2.0
 _stacks = Stacks()
 _told: set[int] = set()
 
@@ -43,19 +47,16 @@ def post_fork(_server: Any, worker: Any) -> None:
     _stacks.keep_only(worker)
 
 
-@_safe
 def post_worker_init(worker: Any) -> None:
-    """Take part in broadcasts; listen for the end; be ready to say where this worker hangs."""
-    _stacks.watch(worker)
-    _announce_sigterm()
-    from c2c_broadcast import broadcast
-
-    broadcast.start()
+    """Be ready to say where this worker hangs, and that it ends; take part in broadcasts."""
+    _safe(_stacks.watch)(worker)
+    _safe(_listen_for_the_end)()
+    _safe(_start_broadcaster)()
 
 
 @_safe
 def worker_int(_worker: Any) -> None:
-    """Announce the end, at SIGINT, SIGQUIT and a reload."""
+    """Announce the end at a reload; at a signal it is announced already."""
     announce_shutdown()
 
 
@@ -88,16 +89,31 @@ def announce_shutdown() -> None:
         registry.notify(ShuttingDown(pid))
 
 
-def _announce_sigterm() -> None:
-    # gunicorn has no hook for the signal by which a worker is told to end in peace. Lingering (serving on for some
-    # seconds, readiness red) belongs here too: before `then`.
-    then = signal.getsignal(signal.SIGTERM)
-    if not callable(then):
-        return
+def _start_broadcaster() -> None:
+    from c2c_broadcast import broadcast
 
-    def handle(number: int, frame: Any) -> None:
-        _safe(announce_shutdown)()
-        then(number, frame)
+    broadcast.start()
 
-    signal.signal(signal.SIGTERM, handle)
+
+def _listen_for_the_end() -> None:
+    # gunicorn has no hook for SIGTERM, by which a worker is told to end in peace, and calls that for the others late.
+    # Lingering (serving on for some seconds, readiness red) belongs here too: between the two lines for SIGTERM.
+    for number, at_once in ((signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGQUIT, True)):
+        then = signal.getsignal(number)
+        if callable(then):
+            signal.signal(number, functools.partial(_told_to_end, then, at_once))
     signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it: running system calls go on
+
+
+def _told_to_end(then: Callable[[int, Any], Any], at_once: bool, number: int, frame: Any) -> None:
+    _safe(announce_shutdown)()
+    if at_once:
+        # A thread of the lowest kind: threading would take a lock that the interrupted code may hold.
+        _thread.start_new_thread(_end_anyway, ())
+    then(number, frame)
+
+
+def _end_anyway() -> None:
+    # gunicorn's handler waits for locks that the interrupted code may hold, and the interpreter waits for requests.
+    time.sleep(_PATIENCE)
+    os._exit(0)
