@@ -9,7 +9,7 @@ from pyramid.tweens import INGRESS
 from pyramid.viewderivers import VIEW
 
 from c2c_broadcast import broadcast, load
-from c2c_stats import _stats_view
+from c2c_stats import _spies, _stats_view
 from c2c_stats._memory import MemoryBackend
 from c2c_stats._settings import StatsSettings
 from c2c_stats._sink import SINK, BuiltIn
@@ -27,7 +27,10 @@ def init_backends(settings: Mapping[str, Any] | None = None) -> None:
         ConfigurationError: A setting can't be read.
     """
     found = load(StatsSettings, settings or {})
-    SINK.install(found, _exporters(found), clear=True)
+    exporters = _exporters(found)
+    SINK.install(found, exporters, clear=True)
+    if exporters:
+        _spies.install(redis=found.track_redis)
 
 
 def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
@@ -58,8 +61,10 @@ def includeme(config: Configurator) -> None:
     if first:
         from c2c_stats._prometheus_exporter import PrometheusBackend  # prometheus_client takes 30 ms to import
 
-        exporters = {**_exporters(settings), "prometheus": PrometheusBackend(SINK.store)}
+        exporters = _exporters(settings)
+        exporters["prometheus"] = SINK.exporter("prometheus") or PrometheusBackend(SINK.store)
         SINK.install(settings, exporters, clear=False)
+        _spies.install(redis=settings.track_redis)
         broadcast.subscribe(_stats_view.CHANNEL, _stats_view.answer)
     config.add_tween("c2c_stats._pyramid.tween_factory", under=INGRESS)
     config.add_view_deriver("c2c_stats._pyramid.before_render", "c2c_before_render", under="rendered_view", over=VIEW)

@@ -1,35 +1,22 @@
 """``GET /metrics``: the text that Prometheus scrapes."""
 
 import gzip
-from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from pyramid.response import Response
 
-from c2c_stats._exposition import families
-from c2c_stats._sink import SINK
-
-
-class _Scrape:
-    """What prometheus_client asks of a registry: ``collect``."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all families."""
-        backend = SINK.exporter("prometheus")
-        if backend is not None:
-            yield from families(backend.records(), SINK.settings.prometheus_prefix)
+from c2c_stats._scrape import Scrape
+from c2c_stats.prometheus import providers
 
 
 def view(request: Any) -> Response:
     """Answer in the Prometheus or OpenMetrics text format, as ``Accept`` says; compressed where that is accepted."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    body = encode(_Scrape())
-    response = Response(body=body)
-    response.headers["Content-Type"] = content_type
-    response.vary = ("Accept", "Accept-Encoding")
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
-        response.body = gzip.compress(body, 1)
-        response.headers["Content-Encoding"] = "gzip"
+    body = encode(Scrape(providers(), encode))
+    response = Response(headerlist=[("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")])
+    if gzip_accepted(request.headers.get("Accept-Encoding", "")):
+        body = gzip.compress(body, 1)
+        response.headerlist.append(("Content-Encoding", "gzip"))
+    response.body = body
     return response

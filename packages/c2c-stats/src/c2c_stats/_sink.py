@@ -48,6 +48,12 @@ class BuiltIn:
     def stop(self) -> None:
         """Hand over what is recorded and let go of threads."""
 
+    def exit(self) -> None:
+        """Tidy up at the end of the process."""
+
+    def close(self) -> None:
+        """Undo all, for good."""
+
     def forked(self) -> None:
         """Forget, in a forked process, what is the parent's."""
 
@@ -73,6 +79,8 @@ class Sink:
             self.store.buckets = settings.prometheus_buckets
             self.store.shortcuts.clear()
             if clear:
+                for exporter in self._exporters.values():
+                    exporter.close()
                 self._exporters.clear()
                 self.backends.clear()
                 self.store.equip(tell=None, place=None, wake=None)
@@ -136,7 +144,13 @@ class Sink:
         if not self._hooked:
             self._hooked = True
             os.register_at_fork(before=self.stop, after_in_child=self._forked)
-            atexit.register(self.stop)
+            atexit.register(self._exit)
+
+    def _exit(self) -> None:
+        self.stop()
+        self.store.on = False
+        for exporter in self._exporters.values():
+            exporter.exit()
 
     def _forked(self) -> None:
         self._lock = threading.RLock()

@@ -1,0 +1,98 @@
+"""The file in which a process keeps its numbers, for the other processes of the service to read.
+
+Segments of 64 KiB; each: the magic word, the number of bytes used (8 bytes), then records. A record: its length and
+that of its key (4 bytes each), the key (UTF-8), zeros up to a multiple of 8, then doubles. Native byte order: it never
+leaves this host. Only its process writes; the number of bytes used is written last, so that a reader sees whole
+records. Each double is written and read in one piece, being aligned.
+"""
+
+import logging
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+
+_LOG = logging.getLogger(__name__)
+
+SEGMENT = 64 * 1024
+_MAGIC = b"c2cstat1"
+_HEAD = 16
+_LONGEST_KEY = 16 * 1024
+_USED = struct.Struct("=Q")
+_LENGTHS = struct.Struct("=II")
+
+Numbers = tuple[float, ...]
+
+
+class CellsFile:
+    """Write a file of numbers: ``fd`` is an empty file, which this object closes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = 0
+        self._maps: list[mmap.mmap] = []
+        self._used = SEGMENT
+        self._full = False
+
+    def place(self, key: bytes, words: int) -> "memoryview[float] | None":
+        """Return room for so many doubles, all zero, under a key; None where there is no more."""
+        begin = _HEAD // 2 + -(-len(key) // 8) * 8
+        size = begin + 8 * words
+        if len(key) > _LONGEST_KEY or size > SEGMENT - _HEAD:
+            return None
+        if self._used + size > SEGMENT and not self._grow():
+            return None
+        segment, at = self._maps[-1], self._used
+        _LENGTHS.pack_into(segment, at, size, len(key))
+        segment[at + 8 : at + 8 + len(key)] = key
+        self._used += size
+        _USED.pack_into(segment, 8, self._used)
+        return memoryview(segment)[at + begin : at + size].cast("d")
+
+    def close(self) -> None:
+        """Close the file; the memory given out stays valid for whoever holds it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _grow(self) -> bool:
+        """Add a segment, whose room is taken now: a full disk must be an error here, not a signal (SIGBUS) later."""
+        if self._full or self._fd < 0:
+            return False
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._fd, self._size, SEGMENT)
+            else:
+                os.ftruncate(self._fd, self._size + SEGMENT)
+            segment = mmap.mmap(self._fd, SEGMENT, offset=self._size)
+        except (OSError, ValueError) as error:
+            self._full = True
+            _LOG.warning("Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
+            return False
+        segment[:8] = _MAGIC
+        _USED.pack_into(segment, 8, _HEAD)
+        self._maps.append(segment)
+        self._size += SEGMENT
+        self._used = _HEAD
+        return True
+
+
+def read_cells(fd: int) -> Iterator[tuple[bytes, Numbers]]:
+    """Yield key and numbers of each record. What is not such a file yields nothing, a broken end ends it."""
+    size = os.fstat(fd).st_size
+    if size < SEGMENT:
+        return
+    with mmap.mmap(fd, size, prot=mmap.PROT_READ) as data:
+        for base in range(0, size - SEGMENT + 1, SEGMENT):
+            if data[base : base + 8] != _MAGIC:
+                return
+            end = base + min(_USED.unpack_from(data, base + 8)[0], SEGMENT)
+            at = base + _HEAD
+            while at < end:
+                length, key_length = _LENGTHS.unpack_from(data, at)
+                begin = 8 + -(-key_length // 8) * 8
+                if length <= begin or at + length > end:
+                    return
+                key = data[at + 8 : at + 8 + key_length]
+                yield key, struct.unpack_from(f"={(length - begin) // 8}d", data, at + begin)
+                at += length

@@ -1,0 +1,100 @@
+"""Providers: metrics that are asked for when Prometheus scrapes."""
+
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+
+from c2c_stats._memory_maps import FIELDS, memory_maps
+from c2c_stats._names import prometheus_label
+from c2c_stats._processes import PROC
+
+_LOG = logging.getLogger(__name__)
+
+_TYPES = frozenset({"gauge", "counter", "unknown", "untyped"})
+# What Kubernetes adds to the name of a Deployment: a hash of its template, and five random characters, both of
+# consonants and digits (k8s.io/apimachinery/pkg/util/rand); older ones have hexadecimal hashes.
+_POD = re.compile(r"(?P<service>.+)-(?:[bcdfghjklmnpqrstvwxz2456789]{6,10}|(?=[a-z]*[0-9])[0-9a-z]{6,10})-[0-9a-z]{5}")
+
+Data = Iterable[tuple[Mapping[str, Any], float]]
+
+
+class Provider:
+    """One metric whose values are asked for at each scrape; derive from it and write ``get_data``.
+
+    ``type_`` is gauge, counter or unknown; ``extend`` adds the labels ``pod_name`` and ``service_name``.
+
+    Raises:
+        ValueError: The type is none of these, or the name is no Prometheus name.
+    """
+
+    def __init__(self, name: str, help_: str, type_: str = "gauge", extend: bool = True) -> None:
+        if type_ not in _TYPES:
+            raise ValueError(f"Provider {name}: type {type_!r} is none of {', '.join(sorted(_TYPES))}")
+        Metric(name, help_, type_)
+        self.name = name
+        self.help = help_
+        self.type = type_
+        self.extend = extend
+
+    def get_data(self) -> Data:
+        """Return (labels, value) of each series."""
+        raise NotImplementedError
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric, as collectors of prometheus_client do."""
+        counter = self.type == "counter"
+        metric = Metric(self.name.removesuffix("_total") if counter else self.name, self.help, self.type)
+        common = pod_labels() if self.extend else {}
+        for labels, value in self.get_data():
+            texts = {prometheus_label(str(k)): _text(v) for k, v in {**common, **labels}.items() if v is not None}
+            metric.add_sample(f"{metric.name}_total" if counter else metric.name, texts, float(value))
+        yield metric
+
+
+class MemoryMapProvider(Provider):
+    """What processes' memory is mapped to, in kB: ``pod_process_smap_<type>_kb{pid, name}``.
+
+    ``memory_type`` is pss, rss or size; ``pids`` are ids of processes, a function that returns them, or None: all that
+    ``proc`` has and we may read.
+    """
+
+    def __init__(
+        self,
+        memory_type: str = "pss",
+        pids: Iterable[str | int] | Callable[[], Iterable[str | int]] | None = None,
+        proc: Path = PROC,
+    ) -> None:
+        if memory_type not in FIELDS:
+            raise ValueError(f"MemoryMapProvider: {memory_type!r} is none of {', '.join(FIELDS)}")
+        super().__init__(f"pod_process_smap_{memory_type}_kb", f"Container smap used {memory_type}")
+        self._memory_type = memory_type
+        self._pids = pids
+        self._proc = proc
+
+    def get_data(self) -> Data:
+        """Return the kB of each process and name."""
+        for pid in self._listed():
+            for name, number in memory_maps(str(pid), self._memory_type, self._proc).items():
+                yield {"pid": str(pid), "name": name}, number
+
+    def _listed(self) -> Iterable[str | int]:
+        if self._pids is None:
+            return sorted((path.name for path in self._proc.iterdir() if path.name.isdigit()), key=int)
+        return self._pids() if callable(self._pids) else self._pids
+
+
+def pod_labels(pod: str | None = None) -> dict[str, str]:
+    """Return ``pod_name`` (the host's) and, of a Deployment's pod, ``service_name``: without the generated parts."""
+    name = socket.gethostname() if pod is None else pod
+    match = _POD.fullmatch(name)
+    return {"pod_name": name, "service_name": match["service"]} if match else {"pod_name": name}
+
+
+def _text(value: Any) -> str:
+    """Return a label's value as UTF-8 can hold it."""
+    return str(value).encode("utf-8", "replace").decode()

@@ -1,0 +1,73 @@
+"""The spy on requests: each HTTP request that goes out, redirects too, until the headers are back."""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+
+from c2c_stats._patch import patch, unpatch
+from c2c_stats._pyramid import METHODS, OTHER
+from c2c_stats._sink import SINK
+
+FAILED = 999
+"""The status of a request without an answer."""
+
+_STORE = SINK.store
+_SHORTCUTS = _STORE.shortcuts
+_PORTS = {"http": 80, "https": 443}
+
+
+def _timed_send(send: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(self: Any, request: Any, *arguments: Any, **keywords: Any) -> Any:
+        if not _STORE.on:
+            return send(self, request, *arguments, **keywords)
+        start = perf_counter()
+        status = FAILED
+        try:
+            response = send(self, request, *arguments, **keywords)
+            status = response.status_code
+        finally:
+            _record(request, status, perf_counter() - start)
+        return response
+
+    return timed
+
+
+def _record(request: Any, status: int, seconds: float) -> None:
+    try:
+        scheme, host, port = _place(request.url)
+    except ValueError:
+        scheme, host, port = "_", "_", 0
+    method = request.method if request.method in METHODS else OTHER
+    shortcut = (scheme, host, port, method, status)
+    timer = _SHORTCUTS.get(shortcut)
+    if timer is None:
+        labels = (
+            ("host", host),
+            ("method", method),
+            ("port", str(port)),
+            ("scheme", scheme),
+            ("status", str(status)),
+        )
+        path = (scheme, host, str(port), method, str(status))
+        timer = _STORE.automatic("requests", labels, path, SINK.settings.statsd_use_tags)
+        _STORE.remember(shortcut, timer)
+    timer.observe(seconds)
+
+
+def _place(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL: not its user part, which is a secret."""
+    parts = urlsplit(url)
+    return parts.scheme or "_", parts.hostname or "_", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def install() -> None:
+    """Watch all sessions; nothing where that is done."""
+    patch(HTTPAdapter, "send", _timed_send)
+
+
+def uninstall() -> None:
+    """Watch no more."""
+    unpatch(HTTPAdapter, "send")

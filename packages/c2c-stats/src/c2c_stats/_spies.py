@@ -1,0 +1,29 @@
+"""Watch libraries, as soon as the application imports them."""
+
+from c2c_stats._when_imported import when_imported
+
+
+def _sqlalchemy() -> None:
+    from c2c_stats import _sqlalchemy
+
+    _sqlalchemy.install()
+
+
+def _requests() -> None:
+    from c2c_stats import _requests
+
+    _requests.install()
+
+
+def _redis() -> None:
+    from c2c_stats import _redis
+
+    _redis.install()
+
+
+def install(*, redis: bool) -> None:
+    """Watch SQLAlchemy, requests and, where asked, redis. Where one is never imported this costs nothing."""
+    when_imported("sqlalchemy", _sqlalchemy)
+    when_imported("requests", _requests)
+    if redis:
+        when_imported("redis", _redis)
