@@ -1,6 +1,7 @@
 """Waiting, retrying, approximate comparison, containers."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -146,7 +147,7 @@ def test_skip_if_ci(tmp_path, name, value, passed):
         "from c2c_testing.utils import skipIfCI\n\n@skipIfCI\ndef test_it():\n    pass\n"
     )
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    environment = {"PATH": "", name: value}
+    environment = {key: given for key, given in os.environ.items() if key not in ("CI", "IN_CI")} | {name: value}
     result = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
     assert (f"{passed} passed" in result.stdout) == bool(passed), result.stdout
     assert ("1 skipped" in result.stdout) != bool(passed), result.stdout
