@@ -2,6 +2,7 @@
 
 from c2c_rest import services
 from c2c_rest._includeme import includeme
+from c2c_rest._proxy_settings import ProxySettings
 from c2c_rest._settings import RestSettings
 
-__all__ = ["RestSettings", "includeme", "services"]
+__all__ = ["ProxySettings", "RestSettings", "includeme", "services"]

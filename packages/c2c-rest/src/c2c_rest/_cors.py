@@ -6,6 +6,33 @@ from cornice.util import current_service
 
 from c2c_broadcast import settings_of
 
+_FIRST_ERROR = 400
+
+
+OPERATORS = "c2c_rest.operators"
+"""Where the registry keeps the path of the operators' part."""
+
+# What http_cache=0 says, which is not said of a pre-flight.
+_UNCACHED = ("Expires", "Pragma", "Last-Modified")
+
+
+def finish_cors(request: Any, response: Any) -> None:
+    """Complete cornice's headers: what differs by origin says so; a pre-flight is kept as long as browsers keep it."""
+    _vary_by_origin(response)
+    age = response.headers.get("Access-Control-Max-Age")
+    if request.method == "OPTIONS" and age is not None and response.status_int < _FIRST_ERROR:
+        response.headers["Cache-Control"] = f"max-age={age}"
+        for name in _UNCACHED:
+            response.headers.pop(name, None)
+
+
+def _vary_by_origin(response: Any) -> None:
+    vary = response.headers.get("Vary")
+    if vary is None:
+        response.headers["Vary"] = "Origin"
+    elif vary != "*" and "origin" not in (name.strip().lower() for name in vary.split(",")):
+        response.headers["Vary"] = f"{vary}, Origin"
+
 
 def add_cors(request: Any, response: Any) -> None:
     """Let the page that sent the request read the error, where it may."""
@@ -19,7 +46,7 @@ def add_cors(request: Any, response: Any) -> None:
 
 def _is_operators(request: Any) -> bool:
     """Tell whether the request is for the operators' part of the service, whether there is a view or not."""
-    base = request.registry["c2c_rest.operators"]
+    base = request.registry[OPERATORS]
     path = request.environ.get("PATH_INFO", "")
     return bool(path == base or path.startswith(base + "/"))
 

@@ -19,6 +19,9 @@ from c2c_rest._url import shown_url
 _LOG = logging.getLogger(__name__)
 _FIRST_ERROR = 400
 
+ERROR_VIEW = "c2c_rest.error_view"
+"""Where the registry keeps it, unless exceptions are not handled."""
+
 
 class ErrorView:
     """The exception view of one application: ``view(error, request)`` gives the response."""

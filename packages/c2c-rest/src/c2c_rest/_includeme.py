@@ -4,8 +4,9 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
 
 from c2c_broadcast import load
-from c2c_rest._cors import operators_path
-from c2c_rest._error_view import ErrorView
+from c2c_rest._cornice import include_cornice
+from c2c_rest._cors import OPERATORS, operators_path
+from c2c_rest._error_view import ERROR_VIEW, ErrorView
 from c2c_rest._renderers import add_json_adapter, add_renderers
 from c2c_rest._settings import RestSettings
 
@@ -20,15 +21,12 @@ def includeme(config: Configurator) -> None:
     """
     config.include("c2c_broadcast")
     settings = config.registry.setdefault(_SETTINGS, load(RestSettings, config.get_settings()))
-    config.registry.setdefault("c2c_rest.operators", operators_path(config))
+    config.registry.setdefault(OPERATORS, operators_path(config))
     config.add_directive("add_json_adapter", add_json_adapter)
-    config.add_settings(handle_exceptions=False)
-    if not hasattr(config.registry, "cornice_services"):
-        # Cornice's own includeme would forget the services that it knows already.
-        config.include("cornice")
+    include_cornice(config)
     add_renderers(config, settings)
     if settings.handles_exceptions:
-        view = ErrorView(settings)
+        view = config.registry.setdefault(ERROR_VIEW, ErrorView(settings))
         config.add_exception_view(view, context=Exception)
         # Pyramid has a view of its own for these, nearer than the one for Exception.
         config.add_exception_view(view, context=HTTPException)

@@ -1,0 +1,216 @@
+import logging
+import tomllib
+from pathlib import Path
+
+import pytest
+from paste.deploy import loadapp
+
+from c2c_broadcast import ConfigurationError
+from c2c_rest import client_info
+from c2c_rest._proxy_chain import HEADERS
+
+_GROUPS = tomllib.loads((Path(__file__).parent / "data" / "proxy_headers.toml").read_text())["group"]
+_CASES = [
+    pytest.param(case, id=f"{group['origin'].partition(':')[0]}-{number}")
+    for group in _GROUPS
+    for number, case in enumerate(group["cases"])
+]
+_NAMES = {
+    "address": "REMOTE_ADDR",
+    "host": "HTTP_HOST",
+    "server": "SERVER_NAME",
+    "port": "SERVER_PORT",
+    "scheme": "wsgi.url_scheme",
+}
+
+
+def _environ(headers, peer="10.0.0.9"):
+    return {
+        "REMOTE_ADDR": peer,
+        "HTTP_HOST": "backend:8080",
+        "SERVER_NAME": "backend",
+        "SERVER_PORT": "8080",
+        "wsgi.url_scheme": "http",
+        "PATH_INFO": "/",
+        **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()},
+    }
+
+
+def _told(environ):
+    return {name: environ.get(key) for name, key in _NAMES.items()}
+
+
+def _through(environ, **settings):
+    """What the application sees of this environment."""
+    seen = {}
+
+    def application(environ, start_response):
+        seen.update(environ)
+        return []
+
+    client_info.Filter(application, settings)(environ, None)
+    return seen
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_corpus(case, caplog):
+    """Each header set of the corpus gives what is expected of it, and one line in the log a header that is ignored."""
+    peer = case.get("peer", "10.0.0.9")
+    settings = {"c2c.trusted_proxies": case["trusted"]} if "trusted" in case else {}
+    seen = _through(_environ(case["headers"], peer), **settings)
+    assert _told(seen) == {**_told(_environ({}, peer)), **case["expected"]}
+    ignored = [record.args[0] for record in caplog.records if "does not parse" in record.getMessage()]
+    assert ignored == case.get("ignored", [])
+    assert not any(key in seen for key in HEADERS)
+
+
+def test_the_corpus_is_large_enough():
+    """The corpus holds at least 100 header sets."""
+    assert len(_CASES) >= 100
+
+
+def test_originals_are_kept():
+    """What was there before, and the headers themselves, are kept under names of their own."""
+    seen = _through(
+        _environ({"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "a.org", "X-Forwarded-Proto": "https"})
+    )
+    assert {key: value for key, value in seen.items() if key.startswith("HTTP_ORIGINAL_")} == {
+        "HTTP_ORIGINAL_REMOTE_ADDR": "10.0.0.9",
+        "HTTP_ORIGINAL_HOST": "backend:8080",
+        "HTTP_ORIGINAL_URL_SCHEME": "http",
+        "HTTP_ORIGINAL_X_FORWARDED_FOR": "192.0.2.1",
+        "HTTP_ORIGINAL_X_FORWARDED_HOST": "a.org",
+        "HTTP_ORIGINAL_X_FORWARDED_PROTO": "https",
+    }
+
+
+def test_originals_of_a_client_are_dropped():
+    """A client can't make up what the originals are."""
+    headers = {"Original-Host": "evil", "Original-X-Forwarded-For": "192.0.2.66", "Original-Of-Mine": "kept"}
+    seen = _through(_environ(headers))
+    assert [key for key in seen if key.startswith("HTTP_ORIGINAL_")] == ["HTTP_ORIGINAL_OF_MINE"]
+
+
+def test_headers_of_a_stranger_are_dropped():
+    """With trusted networks, the application does not even see what another peer sent."""
+    environ = _environ({"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Port": "1"}, peer="192.0.2.66")
+    seen = _through(environ, **{"c2c.trusted_proxies": "10.0.0.0/8"})
+    assert seen == _environ({}, peer="192.0.2.66")
+
+
+def test_forced_values_win():
+    """Forced values replace what is there and what proxies say; what was there is kept."""
+    forced = {
+        "c2c.force_proto": "https",
+        "c2c.force_host": "www.example.org:8443",
+        "c2c.force_server_name": "www.example.org",
+        "c2c.force_remote_addr": "2001:db8::1",
+    }
+    for headers in ({}, {"Forwarded": "for=192.0.2.1;host=other.org;proto=http"}):
+        seen = _through(_environ(headers), **forced)
+        assert _told(seen) == {
+            "address": "2001:db8::1",
+            "host": "www.example.org:8443",
+            "server": "www.example.org",
+            "port": "8080",
+            "scheme": "https",
+        }
+        assert seen["HTTP_ORIGINAL_HOST"] == "backend:8080"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("c2c.trusted_proxies", "10.0.0.0/33", "C2C_TRUSTED_PROXIES"),
+        ("c2c.trusted_proxies", "proxy.example.org", "C2C_TRUSTED_PROXIES"),
+        ("c2c.force_proto", "gopher", "C2C_FORCE_PROTO"),
+        ("c2c.force_host", "http://a", "C2C_FORCE_HOST"),
+        ("c2c.force_remote_addr", "localhost", "C2C_FORCE_REMOTE_ADDR"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_up(key, value, name):
+    """A value that can't be read is an error that names the setting."""
+    with pytest.raises(ConfigurationError, match=name):
+        client_info.Filter(None, {key: value})
+
+
+def test_two_requests_in_a_row():
+    """Nothing of one request is in the next; a header that does not parse is said once, not with each request."""
+    seen = []
+
+    def application(environ, start_response):
+        seen.append(_told(environ)["address"])
+        return [b"body"]
+
+    application = client_info.Filter(application, {})
+    for headers in ({"X-Forwarded-For": "192.0.2.1"}, {}, {"Forwarded": "for=192.0.2.2"}, {"X-Forwarded-For": "bad"}):
+        assert application(_environ(headers), None) == [b"body"]
+    environ = _environ({"X-Forwarded-For": "192.0.2.3"})
+    application(environ, None)
+    application(environ, None)
+    assert seen == ["192.0.2.1", "10.0.0.9", "192.0.2.2", "10.0.0.9", "192.0.2.3", "192.0.2.3"]
+
+
+def test_what_does_not_parse_is_said_once(caplog):
+    """A thousand bad headers are one line in the log a header, short and on one line."""
+    application = client_info.Filter(lambda environ, start_response: [], {})
+    for number in range(1000):
+        application(_environ({"Forwarded": f"for=bad{number}\nforged: line", "X-Forwarded-For": "\n" * 9000}), None)
+    lines = [record.getMessage() for record in caplog.records if "does not parse" in record.getMessage()]
+    assert len(lines) == 2
+    assert all("\n" not in line and len(line) < 400 for line in lines)
+
+
+def test_the_default_is_said_at_start_up(caplog):
+    """Believing everybody is one line at start-up; trusted networks are none."""
+    client_info.Filter(None, {})
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "C2C_TRUSTED_PROXIES" in caplog.text
+    caplog.clear()
+    client_info.Filter(None, {"c2c.trusted_proxies": "10.0.0.0/8"})
+    assert not caplog.records
+
+
+_INI = """
+[pipeline:main]
+pipeline = {pipeline}
+
+[filter:client_info]
+use = egg:c2c-rest#client_info
+c2c.trusted_proxies = 10.0.0.0/8
+
+[filter:prefix]
+use = egg:PasteDeploy#prefix
+prefix = /service
+
+[app:app]
+paste.app_factory = {module}:application
+"""
+
+
+@pytest.fixture
+def from_ini(tmp_path, monkeypatch):
+    """Give a function that loads a pipeline of filters in front of an application that answers its environment."""
+
+    def load(pipeline):
+        (tmp_path / "proxied_app.py").write_text(
+            "def application(global_conf):\n    return lambda environ, start_response: [environ]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        ini = tmp_path / "test.ini"
+        ini.write_text(_INI.format(pipeline=pipeline, module="proxied_app"))
+        return loadapp(f"config:{ini}")
+
+    return load
+
+
+@pytest.mark.parametrize("pipeline", ["client_info app", "client_info prefix app", "prefix client_info app"])
+def test_the_paste_filter(from_ini, pipeline):
+    """In an ini file, alone and on both sides of PasteDeploy's prefix, the client's address comes out right."""
+    application = from_ini(pipeline)
+    headers = {"Forwarded": "for=192.0.2.1;proto=https;host=www.example.org"}
+    environ = {**_environ(headers), "PATH_INFO": "/service/hello", "SCRIPT_NAME": ""}
+    (seen,) = application(environ, None)
+    assert _told(seen) == {**_told(_environ({})), "address": "192.0.2.1", "host": "www.example.org", "scheme": "https"}
+    if "prefix" in pipeline:
+        assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/service", "/hello")
