@@ -3,37 +3,52 @@
 import io
 import json
 import logging
+import threading
+from collections import OrderedDict, UserString
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from c2c_logging import JsonLogHandler
+from c2c_logging import JsonLogHandler, _orjson
 
-
-@pytest.fixture
-def log():
-    """A logger of one test, with a JSON handler; ``log.lines()`` gives what it wrote, parsed."""
-    stream = io.StringIO()
-    handler = JsonLogHandler(stream)
-    logger = logging.Logger("app.views")  # noqa: LOG001 # one of this test alone
-    logger.addHandler(handler)
-    logger.text = stream.getvalue
-    logger.lines = lambda: [strict(line) for line in stream.getvalue().split("\n")[:-1]]
-    return logger
+CANARY = "s3cr3t-canary"
 
 
-def strict(line):
-    """Parse JSON and take nothing that RFC 8259 has not: no NaN, no name twice, no lone surrogate."""
+class Colour(Enum):
+    """An enum."""
 
-    def unique(pairs):
-        assert len({name for name, _ in pairs}) == len(pairs), f"a name twice in {line}"
-        return dict(pairs)
+    RED = "red"
 
-    def refuse(word):
-        raise AssertionError(f"{word} is no JSON")
 
-    found = json.loads(line, object_pairs_hook=unique, parse_constant=refuse)
-    json.dumps(found, ensure_ascii=False).encode()
-    return found
+class Number(IntEnum):
+    """An enum of numbers."""
+
+    ONE = 1
+
+
+class Raises:
+    """An object whose text can't be had."""
+
+    def __str__(self):
+        """Raise."""
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def raised(error):
+    """Return an exception that was raised, with its traceback."""
+    try:
+        raise error
+    except type(error):
+        return error
 
 
 def test_a_line_has_the_fields_of_the_contract(log):
@@ -49,7 +64,360 @@ def test_a_line_has_the_fields_of_the_contract(log):
     assert line["answer"] == 42
     assert isinstance(line["line"], int)
     assert isinstance(line["pid"], int)
-    assert isinstance(line["timestamp"], float)
+    assert abs(line["timestamp"] - datetime.now(UTC).timestamp()) < 60
     assert line["host"]
-    assert line["thread_name"] == "MainThread"
+    assert line["thread_name"] == threading.current_thread().name
     assert line["process_name"] == "MainProcess"
+    assert "full_message" not in line
+    assert "request_id" not in line
+
+
+@pytest.mark.parametrize(
+    ("level", "number"),
+    [
+        (logging.CRITICAL, 2),
+        (60, 2),
+        (logging.ERROR, 3),
+        (logging.WARNING, 4),
+        (logging.INFO, 6),
+        (25, 6),
+        (10, 7),
+        (1, 7),
+    ],
+)
+def test_levels_are_those_of_syslog(log, level, number):
+    """Each level of logging has a severity of RFC 5424, one's own levels that of the level below."""
+    log.setLevel(1)
+    log.log(level, "x")
+    assert log.lines()[0]["level"] == number
+
+
+def test_an_exception_is_told_whole(log):
+    """The traceback, and the mark that it is there."""
+    log.error("failed", exc_info=raised(LookupError("nothing there")))
+    (line,) = log.lines()
+    assert line["full_msg"] == "true"
+    assert line["full_message"].startswith("Traceback (most recent call last):\n")
+    assert line["full_message"].endswith("LookupError: nothing there\n")
+
+
+def test_exc_info_without_an_exception_adds_nothing(log):
+    """``exception()`` outside of an except clause is a message."""
+    log.error("failed", exc_info=True)  # noqa: LOG014 # that is the point
+    assert "full_message" not in log.lines()[0]
+
+
+def test_the_stack_that_was_asked_for(log):
+    """``stack_info=True`` is part of the full message."""
+    log.info("here", stack_info=True)
+    assert "test_the_stack_that_was_asked_for" in log.lines()[0]["full_message"]
+
+
+def test_a_record_that_crossed_a_queue(log):
+    """QueueHandler leaves the text of the traceback only."""
+    log.handle(logging.makeLogRecord({"msg": "x", "levelno": 40, "exc_text": "Traceback ...\nValueError: y"}))
+    assert log.lines()[0]["full_message"].endswith("ValueError: y")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, None),
+        (True, True),
+        (1.5, 1.5),
+        (float("nan"), None),
+        (float("-inf"), None),
+        (2**63 - 1, 2**63 - 1),
+        (2**63, str(2**63)),
+        (-(2**70), str(-(2**70))),
+        ("plain", "plain"),
+        ("Zürich \N{GRINNING FACE}", "Zürich \N{GRINNING FACE}"),
+        ("\ud800 alone", "\\ud800 alone"),
+        (b"bytes \xff", "bytes \\xff"),
+        ({1: {2: 3}}, {"1": {"2": 3}}),
+        ({(1, 2): "tuple", b"b": "bytes", None: "none"}, {"(1, 2)": "tuple", "b": "bytes", "None": "none"}),
+        ({1: "a", "1": "b"}, {"1": "a", "1_": "b"}),
+        ([1, (2, [3])], [1, [2, [3]]]),
+        ({"x": float("nan")}, {"x": None}),
+        ({"n": 2**64, "t": "ü"}, {"n": str(2**64), "t": "ü"}),
+        (frozenset([1]), [1]),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (OrderedDict(a=1), {"a": 1}),
+        (Colour.RED, "red"),
+        (Number.ONE, 1),
+        ([Colour.RED], ["red"]),
+        (Decimal("1.10"), "1.10"),
+        (Path("/a/b"), "/a/b"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ([UUID(int=1)], ["00000000-0000-0000-0000-000000000001"]),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 00:00:00+00:00"),
+        ([datetime(2026, 1, 2, tzinfo=UTC)], ["2026-01-02 00:00:00+00:00"]),
+        (UserString("u"), "u"),
+        (Raises(), "<Raises whose str() raised ValueError>"),
+        ([Raises()], ["<Raises whose str() raised ValueError>"]),
+        ([10**5000], [hex(10**5000)]),
+    ],
+)
+@pytest.mark.parametrize("with_orjson", [True, False])
+def test_extras_of_each_kind(log, monkeypatch, value, shown, with_orjson):
+    """Each value becomes what JSON can say of it; the same with orjson and without."""
+    if not with_orjson:
+        monkeypatch.setattr(_orjson, "orjson", None)
+    log.info("x", extra={"value": value})
+    assert log.lines()[0]["value"] == shown
+
+
+def test_cycles_end(log):
+    """A structure that holds itself is cut, and the line says so."""
+    endless: dict[str, object] = {"a": 1}
+    endless["self"] = endless
+    listed: list[object] = []
+    listed.append(listed)
+    log.info("x", extra={"endless": endless, "listed": listed})
+    (line,) = log.lines()
+    assert line["endless"]["self"]["self"]["a"] == 1
+    assert line["truncated"] is True
+
+
+def test_reserved_names_move(log):
+    """An extra never stands in for a field of ours, and two never share a name."""
+    log.info("x", extra={"host": "a", "path": "b", "extra_path": "c", "_private": "d", "private": "e", "__": "f"})
+    (line,) = log.lines()
+    assert line["extra_host"] == "a"
+    assert {line["extra_path"], line["extra_extra_path"]} == {"b", "c"}
+    assert {line["private"], line["extra_private"]} == {"d", "e"}
+    assert line["extra"] == "f"
+    assert line["host"] != "a"
+
+
+def test_keys_of_any_type(log):
+    """A record's attributes may have been set by anybody, to anything."""
+    record = log.makeRecord("n", 20, "f.py", 1, "x", (), None)
+    record.__dict__.update({("a", 1): 1, b"b": 2, None: 3, "\ud800": 4, "new\nline": 5})
+    log.handle(record)
+    (line,) = log.lines()
+    assert (line["('a', 1)"], line["b"], line["None"], line["\\ud800"], line["new\nline"]) == (1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["one\ntwo", "one\r\ntwo", "a\u2028b\u2029c\u0085d\x0be\x0c", "\x1b[31mred", "\u202egnp.exe", "nul \0"]
+)
+def test_no_new_line_forges_a_line(log, text):
+    """Whatever ends a line for somebody is escaped; the text comes back as it was."""
+    log.info("%s", text, extra={"extra_text": text})
+    (line,) = log.lines()
+    assert line["msg"] == line["extra_text"] == text
+    assert log.text().isascii()
+    assert log.text()[:-1].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("message", "args"),
+    [
+        ("%d apples", ("many",)),
+        ("%s and %s", ("one",)),
+        ("no place", (1, 2)),
+        ("%s", (Raises(),)),
+        ("100%", (1,)),
+        ("%(a)s", ({"b": 1},)),
+    ],
+)
+def test_a_message_that_can_not_be_formatted_is_not_lost(log, message, args):
+    """Format and arguments are there, and what was wrong."""
+    log.info(message, *args)
+    (line,) = log.lines()
+    assert line["msg"].startswith(message)
+    assert "Error" in line["format_error"]
+
+
+def test_messages_that_are_no_text(log):
+    """A message may be any object."""
+    for message in (42, None, {"a": 1}, Raises(), ValueError("v")):
+        log.info(message)
+    texts = [line["msg"] for line in log.lines()]
+    assert texts == ["42", "None", "{'a': 1}", "<Raises whose str() raised ValueError>", "v"]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"big": "x" * 10_000_000},
+        {"big": "\N{GRINNING FACE}" * 100_000},
+        {"big": ["x" * 100] * 100_000},
+        {"big": {str(i): i for i in range(100_000)}},
+        {f"key{i}": "y" * 100 for i in range(2_000)},
+        {"deep": json.loads("[" * 900 + "]" * 900)},
+    ],
+)
+def test_ten_megabytes_fit(log, extra):
+    """The line is short enough, strict, marked, and the message survives."""
+    log.info("the message", extra=extra)
+    (line,) = log.lines()
+    assert line["truncated"] is True
+    assert line["msg"] == "the message"
+
+
+def test_a_long_message_and_a_long_traceback(log):
+    """Both ends stay: how it began, and what happened in the end."""
+    log.error("first %s last", "y" * 10_000_000, exc_info=raised(ValueError("begin " + "x" * 10_000_000)))
+    (line,) = log.lines()
+    assert line["truncated"] is True
+    assert line["msg"].startswith("first yyy")
+    assert line["full_message"].startswith("Traceback")
+    assert "ValueError: begin" in line["full_message"]
+
+
+def test_secrets_are_masked_everywhere(log):
+    """Message, arguments, extras by name and by text, nested ones, keys' values, exceptions: no canary survives."""
+    log.error(
+        "password=%s",
+        CANARY,
+        exc_info=raised(ValueError(f"postgresql://u:{CANARY}@h/d")),
+        extra={
+            "password": CANARY,
+            "url": f"redis://:{CANARY}@h",
+            "nested": {"token": CANARY, "list": [f"secret={CANARY}"]},
+            "headers": {"Authorization": f"Bearer {CANARY}"},
+            "object": UserString(f"api_key={CANARY}"),
+        },
+    )
+    assert CANARY not in log.text()
+    assert log.lines()[0]["nested"]["token"] == "***"
+
+
+def test_a_known_secret_is_masked_wherever_it_stands(log, make_app):
+    """What the application's settings say is secret does not leave, in whatever words."""
+    make_app(**{"c2c.secret": "correct-horse-battery"})
+    log.info(
+        "he typed correct-horse-battery", extra={"x": ["correct-horse-battery"], "y": {"z": "correct-horse-battery"}}
+    )
+    assert "correct-horse-battery" not in log.text()
+    assert log.text().count("***") == 3
+
+
+def test_a_secret_cut_in_half_is_no_less_a_secret(log, make_app):
+    """Texts are cut after they are masked."""
+    make_app(**{"c2c.secret": "correct-horse-battery"})
+    for length in range(39_980, 40_001):
+        log.info("%s", "x" * length + "correct-horse-battery")
+    assert "correct" not in log.text()
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=50)
+    | st.binary(max_size=50)
+    | st.builds(Raises)
+    | st.datetimes()
+    | st.decimals(),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.tuples(children)
+        | st.dictionaries(
+            st.text(st.characters(), max_size=9) | st.integers() | st.binary(max_size=5) | st.tuples(st.integers()),
+            children,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    message=_VALUES,
+    args=st.lists(_VALUES, max_size=3),
+    extras=st.dictionaries(st.text(st.characters(), max_size=12), _VALUES, max_size=4),
+)
+def test_any_record_gives_one_strict_line(strict, message, args, extras):
+    """Whatever is logged: one line, strict JSON, no name twice, never an exception."""
+    stream = io.StringIO()
+    record = logging.LogRecord("n", 20, "f.py", 1, message, tuple(args), None)
+    for name, value in extras.items():
+        record.__dict__.setdefault(name, value)
+    JsonLogHandler(stream).emit(record)
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 2
+    assert lines[1] == ""
+    found = strict(lines[0])
+    assert "msg" in found
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(attributes=st.dictionaries(st.sampled_from(sorted(logging.makeLogRecord({}).__dict__)), _VALUES, max_size=5))
+def test_any_attributes_give_one_strict_line(strict, attributes):
+    """A record whose own attributes are anything at all gives a line too."""
+    stream = io.StringIO()
+    record = logging.LogRecord("n", 20, "f.py", 1, "x", (), None)
+    record.__dict__.update(attributes)
+    JsonLogHandler(stream).emit(record)
+    assert "msg" in strict(stream.getvalue()[:-1])
+
+
+def test_a_record_without_its_attributes(log):
+    """Even an attribute that is gone does not lose the line."""
+    for name in list(logging.makeLogRecord({}).__dict__):
+        record = log.makeRecord("n", 20, "f.py", 1, "still here", (), None)
+        record.__dict__.pop(name)
+        log.handlers[0].emit(record)
+    assert len(log.lines()) == len(logging.makeLogRecord({}).__dict__)
+    assert sum(line["msg"] == "still here" for line in log.lines()) >= len(log.lines()) - 1
+
+
+def test_subclasses_may_add_to_the_line(strict):
+    """``format`` gives the JSON, and ``emit`` writes what ``format`` gives."""
+
+    class Mine(JsonLogHandler):
+        def format(self, record):
+            return json.dumps({**json.loads(super().format(record)), "team": "blue"})
+
+        def emit(self, record):
+            record.msg = f"({record.msg})"
+            super().emit(record)
+
+    stream = io.StringIO()
+    Mine(stream=stream).emit(logging.makeLogRecord({"msg": "x"}))
+    line = strict(stream.getvalue()[:-1])
+    assert (line["team"], line["msg"]) == ("blue", "(x)")
+
+
+def test_without_a_stream_it_is_standard_error(capsys, strict):
+    """None means what it means for logging.StreamHandler."""
+    JsonLogHandler(None).emit(logging.makeLogRecord({"msg": "x"}))
+    assert strict(capsys.readouterr().err[:-1])["msg"] == "x"
+
+
+def test_a_stream_that_fails_is_said_once(capfd):
+    """Neither an exception nor a traceback a record: one line on standard error."""
+    stream = io.StringIO()
+    handler = JsonLogHandler(stream)
+    stream.close()
+    for _ in range(3):
+        handler.handle(logging.makeLogRecord({"msg": "x"}))
+    assert capfd.readouterr().err.count("log lines can't be written") == 1
+
+
+def test_a_stream_of_a_small_encoding(tmp_path, strict):
+    """A line fits any stream: it is ASCII."""
+    with (tmp_path / "log").open("w", encoding="ascii") as stream:
+        JsonLogHandler(stream).emit(logging.makeLogRecord({"msg": "Zürich"}))
+    assert strict((tmp_path / "log").read_text()[:-1])["msg"] == "Zürich"
+
+
+def test_threads_do_not_mix_lines(tmp_path, strict):
+    """Each of many threads' lines is whole."""
+    path = tmp_path / "log"
+    with path.open("w") as stream:
+        logger = logging.Logger("t")  # noqa: LOG001 # of this test alone
+        logger.addHandler(JsonLogHandler(stream))
+        threads = [threading.Thread(target=lambda: [logger.info("x" * 500) for _ in range(200)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    lines = path.read_text().split("\n")[:-1]
+    assert len(lines) == 1600
+    assert all(strict(line)["msg"] == "x" * 500 for line in lines)

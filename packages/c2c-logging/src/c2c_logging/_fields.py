@@ -2,8 +2,10 @@
 
 import logging
 import socket
+import time
 from dataclasses import dataclass
 from functools import cache
+from types import TracebackType
 from typing import Any
 
 from c2c_logging._context import RequestContext, current
@@ -11,6 +13,8 @@ from c2c_logging._exception_text import exception_text
 from c2c_logging._extras import extras
 from c2c_logging._plain import Walk
 from c2c_logging._texts import message_of, safe, text_of
+
+_FAR = 1e11  # seconds: what a calendar can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def host_name() -> str:
         return "localhost"
 
 
-def syslog_level(number: int) -> int:
+def syslog_level(number: float) -> int:
     """Return the severity of RFC 5424 for a level of logging: 2, 3, 4, 6 or 7."""
     if number >= logging.CRITICAL:
         return 2
@@ -43,26 +47,27 @@ def syslog_level(number: int) -> int:
 
 
 def collect(record: logging.LogRecord) -> Fields:
-    """Return all that a record says. Never raises for any message, argument or extra."""
+    """Return all that a record says. Never raises, whatever the record's attributes are."""
+    found = record.__dict__
+    walk = Walk()
     message, problem = message_of(record)
-    name = safe(text_of(record.name))
+    level = found.get("levelno")
+    name = walk.text(found.get("name"))
     core: dict[str, Any] = {
         "host": host_name(),
-        "timestamp": record.created,
-        "level": syslog_level(record.levelno),
-        "level_name": text_of(record.levelname),
+        "timestamp": _time(found.get("created")),
+        "level": syslog_level(level if isinstance(level, int | float) else logging.NOTSET),
+        "level_name": walk.text(found.get("levelname")),
         "logger_name": name,
         "source_facility": name,
         "msg": safe(message),
-        "file": text_of(record.pathname),
-        "line": record.lineno,
-        "function": text_of(record.funcName),
-        "pid": record.process,
-        "thread_name": text_of(record.threadName),
-        "process_name": text_of(record.processName),
+        "file": walk.text(found.get("pathname")),
+        "line": walk.plain(found.get("lineno")),
+        "function": walk.text(found.get("funcName")),
+        "pid": walk.plain(found.get("process")),
+        "thread_name": walk.text(found.get("threadName")),
+        "process_name": walk.text(found.get("processName")),
     }
-    walk = Walk()
-    core = {key: walk.plain(value) for key, value in core.items()}
     context = current()
     if context is not None:
         core.update((key, safe(value)) for key, value in context.fields().items())
@@ -80,13 +85,19 @@ def collect(record: logging.LogRecord) -> Fields:
 def full_message(record: logging.LogRecord) -> str | None:
     """Return the traceback of a record and the stack it was asked for, None without any."""
     text = None
-    info = record.exc_info
+    found = record.__dict__
+    info = found.get("exc_info")
     if info:
         error = info[1] if isinstance(info, tuple) and len(info) == 3 else info  # noqa: PLR2004 # sys.exc_info()
         if isinstance(error, BaseException):
-            text = exception_text(error, info[2] if isinstance(info, tuple) else error.__traceback__)
-    elif record.exc_text:
-        text = safe(text_of(record.exc_text))  # of a record that crossed a queue
-    if record.stack_info:
-        text = (text or "") + safe(text_of(record.stack_info))
+            trace = info[2] if isinstance(info, tuple) else error.__traceback__
+            text = exception_text(error, trace if isinstance(trace, TracebackType) else None)
+    elif found.get("exc_text"):
+        text = safe(text_of(found["exc_text"]))  # of a record that crossed a queue
+    if found.get("stack_info"):
+        text = (text or "") + safe(text_of(found["stack_info"]))
     return text
+
+
+def _time(created: Any) -> float:
+    return created if isinstance(created, float) and 0 <= created < _FAR else time.time()

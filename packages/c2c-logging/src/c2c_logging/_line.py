@@ -7,10 +7,9 @@ other takes the long way of ``collect`` and ``fit``, with the same result.
 
 import logging
 from functools import lru_cache
-from math import isfinite
 
 from c2c_logging._context import CURRENT, RequestContext, current
-from c2c_logging._dialects import DIALECTS, c2c
+from c2c_logging._dialects import DIALECTS
 from c2c_logging._extras import extras_text
 from c2c_logging._fields import collect, full_message, host_name, syslog_level
 from c2c_logging._fit import LIMIT, fit
@@ -26,14 +25,17 @@ _LAST_SECOND = 9_999_999_999  # in 2286
 
 def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT) -> str:
     """Return a record as strict JSON in ASCII, without an end of line, of at most ``limit`` bytes. Never raises."""
-    try:
-        if dialect == "c2c":
+    if dialect == "c2c":
+        try:
             line = _fast(record)
             if len(line) <= limit:
                 return line
+        except Exception:  # noqa: BLE001, S110 # a record may be made by anybody, of anything: the long way takes it
+            pass
+    try:
         return fit(collect(record), DIALECTS[dialect], limit)
-    except Exception as error:  # noqa: BLE001 # a record may be made by anybody, of anything
-        return _last_resort(record, error, dialect, limit)
+    except Exception as error:  # noqa: BLE001 # as above
+        return _last_resort(record, error)
 
 
 def _fast(record: logging.LogRecord) -> str:
@@ -97,15 +99,7 @@ def _request(context: RequestContext) -> str:
     return text
 
 
-def _last_resort(record: logging.LogRecord, error: Exception, dialect: str, limit: int) -> str:
-    """Return a line of what can be told of a record that is not what logging makes."""
-    usual = logging.makeLogRecord({})
-    for key in usual.__dict__:
-        value = record.__dict__.get(key)
-        if type(value) is type(usual.__dict__[key]) and (type(value) is not float or isfinite(value)):
-            usual.__dict__[key] = value
-    usual.msg = text_of(record.__dict__.get("msg"))
-    usual.args = ()
-    usual.exc_info = usual.exc_text = usual.stack_info = None
-    usual.format_error = f"{type(error).__name__}: {text_of(error)}"
-    return fit(collect(usual), DIALECTS.get(dialect, c2c), limit)
+def _last_resort(record: logging.LogRecord, error: Exception) -> str:
+    """Return what can be told of a record that nothing else could read."""
+    message = text_of(record.__dict__.get("msg"))[:1000]
+    return dumps({"msg": safe(message), "format_error": f"{type(error).__name__}: {safe(text_of(error)[:1000])}"})

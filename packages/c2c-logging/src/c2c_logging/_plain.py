@@ -38,6 +38,10 @@ class Walk:
         except Exception as error:  # noqa: BLE001 # iteration and attributes are anybody's code
             return f"<{type(value).__name__} that raised {type(error).__name__}>"
 
+    def text(self, value: Any) -> str:
+        """Return the value as a text, masked. Never raises."""
+        return self._text(_as_text(value))
+
     def _plain(self, value: Any, depth: int) -> Any:
         self._values -= 1
         if self._values < 0 or self._characters < 0:

@@ -45,12 +45,13 @@ def text_of(value: Any) -> str:
 
 def message_of(record: Any) -> tuple[str, str | None]:
     """Return the formatted message of a record, and why it could not be formatted where that is so."""
-    message, args = record.msg, record.args
+    try:
+        message, args = record.msg, record.args
+    except AttributeError:
+        message, args = record.__dict__.get("msg"), record.__dict__.get("args")
     if type(message) is not str:
         message = text_of(message)
-    if not args:
-        return message, None
     try:
-        return message % args, None
+        return message % args if args else message, None
     except Exception as error:  # noqa: BLE001 # wrong arguments, or a __str__ that raises
         return f"{message} {text_of(args)}", f"{type(error).__name__}: {text_of(error)}"
