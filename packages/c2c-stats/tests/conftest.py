@@ -1,0 +1,47 @@
+"""What the tests share."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pyramid.config import Configurator
+from webtest import TestApp
+
+import c2c_stats as stats
+
+_NAMES = ("STATS_VIEW", "STATSD_ADDRESS", "STATSD_PREFIX", "STATSD_USE_TAGS", "C2C_SECRET", "C2C_REDIS_URL")
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start and end each test with everything off and forgotten."""
+    for name in _NAMES:
+        monkeypatch.delenv(name, raising=False)
+    stats.init_backends({})
+    yield
+    stats.init_backends({})
+
+
+@pytest.fixture
+def memory() -> Callable[[], dict[str, Any]]:
+    """Turn the memory backend on; give a function that returns what stats.json would show."""
+    from c2c_stats._memory import shown
+    from c2c_stats._sink import SINK
+
+    stats.init_backends({"c2c.stats_view": "true"})
+    return lambda: shown(SINK.exporter("memory").snapshot())
+
+
+@pytest.fixture
+def make_app() -> Callable[..., TestApp]:
+    """Give a function that makes an application with c2c_stats: ``make_app(configure, settings)``."""
+
+    def make(configure: Callable[[Configurator], None] | None = None, **settings: str) -> TestApp:
+        given = {name.replace("__", "."): value for name, value in settings.items()}
+        config = Configurator(settings={"c2c.stats_view": "true", **given})
+        config.include("c2c_stats")
+        if configure is not None:
+            configure(config)
+        return TestApp(config.make_wsgi_app())
+
+    return make

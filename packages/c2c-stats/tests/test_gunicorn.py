@@ -1,0 +1,104 @@
+"""Several workers, preloaded or not, recycled and killed: nothing is lost, nothing counted twice."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+FOLDER = Path(__file__).parent
+
+
+def get(url):
+    """Return the body of a GET."""
+    with urlopen(url, timeout=60) as response:
+        return response.read().decode()
+
+
+def metrics(server):
+    """Return sample name and labels -> value of a scrape."""
+    families = text_string_to_metric_families(get(f"{server.url}/metrics"))
+    return {
+        (sample.name, *sorted(value for name, value in sample.labels.items() if name != "pod_name")): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def everywhere(server, n, requests):
+    """Send requests at once, so that all workers get some."""
+    pids, threads = set(), []
+
+    def one():
+        pids.add(get(f"{server.url}/count?n={n}&sleep=0.2"))
+
+    for _ in range(requests):
+        threads.append(threading.Thread(target=one))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return pids
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_four_workers_count_exactly(gunicorn, statsd_sink, preload):
+    """4 workers x 10^5 increments arrive exactly once: in one scrape, and at statsd."""
+    server = gunicorn(
+        "gunicorn_app:application",
+        workers=4,
+        preload=preload,
+        cwd=FOLDER,
+        ready=None,
+        env={"STATSD_ADDRESS": statsd_sink.address},
+    )
+    done = 0
+    pids = set()
+    while len(pids) < 4 or done < 40:
+        pids |= everywhere(server, 10_000, 8)
+        done += 8
+        assert done < 200, "not all workers were reached"
+    expected = done * 10_000
+    found = metrics(server)
+    assert found["c2c_counted_total", "plain"] == expected
+    assert found["c2c_bound_total",] == expected
+    assert found["c2c_route_seconds_count", "2", "200", "GET", "count"] == done
+    assert found["c2c_sql_seconds_count", "SELECT ?"] == done
+    assert found["c2c_loaded_total",] == (1 if preload else 4)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        total = sum(metric.value for metric in statsd_sink.named("counted"))
+        if total >= expected:
+            break
+        time.sleep(0.1)
+    server.stop()
+    assert sum(metric.value for metric in statsd_sink.named("counted")) == expected
+    assert sum(metric.value for metric in statsd_sink.named("bound")) == expected
+    assert len(statsd_sink.named("route.GET.count.200")) == done
+
+
+def test_counters_never_go_back(gunicorn):
+    """Workers that are killed or recycled leave their counts behind; dead workers' files are merged."""
+    server = gunicorn(
+        "gunicorn_app:application", workers=2, cwd=FOLDER, ready=None, args=["--max-requests", "20"]
+    )
+    sent, before = 0, 0.0
+    for turn in range(8):
+        everywhere(server, 10, 10)
+        sent += 100
+        if turn % 2:
+            os.kill(server.pids()[0], signal.SIGKILL)
+        found = metrics(server)["c2c_counted_total", "plain"]
+        assert found >= before
+        assert found == sent
+        before = found
+    folder = next(path for path in Path(f"/dev/shm/c2c-stats-{os.geteuid()}").iterdir() if f"-{server.master}-" in path.name)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    metrics(server)
+    alive = {str(pid) for pid in server.pids()}
+    files = {path.name.split("-")[0] for path in folder.iterdir() if path.name[0].isdigit()}
+    # A worker that ended during the last scrape is merged by the next.
+    assert len(files - alive) <= 1
