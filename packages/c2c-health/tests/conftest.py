@@ -7,6 +7,7 @@ import pytest
 from pyramid.config import Configurator
 from webtest import TestApp
 
+from c2c_broadcast import broadcast
 from c2c_health import HealthCheck
 
 
@@ -32,6 +33,14 @@ class Service:
     def checks(self) -> Any:
         """The state behind it."""
         return self.config.registry["c2c_health.checks"]
+
+
+@pytest.fixture(autouse=True)
+def _broadcaster() -> Iterator[None]:
+    """Give each test a broadcaster of its own: it is of the process."""
+    before = broadcast.set_broadcaster(broadcast.Broadcaster())
+    yield
+    broadcast.set_broadcaster(before).close()
 
 
 @pytest.fixture

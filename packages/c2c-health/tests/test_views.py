@@ -1,8 +1,13 @@
 """The report over HTTP: status, levels, filters, and what a misspelt probe gets."""
 
-import pytest
+import threading
+import time
 
-from c2c_health import Degraded, JsonCheckException
+import pytest
+from pyramid.threadlocal import get_current_request
+
+from c2c_broadcast import sections
+from c2c_health import Degraded, HealthChecked, JsonCheckException, State, shutting_down
 
 SECRET = "an-operators-secret-of-some-length"
 
@@ -53,3 +58,256 @@ def test_failures(five):
     assert custom["level"] == 2
     assert "stacktrace" not in custom
     assert answer.json["failures"]["broken"]["message"] == "division by zero"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", {"good", "quiet", "almost"}),
+        ("max_level=0", set()),
+        ("max_level=0&checks=good", set()),
+        ("max_level=1", {"good", "quiet", "almost"}),
+        ("checks=", {"good", "quiet", "almost"}),
+        ("checks=,,good", {"good"}),
+        ("checks=good,quiet", {"good", "quiet"}),
+        ("checks=good&checks=quiet", {"good", "quiet"}),
+        ("max_level=1&checks=good,custom", {"good"}),
+    ],
+)
+def test_levels_and_names_choose_checks(five, query, names):
+    """Level 0 is a ping; empty names are as none."""
+    assert set(five.get(f"/health_check?{query}").json["successes"]) == names
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("max_level=2", {"custom"}),
+        ("max_level=0003", {"custom", "broken"}),
+        (f"max_level={'9' * 5000}", {"custom", "broken"}),
+        ("checks=custom", {"custom"}),
+        ("checks=broken,good", {"broken"}),
+    ],
+)
+def test_high_levels(five, query, names):
+    """A check that is named runs whatever its level; a huge level is all of them."""
+    assert set(five.get(f"/health_check?{query}", status=500).json["failures"]) == names
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("max_level=abc", "max_level must be a whole number from 0, not 'abc'. Levels here: 0, 1, 2, 3"),
+        ("max_level=", "max_level must be a whole number"),
+        ("max_level=-1", "max_level must be a whole number"),
+        ("max_level=1.5", "max_level must be a whole number"),
+        ("max_level=%D9%A1", "max_level must be a whole number"),
+        ("checks=goood", "Unknown health check: goood. There are: almost, broken, custom, good, quiet"),
+        ("max_level=0&checks=nope,good", "Unknown health check: nope."),
+        ("max_level=1&checks=custom", "max_level=1 leaves none of the named checks"),
+        ("scope=everything", "scope must be one or all"),
+    ],
+)
+def test_a_misspelt_probe_is_an_error(five, query, hint):
+    """Never green: 400 in JSON, naming what would be right."""
+    answer = five.get(f"/health_check?{query}", status=400)
+    assert answer.content_type == "application/json"
+    assert answer.json["status"] == 400
+    assert hint in answer.json["message"]
+
+
+def test_a_check_sees_the_request(service):
+    """The very request, also through Pyramid's thread locals."""
+    made, seen = service(), []
+
+    def look(request):
+        seen.append((request.GET["x"], get_current_request() is request))
+
+    made.health.add_custom_check("looks", look)
+    made.get("/health_check?x=1")
+    assert seen == [("1", True)]
+
+
+def test_operators_see_stacks(five):
+    """With the secret, failures have their stack trace."""
+    answer = five.get("/health_check?max_level=3", headers={"X-API-Key": SECRET}, status=500)
+    assert "ZeroDivisionError" in answer.json["failures"]["broken"]["stacktrace"]
+    assert "stacktrace" not in answer.json["successes"]["almost"]
+
+
+def test_everybody_sees_stacks_while_developing(service):
+    """With c2c.development (DEVELOPMENT=1), too."""
+    made = service(**{"c2c.development": "1"})
+    made.health.add_custom_check("broken", lambda request: 1 / 0)
+    assert "ZeroDivisionError" in made.get(status=500).json["failures"]["broken"]["stacktrace"]
+
+
+def test_the_status_of_a_failure_can_be_chosen(service):
+    """503 where a balancer wants it, in the answer and in its body."""
+    made = service(**{"c2c.health.failure_status": "503"})
+    made.health.add_custom_check("custom", _unhappy)
+    assert made.get(status=503).json["status"] == 503
+
+
+def test_head(five):
+    """HEAD gives the status of GET, without a body."""
+    assert five.app.head("/c2c/health_check").body == b""
+    assert five.app.head("/c2c/health_check?max_level=2", status=500).body == b""
+
+
+def test_other_methods_are_refused(five):
+    """The report is read only."""
+    assert "GET" in five.app.post("/c2c/health_check", status=405).headers["Allow"]
+
+
+def test_health_json(five):
+    """The form of draft-inadarei-api-health-check-06."""
+    answer = five.get("/health_check?max_level=2", headers={"Accept": "application/health+json"}, status=500)
+    assert answer.content_type == "application/health+json"
+    found = answer.json
+    assert found["status"] == "fail"
+    [custom] = found["checks"]["custom:responseTime"]
+    assert custom["componentId"] == "custom"
+    assert custom["status"] == "fail"
+    assert custom["output"] == "I'm not happy"
+    assert custom["observedUnit"] == "ms"
+    [good] = found["checks"]["good:responseTime"]
+    assert good["status"] == "pass"
+    assert "output" not in good
+    assert found["checks"]["almost:responseTime"][0]["status"] == "warn"
+    only = five.get("/health_check?checks=almost", headers={"Accept": "application/health+json"})
+    assert only.json["status"] == "warn"
+
+
+def test_text(five):
+    """One line a check, the failed ones first."""
+    answer = five.get("/health_check?max_level=2", headers={"Accept": "text/plain"}, status=500)
+    assert answer.content_type == "text/plain"
+    lines = answer.text.splitlines()
+    assert lines[0].startswith("fail custom level=2 ")
+    assert lines[0].endswith(": I'm not happy")
+    assert [line.split()[0] for line in lines] == ["fail", "pass", "pass", "warn"]
+    assert five.get("/health_check?max_level=0", headers={"Accept": "text/plain"}).text == "pass\n"
+
+
+def test_html(service):
+    """A page for browsers, which escapes what checks say and runs nothing."""
+    made = service()
+    made.health.add_custom_check("<b>", lambda request: {"x": "<script>"})
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    answer = made.get(headers={"Accept": browser})
+    assert answer.content_type == "text/html"
+    assert "&lt;b&gt;" in answer.text
+    assert "<script>" not in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "image/png", "text/html;q=0.1, application/json"])
+def test_json_otherwise(five, accept):
+    """JSON where nothing better is asked for."""
+    assert five.get(headers={"Accept": accept}).content_type == "application/json"
+
+
+def test_live_looks_at_this_process_only(five):
+    """Whatever the checks say, it is green; three that hang do not change that."""
+    answer = five.get("/health/live")
+    assert set(answer.json["successes"]) == {"request_threads", "broadcast_listener", "check_threads"}
+    assert five.app.head("/c2c/health/live").status_int == 200
+
+
+def test_live_while_every_check_hangs(service):
+    """Threads for checks are there, however many are taken."""
+    made, end = service(), threading.Event()
+    made.health.add_custom_check("hangs", lambda request: end.wait(60), timeout=0.1)
+    made.get(status=500)
+    assert made.get("/health/live").json["failures"] == {}
+    end.set()
+
+
+def test_ready(five):
+    """The checks of level 1, and red once the process was told to stop."""
+    assert set(five.get("/health/ready").json["successes"]) == {"good", "quiet", "almost"}
+    shutting_down(five.config.registry)
+    answer = five.get("/health/ready", status=500)
+    assert answer.json["failures"]["shutting_down"]["message"] == "the service was told to stop"
+    five.get("/health/live")
+    five.get("/health_check")
+
+
+def test_ready_is_red_when_a_check_of_level_1_is(service):
+    """Those above do not count."""
+    made, well = service(), [True]
+    made.health.add_custom_check("one", lambda request: 1 if well[0] else 1 / 0)
+    made.health.add_custom_check("two", _unhappy, level=2)
+    made.get("/health/ready")
+    well[0] = False
+    assert set(made.get("/health/ready", status=500).json["failures"]) == {"one"}
+
+
+def test_a_section_of_the_index_page(five):
+    """Links to the reports, for everybody."""
+    assert five.app
+    [section] = [section for section in sections(five.config.registry) if section.name == "health"]
+    assert not section.operators_only
+    assert [link.route for link in section.links] == [
+        "c2c_health_check",
+        "c2c_health_check",
+        "c2c_health_live",
+        "c2c_health_ready",
+    ]
+
+
+def test_transitions_are_logged_once(service, caplog):
+    """One line when it turns red, one when it is green again, none for a probe that changes nothing."""
+    made, well = service(), [True]
+
+    def run(request):
+        if not well[0]:
+            raise OSError("disk\nfull")
+
+    made.health.add_custom_check("disk", run)
+    assert made.app
+    caplog.set_level("INFO", "c2c_health")
+    caplog.clear()
+    for state in (True, False, False, False, True, True):
+        well[0] = state
+        made.get(status="*")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Health check disk failed: disk full",
+        "Health check disk passes again",
+    ]
+
+
+def test_subscribers_hear_of_runs(service):
+    """Each run is an event; a subscriber that raises breaks nothing."""
+    made, heard = service(), []
+
+    def broken(event):
+        raise ValueError("a subscriber")
+
+    made.config.add_subscriber(heard.append, HealthChecked)
+    made.config.add_subscriber(broken, HealthChecked)
+    made.health.add_custom_check("custom", _unhappy, level=2)
+    made.get("/health_check?max_level=2", status=500)
+    [event] = heard
+    assert (event.name, event.level, event.kind) == ("custom", 2, "custom")
+    assert event.outcome is event.state is State.FAILED
+    assert event.changed
+    assert event.seconds >= 0
+
+
+def test_background_runs(service):
+    """With ``interval`` the view reads memory: no probe runs the check, and time does."""
+    made, runs = service(), []
+    made.health.add_custom_check("slow", lambda request: runs.append(request.method), interval=0.05)
+    made.get()
+    deadline = time.monotonic() + 30
+    while len(runs) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    made.checks.close()
+    time.sleep(0.2)
+    before = len(runs)
+    made.checks.runner.run(made.checks.all, None)
+    assert len(runs) == before
+    assert set(runs) == {"GET"}

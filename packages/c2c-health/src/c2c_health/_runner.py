@@ -145,7 +145,7 @@ class Runner:
                 )
                 slot.verdict = now = verdict(check, slot.standing, outcome)
                 slot.ended = self._clock()
-        flight.done.set()
         if not too_late:
             changed = now.state is not (before.state if before else State.PASSED)
             self._heard(check, outcome, now, changed)
+        flight.done.set()

@@ -73,10 +73,10 @@ def remover(session: Any) -> Callable[[], Any] | None:
 def _bind(session: Any) -> Engine:
     # Asking a scoped_session for its bind would make a session; its factory knows too.
     factory = getattr(session, "session_factory", session)
-    for found in (getattr(factory, "kw", {}).get("bind"), getattr(session, "bind", None)):
-        if found is not None:
-            engine: Engine = found.engine  # a connection's, or itself
-            return engine
+    found = getattr(factory, "kw", {}).get("bind") or getattr(session, "bind", None)
+    if found is not None:
+        engine: Engine = found.engine  # a connection's, or itself
+        return engine
     raise ConfigurationError(
         f"A database check wants a session with an engine; {session!r} has no bind: give it one, or give its engine's"
     )

@@ -1,0 +1,125 @@
+"""The alembic check, with real migrations and a real database."""
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import sessionmaker
+
+from c2c_broadcast import ConfigurationError
+
+_REVISION = "revision = {revision!r}\ndown_revision = {down!r}\n\n\ndef upgrade():\n    pass\n"
+
+
+def _migrations(folder, **revisions):
+    """Write migration scripts: revision=down_revision."""
+    (folder / "versions").mkdir(parents=True)
+    for revision, down in revisions.items():
+        (folder / "versions" / f"{revision}.py").write_text(_REVISION.format(revision=revision, down=down))
+    return folder
+
+
+@pytest.fixture
+def ini(tmp_path):
+    """Write an ini file with three sections: a line of migrations, one with two heads, one in another schema."""
+    one = _migrations(tmp_path / "one", a1=None, a2="a1")
+    two = _migrations(tmp_path / "two", b1=None, b2="b1", b3="b1")
+    path = tmp_path / "alembic.ini"
+    path.write_text(
+        f"[alembic]\nscript_location = {one}\nsqlalchemy.url = %(NOT_THERE)s\n"
+        f"[second]\nscript_location = {two}\nversion_table = second_version\n"
+        f"[third]\nscript_location = {one}\nversion_table_schema = other\n"
+    )
+    return path
+
+
+@pytest.fixture
+def engine(postgres):
+    """Give an engine on a database without any version."""
+    made = create_engine(postgres.url.replace("postgresql://", "postgresql+psycopg2://"))
+    with made.begin() as connection:
+        connection.execute(
+            text("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS other CASCADE")
+        )
+    yield made
+    made.dispose()
+
+
+def _at(engine, *versions, table="public.alembic_version"):
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} (version_num text); TRUNCATE {table}"))
+        for version in versions:
+            connection.execute(text(f"INSERT INTO {table} VALUES (:version)"), {"version": version})
+
+
+def _name(ini, section="alembic"):
+    return f"alembic_{str(ini).strip('/').replace('/', '_')}_{section}"
+
+
+def test_the_right_version(service, ini, engine):
+    """The result is the database's version; the name is made of the path and the section; level 2."""
+    _at(engine, "a2")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini))
+    found = made.get("/health_check?max_level=2").json["successes"]
+    assert list(found) == [_name(ini)]
+    assert found[_name(ini)]["result"] == "a2"
+    assert found[_name(ini)]["level"] == 2
+
+
+def test_the_wrong_version(service, ini, engine):
+    """Both versions are named; the result is the database's still."""
+    _at(engine, "a1")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1)
+    [found] = made.get(status=500).json["failures"].values()
+    assert found["message"] == "Invalid alembic version (database: a1, code: a2): run the migrations"
+    assert found["result"] == "a1"
+    _at(engine)
+    [found] = made.get(status=500).json["failures"].values()
+    assert "database: none" in found["message"]
+
+
+def test_no_version_table(service, ini, engine):
+    """A failure that says so, without the statement."""
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1)
+    [found] = made.get(status=500).json["failures"].values()
+    assert "alembic_version" in found["message"]
+    assert "SELECT" not in found["message"]
+
+
+def test_several_heads(service, ini, engine):
+    """All of them are wanted; in another table, as its section says."""
+    _at(engine, "b3", "b2", table="public.second_version")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), name="second", level=1)
+    assert made.get().json["successes"][_name(ini, "second")]["result"] == ["b2", "b3"]
+    _at(engine, "b3", table="public.second_version")
+    assert "code: b2, b3" in made.get(status=500).json["failures"][_name(ini, "second")]["message"]
+
+
+def test_sections_of_one_file_are_checks_of_their_own(service, ini, engine):
+    """With another schema, from the section or as an argument."""
+    _at(engine, "a2")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA other"))
+    _at(engine, "a1", table="other.alembic_version")
+    _at(engine, "b2", "b3", table='other."odd Name"')
+    made = service()
+    session = sessionmaker(engine)
+    made.health.add_alembic_check(session, str(ini), level=1)
+    made.health.add_alembic_check(session, str(ini), level=1, name="third")
+    made.health.add_alembic_check(
+        session, str(ini), level=1, name="second", version_schema="other", version_table="odd Name"
+    )
+    answer = made.get(status=500)
+    assert set(answer.json["successes"]) == {_name(ini), _name(ini, "second")}
+    assert set(answer.json["failures"]) == {_name(ini, "third")}
+
+
+def test_what_is_missing_stops_the_start_up(service, ini, engine):
+    """The file, or its section."""
+    health = service().health
+    with pytest.raises(ConfigurationError, match="no such file"):
+        health.add_alembic_check(sessionmaker(engine), "/nowhere/alembic.ini")
+    with pytest.raises(ConfigurationError, match=r"no section \[nope\]; there are: alembic, second, third"):
+        health.add_alembic_check(sessionmaker(engine), str(ini), name="nope")

@@ -1,0 +1,85 @@
+"""The check of a Redis, against a real server."""
+
+import time
+
+import pytest
+
+from c2c_broadcast import ConfigurationError
+
+
+def test_a_redis_that_answers(service, new_redis_server):
+    """Green with a password, too; named without it."""
+    made, server = service(), new_redis_server(password="let-me-in-please")
+    made.health.add_redis_check(server.url)
+    made.health.add_redis_check(server.url, name="mine", level=2)
+    made.health.add_redis_check(f"redis://:wrong-password@{server.host}:{server.port}/1", level=3)
+    answer = made.get("/health_check?max_level=3", status=500)
+    address = f"redis://{server.host}:{server.port}"
+    assert set(answer.json["successes"]) == {f"{address}/0", "mine"}
+    assert set(answer.json["failures"]) == {f"{address}/1"}
+    assert "password" not in answer.text.replace("username-password", "")
+
+
+def test_killed_paused_and_back(service, redis_server):
+    """Red while it is away or silent, within the deadline, green when it is back."""
+    made = service()
+    made.health.add_redis_check(redis_server.url, timeout=1)
+    made.health.add_custom_check("other", lambda request: None)
+    made.get()
+    with redis_server.down():
+        assert set(made.get(status=500).json["successes"]) == {"other"}
+    assert made.get().json["failures"] == {}
+    with redis_server.paused():
+        assert set(made.get(status=500).json["successes"]) == {"other"}
+    deadline = time.monotonic() + 30
+    while made.get(status="*").json["failures"]:  # the run that hung is about to end
+        assert time.monotonic() < deadline
+
+
+def test_the_configured_redis_has_a_check_by_itself(service, redis_server):
+    """At level 2; with Redis away it is red and every other check as green as before."""
+    made = service(**{"c2c.redis_url": f"{redis_server.host}:{redis_server.port}/3"})
+    made.health.add_custom_check("other", lambda request: None)
+    name = f"redis://{redis_server.host}:{redis_server.port}/3"
+    assert set(made.get("/health_check").json["successes"]) == {"other"}
+    found = made.get("/health_check?max_level=2").json["successes"]
+    assert set(found) == {"other", name}
+    assert found[name]["level"] == 2
+    with redis_server.down():
+        answer = made.get("/health_check?max_level=2", status=500)
+        assert set(answer.json["successes"]) == {"other"}
+        assert set(answer.json["failures"]) == {name}
+        made.get("/health/live")
+        made.get("/health/ready")
+
+
+def test_an_own_check_of_the_configured_redis_comes_first(service, redis_server):
+    """The one that the application adds replaces the automatic one."""
+    made = service(**{"c2c.redis_url": redis_server.url})
+    made.health.add_redis_check(redis_server.url, level=1)
+    [found] = made.get("/health_check?max_level=9").json["successes"].values()
+    assert found["level"] == 1
+
+
+def test_sentinels(service, redis_sentinel):
+    """The Redis that sentinels name has a check too."""
+    made = service(
+        **{
+            "c2c.redis_sentinels": f"{redis_sentinel.sentinel.host}:{redis_sentinel.sentinel.port}",
+            "c2c.redis_servicename": redis_sentinel.service_name,
+        }
+    )
+    [name] = made.get("/health_check?max_level=2").json["successes"]
+    assert name == f"redis_sentinel_{redis_sentinel.service_name}"
+
+
+def test_no_redis_no_check(service):
+    """Nothing is added, and nothing imported, where none is configured."""
+    assert service().get("/health_check?max_level=99").json == {"successes": {}, "failures": {}}
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://x:port/0"])
+def test_what_is_no_redis_stops_the_start_up(service, url):
+    """It names the check, not the password."""
+    with pytest.raises(ConfigurationError, match="health check of the Redis"):
+        service().health.add_redis_check(url)
