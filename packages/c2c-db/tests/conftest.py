@@ -1,14 +1,16 @@
 """Applications round the package, on real databases."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pyramid.config import Configurator
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
-from c2c_db import RunningDatabase, databases
+from c2c_db import RunningDatabase, databases, init
 from c2c_testing.servers import PostgresPair
 
 
@@ -36,6 +38,65 @@ class Service:
     def database(self) -> RunningDatabase:
         """The first database."""
         return next(iter(databases(self.config.registry).values()))
+
+
+@pytest.fixture(params=["psycopg2", "psycopg"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Give each of the two drivers."""
+    return str(request.param)
+
+
+@pytest.fixture
+def urls(pair: PostgresPair) -> Callable[..., dict[str, str]]:
+    """Give a function that returns the settings for the pair: ``urls(driver=None, **more)``."""
+
+    def make(driver: str | None = None, **more: str) -> dict[str, str]:
+        scheme = f"postgresql+{driver}:" if driver else "postgresql:"
+        both = {"sqlalchemy.url": pair.primary.url, "sqlalchemy_slave.url": pair.replica.url}
+        return {key: url.replace("postgresql:", scheme) for key, url in both.items()} | more
+
+    return make
+
+
+@pytest.fixture
+def notes() -> Callable[[Configurator], None]:
+    """Give what sets a small service up: GET /notes counts on its side, POST /notes adds one, GET /bad writes."""
+
+    def where(session: Any) -> str:
+        return "replica" if session.scalar(text("SELECT pg_is_in_recovery()")) else "primary"
+
+    def read(request: Any) -> dict[str, Any]:
+        session = request.dbsession
+        return {"count": session.scalar(select(func.count()).select_from(Note)), "server": where(session)}
+
+    def write(request: Any) -> dict[str, Any]:
+        note = Note(text=request.params.get("text", "x"))
+        request.dbsession.add(note)
+        request.dbsession.flush()
+        return {"id": note.id, "server": where(request.dbsession)}
+
+    def set_up(config: Configurator) -> None:
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("notes", "/notes")
+        config.add_route("bad", "/bad")
+        config.add_view(read, route_name="notes", renderer="json", request_method=("GET", "HEAD"))
+        config.add_view(write, route_name="notes", renderer="json", request_method="POST")
+        config.add_view(write, route_name="bad", renderer="json")
+
+    return set_up
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Give a function that waits until something is so, and fails when it is not in (many) seconds."""
+
+    def wait(done: Callable[[], Any], seconds: float = 40.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class Replica:
         self._observers = observers
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._renew()
-        event.listen(engine, "connect", self._connected)
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "connect", self._connected)
         after_fork(self, Replica._renew)
 
     def _renew(self) -> None:

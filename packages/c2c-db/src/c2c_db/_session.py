@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
+from c2c_db._failures import failure_of
 from c2c_db._roles import Role
 from c2c_db._statements import leave_no_state
 
@@ -108,8 +109,14 @@ class ReplicaReads(DatabaseSession):
         return connection
 
     def close(self) -> None:
-        """End the transaction; the next one chooses its engine anew."""
-        super().close()
+        """End the transaction; that the server died after the last read is no error."""
+        try:
+            super().close()
+        except DBAPIError as error:
+            if failure_of(error) is None:
+                raise
+            self.invalidate()
+            super().close()
         self._statements.clear()
         self.tried.clear()
 

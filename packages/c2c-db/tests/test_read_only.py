@@ -1,0 +1,119 @@
+"""The replica side is READ ONLY in the database, and the error says what to do."""
+
+import pytest
+from sqlalchemy import text
+
+from c2c_db import ReadOnlySessionError, init, setup_session, use_replica
+
+
+@pytest.mark.parametrize("two", ["one server", "two servers"])
+def test_write_in_get(urls, notes, new_service, driver, two):
+    """A GET that writes fails in the database, on one server too; the error names the route and the remedies."""
+    more = {"sqlalchemy_slave.url": urls(driver)["sqlalchemy.url"]} if two == "one server" else {}
+    service = new_service(notes, **urls(driver, **more))
+    with pytest.raises(ReadOnlySessionError) as error:
+        service.app.get("/bad")
+    assert str(error.value) == (
+        "Route 'bad' (GET /bad) writes in a read-only session of the replica side: use POST, PUT, PATCH or DELETE, "
+        "or force_master=['GET /bad'], or `with use_primary():`"
+    )
+    assert service.app.post("/bad").json["server"] == "primary"
+    assert service.app.get("/notes").json["count"] == 1
+    assert service.app.post("/bad").json["id"] == 2
+
+
+def test_one_server_is_one_engine(pair, urls, notes, new_service):
+    """Two equal URLs, or no replica URL: one engine, no probe, no token; its connections go back writable."""
+    for more in ({"sqlalchemy_slave.url": pair.primary.url}, {"sqlalchemy_slave.url": ""}):
+        service = new_service(notes, **urls(**more))
+        [named] = service.database.engines
+        assert service.database.reader is service.database.primary.engine is named.engine
+        assert service.app.get("/notes").json["server"] == "primary"
+        assert "Set-Cookie" not in service.app.post("/notes").headers
+        with named.engine.connect() as connection:
+            assert connection.scalar(text("SHOW transaction_read_only")) == "off"
+
+
+def test_not_enforced(pair, urls, notes, new_service):
+    """Without enforcement a GET may write, where the replica side is the primary."""
+    service = new_service(notes, **urls(**{"sqlalchemy_slave.url": "", "c2c.db.enforce_readonly": "false"}))
+    assert service.app.get("/bad").json["server"] == "primary"
+
+
+def test_fallen_over_reads_stay_read_only(pair, urls, notes, new_service):
+    """A read that the primary does because the replica is down is read-only there too."""
+    with pair.replica.down():
+        service = new_service(notes, **urls())
+        with pytest.raises(ReadOnlySessionError):
+            service.app.get("/bad")
+
+
+def test_other_remedies(urls, new_service):
+    """The remedy fits how the session came to the replica side."""
+    seen = []
+
+    def set_up(config):
+        session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave", force_slave=["POST /forced"])
+        seen.append(session)
+
+        def write(_request):
+            session.execute(text("INSERT INTO note (text) VALUES ('x')"))
+
+        def ask(request):
+            with use_replica():
+                write(request)
+
+        for name, view in {"forced": write, "asked": ask}.items():
+            config.add_route(name, f"/{name}")
+            config.add_view(view, route_name=name, renderer="json")
+
+    app = new_service(set_up, **urls()).app
+    with pytest.raises(ReadOnlySessionError, match=r"Route 'forced' \(POST /forced\).*take it out of force_slave"):
+        app.post("/forced")
+    with pytest.raises(ReadOnlySessionError, match=r"Route 'asked' \(POST /asked\).*leave use_replica\(\)"):
+        app.post("/asked")
+    [session] = seen
+    with use_replica(), pytest.raises(ReadOnlySessionError, match=r"leave use_replica\(\) before writing"):
+        session.execute(text("INSERT INTO note (text) VALUES ('x')"))
+    session.remove()
+
+
+def test_sqlite(tmp_path, new_service):
+    """SQLite files are routed, held read-only, and read by the writer in a time window, without a probe."""
+    import sqlite3
+
+    for name in ("primary", "replica"):
+        with sqlite3.connect(tmp_path / name) as connection:
+            connection.execute("CREATE TABLE here (name TEXT)")
+            connection.execute("INSERT INTO here VALUES (?)", [name])
+        connection.close()
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def read(request):
+            return request.dbsession.scalar(text("SELECT name FROM here"))
+
+        def write(request):
+            request.dbsession.execute(text("INSERT INTO here VALUES ('x')"))
+            return read(request)
+
+        for name, view in {"read": read, "write": write}.items():
+            config.add_route(name, f"/{name}")
+            config.add_view(view, route_name=name, renderer="string")
+
+    urls = {"sqlalchemy.url": f"sqlite:///{tmp_path}/primary", "sqlalchemy_slave.url": f"sqlite:///{tmp_path}/replica"}
+    service = new_service(set_up, **urls)
+    assert service.app.get("/read").text == "replica"
+    with pytest.raises(ReadOnlySessionError):
+        service.app.get("/write")
+    written = service.app.post("/write")
+    assert written.text == "primary"
+    assert written.headers["X-C2C-DB-LSN"]
+    assert service.app.get("/read").text == "primary"
+    service.app.reset()
+    assert service.app.get("/read").text == "replica"
+    one = new_service(set_up, **{"sqlalchemy.url": f"sqlite:///{tmp_path}/primary"})
+    with pytest.raises(ReadOnlySessionError):
+        one.app.get("/write")
+    assert one.app.post("/write").text == "primary"
