@@ -2,6 +2,7 @@
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
+from webob.exc import WSGIHTTPException
 
 from c2c_broadcast import load
 from c2c_rest._cornice import include_cornice
@@ -27,6 +28,6 @@ def includeme(config: Configurator) -> None:
     add_renderers(config, settings)
     if settings.handles_exceptions:
         view = config.registry.setdefault(ERROR_VIEW, ErrorView(settings))
-        config.add_exception_view(view, context=Exception)
-        # Pyramid has a view of its own for these, nearer than the one for Exception.
-        config.add_exception_view(view, context=HTTPException)
+        # Pyramid has a view of its own for HTTP exceptions, its own and WebOb's: nearer than one for Exception.
+        for context in (Exception, HTTPException, WSGIHTTPException):
+            config.add_exception_view(view, context=context)

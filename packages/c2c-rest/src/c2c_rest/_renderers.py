@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from enum import Enum
-from importlib.util import find_spec
 from typing import Any
 from uuid import UUID
 
@@ -92,8 +91,16 @@ def add_renderers(config: Configurator, settings: RestSettings) -> None:
     """
     style = Style(pretty=settings.json_pretty_print, sort_keys=settings.json_sort_keys)
     standard = standard_writer(style)
-    adapting = _writer("orjson", style) if find_spec("orjson") else standard
-    fast = _writer(settings.json_engine, style)
+    try:
+        adapting = _writer("orjson", style)
+    except ImportError:
+        adapting = standard
+    try:
+        fast = _writer(settings.json_engine, style)
+    except ImportError:
+        raise ConfigurationError(
+            "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
+        ) from None
     adapted = config.registry.setdefault(
         _ADAPTED, (JsonRenderer(adapting, standard), CorniceJsonRenderer(adapting, standard))
     )
@@ -120,12 +127,8 @@ def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable
 
 def _writer(engine: Engine, style: Style) -> Writer:
     if engine == "orjson":
-        try:
-            from c2c_rest._json_orjson import orjson_writer
-        except ImportError:
-            raise ConfigurationError(
-                "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
-            ) from None
+        from c2c_rest._json_orjson import orjson_writer
+
         return orjson_writer(style)
     if engine == "ujson":
         from c2c_rest._json_ujson import ujson_writer
