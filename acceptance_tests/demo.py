@@ -113,6 +113,8 @@ def service(
         "LOG_LEVEL": "INFO",
         "OTHER_LOG_LEVEL": "INFO",
         "SQL_LOG_LEVEL": "WARNING",
+        # No balancer is there to be told: stop at once.
+        "C2C_HEALTH_LINGER": "0",
         "GUNICORN_PARAMS": f"--worker-class gthread --threads 10 --workers {workers}",
         **(environ or {}),
     }

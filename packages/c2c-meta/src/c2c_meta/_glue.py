@@ -1,7 +1,62 @@
-"""What joins two packages: the only place that knows two of them at once."""
+"""What joins two packages: with ``_glue_stats``, the only place that knows two of them at once."""
+
+from functools import partial
+from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.events import ApplicationCreated
+
+_ONCE = "c2c_meta.joined"
+# A replica that is away is no reason to take the service out: its reads go to the primary.
+_REPLICA_LEVEL = 2
 
 
 def join(config: Configurator, included: frozenset[str]) -> None:
     """Join those of the packages that take part in this application."""
+    if _ONCE in config.registry:
+        return
+    config.registry[_ONCE] = included
+    if {"c2c_db", "c2c_health"} <= included:
+        config.add_subscriber(_check_replicas, ApplicationCreated)
+    if {"c2c_db", "c2c_stats"} <= included:
+        from c2c_meta._glue_stats import DatabaseMetrics
+
+        config.add_db_observer(DatabaseMetrics())
+    if {"c2c_health", "c2c_stats"} <= included:
+        from c2c_health import HealthChecked, VersionSeen
+        from c2c_meta._glue_stats import count_check, count_version
+
+        config.add_subscriber(count_check, HealthChecked)
+        config.add_subscriber(count_version, VersionSeen)
+
+
+def _check_replicas(event: Any) -> None:
+    """Watch state and lag of each replica, once all databases are known: checks ``db_replica_<engine name>``."""
+    from c2c_db import databases
+
+    health_check = event.app.registry["health_check"]
+    for database in databases(event.app.registry).values():
+        for replica in database.engines[1:]:
+            health_check.add_custom_check(
+                f"db_replica_{replica.name}", partial(check_replica, database, replica.name), level=_REPLICA_LEVEL
+            )
+
+
+def check_replica(database: Any, name: str, _request: Any) -> dict[str, Any]:
+    """Return how a replica is: state, lag in seconds, and since when (seconds since the epoch).
+
+    Raises:
+        Degraded: It lags: reads go elsewhere until it has caught up.
+        JsonCheckException: It is offline, or no replica.
+    """
+    from c2c_db import State
+    from c2c_health import Degraded, JsonCheckException
+
+    status = next(status for status in database.replica_states() if status.name == name)
+    result = {"state": str(status.state), "lag": status.lag, "since": round(status.since, 3)}
+    if status.state is State.USABLE:
+        return result
+    message = f"{name} is {status.state}: {status.reason}"
+    if status.state is State.LAGGING:
+        raise Degraded(message, result)
+    raise JsonCheckException(message, result)
