@@ -20,6 +20,7 @@ TINY = """
 import logging, os, re, signal, threading, time
 from pathlib import Path
 from pyramid.config import Configurator
+from c2c_broadcast import broadcast
 from c2c_meta._events import ShuttingDown
 
 LOG = logging.getLogger("tiny")
@@ -30,8 +31,11 @@ def main(global_config, **settings):
     LOG.warning("tiny is built")
     config = Configurator(settings=settings)
     config.add_subscriber(lambda event: Path(f"told-{event.pid}").touch(), ShuttingDown)
+    broadcast.subscribe("tiny", lambda: {})
     views = {
         "hello": lambda request: {"pid": os.getpid(), "ppid": os.getppid(), "settings": dict(settings)},
+        "host": lambda request: request.domain,
+        "asked": lambda request: [answer["pid"] for answer in broadcast.ask("tiny").answers],
         "globals": lambda request: dict(global_config),
         "slow": lambda request: time.sleep(2) or {"pid": os.getpid()},
         "sleep": lambda request: Path("sleeping").touch() or time.sleep(1000),
@@ -111,11 +115,11 @@ class Process:
         """What it has printed so far."""
         return self.log_path.read_text()
 
-    def get(self, path, timeout=60):
+    def get(self, path, headers=None):
         """Return status, headers and JSON body; a connection a request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             answer = connection.getresponse()
             return answer.status, dict(answer.headers), json.loads(answer.read())
 

@@ -7,7 +7,7 @@ from typing import Any
 import plaster
 from pyramid import paster
 
-from c2c_broadcast import BroadcastSettings, broadcast, load
+from c2c_broadcast import broadcast
 from c2c_meta._run import config_path
 
 
@@ -34,6 +34,6 @@ def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, s
     environment = paster.bootstrap(uri, request, options)
     registry = environment["registry"]
     if "c2c_broadcast.settings" not in registry:  # an application that includes the base has done this
-        broadcast.init(load(BroadcastSettings, registry.settings or {}))
+        broadcast.init(registry.settings)
     broadcast.start()
     return environment

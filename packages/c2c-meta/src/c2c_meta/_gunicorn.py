@@ -19,8 +19,7 @@ def main() -> None:
     except IniError as error:
         sys.stderr.write(f"c2c-run: {error}\n")
         sys.exit(2)
-    # gunicorn's SIGUSR2 starts `python` with sys.argv: this is how they come back here.
-    sys.argv[0] = "-mc2c_meta._gunicorn"
+    sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast
 
     from c2c_meta._gunicorn_application import GunicornApplication
 

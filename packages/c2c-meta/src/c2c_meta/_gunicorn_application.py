@@ -1,6 +1,7 @@
 """gunicorn's own application class, with our logger and our hooks added to whatever is configured."""
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,13 @@ from gunicorn.util import get_arity
 from c2c_meta import _workers
 
 _LOGGER = "c2c_meta._gunicorn_logger.Logger"
+
+
+def _same_program(server: Any) -> None:
+    """Have the second master, which SIGUSR2 starts, be this program: gunicorn would run a file named sys.argv[0]."""
+    server.START_CTX["args"] = [sys.executable, "-P", "-m", "c2c_meta._gunicorn", *sys.argv[1:]]
+
+
 # At the end those of the service come first: they may still use what ours end.
 _HOOKS: dict[str, tuple[Callable[..., None], bool]] = {
     "pre_fork": (_workers.pre_fork, False),
@@ -19,6 +27,7 @@ _HOOKS: dict[str, tuple[Callable[..., None], bool]] = {
     "worker_int": (_workers.worker_int, False),
     "worker_exit": (_workers.worker_exit, True),
     "child_exit": (_workers.child_exit, True),
+    "pre_exec": (_same_program, True),
 }
 
 
