@@ -1,0 +1,157 @@
+"""``c2c-health-check``: over HTTP, and of an application in its own process."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+
+from c2c_health._command import main, report_url
+
+_COMMAND = Path(sys.executable).with_name("c2c-health-check")
+
+_APP = """
+from pyramid.config import Configurator
+from c2c_health import HealthCheck
+
+def factory(global_config, **settings):
+    if settings.get("broken"):
+        raise ValueError("password=hunter22 is wrong")
+    config = Configurator(settings=settings)
+    if not settings.get("without"):
+        health = HealthCheck(config)
+        health.add_custom_check("good", lambda request: None)
+        health.add_custom_check("bad", lambda: 1 / 0, level=2)
+    return config.make_wsgi_app()
+"""
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def url(service):
+    """Serve an application with a good check of level 1 and a bad one of level 2."""
+    made = service()
+    made.health.add_custom_check("good", lambda request: None)
+    made.health.add_custom_check("bad", lambda: 1 / 0, level=2)
+    server = make_server("127.0.0.1", 0, made.app.app, handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_over_http(url, capsys):
+    """0 when all pass, 1 when one fails; one line a check."""
+    assert main([url]) == 0
+    assert capsys.readouterr().out.startswith("pass good level=1 ")
+    assert main([f"{url}/", "--max-level", "2"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("fail bad level=2 ")
+    assert lines[0].endswith("division by zero")
+    assert main([url, "--checks", "bad", "--max-level", "2"]) == 1
+    assert main([f"{url}/c2c/health/ready"]) == 0
+    assert main([f"{url}/c2c/health_check?max_level=0"]) == 0
+
+
+def test_the_command_itself(url):
+    """As a container's HEALTHCHECK runs it."""
+    assert subprocess.run([_COMMAND, url], capture_output=True, check=False).returncode == 0
+    assert subprocess.run([_COMMAND, url, "--max-level", "2"], capture_output=True, check=False).returncode == 1
+
+
+def test_nobody_answers(http_sink, capsys):
+    """1, and the reason."""
+    with http_sink.down():
+        assert main([http_sink.url]) == 1
+    assert "no answer (ConnectionError)" in capsys.readouterr().out
+    http_sink.answer(delay=60)
+    assert main([http_sink.url, "--timeout", "0.2"]) == 1
+    http_sink.clear()
+    for body in (b"<html>", b"[]", b'{"status": 200}'):
+        http_sink.answer(body=body)
+        assert main([http_sink.url]) == 1
+
+
+def test_a_wrong_name_over_http(url, capsys):
+    """2, with what the service says."""
+    assert main([url, "--checks", "goood"]) == 2
+    assert "Unknown health check: goood" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("http://h:1", "http://h:1/c2c/health_check?max_level=3&checks=a%2Cb"),
+        ("http://h:1/api/", "http://h:1/api/c2c/health_check?max_level=3&checks=a%2Cb"),
+        ("http://h/c2c/health_check", "http://h/c2c/health_check?max_level=3&checks=a%2Cb"),
+        ("http://h/c2c/health_check?max_level=1", "http://h/c2c/health_check?max_level=1"),
+        ("http://h/x/health/ready", "http://h/x/health/ready"),
+    ],
+)
+def test_report_url(target, found):
+    """A service's address is completed; a report's is taken as it is."""
+    assert report_url(target, "/c2c", 3, "a,b") == found
+
+
+@pytest.fixture
+def ini(tmp_path):
+    """Write ini files: ``ini("without = 1")``; their application is run in processes of their own."""
+    (tmp_path / "checked_service.py").write_text(_APP)
+
+    def write(more=""):
+        path = tmp_path / "production.ini"
+        path.write_text(f"[app:main]\npaste.app_factory = checked_service:factory\n{more}\n")
+        return path
+
+    return write
+
+
+def _run(ini, *arguments):
+    return subprocess.run(
+        [_COMMAND, ini.name, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ini.parent,
+        env={"PYTHONPATH": str(ini.parent), "PATH": ""},
+    )
+
+
+def test_an_ini_file(ini):
+    """The application is built and checked in this process: no server is needed."""
+    done = _run(ini())
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["pass", "good"])
+    done = _run(ini(), "--max-level", "2")
+    assert done.returncode == 1
+    assert "fail bad level=2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "message"),
+    [
+        ("without = 1", [], 'no config.include("c2c_health")'),
+        ("broken = 1", [], "the application does not start: ValueError: password=*** is wrong"),
+        ("", ["--checks", "nope"], "Unknown health check: nope"),
+        ("", ["--max-level", "x"], "a whole number from 0"),
+    ],
+)
+def test_what_can_not_be_checked(ini, more, arguments, message):
+    """2, and one line without a secret."""
+    done = _run(ini(more), *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_such_file(capsys):
+    """2, naming both things that it could be."""
+    assert main(["nowhere.ini"]) == 2
+    assert "no such file, and it is no URL" in capsys.readouterr().err
