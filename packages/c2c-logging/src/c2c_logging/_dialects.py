@@ -76,7 +76,7 @@ def otel(fields: Fields) -> dict[str, Any]:
     attributes = {name: core[key] for key, name in _OTEL_ATTRIBUTES.items() if key in core}
     _add(attributes, fields.extras)
     line: dict[str, Any] = {
-        "Timestamp": int(float(core["timestamp"]) * 1e9),
+        "Timestamp": round(core["timestamp"] * 1e6) * 1000,
         "SeverityText": core["level_name"],
         "SeverityNumber": _OTEL_SEVERITY[core["level"]],
         "Body": core["msg"],

@@ -1,10 +1,12 @@
 """``application_name`` of PostgreSQL sessions: the request id, as long as a transaction lasts."""
 
 import logging
+from functools import cache
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from c2c_logging._context import CURRENT
 
@@ -34,16 +36,30 @@ def _tag(connection: Connection) -> None:
     dbapi: Any = connection.connection
     if getattr(dbapi.dbapi_connection, "autocommit", False):
         return  # nothing to be local to
-    parameter = _PARAMETERS.get(connection.dialect.paramstyle, "%s")
+    statement = _statement(connection.dialect.paramstyle)
+    parameters = (context.request_id[:_LONGEST],)
     try:
         cursor = dbapi.cursor()
         try:
-            # Local to the transaction: what the pool gets back is as it was. SET takes no parameter under psycopg 3.
-            cursor.execute(
-                f"SELECT set_config('application_name', {parameter}, true)",  # a placeholder
-                (context.request_id[:_LONGEST],),
-            )
+            cursor.execute(statement, parameters)
         finally:
             cursor.close()
-    except Exception:  # noqa: BLE001 # a lost connection: the statement that follows says so, in SQLAlchemy's words
-        _LOG.debug("application_name can't be set", exc_info=True)
+    except connection.dialect.loaded_dbapi.Error as error:
+        _fail(connection, statement, error)
+
+
+@cache
+def _statement(paramstyle: str) -> str:
+    # Local to the transaction: what the pool gets back is as it was. SET takes no parameter under psycopg 3.
+    return f"SELECT set_config('application_name', {_PARAMETERS.get(paramstyle, '%s')}, true)"  # a placeholder
+
+
+def _fail(connection: Connection, statement: str, error: Any) -> None:
+    """Say that the connection is lost as SQLAlchemy says it; whatever else is wrong is not worth an exception."""
+    dbapi: Any = connection.connection
+    if connection.dialect.is_disconnect(error, dbapi, None):
+        connection.invalidate(error)
+        base = connection.dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(statement, None, error, base, connection_invalidated=True) from error
+    _LOG.debug("application_name can't be set", exc_info=error)
+    dbapi.rollback()

@@ -1,0 +1,216 @@
+"""CEE to syslog: each transport, every size, and servers that are away."""
+
+import json
+import logging
+import os
+import socket
+import time
+
+import pytest
+
+from c2c_broadcast import ConfigurationError
+from c2c_logging import PyramidCeeSysLogHandler
+
+
+@pytest.fixture
+def logger():
+    """A function that makes a logger with a handler of these arguments; the handlers are closed at the end."""
+    handlers = []
+
+    def make(*args, cls=PyramidCeeSysLogHandler, **kwargs):
+        handler = cls(*args, **kwargs)
+        handlers.append(handler)
+        logger = logging.Logger("app")  # noqa: LOG001 # of this test alone
+        logger.addHandler(handler)
+        return logger
+
+    yield make
+    for handler in handlers:
+        handler.close()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "options", "transport"),
+    [
+        ("address", {}, "udp"),
+        ("address", {"socktype": socket.SOCK_DGRAM}, "udp"),
+        ("tcp_address", {"socktype": socket.SOCK_STREAM}, "tcp"),
+        ("tcp_address", {"socktype": "TCP"}, "tcp"),
+        ("path", {}, "unix"),
+    ],
+)
+def test_each_transport(logger, syslog_sink, strict, attribute, options, transport):
+    """One message a record, with its priority and the CEE cookie."""
+    address = getattr(syslog_sink, attribute)
+    log = logger(str(address) if attribute == "path" else list(address), facility="local3", **options)
+    log.warning("hello\nworld", extra={"answer": 42})
+    log.error("again")
+    first, second = syslog_sink.wait(count=2)
+    assert first.transport == transport
+    assert (first.facility, first.severity, second.severity) == (19, 4, 3)
+    assert first.text.startswith(": @cee: {")
+    line = strict(first.text.removeprefix(": @cee: "))
+    assert line["msg"] == "hello\nworld"
+    assert line["answer"] == 42
+    assert second.cee()["msg"] == "again"
+
+
+def test_a_unix_stream_socket(logger, tmp_path):
+    """A syslog server that takes streams only is found out."""
+    path = str(tmp_path / "log.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        server.settimeout(30)
+        logger(path).info("hello")
+        connection, _ = server.accept()
+        with connection, connection.makefile() as lines:
+            assert json.loads(lines.readline().partition("@cee: ")[2])["msg"] == "hello"
+
+
+def test_a_handler_can_be_extended(logger, syslog_sink):
+    """``format`` gives the JSON, ``emit`` sends it."""
+
+    class Mine(PyramidCeeSysLogHandler):
+        def format(self, record):
+            return json.dumps({**json.loads(super().format(record)), "team": "blue"})
+
+        def emit(self, record):
+            if record.msg != "not this":
+                super().emit(record)
+
+    log = logger(syslog_sink.address, cls=Mine)
+    log.info("not this")
+    log.info("this")
+    (message,) = syslog_sink.wait()
+    assert message.cee()["team"] == "blue"
+    assert message.cee()["msg"] == "this"
+
+
+def test_datagrams_are_cut_to_what_the_socket_takes(logger, tmp_path, strict):
+    """A socket of a small buffer gets less, but JSON still, and the next short line whole."""
+    path = str(tmp_path / "log.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        server.settimeout(30)
+        log = logger(path)
+        log.info("connects")
+        server.recv(100_000)
+        handler = log.handlers[0]
+        handler._sender._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        log.info("long %s", "x" * 20_000, extra={"more": ["y" * 500] * 20})
+        log.info("short")
+        long = strict(server.recv(100_000).decode().partition("@cee: ")[2])
+        short = strict(server.recv(100_000).decode().partition("@cee: ")[2])
+    assert long["truncated"] is True
+    assert long["msg"].startswith("long x")
+    assert (short["msg"], "truncated" in short) == ("short", False)
+
+
+def test_a_server_that_is_away_blocks_nothing(logger, syslog_sink, capfd):
+    """Lines are kept for it; it is said once that it is away, and once that it is back; nothing is lost."""
+    log = logger(syslog_sink.tcp_address, socktype="tcp")
+    with syslog_sink.down():
+        start = time.monotonic()
+        for number in range(100):
+            log.info("line %s", number)
+        assert time.monotonic() - start < 5
+        deadline = time.monotonic() + 30
+        while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+            time.sleep(0.05)
+        log.handlers[0].flush()
+    messages = syslog_sink.wait(count=100)
+    assert [message.cee()["msg"] for message in messages] == [f"line {number}" for number in range(100)]
+    log.handlers[0].flush()
+    said = capfd.readouterr().err
+    assert said.count("is away") == 1
+    assert said.count("works again") == 1
+    assert "Traceback" not in said
+
+
+def test_a_name_that_does_not_resolve(logger, capfd):
+    """The service starts and logs; one line says what is wrong."""
+    log = logger(("syslog.invalid", 514))
+    start = time.monotonic()
+    for _ in range(50):
+        log.info("x")
+    assert time.monotonic() - start < 5
+    deadline = time.monotonic() + 60
+    while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert capfd.readouterr().err.count("syslog.invalid:514: is away") == 1
+
+
+def test_memory_is_bounded(logger, tmp_path):
+    """More than 10,000 lines for a server that is away are dropped and counted."""
+    log = logger(str(tmp_path / "nobody"))
+    for number in range(12_000):
+        log.info("%s", number)
+    queue = log.handlers[0]._queue
+    assert queue._items.qsize() + queue._held <= 10_000
+    assert queue.dropped >= 2_000 - 100
+
+
+def test_closing_is_quick_while_the_server_is_away(logger, tmp_path):
+    """The end of a process does not wait for a syslog server."""
+    log = logger(str(tmp_path / "nobody"))
+    log.info("x")
+    deadline = time.monotonic() + 30
+    while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+        time.sleep(0.05)
+    start = time.monotonic()
+    log.handlers[0].flush()
+    log.handlers[0].close()
+    assert time.monotonic() - start < 10
+
+
+def test_what_is_queued_is_sent_at_the_end(logger, syslog_sink):
+    """Closing sends what there is."""
+    log = logger(syslog_sink.address)
+    for number in range(200):
+        log.info("%s", number)
+    log.handlers[0].close()
+    assert len(syslog_sink.wait(count=200)) == 200
+
+
+def test_after_a_fork_the_child_sends_its_own(logger, syslog_sink):
+    """A handler built, and used, before a fork works in the child; nothing is sent twice."""
+    log = logger(syslog_sink.tcp_address, socktype="tcp")
+    log.info("parent")
+    syslog_sink.wait()
+    pid = os.fork()
+    if pid == 0:
+        log.info("child")
+        log.handlers[0].close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    log.info("parent again")
+    texts = [message.cee()["msg"] for message in syslog_sink.wait(count=3)]
+    assert sorted(texts) == ["child", "parent", "parent again"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "named"),
+    [
+        ({"address": ("localhost", "many")}, "address"),
+        ({"address": ("localhost",)}, "address"),
+        ({"address": ("", 514)}, "address"),
+        ({"address": ("localhost", 99999)}, "address"),
+        ({"address": 514}, "address"),
+        ({"address": ""}, "address"),
+        ({"facility": "nobody"}, "facility"),
+        ({"facility": 999}, "facility"),
+        ({"socktype": "pigeon"}, "socktype"),
+        ({"socktype": 7}, "socktype"),
+    ],
+)
+def test_bad_arguments_are_named(kwargs, named):
+    """The error says which argument, and what it may be."""
+    with pytest.raises(ConfigurationError, match=f"^{named} of a syslog handler.*must be"):
+        PyramidCeeSysLogHandler(**kwargs)
+
+
+def test_the_port_may_be_text(logger, syslog_sink):
+    """As it comes from an environment variable."""
+    logger((syslog_sink.host, str(syslog_sink.port))).info("x")
+    assert syslog_sink.wait()
