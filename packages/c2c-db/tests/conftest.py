@@ -27,6 +27,12 @@ class Note(Base):
     text: Mapped[str]
 
 
+@pytest.fixture
+def note() -> type[Note]:
+    """Give the mapped class."""
+    return Note
+
+
 class Service:
     """A Pyramid application under test, and its databases."""
 

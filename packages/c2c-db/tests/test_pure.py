@@ -1,0 +1,267 @@
+"""The core without servers: routing, URLs, positions, marks, tokens, states, statements."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.schema import DropTable
+
+from c2c_broadcast import ConfigurationError
+from c2c_db import Role, route_name
+from c2c_db._lsn import format_lsn, parse_lsn
+from c2c_db._marks import Mark, later, merge
+from c2c_db._replica_state import FRESH, LONGEST_INTERVAL, PATIENCE, Observation, State, Tracker
+from c2c_db._routing import decide, make_rules
+from c2c_db._statements import leave_no_state, writes
+from c2c_db._tokens import LIFETIME, Tokens
+from c2c_db._url import hosts_of, one_url_a_host, parse_url
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_lsn_round_trip(position):
+    """A position is read as it was written."""
+    assert parse_lsn(format_lsn(position)) == position
+
+
+def test_lsn_of_postgresql():
+    """The example of PostgreSQL's documentation; what is not written so is a ValueError."""
+    assert parse_lsn("16/B374D848") == 0x16B374D848
+    assert parse_lsn("16/b374d848") == 0x16B374D848
+    for wrong in ("", "/", "16", "16/", "G/0", "123456789/0", "1/2/3", " 1/2", "1/2\n", "-1/2"):
+        with pytest.raises(ValueError, match="WAL position"):
+            parse_lsn(wrong)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "expected"),
+    [
+        ("GET", "/api/a", None, Role.REPLICA),
+        ("HEAD", "/api/a", None, Role.REPLICA),
+        ("OPTIONS", "/api/a", None, Role.REPLICA),
+        ("POST", "/api/a", None, Role.PRIMARY),
+        ("PROPFIND", "/api/a", None, Role.PRIMARY),
+        ("get", "/api/a", None, Role.PRIMARY),
+        ("GET", "/api/fresh/1", None, Role.PRIMARY),
+        ("GET", "/other/api/fresh", None, Role.REPLICA),
+        ("POST", "/api/search", None, Role.REPLICA),
+        ("POST", "/api/both", None, Role.PRIMARY),
+        ("GET", "/api/a", "exact", Role.PRIMARY),
+        ("POST", "/api/a", "counted", Role.REPLICA),
+    ],
+)
+def test_decide(method, path, route, expected):
+    """By method; but patterns match at the start of "METHOD path", routes by name, and force_master wins."""
+    rules = make_rules(
+        ["GET /api/fresh", re.compile("POST .*both"), route_name("exact")],
+        ["POST /api/(search|both)", route_name("counted")],
+    )
+    assert decide(rules, method, path, route).role is expected
+
+
+@pytest.mark.parametrize("conditions", ["GET /", ["GET /("], [b"GET /"], [re.compile(b"GET")], [None]])
+def test_bad_patterns(conditions):
+    """What is no pattern stops the start-up, and the message names it and the parameter."""
+    with pytest.raises(ConfigurationError, match=r"force_slave.*"):
+        make_rules(None, conditions)
+
+
+@pytest.mark.parametrize(
+    ("url", "installed", "expected"),
+    [
+        ("postgresql://u:p@h/d", {"psycopg2"}, "psycopg2"),
+        ("postgresql://u:p@h/d", {"psycopg"}, "psycopg"),
+        ("postgres://u:p@h/d", {"psycopg2"}, "psycopg2"),
+        ("postgresql://u:p@h/d", {"psycopg", "psycopg2"}, make_url("postgresql://").get_dialect().driver),
+        ("postgresql+psycopg2://u:p@h/d", {"psycopg"}, "psycopg2"),
+        ("postgresql+psycopg://u:p@h/d", {"psycopg2"}, "psycopg"),
+    ],
+)
+def test_driver(url, installed, expected):
+    """A URL without a driver means the one that is installed; an explicit one is kept."""
+    assert parse_url(url, "sqlalchemy.url", installed.__contains__).get_dialect().driver == expected
+
+
+def test_no_driver():
+    """Without a driver the error says what to install."""
+    with pytest.raises(ConfigurationError, match=r"sqlalchemy.url: no driver .*c2c-db\[psycopg2\]"):
+        parse_url("postgresql://h/d", "sqlalchemy.url", lambda _name: False)
+
+
+def test_several_hosts():
+    """Both ways to write several hosts are read; each host becomes a URL of its own, with login and options."""
+    for text_url in (
+        "postgresql+psycopg://u:p@h1:5433,h2,[::1]:5434/d?sslmode=disable",
+        "postgresql+psycopg://u:p@/d?host=h1:5433&host=h2&host=[::1]:5434&sslmode=disable",
+    ):
+        url = parse_url(text_url, "x")
+        assert hosts_of(url) == ("h1:5433", "h2", "[::1]:5434")
+        assert [one.render_as_string(hide_password=False) for one in one_url_a_host(url)] == [
+            "postgresql+psycopg://u:p@h1:5433/d?sslmode=disable",
+            "postgresql+psycopg://u:p@h2/d?sslmode=disable",
+            "postgresql+psycopg://u:p@[::1]:5434/d?sslmode=disable",
+        ]
+    [one] = one_url_a_host(parse_url("postgresql+psycopg://u:p@h1/d", "x"))
+    assert one.host == "h1"
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "postgresql:/x", "postgresql://u:hunter2@h:port/d"])
+def test_bad_url(url):
+    """What is no URL is an error that names the setting and shows no password."""
+    with pytest.raises(ConfigurationError, match=r"^my\.url: ") as error:
+        parse_url(url, "my.url")
+    assert "hunter2" not in str(error.value)
+
+
+def test_marks():
+    """The later mark is the one that asks for more."""
+    low, high, window = Mark(1, 10.0), Mark(2, 5.0), Mark(None, 7.0)
+    assert later(low, high) is high
+    assert later(None, low) is low
+    assert later(low, None) is low
+    assert later(low, window) is low
+    assert later(high, window) is window
+    assert merge({"a": low}, {"a": high, "b": window}) == {"a": high, "b": window}
+
+
+def test_tokens():
+    """A token is read by whoever has the secret, for its lifetime, and only as it was signed."""
+    now = [1000.0]
+    one, two, stranger = (Tokens(secret, lambda: now[0]) for secret in ("s", "s", "t"))
+    marks = {"sqlalchemy": Mark(2**64 - 1, 1000.0), "other": Mark(None, 999.0)}
+    token = one.sign(marks)
+    assert two.read(token) == marks
+    assert stranger.read(token) == {}
+    for broken in (token[:-1], token + "A", token[::-1], "", "é", "A" * 2000):
+        assert two.read(broken) == {}
+    assert one.read(one.sign({"a": Mark(2**64, 1000.0), "b": Mark(-1, 1000.0), "c": Mark(True, 1000.0)})) == {}
+    now[0] += LIFETIME
+    assert two.read(token) == {}
+    assert two.read(one.sign({"a": Mark(1, now[0] + 60)})) == {}
+
+
+@given(st.text(max_size=200))
+def test_any_token(token):
+    """Whatever a client sends as a token, it is read as nothing, without an error."""
+    assert _TOKENS.read(token) == {}
+
+
+_TOKENS = Tokens("secret")
+
+
+def _seen(received, replayed, age=None, **more):
+    return Observation(received=received, replayed=replayed, replayed_age=age, **more)
+
+
+def test_states():
+    """Unknown until probed, usable, lagging by age or receiver, a primary, offline; old knowledge is none."""
+    tracker = Tracker(max_lag=10, now=0)
+    assert tracker.state(0) is State.UNKNOWN
+    tracker.observed(_seen(5, 5, 3600), 1)
+    assert tracker.state(1) is State.USABLE
+    assert tracker.status.lag == 0  # an idle primary is no lag
+    assert tracker.state(1 + FRESH + 0.1) is State.UNKNOWN
+    tracker.observed(_seen(5, 5, receiver=False), 2)
+    assert tracker.state(2) is State.LAGGING
+    tracker.observed(_seen(9, 5, 60), 30)
+    assert (tracker.state(30), tracker.status.lag) == (State.LAGGING, 28)
+    tracker.observed(_seen(9, 9, 60), 31)
+    assert tracker.state(31) is State.USABLE
+    tracker.observed(Observation(in_recovery=False), 32)
+    assert tracker.state(32) is State.NOT_A_REPLICA
+    before, after = tracker.failed("gone", 33)
+    assert (before.state, after.state, after.since) == (State.NOT_A_REPLICA, State.OFFLINE, 33)
+    assert tracker.state(1000) is State.OFFLINE
+
+
+def test_lag_is_the_lower_bound_of_two():
+    """A commit after an idle hour is no hour of lag; nor is what was received a second ago."""
+    tracker = Tracker(None, 0)
+    tracker.observed(_seen(100, 100, 3600), 10)
+    tracker.observed(_seen(200, 100, 3601), 11)
+    assert tracker.status.lag == 1.0
+    tracker.observed(_seen(300, 150, 0.2), 12)
+    assert tracker.status.lag == 0.2
+    fresh = Tracker(None, 0)
+    fresh.observed(_seen(200, 100, 7), 1)
+    assert fresh.status.lag == 7
+
+
+def test_intervals_grow_and_are_forgotten():
+    """A replica that does not answer is left alone for growing intervals, up to a limit; an answer ends that."""
+    tracker = Tracker(None, 0)
+    intervals = []
+    for number in range(7):
+        tracker.probing_since = number
+        tracker.failed("refused", number)
+        intervals.append(tracker.interval())
+    assert intervals == [1, 2, 4, 8, LONGEST_INTERVAL, LONGEST_INTERVAL, LONGEST_INTERVAL]
+    tracker.observed(_seen(1, 1), 8)
+    assert tracker.interval() == 1
+
+
+def test_many_failing_requests_are_one_failure():
+    """Requests that fail at the same time do not lengthen the interval: only probes do."""
+    tracker = Tracker(None, 0)
+    for _ in range(20):
+        tracker.failed("refused", 1)
+    assert tracker.interval() == 1
+
+
+def test_silence():
+    """A probe without an answer makes its replica unknown, though it was usable a moment ago."""
+    tracker = Tracker(None, 0)
+    tracker.observed(_seen(1, 1), 0)
+    tracker.probing_since = 1
+    assert tracker.state(1 + PATIENCE) is State.USABLE
+    assert tracker.state(1 + PATIENCE + 0.01) is State.UNKNOWN
+
+
+def test_rebuilt_replica():
+    """A replica that went back (rebuilt from a backup) is not credited with what it had before."""
+    tracker = Tracker(None, 0)
+    tracker.observed(_seen(500, 500), 0)
+    tracker.observed(_seen(100, 90), 1)
+    assert (tracker.replayed, tracker.received) == (90, 100)
+
+
+def test_writes(note):
+    """DML, DDL and texts that begin like them write; reads do not."""
+    table = note.__table__
+    for statement in (insert(note), update(table), delete(note), DropTable(table)):
+        assert writes(statement)
+    for sql in (
+        "INSERT INTO a VALUES (1)",
+        "\n update a set b=1",
+        "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x",
+        "create table a()",
+        "CALL f()",
+    ):
+        assert writes(text(sql))
+    for sql in (
+        "SELECT 1",
+        "WITH updates AS (SELECT 1) SELECT * FROM updates",
+        "SET LOCAL x = 1",
+        "SHOW x",
+        "SELECT 'INSERT'",
+    ):
+        assert not writes(text(sql))
+    assert not writes(select(note))
+
+
+def test_state_left_behind(note):
+    """Plain reads leave nothing behind in the server's session; settings, locks and unknown functions may."""
+    assert leave_no_state(
+        [select(note), text("SELECT * FROM note"), text("SELECT pg_is_in_recovery()"), text("SELECT 1")]
+    )
+    for sql in (
+        "SET LOCAL x = 1",
+        "SELECT set_tenant(5)",
+        "SELECT set_config('a', 'b', true) FROM note",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT * FROM note FOR UPDATE",
+        "DECLARE c CURSOR FOR SELECT 1",
+    ):
+        assert not leave_no_state([select(note), text(sql)])
