@@ -38,9 +38,9 @@ class Client:
         return sorted(member["pid"] for member in self.members()["members"])
 
 
-def wait_for(what: Callable[[], bool], *, timeout: float = 30.0) -> None:
-    """Wait until something is so."""
+def wait_for(what: Callable[[], bool], *, timeout: float = 90.0, interval: float = 0.1) -> None:
+    """Wait until something is so: on a busy machine a worker alone takes ten seconds to start."""
     deadline = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
+        time.sleep(interval)

@@ -64,14 +64,19 @@ def test_redis_killed_and_back(client: Client, demo: Demo) -> None:
 @pytest.mark.parametrize("preload", [False, True], ids=["no-preload", "preload"])
 def test_recycled_workers_take_part(new_demo: Callable[..., Demo], preload: bool) -> None:
     """Workers that end after some requests are replaced by members, and leave no ghost, with and without preload."""
-    demo = new_demo(workers=2, arguments=["--max-requests", "15", *(["--preload"] if preload else [])])
+    demo = new_demo(workers=2, arguments=["--max-requests", "50", *(["--preload"] if preload else [])])
     client = Client(demo)
-    wait_for(lambda: client.pids() == demo.service.workers())
     first = demo.service.workers()
-    for _ in range(60):
+
+    def ping() -> bool:
         assert client.get("/ping") == {"pong": True}
-    wait_for(lambda: not set(first) & set(demo.service.workers()))
-    wait_for(lambda: client.pids() == demo.service.workers() and client.members()["missing"] == [])
+        return not set(first) & set(demo.service.workers())
+
+    wait_for(ping, interval=0.01)
+    # Seldom, because each of these is a request too and brings the next end of a worker nearer.
+    wait_for(
+        lambda: client.pids() == demo.service.workers() and client.members()["missing"] == [], interval=2, timeout=120
+    )
 
 
 def test_a_service_without_redis(new_demo: Callable[..., Demo]) -> None:
