@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
-from c2c_broadcast import ConfigurationError
+from c2c_broadcast import ConfigurationError, mask
 
 DEFAULT_TIMEOUT = 5.0
 _HIGHEST_LEVEL = 1_000_000
@@ -57,8 +57,9 @@ class Check:
     secrets: Collection[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        name = self.name
+        """Refuse what makes no sense, and hide what the name should not have said."""
+        name = mask(self.name) if isinstance(self.name, str) else self.name
+        object.__setattr__(self, "name", name)
         if not isinstance(name, str) or not name.strip() or "," in name or not name.isprintable():
             raise ConfigurationError(f"The name of a health check must be printable text without a comma, not {name!r}")
         if not callable(self.run):
