@@ -1,0 +1,89 @@
+"""Clients that go away, over real sockets and a real gunicorn."""
+
+import re
+import socket
+import struct
+import time
+import urllib.request
+
+import pytest
+
+_SERVICE = '''
+import logging
+
+from pyramid.config import Configurator
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+
+
+def read(request):
+    """Read the whole body."""
+    return {"length": len(request.body)}
+
+
+def read_json(request):
+    """Read the body as JSON."""
+    return {"length": len(request.json_body)}
+
+
+def stream(request):
+    """Read the body bit by bit."""
+    length = 0
+    while part := request.body_file.read(65536):
+        length += len(part)
+    return {"length": length}
+
+
+config = Configurator()
+config.include("c2c_rest")
+for view in (read, read_json, stream):
+    config.add_route(view.__name__, "/" + view.__name__)
+    config.add_view(view, route_name=view.__name__, renderer="fast_json")
+application = config.make_wsgi_app()
+'''
+
+
+def _close(connection):
+    connection.close()
+
+
+def _reset(connection):
+    # Lingering for 0 s is how a socket sends RST.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.fixture
+def server(gunicorn, tmp_path):
+    """Give a running service that reads what it is sent."""
+    (tmp_path / "service.py").write_text(_SERVICE)
+    return gunicorn("service:application", cwd=tmp_path, args=["--worker-class", "gthread", "--threads", "2"])
+
+
+_LENGTH = "Content-Length: 1000000\r\n\r\n" + "x" * 70000
+_CHUNKED = "Transfer-Encoding: chunked\r\n\r\n10000\r\n" + "x" * 100
+
+
+@pytest.mark.parametrize("end", [_close, _reset])
+@pytest.mark.parametrize("body", [_LENGTH, _CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("view", ["read", "read_json", "stream"])
+def test_a_client_that_goes_away_while_sending(server, view, body, end):
+    """An upload that breaks off is one record at INFO, no traceback, and the service goes on."""
+    connection = socket.create_connection((server.host, server.port), timeout=30)
+    connection.sendall(f"POST /{view} HTTP/1.1\r\nHost: x\r\n{body}".encode())
+    # Let the view begin to read.
+    time.sleep(0.3)
+    end(connection)
+
+    deadline = time.monotonic() + 30
+    while not re.search("POST .* returned status code", server.log_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    request = urllib.request.Request(
+        f"{server.url}/{view}", data=b'"abc"', headers={"Content-Type": "application/json"}
+    )
+    assert urllib.request.urlopen(request, timeout=30).status == 200
+    log = server.log_text()
+    lines = [line for line in log.splitlines() if "POST" in line and "returned status code" in line]
+    assert len(lines) == 1, log
+    assert re.match(r"INFO c2c_rest\._error_view POST http://x/\w+ returned status code 500: ", lines[0]), log
+    assert "Traceback" not in log
