@@ -20,8 +20,9 @@ _SLOWEST_RETRY_REFUSED = 2.0  # a wrong password, or no Redis: more haste would 
 # How long a caller waits for an attempt to connect that is under way.
 _FIRST_ATTEMPT = 1.0
 _NEXT_ATTEMPT = 0.25
-# A connection that lasted so long is made anew at once when it breaks; any other may have a lasting cause.
+# A connection that breaks is made anew at once; but not endlessly if each lasts less than so many seconds.
 _LASTED = 1.0
+_TRIED_QUIETLY = 3
 
 
 class Session(Protocol):
@@ -106,7 +107,7 @@ class Listener:
                 if self._stopping.is_set():
                     return
                 failures = 0 if self._lasted() else failures + 1
-                if failures:
+                if self._up_at is None or failures > _TRIED_QUIETLY:
                     self._report(error)
                     self._pause(error, failures)
                 else:

@@ -1,0 +1,51 @@
+"""A small application for the tests with gunicorn: what its workers know of each other."""
+
+import os
+import threading
+from dataclasses import asdict
+
+from pyramid.config import Configurator
+
+from c2c_broadcast import broadcast
+from c2c_broadcast.shared_state import SharedState
+
+
+def ask(request):
+    """Ask all workers."""
+    return asdict(broadcast.ask("who", timeout=float(request.params.get("timeout", "10"))))
+
+
+def hello(request):
+    """Tell who answers this request."""
+    return {"pid": os.getpid()}
+
+
+def change(request):
+    """Set a value everywhere."""
+    STATE.set("key", request.params["value"])
+    return {}
+
+
+def _who():
+    return {
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "parent": os.getppid(),
+        "value": STATE.get("key"),
+    }
+
+
+def main():
+    """Return the application."""
+    config = Configurator()
+    config.include("c2c_broadcast")
+    for view in (ask, hello, change):
+        config.add_route(view.__name__, f"/{view.__name__}")
+        config.add_view(view, route_name=view.__name__, renderer="json")
+    broadcast.subscribe("who", _who)
+    return config.make_wsgi_app()
+
+
+STATE = SharedState("state")
+app = main()
+THREADS_AT_IMPORT = threading.active_count()
+assert not broadcast.get_broadcaster().started

@@ -1,0 +1,265 @@
+"""Broadcasts in one process alone."""
+
+import threading
+import time
+
+import pytest
+
+from c2c_broadcast import BroadcastError, ConfigurationError, broadcast
+from c2c_broadcast._executor import MAX_PER_CHANNEL, MAX_QUEUED, BusyError, Executor
+from c2c_broadcast.broadcast import Broadcaster
+
+
+@pytest.fixture
+def process_wide():
+    """Give a fresh process-wide broadcaster, and put the one before back."""
+    mine = Broadcaster()
+    before = broadcast.set_broadcaster(mine)
+    yield mine
+    mine.close()
+    broadcast.set_broadcaster(before)
+
+
+def test_module_functions(process_wide):
+    """The five functions of the module do what the contract shows."""
+    broadcast.subscribe("add", lambda a, b: {"sum": a + b})
+    answers = broadcast.broadcast("add", {"a": 1, "b": 2}, expect_answers=True)
+    assert [answer["sum"] for answer in answers] == [3]
+    assert {"hostname", "pid"} < answers[0].keys()
+    assert broadcast.broadcast("add", {"a": 1, "b": 2}) is None
+    broadcast.unsubscribe("add")
+    broadcast.unsubscribe("add")
+    assert broadcast.ask("add").answers == []
+    assert broadcast.ask("add").complete
+
+
+def test_init_twice_and_late(process_wide):
+    """Configuring keeps subscriptions, and the same settings again change nothing, not even the node."""
+    broadcast.subscribe("one", lambda: 1)
+    broadcast.init({}, environ={})
+    assert broadcast.ask("one").answers == [1]
+    node = process_wide.node
+    broadcast.init({}, environ={})
+    assert process_wide.node is node
+
+
+def test_own_process_has_ended_its_callback(process_wide):
+    """Without answers, too, the effect in this process is there when the call returns."""
+    seen = []
+    broadcast.subscribe("append", lambda item: seen.append(item) or len(seen))
+    broadcast.broadcast("append", {"item": 1})
+    assert seen == [1]
+
+
+def test_decorator(process_wide):
+    """Decorating only records; calling broadcasts the keyword arguments."""
+
+    @broadcast.decorator(expect_answers=True)
+    def double(number):
+        """Double it."""
+        return number * 2
+
+    assert not process_wide.started
+    assert double(number=4) == [8]
+    assert double.__doc__ == "Double it."
+
+    @broadcast.decorator(channel="named")
+    def silent():
+        return 1
+
+    assert silent() is None
+    assert broadcast.ask("named").answers == [1]
+
+
+def test_answers_are_as_json_gives_them(new_broadcaster):
+    """This process's own answer looks as if it had travelled, and hostname and pid of the callback's own stay."""
+    alone = new_broadcaster()
+    alone.subscribe("odd", lambda: {"pid": "mine", 1: (2, 3)})
+    assert alone.ask("odd").answers[0]["pid"] == "mine"
+    assert alone.ask("odd").answers[0]["1"] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("callback", "kind"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError"),
+        (lambda wanted: wanted, "TypeError"),
+        (lambda: {1, 2}, "UnsendableError"),
+        (lambda: float("nan"), "UnsendableError"),
+        (lambda: "x" * (17 * 1024 * 1024), "UnsendableError"),
+        (lambda: exec("raise SystemExit(3)"), "SystemExit"),
+    ],
+)
+def test_failures(new_broadcaster, callback, kind):
+    """A callback that raises or returns what JSON can't hold is a failed answer, and None in the list."""
+    alone = new_broadcaster()
+    alone.subscribe("bad", callback)
+    answers = alone.ask("bad")
+    assert [failure.type for failure in answers.failed] == [kind]
+    assert answers.answers == []
+    assert answers.complete
+    assert alone.broadcast("bad", expect_answers=True) == [None]
+
+
+def test_cyclic_answer(new_broadcaster):
+    """A cycle is named as what JSON can't hold."""
+    cycle = []
+    cycle.append(cycle)
+    alone = new_broadcaster()
+    alone.subscribe("cycle", lambda: cycle)
+    assert "Circular" in alone.ask("cycle").failed[0].message
+
+
+def test_failure_is_masked(new_broadcaster, caplog):
+    """No secret leaves in the message of a failure, which is logged where it happened."""
+    alone = new_broadcaster()
+    alone.subscribe("leak", lambda: exec('raise RuntimeError("redis://:hunter2hunter@host")'))
+    assert "hunter2" not in alone.ask("leak").failed[0].message
+    assert "'leak' failed" in caplog.text
+
+
+@pytest.mark.parametrize("params", [{"x": {1}}, {"x": float("nan")}, {"x": object()}, {"x": "y" * (17 * 1024 * 1024)}])
+def test_unsendable_parameters(new_broadcaster, params):
+    """Parameters that can't be sent are the caller's error, and name the channel."""
+    with pytest.raises(BroadcastError, match="'any'"):
+        new_broadcaster().ask("any", params)
+
+
+@pytest.mark.parametrize("channel", ["", "a\nb", "x" * 201, 5])
+def test_bad_channel(new_broadcaster, channel):
+    """A channel's name is a short printable text."""
+    with pytest.raises(BroadcastError, match="channel"):
+        new_broadcaster().subscribe(channel, print)
+
+
+def test_replaced_callback(new_broadcaster, caplog):
+    """One callback a channel: another function is told in the log, the same one again is not."""
+    alone = new_broadcaster()
+
+    def first():
+        return 1
+
+    def second():
+        return 2
+
+    alone.subscribe("c", first)
+    alone.subscribe("c", first)
+    assert not caplog.records
+    alone.subscribe("c", second)
+    assert "second replaces" in caplog.text
+    assert alone.ask("c").answers == [2]
+
+
+def test_own_callback_that_hangs(new_broadcaster):
+    """The time-out holds for this process's own callback too; it is late, not missing, and None in the list."""
+    alone = new_broadcaster()
+    release = threading.Event()
+    alone.subscribe("hang", lambda: release.wait(20))
+    begin = time.monotonic()
+    answers = alone.ask("hang", timeout=0.2)
+    assert time.monotonic() - begin < 10
+    assert len(answers.late) == 1
+    assert answers.missing == []
+    assert not answers.complete
+    assert alone.broadcast("hang", expect_answers=True, timeout=0.1) == [None]
+    release.set()
+
+
+def test_slow_channel_delays_no_other(new_broadcaster):
+    """Half of the threads at most are one channel's, whatever is queued for it."""
+    alone = new_broadcaster()
+    release = threading.Event()
+    alone.subscribe("slow", lambda: release.wait(30))
+    alone.subscribe("ping", lambda: "pong")
+    callers = [threading.Thread(target=alone.ask, args=("slow",)) for _ in range(20)]
+    for caller in callers:
+        caller.start()
+    assert alone.ask("ping", timeout=10).answers == ["pong"]
+    release.set()
+    for caller in callers:
+        caller.join()
+
+
+def test_nested(new_broadcaster):
+    """Callbacks that ask do not wait for the threads that they take themselves, however many are at it."""
+    alone = new_broadcaster()
+    for level in range(3):
+        alone.subscribe(f"level{level}", lambda level=level: alone.ask(f"level{level + 1}", timeout=20).answers)
+    alone.subscribe("level3", lambda: "deep")
+    found = []
+    callers = [threading.Thread(target=lambda: found.append(alone.ask("level0", timeout=20))) for _ in range(12)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert [answers.answers for answers in found] == [[[[["deep"]]]]] * 12
+
+
+def test_endless_nesting_is_cut(new_broadcaster):
+    """A callback that asks its own channel ends in an error instead of a storm."""
+    alone = new_broadcaster()
+    failures = []
+
+    def again():
+        answers = alone.ask("again", timeout=20)
+        failures.extend(failure.message for failure in answers.failed)
+
+    alone.subscribe("again", again)
+    assert alone.ask("again", timeout=20).complete
+    assert len(failures) == 1
+    assert "nested" in failures[0]
+
+
+def test_executor_is_bounded():
+    """A full queue says so."""
+    executor = Executor()
+    release = threading.Event()
+    for _ in range(MAX_PER_CHANNEL):
+        executor.submit("c", release.wait)
+    deadline = time.monotonic() + 20
+    while executor.queued and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for _ in range(MAX_QUEUED):
+        executor.submit("c", release.wait)
+    with pytest.raises(BusyError):
+        executor.submit("c", release.wait)
+    release.set()
+    executor.close()
+
+
+def test_health_and_members_alone(new_broadcaster):
+    """Alone is healthy; health starts nothing, members() is a use."""
+    alone = new_broadcaster()
+    assert not alone.health().started
+    assert [member.application for member in alone.members()] == ["tests"]
+    health = alone.health()
+    assert health.started
+    assert health.connected
+    assert health.transport == "local"
+    assert alone.health().queued == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"c2c.redis_url": "redis://h:1", "c2c.redis_options": "no_such_option=1"}, "C2C_REDIS_OPTIONS"),
+        ({"c2c.redis_url": "redis://h:1", "c2c.redis_options": "socket_timeout=soon"}, "socket_timeout"),
+        ({"c2c.redis_url": "redis://h:1?db=a"}, "C2C_REDIS_URL"),
+        ({"c2c.redis_sentinels": "h:1"}, "C2C_REDIS_SERVICENAME"),
+    ],
+)
+def test_bad_settings(process_wide, settings, named):
+    """Settings that can't be followed stop the start-up, by name."""
+    with pytest.raises(ConfigurationError, match=named):
+        broadcast.init(settings, environ={})
+
+
+def test_close_and_again(new_broadcaster):
+    """After a close the next use starts anew, with the subscriptions."""
+    alone = new_broadcaster()
+    alone.subscribe("one", lambda: 1)
+    assert alone.ask("one").answers == [1]
+    alone.close()
+    alone.close()
+    assert not alone.started
+    assert alone.ask("one").answers == [1]
