@@ -11,7 +11,7 @@ from typing import Any
 
 from cornice.cors import apply_cors_post_request
 from cornice.errors import Errors
-from cornice.pyramidhook import apply_filters, wrap_request
+from cornice.pyramidhook import apply_filters, handle_exceptions, wrap_request
 from cornice.util import current_service
 from pyramid.config import PHASE3_CONFIG, Configurator
 from pyramid.decorator import reify
@@ -27,11 +27,22 @@ _LAST = PHASE3_CONFIG + 100
 def include_cornice(config: Configurator) -> None:
     """Include cornice without its exception views, and make it light."""
     config.add_settings(handle_exceptions=False)
+    _withdraw_exception_views(config)
     if not hasattr(config.registry, "cornice_services"):
         # A second time, cornice's own includeme would forget the services that it knows.
         config.include("cornice")
     config.add_request_method(_Prepares(), "c2c_prepared_for_cornice")
     config.action(("c2c_rest", "cornice"), _lighten, args=(config.registry,), order=_LAST)
+
+
+def _withdraw_exception_views(config: Any) -> None:
+    """Take back the catch-all views of a cornice that was included before us, without the setting."""
+    actions = config.action_state.actions
+    actions[:] = [
+        action
+        for action in actions
+        if not any(introspectable.get("callable") is handle_exceptions for introspectable in action["introspectables"])
+    ]
 
 
 def _lighten(registry: Any) -> None:
