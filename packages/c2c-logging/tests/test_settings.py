@@ -1,6 +1,5 @@
 """The README's tables are what the settings classes say; bad values are named."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,8 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 @pytest.mark.parametrize("cls", [LoggingSettings, HandlerSettings])
 def test_the_readme_has_each_setting(cls):
     """Variable, key, default and help, word by word."""
-    rows = {
-        cells[0]: cells[1:] for cells in (re.findall(r"[^|]+", line) for line in README.splitlines()) if len(cells) > 3
-    }
-    rows = {name.strip(" `"): [cell.strip() for cell in cells] for name, cells in rows.items()}
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.startswith("| `")]
+    rows = {cells[0].strip("`"): cells[1:] for cells in lines if len(cells) == 4}
     for declaration, default in declarations(cls).values():
         key, shown, text = rows[declaration.env]
         assert key.strip("`") == (declaration.key or "")

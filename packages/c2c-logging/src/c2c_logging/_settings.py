@@ -84,7 +84,7 @@ class HandlerSettings:
         env="LOG_LEVEL",
         key=None,
         parse=_level,
-        help="without an ini file: level of the loggers of scripts (`__main__`) and of the c2c packages",
+        help="without an ini file: level of the script, the package that calls `init`, and the c2c packages",
     )
     other_log_level: str = setting(
         "WARNING",
