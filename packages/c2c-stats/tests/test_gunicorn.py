@@ -82,9 +82,7 @@ def test_four_workers_count_exactly(gunicorn, statsd_sink, preload):
 
 def test_counters_never_go_back(gunicorn):
     """Workers that are killed or recycled leave their counts behind; dead workers' files are merged."""
-    server = gunicorn(
-        "gunicorn_app:application", workers=2, cwd=FOLDER, ready=None, args=["--max-requests", "20"]
-    )
+    server = gunicorn("gunicorn_app:application", workers=2, cwd=FOLDER, ready=None, args=["--max-requests", "20"])
     sent, before = 0, 0.0
     for turn in range(8):
         everywhere(server, 10, 10)
@@ -95,7 +93,9 @@ def test_counters_never_go_back(gunicorn):
         assert found >= before
         assert found == sent
         before = found
-    folder = next(path for path in Path(f"/dev/shm/c2c-stats-{os.geteuid()}").iterdir() if f"-{server.master}-" in path.name)
+    folder = next(
+        path for path in Path(f"/dev/shm/c2c-stats-{os.geteuid()}").iterdir() if f"-{server.master}-" in path.name
+    )
     assert folder.stat().st_mode & 0o777 == 0o700
     metrics(server)
     alive = {str(pid) for pid in server.pids()}

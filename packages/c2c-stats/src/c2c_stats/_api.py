@@ -5,32 +5,20 @@ from c2c_stats._sink import SINK
 from c2c_stats._stopwatch import Key, OutcomeTimerContext, Stopwatch, Tags, TimerContext
 
 _STORE = SINK.store
-_SHORTCUTS = _STORE.shortcuts
+_COUNTERS = _STORE.counters
+_GAUGES = _STORE.gauges
 
-
-def timer_context(key: Key, tags: Tags | None = None) -> TimerContext:
-    """Time a ``with`` block; one that raises is not recorded."""
-    return TimerContext(_STORE, key, tags)
-
-
-def outcome_timer_context(key: Key, tags: Tags | None = None) -> OutcomeTimerContext:
-    """Time a ``with`` block, success and failure apart.
-
-    The key gets a last part ``success`` or ``failure``; where automatic metrics use tags, a tag ``success`` = 1 or 0.
-    """
-    return OutcomeTimerContext(_STORE, key, tags, SINK.settings.statsd_use_tags)
-
-
-def timer(key: Key | None = None, tags: Tags | None = None) -> Stopwatch:
-    """Start a measurement; its ``stop(key_final=None, tags_final=None)`` records and returns the seconds."""
-    return Stopwatch(_STORE, key, tags)
+# Classes, which save a call, by the names of functions, which they are to whoever uses them.
+timer_context = TimerContext
+outcome_timer_context = OutcomeTimerContext
+timer = Stopwatch
 
 
 def increment_counter(key: Key, increment: float = 1, tags: Tags | None = None) -> None:
     """Add to a counter; ``increment`` is 0 or more, anything else changes nothing."""
     if _STORE.on:
         try:
-            counter = _SHORTCUTS[("counter", tuple(key), tuple(tags.items())) if tags else ("counter", tuple(key))]
+            counter = _COUNTERS[(*key, *tags.items()) if tags else tuple(key)]
         except (KeyError, TypeError, AttributeError):
             counter = _STORE.counter(key, tags)
         counter.inc(increment)
@@ -40,7 +28,7 @@ def set_gauge(key: Key, value: float, tags: Tags | None = None) -> None:
     """Set a gauge to a number; NaN changes nothing."""
     if _STORE.on:
         try:
-            gauge = _SHORTCUTS[("gauge", tuple(key), tuple(tags.items())) if tags else ("gauge", tuple(key))]
+            gauge = _GAUGES[(*key, *tags.items()) if tags else tuple(key)]
         except (KeyError, TypeError, AttributeError):
             gauge = _STORE.gauge(key, tags)
         gauge.set(value)

@@ -11,7 +11,7 @@ import logging
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from time import time
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from c2c_stats._identity import Identity
@@ -26,8 +26,8 @@ Tell = Callable[[Any, float], None]
 
 KEPT = 20_000
 """Values of a timer that wait for the next flush at most."""
-WAKE = 1_000
-"""Values that wait when the flush is asked to come sooner."""
+BURST = 500
+"""Values that wait when they are sent at once, by whoever records them."""
 
 
 def _private(words: int) -> "memoryview[float]":
@@ -122,7 +122,7 @@ class Gauge(Series):
 class Timer(Series):
     """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound)."""
 
-    __slots__ = ("bounds", "cleared", "kept", "least", "most", "seen", "wake")
+    __slots__ = ("bounds", "burst", "cleared", "kept", "least", "most", "seen")
     least: float
     most: float
     seen: float
@@ -132,7 +132,7 @@ class Timer(Series):
         self.bounds = bounds
         super().__init__(identity, tell)
         self.kept: deque[float] | None = None
-        self.wake: Callable[[], None] = self._begin
+        self.burst: Callable[[Timer], None] = _nothing
         self._begin()
 
     @property
@@ -152,10 +152,14 @@ class Timer(Series):
         kept = self.kept
         if kept is not None:
             kept.append(seconds)
-            if len(kept) == WAKE:
-                self.wake()
+            if len(kept) >= BURST:
+                self.burst(self)
         if self.tell is not None:
             self.tell(self, seconds)
+
+    def time(self) -> "TimedBlock":
+        """Time a ``with`` block; one that raises is not recorded."""
+        return TimedBlock(self)
 
     def count(self) -> float:
         """Return how many durations were recorded."""
@@ -173,6 +177,26 @@ class Timer(Series):
         self.most = 0.0
         self.seen = 0.0
         self.cleared = (0.0, 0.0)
+
+
+class TimedBlock:
+    """A ``with`` block timed by a timer that is known already."""
+
+    __slots__ = ("_start", "_timer")
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        if kind is None:
+            self._timer.observe(perf_counter() - self._start)
+
+
+def _nothing(series: Series) -> None:
+    """Do nothing, where nobody wants the values."""
 
 
 def _complain(series: Series, value: object) -> None:

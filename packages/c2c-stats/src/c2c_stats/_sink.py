@@ -19,12 +19,12 @@ _LOG = logging.getLogger(__name__)
 class BuiltIn:
     """A backend of ours. All of them read one store, so that a call records once: through any, to all.
 
-    ``place`` gives the series their memory, ``wake`` asks for a flush where every value of a timer is wanted, ``tell``
-    takes every value as it is recorded; each is None where it is not wanted.
+    ``place`` gives the series their memory, ``burst`` takes a timer's values when they are many, where each one is
+    wanted, ``tell`` takes every value as it is recorded; each is None where it is not wanted.
     """
 
     place: Place | None = None
-    wake: Callable[[], None] | None = None
+    burst: Callable[[Timer], None] | None = None
     tell: Callable[[Any, float], None] | None = None
 
     def __init__(self, store: Store) -> None:
@@ -77,13 +77,13 @@ class Sink:
             self.stop()
             self.settings = settings
             self.store.buckets = settings.prometheus_buckets
-            self.store.shortcuts.clear()
+            self.store.forget_shortcuts()
             if clear:
                 for exporter in self._exporters.values():
                     exporter.close()
                 self._exporters.clear()
                 self.backends.clear()
-                self.store.equip(tell=None, place=None, wake=None)
+                self.store.equip(tell=None, place=None, burst=None)
                 self.store.clear()
             self._exporters.update(exporters)
             for name in exporters:
@@ -125,12 +125,12 @@ class Sink:
 
     def _equip(self) -> None:
         place = next((one.place for one in self._exporters.values() if one.place is not None), None)
-        wake = next((one.wake for one in self._exporters.values() if one.wake is not None), None)
+        burst = next((one.burst for one in self._exporters.values() if one.burst is not None), None)
         tells = [one.tell for one in self._exporters.values() if one.tell is not None]
         added = [backend for name, backend in self.backends.items() if name not in self._exporters]
         tells += [_teller(backend) for backend in added]
         tell = self._first if not self._started else (_all(tells) if tells else None)
-        self.store.equip(tell=tell, place=place, wake=wake)
+        self.store.equip(tell=tell, place=place, burst=burst)
 
     def _first(self, series: Series, value: float) -> None:
         """Take the first record of a process: start, then let it go the way of all later ones."""

@@ -27,8 +27,8 @@ _WATCH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line to send, and what it stands for: ``values`` records of ``series``, or an increment of ``amount``."""
+class Chunk:
+    """Lines to send, and what they stand for: ``values`` records of ``series``, or an increment of ``amount``."""
 
     text: bytes
     series: Series
@@ -39,27 +39,28 @@ class Line:
 class StatsdBackend(BuiltIn):
     """Sends every ``interval`` seconds, and at the end of the process; with 0 each value as it is recorded.
 
-    Only its thread touches the network, so that nothing that measures waits for a name server or a full buffer.
+    Nothing that measures waits: a name is looked up, and a full buffer waited for, in a thread alone.
     Counters and gauges that could not be sent are sent later; timers are dropped, and counted.
     """
 
     _thread: threading.Thread | None
     _asked: "SimpleQueue[bool]"
+    _busy: threading.Lock
     _waiting: "deque[tuple[Series, float]]"
 
     def __init__(self, store: Store, address: Address, form: Format, interval: float) -> None:
         super().__init__(store)
         self.place: Place | None = None
-        self.wake: Callable[[], None] | None = self._ask if interval else None
+        self.burst: Callable[[Timer], None] | None = self._send_burst if interval else None
         self.tell: Callable[[Any, float], None] | None = None if interval else self._at_once
-        self._address = address
+        self._sender = Sender(address)
         self._form = form
         self._interval = interval
         self.forked()
 
     def start(self) -> None:
         """Start the thread."""
-        # New ones: a thread that did not end in time keeps its own, and ends with them.
+        # A new one: a thread that did not end in time keeps its own, and ends with it.
         self._asked = SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(self._asked,), name="c2c-stats-statsd", daemon=True)
         self._thread.start()
@@ -76,9 +77,22 @@ class StatsdBackend(BuiltIn):
         self._thread = None
         self._asked = SimpleQueue()
         self._waiting = deque()
+        self._busy = threading.Lock()
+        self._sender.close()
 
-    def _ask(self) -> None:
-        self._asked.put(False)
+    def _send_burst(self, series: Timer) -> None:
+        """Send a timer's values from the thread that records them, which made them many: it neither waits nor raises.
+
+        The other thread alone would not keep up with a loop that never lets go of the interpreter.
+        """
+        if self._busy.acquire(blocking=False):
+            try:
+                if series.kept is not None and self._sender.ready:
+                    self._count(
+                        [(chunk, self._sender.send_now(chunk.text)) for chunk in self._timers(series, series.kept)]
+                    )
+            finally:
+                self._busy.release()
 
     def _at_once(self, series: Series, value: float) -> None:
         if series.identity.name in {SENT, DROPPED}:
@@ -92,7 +106,6 @@ class StatsdBackend(BuiltIn):
     # -- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self, asked: "SimpleQueue[bool]") -> None:
-        sender = Sender(self._address)
         last = False
         while not last:
             try:
@@ -100,49 +113,57 @@ class StatsdBackend(BuiltIn):
             except Empty:
                 last = False
             try:
-                self.flush(sender)
+                with self._busy:
+                    self.flush()
             except Exception:  # noqa: BLE001 # a thread that ends would end all metrics
                 _LOG.warning("Sending metrics to statsd failed", exc_info=True)
-        sender.close()
+        with self._busy:
+            self._sender.close()
 
-    def flush(self, sender: Sender) -> None:
+    def flush(self) -> None:
         """Send all that was recorded since the last flush."""
-        lines = list(self._collect()) if self._interval else list(self._drain())
+        chunks = list(self._collect()) if self._interval else list(self._drain())
+        done: list[tuple[Chunk, bool]] = []
         failing = False
+        for datagram in self._pack(chunks):
+            failing = failing or not self._sender.send(b"\n".join(chunk.text for chunk in datagram))
+            done += [(chunk, not failing) for chunk in datagram]
+        self._count(done)
+
+    def _count(self, chunks: list[tuple[Chunk, bool]]) -> None:
+        """Count what was sent and what was not, after it was given back where it can be."""
         sent = dropped = 0
-        for datagram in self._pack(lines):
-            failing = failing or not sender.send(b"\n".join(line.text for line in datagram))
-            for line in datagram:
-                if not failing:
-                    sent += line.values
-                elif not self._give_back(line):
-                    dropped += line.values
+        for chunk, arrived in chunks:
+            if arrived:
+                sent += chunk.values
+            elif not self._give_back(chunk):
+                dropped += chunk.values
         if sent:
             self._store.counter(SENT, None).inc(sent)
         if dropped:
             self._store.counter(DROPPED, None).inc(dropped)
 
-    def _pack(self, lines: list[Line]) -> Iterator[list[Line]]:
-        """Divide lines into datagrams."""
-        packed: list[Line] = []
+    def _pack(self, chunks: list[Chunk]) -> Iterator[list[Chunk]]:
+        """Put chunks together to datagrams."""
+        packed: list[Chunk] = []
         used = 0
-        for line in lines:
-            if packed and (used + len(line.text) > self._form.datagram or not self._interval):
+        for chunk in chunks:
+            if packed and (used + len(chunk.text) > self._form.datagram or not self._interval):
                 yield packed
                 packed, used = [], 0
-            packed.append(line)
-            used += len(line.text) + 1
+            packed.append(chunk)
+            used += len(chunk.text) + 1
         if packed:
             yield packed
 
-    def _give_back(self, line: Line) -> bool:
-        """Have what a line stands for sent later, where that is possible."""
-        if not self._interval or isinstance(line.series, Timer):
+    def _give_back(self, chunk: Chunk) -> bool:
+        """Have what a chunk stands for sent later, where that is possible."""
+        if not self._interval or isinstance(chunk.series, Timer):
             return False
-        if isinstance(line.series, Counter):
-            line.series.sent -= line.amount
-        elif isinstance(line.series, Gauge):
-            line.series.sent = (0.0, 0.0)
+        if isinstance(chunk.series, Counter):
+            chunk.series.sent -= chunk.amount
+        elif isinstance(chunk.series, Gauge):
+            chunk.series.sent = (0.0, 0.0)
         return True
 
     def _wire(self, series: Series) -> Wire:
@@ -151,41 +172,41 @@ class StatsdBackend(BuiltIn):
         wire: Wire = series.wire[1]
         return wire
 
-    def _collect(self) -> Iterator[Line]:
+    def _collect(self) -> Iterator[Chunk]:
         form = self._form
         for series in self._store.all():
             if isinstance(series, Counter):
                 amount = series.cells[0] - series.sent
                 if amount > 0 and series.identity.name != SENT:
                     series.sent += amount
-                    yield Line(form.counter(self._wire(series), amount), series, amount=amount)
+                    yield Chunk(form.counter(self._wire(series), amount), series, amount=amount)
             elif isinstance(series, Gauge):
                 now = (series.cells[0], series.cells[1])
                 if now[1] and now != series.sent:
                     series.sent = now
-                    yield Line(form.gauge(self._wire(series), now[0]), series)
+                    yield Chunk(form.gauge(self._wire(series), now[0]), series)
             elif isinstance(series, Timer) and series.kept is not None:
                 yield from self._timers(series, series.kept)
 
-    def _timers(self, series: Timer, kept: "deque[float]") -> Iterator[Line]:
+    def _timers(self, series: Timer, kept: "deque[float]") -> Iterator[Chunk]:
         count = series.count()
         values = [kept.popleft() for _ in range(len(kept))]
         for text, number in self._form.timers(self._wire(series), values):
-            yield Line(text, series, number)
+            yield Chunk(text, series, number)
         # Of a full deque the oldest went: as many as were counted and are not here.
         lost = max(0, int(count - series.seen) - len(values)) if len(values) >= KEPT else 0
         series.seen += len(values) + lost
         if lost:
             self._store.counter(DROPPED, None).inc(lost)
 
-    def _drain(self) -> Iterator[Line]:
+    def _drain(self) -> Iterator[Chunk]:
         form = self._form
         while self._waiting:
             series, value = self._waiting.popleft()
             wire = self._wire(series)
             if isinstance(series, Timer):
-                yield Line(form.timers(wire, [value])[0][0], series)
+                yield Chunk(form.timers(wire, [value])[0][0], series)
             elif isinstance(series, Gauge):
-                yield Line(form.gauge(wire, value), series)
+                yield Chunk(form.gauge(wire, value), series)
             else:
-                yield Line(form.counter(wire, value), series)
+                yield Chunk(form.counter(wire, value), series)

@@ -16,6 +16,7 @@ _NOT_PREFIX = re.compile(r"[^A-Za-z0-9_.-]")
 _NOT_VALUE = re.compile("[,#|\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _TYPES = {"counter": b"|c", "gauge": b"|g", "timer": b"|ms"}
 _ROOM_FOR_VALUE = 48
+_SHORTEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +68,25 @@ class Format:
         return wire.head + b"0" + wire.tail + b"\n" + line if value < 0 else line
 
     def timers(self, wire: Wire, seconds: Sequence[float]) -> list[tuple[bytes, int]]:
-        """Return lines with all these durations, and how many each line has."""
-        texts = [milliseconds(one) for one in seconds]
-        if not self.multi_value:
-            return [(wire.head + text + wire.tail, 1) for text in texts]
-        lines: list[tuple[bytes, int]] = []
-        room = self.datagram - len(wire.head) - len(wire.tail)
-        packed: list[bytes] = []
-        used = 0
-        for text in texts:
-            if packed and used + len(text) + 1 > room:
-                lines.append((wire.head + b":".join(packed) + wire.tail, len(packed)))
-                packed, used = [], 0
-            packed.append(text)
-            used += len(text) + 1
-        if packed:
-            lines.append((wire.head + b":".join(packed) + wire.tail, len(packed)))
-        return lines
+        """Return texts of one or more lines, each short enough for a datagram, with how many durations each has.
 
-
-def milliseconds(seconds: float) -> bytes:
-    """Return a duration in milliseconds with three decimals, never 0."""
-    return b"%.3f" % max(seconds * 1000, 0.001)
+        Durations are in milliseconds with three decimals, never 0.
+        """
+        if not seconds:
+            return []
+        values = [max(one, _SHORTEST) for one in seconds] if min(seconds) < _SHORTEST else seconds
+        longest = len(f"{max(values) * 1000:.3f}") + 1
+        if self.multi_value:
+            texts = [f"{one * 1000:.3f}" for one in values]
+            room, begin, between, end = self.datagram - len(wire.head) - len(wire.tail), wire.head, ":", wire.tail
+        else:
+            head, tail = wire.head.decode(), wire.tail.decode()
+            texts = [f"{head}{one * 1000:.3f}{tail}" for one in values]
+            longest += len(wire.head) + len(wire.tail)
+            room, begin, between, end = self.datagram + 1, b"", "\n", b""
+        most = max(1, room // longest)
+        parts = [texts[at : at + most] for at in range(0, len(texts), most)]
+        return [(begin + between.join(part).encode() + end, len(part)) for part in parts]
 
 
 def number(value: float) -> bytes:

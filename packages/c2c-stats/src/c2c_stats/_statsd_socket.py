@@ -1,6 +1,7 @@
 """The way to the statsd server: a datagram socket that finds the server again when it moved."""
 
 import logging
+import select
 import socket
 from collections.abc import Callable
 from time import monotonic
@@ -34,12 +35,29 @@ class Sender:
         if self._socket is None or self._clock() - self._resolved > RESOLVE_EVERY:
             self._connect()
         error = self._try(datagram)
-        if error is not None and not isinstance(error, TimeoutError):
+        if error is not None and not isinstance(error, TimeoutError | BlockingIOError):
             self.close()
             self._connect()
             error = self._try(datagram)
         self._tell(error)
         return error is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``send_now`` can be tried."""
+        return self._socket is not None
+
+    def send_now(self, datagram: bytes) -> bool:
+        """Send one datagram without waiting for anything; where that fails, ``send`` finds the server anew."""
+        try:
+            if self._socket is not None:
+                self._socket.send(datagram)
+                return True
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._resolved = -RESOLVE_EVERY
+        return False
 
     def close(self) -> None:
         """Close the socket; the next datagram opens another."""
@@ -51,7 +69,12 @@ class Sender:
         if self._socket is None:
             return self._why
         try:
-            self._socket.send(datagram)
+            try:
+                self._socket.send(datagram)
+            except BlockingIOError:
+                if not select.select([], [self._socket], [], _PATIENCE)[1]:
+                    return TimeoutError("its buffer is full")
+                self._socket.send(datagram)
         except OSError as error:
             return error
         return None
@@ -67,7 +90,7 @@ class Sender:
             self.close()
             new = socket.socket(family, socket.SOCK_DGRAM)
             try:
-                new.settimeout(_PATIENCE)
+                new.setblocking(False)
                 new.connect(peer)
             except OSError:
                 new.close()

@@ -5,19 +5,21 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from c2c_stats._store import Store
+from c2c_stats._sink import SINK
 
 Key = Sequence[Any]
 Tags = Mapping[str, Any]
 
+_STORE = SINK.store
+_TIMERS = _STORE.timers
+
 
 class Stopwatch:
-    """A measurement that began when it was made; ``stop`` ends and records it."""
+    """Start a measurement; ``stop(key_final=None, tags_final=None)`` records it and returns the seconds."""
 
-    __slots__ = ("_key", "_start", "_store", "_tags")
+    __slots__ = ("_key", "_start", "_tags")
 
-    def __init__(self, store: Store, key: Key | None, tags: Tags | None) -> None:
-        self._store = store
+    def __init__(self, key: Key | None = None, tags: Tags | None = None) -> None:
         self._key = key
         self._tags = tags
         self._start = perf_counter()
@@ -29,18 +31,17 @@ class Stopwatch:
         """
         seconds = perf_counter() - self._start
         key = self._key if key_final is None else key_final
-        if key is not None and self._store.on:
-            self._store.timer(key, self._tags if tags_final is None else tags_final).observe(seconds)
+        if key is not None and _STORE.on:
+            _STORE.timer(key, self._tags if tags_final is None else tags_final).observe(seconds)
         return seconds
 
 
 class TimerContext:
-    """Time a ``with`` block that ends well."""
+    """Time a ``with`` block; one that raises is not recorded."""
 
-    __slots__ = ("_key", "_start", "_store", "_tags")
+    __slots__ = ("_key", "_start", "_tags")
 
-    def __init__(self, store: Store, key: Key, tags: Any) -> None:
-        self._store = store
+    def __init__(self, key: Key, tags: Tags | None = None) -> None:
         self._key = key
         self._tags = tags
 
@@ -48,38 +49,37 @@ class TimerContext:
         self._start = perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if kind is None and self._store.on:
+        if kind is None and _STORE.on:
             seconds = perf_counter() - self._start
             tags = self._tags
             try:
-                timer = self._store.shortcuts[
-                    ("timer", tuple(self._key), tuple(tags.items())) if tags else ("timer", tuple(self._key))
-                ]
+                timer = _TIMERS[(*self._key, *tags.items()) if tags else tuple(self._key)]
             except (KeyError, TypeError, AttributeError):
-                timer = self._store.timer(self._key, tags)
+                timer = _STORE.timer(self._key, tags)
             timer.observe(seconds)
 
 
 class OutcomeTimerContext:
-    """Time a ``with`` block, whether it ends well or not."""
+    """Time a ``with`` block, success and failure apart.
 
-    __slots__ = ("_key", "_start", "_store", "_tags", "_use_tags")
+    The key gets a last part ``success`` or ``failure``; where automatic metrics use tags, a tag ``success`` = 1 or 0.
+    """
 
-    def __init__(self, store: Store, key: Key, tags: Tags | None, use_tags: bool) -> None:
-        self._store = store
+    __slots__ = ("_key", "_start", "_tags")
+
+    def __init__(self, key: Key, tags: Tags | None = None) -> None:
         self._key = key
         self._tags = tags
-        self._use_tags = use_tags
 
     def __enter__(self) -> None:
         self._start = perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if not self._store.on:
+        if not _STORE.on:
             return
         seconds = perf_counter() - self._start
-        if self._use_tags:
+        if SINK.settings.statsd_use_tags:
             key, tags = self._key, {**(self._tags or {}), "success": "1" if kind is None else "0"}
         else:
             key, tags = [*self._key, "success" if kind is None else "failure"], dict(self._tags or {})
-        self._store.timer(key, tags).observe(seconds)
+        _STORE.timer(key, tags).observe(seconds)

@@ -28,13 +28,16 @@ class Store:
         self.on = False
         self.buckets: tuple[float, ...] = DEFAULT_BUCKETS
         self.shortcuts: dict[Any, Any] = {}
+        self.counters: dict[Any, Counter] = {}
+        self.gauges: dict[Any, Gauge] = {}
+        self.timers: dict[Any, Timer] = {}
         self._table: dict[Identity, Series] = {}
         self._bound: WeakSet[Series] = WeakSet()
         self._guard = Guard()
         self._lock = threading.RLock()
         self._tell: Tell | None = None
         self._place: Place | None = None
-        self._wake: Callable[[], None] | None = None
+        self._burst: Callable[[Timer], None] | None = None
         self._misused = False
 
     # -- finding ----------------------------------------------------------------------------------------------------
@@ -98,18 +101,22 @@ class Store:
         if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
             return
         if not tags:
-            shortcut: Any = (kind, tuple(path))
+            shortcut = tuple(path)
         elif isinstance(tags, dict) and all(type(k) is str and type(v) is str for k, v in tags.items()):
-            shortcut = (kind, tuple(path), tuple(tags.items()))
+            shortcut = (*path, *tags.items())
         else:
             return
-        self.remember(shortcut, found)
+        kinds: dict[Kind, dict[Any, Any]] = {"counter": self.counters, "gauge": self.gauges, "timer": self.timers}
+        _remember(kinds[kind], shortcut, found)
 
     def remember(self, shortcut: Any, found: Any) -> None:
         """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
-        if len(self.shortcuts) >= _MOST_SHORTCUTS:
-            self.shortcuts.clear()
-        self.shortcuts[shortcut] = found
+        _remember(self.shortcuts, shortcut, found)
+
+    def forget_shortcuts(self) -> None:
+        """Have every series looked up anew."""
+        for known in (self.shortcuts, self.counters, self.gauges, self.timers):
+            known.clear()
 
     def _make(self, identity: Identity) -> Series:
         if identity.kind == "timer":
@@ -118,23 +125,24 @@ class Store:
 
     # -- equipping --------------------------------------------------------------------------------------------------
 
-    def equip(self, *, tell: Tell | None, place: Place | None, wake: Callable[[], None] | None) -> None:
+    def equip(self, *, tell: Tell | None, place: Place | None, burst: Callable[[Timer], None] | None) -> None:
         """Say where all series, these and later ones, have their memory and whom they tell.
 
-        ``place`` gives memory that other processes read; ``wake`` asks for a flush: timers keep their values for it.
+        ``place`` gives memory that other processes read; ``burst`` takes the values of a timer that
+        became many: timers keep their values.
         """
         with self._lock:
             moved = place is not None and place != self._place
-            self._tell, self._place, self._wake = tell, place, wake
+            self._tell, self._place, self._burst = tell, place, burst
             for series in self.all():
                 self._equip(series, moved=moved)
 
     def _equip(self, series: Series, *, moved: bool = True) -> None:
         if isinstance(series, Timer):
-            if self._wake is None:
+            if self._burst is None:
                 series.kept = None
             else:
-                series.wake = self._wake
+                series.burst = self._burst
                 if series.kept is None:
                     series.seen = series.count()
                     series.kept = deque(maxlen=KEPT)
@@ -148,7 +156,7 @@ class Store:
         """Forget all series; those that someone holds begin again."""
         with self._lock:
             held = list(self._bound)
-            self.shortcuts.clear()
+            self.forget_shortcuts()
             self._table.clear()
             self._guard = Guard()
             for series in held:
@@ -168,3 +176,9 @@ class Store:
         for series in self.all():
             series.zero()
             series.tell = tell
+
+
+def _remember(known: dict[Any, Any], shortcut: Any, found: Any) -> None:
+    if len(known) >= _MOST_SHORTCUTS:
+        known.clear()
+    known[shortcut] = found

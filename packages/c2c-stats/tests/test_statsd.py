@@ -1,0 +1,236 @@
+"""Sending to a statsd server over the network."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import c2c_stats as stats
+from c2c_stats._sink import SINK
+from c2c_stats._statsd import DROPPED, SENT
+from c2c_testing.sinks import StatsdSink
+
+
+def configure(address, **settings):
+    """Send to an address."""
+    given = {f"c2c.{name}": value for name, value in settings.items()}
+    stats.init_backends({"c2c.statsd_address": address, "c2c.statsd_flush_interval": "0.05", **given})
+
+
+def total(name):
+    """Return the value of one of our own counters."""
+    return sum(series.cells[0] for series in SINK.store.all() if series.identity.name == name)
+
+
+@pytest.mark.parametrize("transport", ["address", "unix_address"])
+def test_all_kinds(statsd_sink, transport):
+    """Counters add up, gauges keep the last value, timers go one by one; tags and prefix are there."""
+    configure(getattr(statsd_sink, transport), statsd_prefix="my.app", statsd_tag_Env="test")
+    for _ in range(10):
+        stats.increment_counter(["c"], 2, tags={"a": "b"})
+        with stats.timer_context(["t"]):
+            pass
+    stats.set_gauge(["g"], 1)
+    stats.set_gauge(["g"], -7.5)
+    SINK.stop()
+    (counter,) = statsd_sink.wait("my.app.c")
+    assert (counter.value, counter.kind, counter.tags) == (20, "c", {"a": "b", "env": "test"})
+    assert len(statsd_sink.wait("my.app.t", count=10)) == 10
+    values = [metric.value for metric in statsd_sink.wait("my.app.g", count=2)]
+    assert values == [0, -7.5]
+    assert len(statsd_sink.datagrams) <= 3
+
+
+def test_ipv6():
+    """The address [::1]:port."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
+        server.bind(("::1", 0))
+        server.settimeout(30)
+        configure(f"[::1]:{server.getsockname()[1]}")
+        stats.increment_counter(["a"])
+        assert server.recv(2000) == b"a:1|c"
+
+
+def test_interval_0_sends_at_once(statsd_sink):
+    """Each metric is a datagram of its own, and on its way at once."""
+    configure(statsd_sink.address, statsd_flush_interval="0")
+    for _ in range(3):
+        stats.increment_counter(["c"])
+    stats.set_gauge(["g"], 1)
+    with stats.timer_context(["t"]):
+        pass
+    statsd_sink.wait("t")
+    assert [data.split(b":")[0] for data in statsd_sink.datagrams] == [b"c", b"c", b"c", b"g", b"t"]
+    assert b"c:1|c" in statsd_sink.datagrams
+    assert total(SENT) == 5
+
+
+def test_bursts_lose_nothing(statsd_sink):
+    """More values than fit any buffer arrive, because whoever records them sends them."""
+    configure(statsd_sink.address, statsd_flush_interval="10", statsd_multi_value="true")
+    timer = stats.bound_timer(["t"])
+    for _ in range(30_000):
+        timer.observe(1)
+    SINK.stop()
+    assert (total(SENT), total(DROPPED)) == (30_000, 0)
+    assert len(statsd_sink.wait("t", count=30_000, timeout=60)) == 30_000
+
+
+def test_self_metrics(statsd_sink):
+    """What was sent and what was dropped is counted; sending is not itself something to send."""
+    configure(statsd_sink.address)
+    for _ in range(5):
+        stats.increment_counter(["a"])
+        stats.timer(["t"]).stop()
+    SINK.stop()
+    statsd_sink.wait("t", count=5)
+    sent = total(SENT)
+    time.sleep(0.3)
+    assert total(SENT) == sent == len(statsd_sink.metrics)
+    assert not statsd_sink.named("statsd.sent")
+
+
+def test_server_that_is_absent_and_comes_back(caplog, tmp_path):
+    """Counters and gauges wait for the server, timers are dropped and counted, it is said once, nothing is slow."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "statsd.sock"
+    configure(f"unix://{path}")
+    slowest = 0.0
+    for _ in range(200):
+        start = time.perf_counter()
+        stats.increment_counter(["a"])
+        stats.timer(["t"]).stop()
+        slowest = max(slowest, time.perf_counter() - start)
+        time.sleep(0.002)
+    stats.set_gauge(["g"], 5)
+    time.sleep(0.3)
+    assert total(DROPPED) > 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(path))
+        server.settimeout(30)
+        lines = b""
+        while b"g:5|g" not in lines or b"a:" not in lines:
+            lines += server.recv(9000) + b"\n"
+        assert b"a:200|c" in lines.split(b"\n")
+    assert slowest < 1
+    assert len([record for record in caplog.records if "can't be reached" in record.getMessage()]) == 1
+
+
+def test_name_that_does_not_resolve(caplog):
+    """A name that nobody knows stops neither the start nor a request."""
+    configure("no-such-host.invalid:8125")
+    start = time.perf_counter()
+    for _ in range(100):
+        stats.increment_counter(["a"])
+        stats.timer(["t"]).stop()
+    assert time.perf_counter() - start < 5
+    deadline = time.monotonic() + 60
+    while total(DROPPED) < 100 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert total(DROPPED) == 100
+    assert "no-such-host.invalid:8125" in caplog.text
+
+
+def test_server_that_moved(monkeypatch):
+    """The name is resolved again when sending fails, and every minute."""
+    from c2c_stats import _statsd_socket
+    from c2c_stats._address import Address
+
+    now = [0.0]
+    with StatsdSink() as old, StatsdSink() as new:
+        places = [old.port]
+        sender = _statsd_socket.Sender(Address(host="127.0.0.1", port=1), clock=lambda: now[0])
+        sender._find = lambda: (socket.AF_INET, ("127.0.0.1", places[0]))
+        assert sender.send(b"a:1|c")
+        places[0] = new.port
+        now[0] = 59
+        assert sender.send(b"a:2|c")
+        now[0] = 61
+        assert sender.send(b"a:3|c")
+        assert [metric.value for metric in old.wait("a", count=2)] == [1, 2]
+        assert [metric.value for metric in new.wait("a")] == [3]
+        sender.close()
+
+
+def test_slow_server_never_costs_a_request(tmp_path):
+    """A server that reads nothing at all: recording goes on as fast as ever, and what is too much is counted."""
+    path = tmp_path / "slow.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(path))
+        configure(f"unix://{path}")
+        timer = stats.bound_timer(["t"])
+        start = time.perf_counter()
+        for _ in range(100_000):
+            timer.observe(1)
+        assert time.perf_counter() - start < 20
+        begin = time.perf_counter()
+        SINK.stop()
+        assert time.perf_counter() - begin < 10
+        assert total(DROPPED) > 0
+
+
+FORKS = """
+import os, sys
+import c2c_stats as stats
+stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
+counter = stats.bound_counter(["c"])
+for _ in range(1000):
+    counter.inc()
+stats.timer(["t"]).stop()
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if not pid:
+        for _ in range(100):
+            counter.inc()
+            stats.increment_counter(["plain"])
+        stats.timer(["t"]).stop()
+        sys.exit(0)
+    children.append(pid)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+counter.inc()
+"""
+
+
+def test_forks_lose_nothing_and_repeat_nothing(statsd_sink):
+    """What was recorded before a fork is sent by the parent, once; children send theirs at their end."""
+    subprocess.run([sys.executable, "-c", FORKS, statsd_sink.address], check=True, timeout=120)
+    statsd_sink.wait("t", count=4)
+    assert sum(metric.value for metric in statsd_sink.named("c")) == 1301
+    assert sum(metric.value for metric in statsd_sink.named("plain")) == 300
+    assert len(statsd_sink.named("t")) == 4
+
+
+def test_flushed_at_exit(statsd_sink):
+    """A script that ends at once has sent all."""
+    program = (
+        "import c2c_stats as s, sys; s.init_backends({'c2c.statsd_address': sys.argv[1]});"
+        " s.increment_counter(['c'], 3); s.set_gauge(['g'], 4); s.timer(['t']).stop()"
+    )
+    subprocess.run([sys.executable, "-c", program, statsd_sink.address], check=True, timeout=120)
+    assert statsd_sink.wait("c")[0].value == 3
+    assert statsd_sink.wait("g")[0].value == 4
+    statsd_sink.wait("t")
+
+
+def test_signal_handler_may_record(statsd_sink):
+    """A metric recorded by a signal handler, in the middle of one, does not block."""
+    configure(statsd_sink.address)
+    signal.signal(signal.SIGALRM, lambda *_: stats.increment_counter(["alarm"], tags={"n": str(time.time())}))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        for number in range(3_000):
+            stats.increment_counter(["c"], tags={"n": str(number)})
+            stats.timer(["t"]).stop()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    SINK.stop()
+    assert os.getpid()
+    assert sum(metric.value for metric in statsd_sink.wait("c", count=900)) <= 3_000
