@@ -35,7 +35,9 @@ def _page(request: Any) -> Response:
         can_log_in=settings_of(request.registry).secret is not None,
         url=request.route_path,
     )
-    return Response(html, status=403 if given else 200, headers={"Content-Security-Policy": _POLICY})
+    response = Response(html, status=403 if given else 200, content_type="text/html", charset="UTF-8")
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response
 
 
 def _style(_request: Any) -> Response:
