@@ -22,6 +22,7 @@ def test_directive_and_class_say_the_same():
     HealthCheck(config).add_custom_check("three", lambda: 3)
     HealthCheck(config).add_custom_check("four", lambda request: 4)
     config.registry["health_check"].add_custom_check("five", lambda request: 5)
+    assert HealthCheck(config) is config.registry["health_check"]
     app = TestApp(config.make_wsgi_app())
     assert _names(config.registry) == ["one", "two", "three", "four", "five"]
     found = app.get("/c2c/health_check?max_level=2").json["successes"]

@@ -1,7 +1,7 @@
 """``HealthCheck``: the classic way to say which checks an application has."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pyramid.config import Configurator
 
@@ -15,25 +15,26 @@ if TYPE_CHECKING:
     from c2c_health._sql import QueryCallback
     from c2c_health._url import ResponseCallback
 
+_KEY = "health_check"
+
 
 class HealthCheck:
-    """The checks of an application: ``HealthCheck(config)``, any number of times, adds to the same ones.
+    """The checks of an application: ``HealthCheck(config)``, any number of times, is the same object.
 
     It includes ``c2c_health``. It is ``config.registry["health_check"]`` too, for whoever adds checks later. Every
     ``add_*`` also takes what ``Options`` names. In a process without Pyramid's application, ``report()`` runs the
     checks.
     """
 
+    def __new__(cls, config: Configurator) -> Self:
+        """Return the application's own, where there is one already."""
+        found = config.registry.get(_KEY)
+        return found if isinstance(found, cls) else super().__new__(cls)
+
     def __init__(self, config: Configurator) -> None:
         self._config = config
+        config.registry.setdefault(_KEY, self)
         config.include("c2c_health")
-
-    @classmethod
-    def of(cls, config: Configurator) -> "HealthCheck":
-        """Return the one of a configurator that included the package already."""
-        self = cls.__new__(cls)
-        self._config = config
-        return self
 
     def add_db_session_check(
         self,
@@ -138,6 +139,10 @@ class HealthCheck:
             ConfigurationError: ``check_cb`` can't be called with the request, or a value makes no sense.
         """
         self._add(Check(name=name, run=taking_request(name, check_cb), level=level, **options))
+
+    def start(self) -> None:
+        """Begin the background runs (``interval``) now, in a daemon; in a service the first request does it."""
+        checks_of(self._config.registry).start()
 
     def report(self, max_level: int = 1, checks: Sequence[str] = (), request: Any = None) -> dict[str, Any]:
         """Run the checks up to ``max_level`` and return the report, as the view gives it.

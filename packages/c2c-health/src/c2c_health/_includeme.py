@@ -28,7 +28,7 @@ def includeme(config: Configurator) -> None:
     config.include("c2c_broadcast")
     settings = load(HealthSettings, config.get_settings())
     checks = install(config.registry, settings, masker_of(config.registry))
-    config.registry.setdefault("health_check", HealthCheck.of(config))
+    HealthCheck(config)
     if _SEEN not in config.registry:
         config.registry[_SEEN] = True
         checks.versions = _versions.read(settings.versions_path)

@@ -9,6 +9,7 @@ from c2c_health._outcomes import Outcome, State, Verdict
 from c2c_health._threads import Threads
 
 _PATIENCE = 2.0
+_FULL = 1_000  # as many as the base lets wait
 
 
 def look(threads: Threads) -> Iterator[Verdict]:
@@ -16,6 +17,8 @@ def look(threads: Threads) -> Iterator[Verdict]:
     yield _verdict("request_threads", 0.0, None)
     health = broadcast.get_broadcaster().health()
     yield _verdict("broadcast_listener", 0.0, None if health.listening else "the listener's thread is dead")
+    full = health.queued >= _FULL
+    yield _verdict("broadcast_executor", 0.0, f"{health.queued:,} callbacks wait for a thread" if full else None)
     begun = time.perf_counter()
     trouble = _trouble(threads)
     yield _verdict("check_threads", time.perf_counter() - begun, trouble)

@@ -3,6 +3,7 @@
 Nothing here knows Pyramid: what runs a check and what hears of its outcome are arguments.
 """
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -67,7 +68,7 @@ class Runner:
         """Begin a run of ``check``, which nobody waits for; where one hangs, count it as failed once more."""
         flight = self._begin(check, None, again=True)
         if flight is not None and self._clock() >= flight.deadline:
-            self._expire(check, flight)
+            self._expire(check, flight, again=flight.overdue)
 
     def _begin(self, check: Check, request: Any, *, again: bool = False) -> _Flight | None:
         """Begin a run of ``check``, or return the one in flight; None where the last one is still good."""
@@ -83,10 +84,11 @@ class Runner:
             flight = slot.flight = _Flight(now, check.timeout)
         try:
             # One run in flight a check: when there is a thread for each of them, one is about to be free.
-            self.threads.submit(lambda: self._fly(check, flight, request), limit=len(self._slots))
+            context = contextvars.copy_context()  # a request's id, a trace: for what the check logs and sends
+            self.threads.submit(lambda: context.run(self._fly, check, flight, request), limit=len(self._slots))
         except RuntimeError as error:
             outcome = Outcome(State.FAILED, 0.0, time.time(), message=f"there is no thread to run it ({error})")
-            self._settle(check, flight, outcome, ended=True)
+            self._settle(check, flight, outcome, again=False, ended=True)
         return flight
 
     def last(self, check: Check) -> Verdict | None:
@@ -105,37 +107,41 @@ class Runner:
             slot.flight = None
 
     def _fly(self, check: Check, flight: _Flight, request: Any) -> None:
-        outcome = self._perform(check, request)
-        self._settle(check, flight, outcome, ended=True)
+        try:
+            outcome = self._perform(check, request)
+        except BaseException as error:  # noqa: BLE001 # else the check would count as in flight for ever
+            outcome = Outcome(State.FAILED, self._clock() - flight.started, time.time(), message=type(error).__name__)
+        self._settle(check, flight, outcome, again=False, ended=True)
 
     def _end(self, check: Check, flight: _Flight | None) -> Verdict:
+        # Of those who waited for a run that hangs one counts it; who comes later counts it again.
         if flight is not None:
-            in_time = flight.done.wait(max(0.0, flight.deadline - self._clock()))
-            if flight.overdue or not in_time:
-                self._expire(check, flight)
+            met_hanging = flight.overdue
+            if met_hanging or not flight.done.wait(max(0.0, flight.deadline - self._clock())):
+                self._expire(check, flight, again=met_hanging)
         found = self._slots[check.name].verdict
         assert found is not None  # a run that ended left one
         return found
 
-    def _expire(self, check: Check, flight: _Flight) -> None:
-        """Count a run past its deadline as failed: once for each caller that meets it."""
+    def _expire(self, check: Check, flight: _Flight, *, again: bool) -> None:
+        """Count a run past its deadline as failed; unless ``again``, only if nobody did."""
         seconds = self._clock() - flight.started
         message = f"timed out after {check.timeout:g} s"
-        if flight.overdue:
+        if again:
             message += f", still hanging after {seconds:.0f} s"
-        self._settle(check, flight, Outcome(State.FAILED, seconds, time.time(), message=message), ended=False)
+        self._settle(check, flight, Outcome(State.FAILED, seconds, time.time(), message=message), again=again)
 
-    def _settle(self, check: Check, flight: _Flight, outcome: Outcome, *, ended: bool) -> None:
+    def _settle(self, check: Check, flight: _Flight, outcome: Outcome, *, again: bool, ended: bool = False) -> None:
         with self._lock:
-            slot = self._slots.setdefault(check.name, _Slot())
+            slot = self._slots[check.name]
             if slot.flight is not flight:  # it ended just now, after all
                 return
-            too_late = flight.overdue and ended
+            counted = flight.overdue and not again
             if ended:
                 slot.flight = None
             else:
                 flight.overdue = True
-            if not too_late:
+            if not counted:
                 before = slot.verdict
                 slot.standing = after(
                     slot.standing,
@@ -145,7 +151,7 @@ class Runner:
                 )
                 slot.verdict = now = verdict(check, slot.standing, outcome)
                 slot.ended = self._clock()
-        if not too_late:
+        if not counted:
             changed = now.state is not (before.state if before else State.PASSED)
             self._heard(check, outcome, now, changed)
         flight.done.set()
