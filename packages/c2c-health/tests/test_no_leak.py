@@ -1,6 +1,7 @@
 """No secret shows: canaries in URLs, settings and exception texts are in no report, log line, event or name."""
 
 import logging
+import socket
 import string
 
 import pytest
@@ -13,7 +14,6 @@ from sqlalchemy.orm import sessionmaker
 from webtest import TestApp
 
 from c2c_health import Degraded, HealthCheck, HealthChecked, JsonCheckException
-from c2c_testing.servers._places import free_port
 
 SECRET = "an-operators-secret-of-some-length"
 # At least one digit, so that no word of a report is one by chance.
@@ -54,6 +54,12 @@ def _shapes(canary):
     ]
 
 
+def _closed_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 def _raising(error, *arguments):
     def run(request):
         raise error(*arguments)
@@ -84,7 +90,7 @@ def _service(canary, dead):
 def test_no_canary_anywhere(lines, canary):
     """For operators, who see stacks, neither; in no form of the report."""
     heard = []
-    config = _service(canary, free_port())
+    config = _service(canary, _closed_port())
     config.add_subscriber(lambda event: heard.append(repr(event)), HealthChecked)
     app = TestApp(config.make_wsgi_app())
     try:
