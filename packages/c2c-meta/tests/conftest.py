@@ -173,7 +173,8 @@ class Folder:
     def environ(self, **more):
         """Return an environment without what the tests were started with."""
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("C2C", "GUNICORN"))}
-        return ours | {"PYTHONPATH": str(self.path), "HOME": str(self.path), "PYTHONWARNINGS": "ignore"} | more
+        ours |= {"PYTHONPATH": str(self.path), "HOME": str(self.path), "PYTHONWARNINGS": "ignore"}
+        return ours | {"C2C_HEALTH_LINGER": "0"} | more
 
     def run(self, *command, stdin="", **environ):
         """Run a command of the environment's bin to its end."""

@@ -66,6 +66,25 @@ def test_term(folder, preload):
     assert [status for status, _, _ in answers] == [200]
 
 
+@pytest.mark.parametrize("preload", ["", "--preload"])
+def test_linger(folder, preload):
+    """After SIGTERM it serves on for as long as the ini file says, its readiness red; the second one ends it."""
+    folder.setting("pyramid.includes = c2c_health\nc2c.health.linger = 1000")
+    process = folder.serve(params=f"{GTHREAD} --workers 2 {preload}", C2C_HEALTH_LINGER="")
+    assert process.get("/c2c/health/ready")[0] == 200
+    process.popen.send_signal(signal.SIGTERM)
+    folder.until(lambda: process.get("/c2c/health/ready")[0] == 500)
+    assert process.get("/hello")[0] == 200
+    assert told(folder) == set()
+    assert process.stop() == 0
+
+
+def test_no_linger_without_health(folder):
+    """Where c2c_health is left out nothing lingers."""
+    folder.setting("c2c.health.linger = 1000\nc2c.exclude = c2c_health")
+    assert folder.serve(params=f"{GTHREAD} --workers 1", C2C_HEALTH_LINGER="").stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_interrupt(folder, number):
     """Ctrl-C and SIGQUIT end it too, the applications told; a request that takes long is not waited for."""

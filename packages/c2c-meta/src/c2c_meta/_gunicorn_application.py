@@ -21,6 +21,7 @@ def _same_program(server: Any) -> None:
 
 # At the end those of the service come first: they may still use what ours end.
 _HOOKS: dict[str, tuple[Callable[..., None], bool]] = {
+    "when_ready": (_workers.when_ready, False),
     "pre_fork": (_workers.pre_fork, False),
     "post_fork": (_workers.post_fork, False),
     "post_worker_init": (_workers.post_worker_init, False),

@@ -15,15 +15,19 @@ def check(ini: Ini) -> None:
     Sections that it does not use (of other applications, of other tools) may be as they like.
     """
     ini.defaults()  # reading is what fails: PasteDeploy reads all of [DEFAULT]
+    application_values(ini)
+    if "loggers" in ini:
+        logging_values(ini)
+
+
+def application_values(ini: Ini) -> dict[str, str]:
+    """Return the keys of all sections that make the main application; nothing is imported for it."""
     main = [name for name in ini.sections() if _is_main(name)]
     if not main:
         raise IniError(f"{ini.path}: has no [app:main], [pipeline:main] or [composite:main]")
     if len(main) > 1:
         raise IniError(f"{ini.path}: has several main applications: {', '.join(f'[{name}]' for name in main)}")
-    for section in _used(ini, main[0]):
-        ini.items(section)
-    if "loggers" in ini:
-        logging_values(ini)
+    return {key: value for section in _used(ini, main[0]) for key, value in ini.items(section)}
 
 
 def logging_values(ini: Ini) -> dict[str, dict[str, str]]:

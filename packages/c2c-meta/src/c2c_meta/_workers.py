@@ -1,7 +1,7 @@
 """gunicorn's hooks, named as its settings are. None of them ever raises into gunicorn.
 
-In the master: ``pre_fork``, ``child_exit``. In the worker: ``post_fork``, ``post_worker_init``, ``worker_int``,
-``worker_exit``.
+In the master: ``when_ready``, ``pre_fork``, ``child_exit``. In the worker: ``post_fork``, ``post_worker_init``,
+``worker_int``, ``worker_exit``.
 """
 
 import _thread
@@ -15,6 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from c2c_meta._events import ShuttingDown
+from c2c_meta._ini import Ini
+from c2c_meta._ini_check import application_values
+from c2c_meta._run import config_path
 from c2c_meta._stacks import Stacks
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +36,19 @@ def _safe(hook: Callable[..., None]) -> Callable[..., None]:
             _LOG.exception("The worker hook %s failed", hook.__name__)
 
     return run
+
+
+@_safe
+def when_ready(_server: Any) -> None:
+    """Let the master linger at SIGTERM, its workers' readiness red, unless c2c_health is left out."""
+    from c2c_broadcast import load
+    from c2c_health import HealthSettings
+    from c2c_health.gunicorn import linger
+    from c2c_meta._settings import MetaSettings
+
+    values = application_values(Ini(config_path(os.environ)))
+    if "c2c_health" not in load(MetaSettings, values).exclude:
+        linger.install(load(HealthSettings, values).linger)
 
 
 @_safe
@@ -68,14 +84,10 @@ def worker_exit(_server: Any, _worker: Any) -> None:
 
 @_safe
 def child_exit(_server: Any, worker: Any) -> None:
-    """Log where a worker hung or crashed, and let c2c-stats merge what it had counted."""
+    """Log where a worker hung or crashed. What it had counted c2c-stats merges by itself."""
     stacks = _stacks.close(worker)
     if stacks:
         _LOG.error("Worker (pid:%s) was stuck or crashed; its threads were here:\n%s", worker.pid, stacks)
-    # The master does not import it for this: without --preload it has no metrics of its own to merge into.
-    merge = getattr(sys.modules.get("c2c_stats"), "worker_exited", None)
-    if merge is not None:
-        merge(worker.pid)
 
 
 def announce_shutdown() -> None:
@@ -97,7 +109,7 @@ def _start_broadcaster() -> None:
 
 def _listen_for_the_end() -> None:
     # gunicorn has no hook for SIGTERM, by which a worker is told to end in peace, and calls that for the others late.
-    # Lingering (serving on for some seconds, readiness red) belongs here too: between the two lines for SIGTERM.
+    # Lingering comes before all this: it is the master's.
     for number, at_once in ((signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGQUIT, True)):
         then = signal.getsignal(number)
         if callable(then):
