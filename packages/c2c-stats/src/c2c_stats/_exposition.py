@@ -1,8 +1,10 @@
 """From recorded numbers to prometheus_client's metric families, which it writes as text."""
 
+import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -34,7 +36,7 @@ def families(records: Iterable[Record], prefix: str) -> Iterator[Metric]:
     """
     found: dict[str, Metric] = {}
     taken: dict[str, Kind] = {}
-    for record in sorted(records, key=lambda one: (one.kind != "timer", one.kind, one.name, one.labels)):
+    for record in _joined(sorted(records, key=lambda one: (one.kind != "timer", one.kind, one.name, one.labels))):
         name = prometheus_name(record.name, prefix) + _SUFFIXES[record.kind]
         if record.kind == "counter":
             name = name.removesuffix("_total")
@@ -46,6 +48,25 @@ def families(records: Iterable[Record], prefix: str) -> Iterator[Metric]:
             family = found[name] = _family(record, name)
         _add(family, record, labels)
     yield from found.values()
+
+
+def _joined(records: list[Record]) -> Iterator[Record]:
+    """Make one of histograms of one series with different buckets, as a reload with other settings leaves them."""
+    for _, group in itertools.groupby(records, key=lambda one: (one.kind, one.name, one.labels)):
+        first, *others = group
+        for other in others:
+            common = tuple(bound for bound in first.bounds if bound in other.bounds)
+            counts = map(sum, zip(_counts(first, common), _counts(other, common), strict=True))
+            first = replace(first, bounds=common, values=(first.values[0] + other.values[0], *counts))  # it grows
+        yield first
+
+
+def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:
+    """Return a histogram's counts in coarser buckets."""
+    counts = [0.0] * (len(bounds) + 1)
+    for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
+        counts[bisect_left(bounds, bound)] += count
+    return counts
 
 
 def _family(record: Record, name: str) -> Metric:

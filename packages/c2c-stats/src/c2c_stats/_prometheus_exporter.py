@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 from c2c_stats._exposition import Record
 from c2c_stats._group import Group
-from c2c_stats._identity import Identity
 from c2c_stats._merging import key_of, record_of
 from c2c_stats._processes import Process, this_process
-from c2c_stats._series import Timer
+from c2c_stats._series import Series, Timer
 from c2c_stats._sink import BuiltIn
 from c2c_stats._store import Store
 
@@ -61,15 +60,16 @@ class PrometheusBackend(BuiltIn):
         if self._group is not None:
             merged = self._group.read()
         else:
-            merged = {
-                key_of(one.identity, one.bounds if isinstance(one, Timer) else ()): tuple(one.cells)
-                for one in self._store.all()
-            }
+            merged = {key_of(one.identity, _bounds(one)): tuple(one.cells) for one in self._store.all()}
         for key, numbers in merged.items():
             record = record_of(key, numbers)
             if record is not None:
                 yield record
 
-    def _place(self, identity: Identity, words: int) -> "memoryview[float] | None":
+    def _place(self, series: Series) -> "memoryview[float] | None":
         assert self._group is not None
-        return self._group.place(identity, self._store.buckets if identity.kind == "timer" else (), words)
+        return self._group.place(series.identity, _bounds(series), series.words)
+
+
+def _bounds(series: Series) -> tuple[float, ...]:
+    return series.bounds if isinstance(series, Timer) else ()

@@ -106,6 +106,8 @@ class StatsdBackend(BuiltIn):
     # -- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self, asked: "SimpleQueue[bool]") -> None:
+        with self._busy:
+            self._sender.connect()
         last = False
         while not last:
             try:

@@ -33,11 +33,11 @@ class Sender:
     def send(self, datagram: bytes) -> bool:
         """Send one datagram; where that fails, find the server anew and try once more."""
         if self._socket is None or self._clock() - self._resolved > RESOLVE_EVERY:
-            self._connect()
+            self.connect()
         error = self._try(datagram)
         if error is not None and not isinstance(error, TimeoutError | BlockingIOError):
             self.close()
-            self._connect()
+            self.connect()
             error = self._try(datagram)
         self._tell(error)
         return error is None
@@ -79,7 +79,7 @@ class Sender:
             return error
         return None
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         """Open a socket to where the server is now; keep the one there is, where that is the same place."""
         self._why = None
         self._resolved = self._clock()

@@ -15,8 +15,8 @@ from c2c_stats._settings import DEFAULT_BUCKETS
 _LOG = logging.getLogger(__name__)
 _MOST_SHORTCUTS = 10_000
 
-Place = Callable[[Identity, int], "memoryview[float] | None"]
-"""Gives so many doubles, all zero, to a series; None where there is no more room."""
+Place = Callable[[Series], "memoryview[float] | None"]
+"""Gives as many doubles, all zero, as a series has; None where there is no more room."""
 
 _S = TypeVar("_S", bound=Series)
 
@@ -147,7 +147,7 @@ class Store:
                     series.seen = series.count()
                     series.kept = deque(maxlen=KEPT)
         if moved and self._place is not None:
-            cells = self._place(series.identity, series.words)
+            cells = self._place(series)
             if cells is not None:
                 series.move(cells)
         series.tell = self._tell
@@ -160,9 +160,10 @@ class Store:
             self._table.clear()
             self._guard = Guard()
             for series in held:
-                series.zero()
                 if isinstance(series, Timer):
+                    series.bounds = self.buckets
                     series.kept = None
+                series.zero()
                 series.wire = None
                 self._equip(series)
                 self._guard.admit(series.identity)

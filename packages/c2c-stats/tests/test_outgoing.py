@@ -1,0 +1,101 @@
+"""The spies on requests and redis."""
+
+import pytest
+import redis
+import requests
+
+import c2c_stats as stats
+from c2c_stats import _redis, _requests
+
+
+@pytest.fixture
+def timers():
+    """Turn recording on; give a function that returns what was timed, and how often."""
+    stats.init_backends({"c2c.stats_view": "true"})
+    return lambda: {key: int(one[0]) for key, one in stats.BACKENDS["memory"].snapshot()["timers"].items()}
+
+
+def test_requests(timers, http_sink):
+    """Each exchange: status, method, port; never what is secret in a URL."""
+    host = http_sink.url.removeprefix("http://").rstrip("/")
+    name, port = host.split(":")
+    requests.get(f"http://user:password@{host}/a?secret=x", timeout=30)
+    requests.post(f"http://{host}/b", json={}, timeout=30)
+    requests.request("brew", f"http://{host}/c", timeout=30)
+    assert timers() == {
+        f"requests/http/{name}/{port}/GET/200": 1,
+        f"requests/http/{name}/{port}/POST/200": 1,
+        f"requests/http/{name}/{port}/_OTHER/200": 1,
+    }
+
+
+def test_requests_that_fail(timers):
+    """No answer is status 999, and the error goes on its way."""
+    with pytest.raises(requests.ConnectionError):
+        requests.get("http://127.0.0.1:1/", timeout=30)
+    assert timers() == {"requests/http/127.0.0.1/1/GET/999": 1}
+
+
+def test_requests_until_the_headers(timers, http_sink):
+    """A session made before, with streaming: the body is not waited for."""
+    with requests.Session() as session, session.get(http_sink.url, stream=True, timeout=30):
+        assert sum(timers().values()) == 1
+
+
+def test_redis_commands(timers, redis_server):
+    """Commands and pipelines, good and bad."""
+    client = redis.Redis.from_url(redis_server.url)
+    client.set("a", 1)
+    client.get("a")
+    client.execute_command("get", "a")
+    with pytest.raises(redis.ResponseError):
+        client.lpush("a", 1)
+    with client.pipeline() as pipeline:
+        pipeline.get("a")
+        pipeline.get("a")
+        pipeline.execute()
+        pipeline.execute()
+    with client.pipeline() as pipeline:
+        pipeline.watch("a")
+        pipeline.multi()
+        pipeline.lpush("a", 1)
+        with pytest.raises(redis.ResponseError):
+            pipeline.execute()
+    client.close()
+    found = {key: count for key, count in timers().items() if "CLIENT" not in key}
+    assert found == {
+        "redis/SET/success": 1,
+        "redis/GET/success": 2,
+        "redis/LPUSH/failure": 1,
+        "redis/PIPELINE/success": 1,
+        "redis/WATCH/success": 1,
+        "redis/PIPELINE/failure": 1,
+    }
+
+
+def test_redis_with_tags(redis_server):
+    """With tags: cmd and success."""
+    stats.init_backends({"c2c.stats_view": "true", "c2c.statsd_use_tags": "true"})
+    client = redis.Redis.from_url(redis_server.url)
+    client.get("a")
+    client.close()
+    assert "redis/cmd=GET/success=1" in stats.BACKENDS["memory"].snapshot()["timers"]
+
+
+def test_uninstall(timers, http_sink, redis_server):
+    """Both spies can be taken off, twice, and put on again."""
+    original = redis.Redis.execute_command._c2c_stats_original
+    for _ in range(2):
+        _requests.uninstall()
+        _redis.uninstall()
+    try:
+        assert redis.Redis.execute_command is original
+        requests.get(http_sink.url, timeout=30)
+        assert timers() == {}
+    finally:
+        for _ in range(2):
+            _requests.install()
+            _redis.install()
+    assert redis.Redis.execute_command._c2c_stats_original is original
+    requests.get(http_sink.url, timeout=30)
+    assert sum(timers().values()) == 1

@@ -1,0 +1,162 @@
+"""The spy on SQLAlchemy, with SQLite and with PostgreSQL."""
+
+import pytest
+from sqlalchemy import create_engine, event, insert, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+import c2c_stats as stats
+from c2c_stats import _sqlalchemy
+from c2c_stats._request_totals import TOTALS
+
+EARLY = create_engine("sqlite://")
+
+
+class Base(DeclarativeBase):
+    """Models."""
+
+
+class Thing(Base):
+    """A table."""
+
+    __tablename__ = "things"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+@pytest.fixture
+def queries():
+    """Turn recording on; give a function that returns simplified statement -> how often."""
+    stats.init_backends({"c2c.stats_view": "true"})
+    return lambda: {
+        key.removeprefix("sql/"): int(one[0]) for key, one in stats.BACKENDS["memory"].snapshot()["timers"].items()
+    }
+
+
+def test_engines_before_and_after(queries):
+    """An engine made before the configuration is watched as one made after it."""
+    for engine in (EARLY, create_engine("sqlite://")):
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+            connection.exec_driver_sql("SELECT 2")
+    assert queries() == {"SELECT ?": 4, "commit": 2}
+
+
+def test_orm_session(queries):
+    """What a session does: inserts, also many at once, updates and commits."""
+    engine = create_engine("sqlite://")
+    factory = sessionmaker(engine)
+    Base.metadata.create_all(engine)
+    with factory() as session:
+        session.add_all(Thing(name=str(i)) for i in range(5))
+        session.commit()
+        session.execute(insert(Thing), [{"name": "a"}, {"name": "b"}])
+        session.get(Thing, 1).name = "new"
+        session.commit()
+    found = queries()
+    # One or many at a time, as this version of SQLAlchemy likes.
+    assert found["INSERT INTO things"] >= 2
+    assert found["UPDATE things SET WHERE things.id = ?"] == 1
+    assert found["commit"] == 3
+
+
+def test_failures_are_timed(queries):
+    """A statement that fails took time too, and its error goes on its way."""
+    with EARLY.connect() as connection, pytest.raises(DatabaseError):
+        connection.execute(text("SELECT nothing FROM nowhere"))
+    assert queries() == {"SELECT FROM nowhere": 1}
+
+
+def test_statements_within_statements(queries):
+    """A statement that a listener of a statement executes is one of its own."""
+    engine = create_engine("sqlite://")
+    asked = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before(connection, cursor, statement, parameters, context, many):
+        if not asked:
+            asked.append(True)
+            connection.exec_driver_sql("SELECT 'inner'")
+
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 'outer' FROM (SELECT 1)"))
+    assert queries() == {"SELECT ?": 1, "SELECT FROM (SELECT ?)": 1}
+
+
+def test_other_listeners_have_their_turn(queries):
+    """Listeners of the same event, set after ours, are called; one that executes for us does."""
+    engine = create_engine("sqlite://")
+    seen = []
+
+    @event.listens_for(engine, "do_execute")
+    def other(cursor, statement, parameters, context):
+        seen.append(statement)
+        cursor.execute("SELECT 42")
+        return True
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 42
+    assert seen == ["SELECT 1"]
+    assert queries() == {"SELECT ?": 1}
+
+
+def test_totals_of_the_thread(queries):
+    """Statements are also added up for the request of this thread."""
+    before = list(TOTALS.sql)
+    with EARLY.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    assert TOTALS.sql[0] - before[0] == 1
+    assert TOTALS.sql[1] > before[1]
+
+
+def test_install_and_uninstall(queries):
+    """Installing twice watches once; uninstalling leaves nothing."""
+    _sqlalchemy.install()
+    _sqlalchemy.install()
+    try:
+        with EARLY.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        assert queries() == {"SELECT ?": 1, "commit": 1}
+        _sqlalchemy.uninstall()
+        _sqlalchemy.uninstall()
+        with EARLY.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        assert queries() == {"SELECT ?": 1, "commit": 1}
+    finally:
+        _sqlalchemy.install()
+
+
+def test_no_listener_is_added_by_use(queries):
+    """2,000 statements, engines and sessions later there are as many listeners as before."""
+
+    def listeners():
+        return [len(getattr(EARLY.dialect.dispatch, name)) for name in _sqlalchemy._LISTENERS]
+
+    before = listeners()
+    for _ in range(10):
+        engine = create_engine("sqlite://")
+        with Session(engine) as session:
+            for _ in range(200):
+                session.execute(text("SELECT 1"))
+            session.commit()
+    assert listeners() == before == [1, 1, 1]
+    assert queries() == {"SELECT ?": 2000, "commit": 10}
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_postgresql(queries, postgres, driver):
+    """With PostgreSQL, by both drivers: parameters of each style, many at once, a failure."""
+    engine = create_engine(postgres.url.replace("postgresql://", f"postgresql+{driver}://"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE t (a int, b text)"))
+        connection.execute(text("INSERT INTO t VALUES (:a, :b)"), [{"a": i, "b": str(i)} for i in range(3)])
+        assert connection.execute(text("SELECT b FROM t WHERE a = :a AND b LIKE '%'"), {"a": 2}).scalar() == "2"
+    with engine.connect() as connection, pytest.raises(DatabaseError):
+        connection.execute(text("SELECT 1/0"))
+    engine.dispose()
+    found = queries()
+    assert found["INSERT INTO t VALUES"] == 1
+    assert found["commit"] == 1
+    assert found["SELECT ?_?"] == 1
+    (query,) = [key for key in found if key.startswith("SELECT FROM t WHERE a = ?")]
+    assert "2" not in query
