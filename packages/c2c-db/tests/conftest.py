@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
 from c2c_db import RunningDatabase, databases, init
+from c2c_db._application import application_of
 from c2c_testing.servers import PostgresPair
 
 
@@ -120,6 +121,7 @@ def new_service() -> Iterator[Callable[..., Service]]:
 
     yield make
     for service in services:
+        application_of(service.config.registry).maintenance.close()
         for database in databases(service.config.registry).values():
             database.close()
 

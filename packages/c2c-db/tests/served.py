@@ -25,7 +25,7 @@ class Note(Base):
 
 
 def application() -> Any:
-    """Return the WSGI application. It uses both engines before it returns: with --preload, before the fork."""
+    """Return the WSGI application; with SERVED_WARM it has used both engines already, which is before the fork."""
     config = Configurator(settings=json.loads(os.environ["SERVED_SETTINGS"]))
     session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
 
@@ -44,11 +44,11 @@ def application() -> Any:
     config.add_route("notes", "/notes")
     config.add_view(read, route_name="notes", renderer="json", request_method="GET")
     config.add_view(write, route_name="notes", renderer="json", request_method="POST")
-    app = config.make_wsgi_app()
-    with use_primary():
-        session.scalar(text("SELECT 1"))
-        session.remove()
-    with session.c2c_ro_bind.connect() as connection:
-        connection.scalar(text("SELECT 1"))
-    session.database.replica_states()
-    return app
+    if "SERVED_WARM" in os.environ:
+        with use_primary():
+            session.scalar(text("SELECT 1"))
+            session.remove()
+        with session.c2c_ro_bind.connect() as connection:
+            connection.scalar(text("SELECT 1"))
+        session.database.replica_states()
+    return config.make_wsgi_app()

@@ -7,7 +7,8 @@ from sqlalchemy.engine import ExceptionContext
 
 from c2c_db._errors import DatabaseError, MaintenanceError, ReadOnlySessionError, read_only_message
 from c2c_db._failures import Failure, failure_of
-from c2c_db._read_only import is_enforced
+from c2c_db._read_only import decision_of, is_enforced
+from c2c_db._routing import MAINTENANCE
 from c2c_db._scope import current_scope
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def watch_errors(database: "RunningDatabase") -> None:
         failure = _failure(context)
         if failure is Failure.READ_ONLY:
             if context.connection is not None and is_enforced(context.connection):
-                return _read_only(database)
+                return _read_only(database, context)
             # The primary takes no writes any more: it was demoted, or its host name means another server now.
             context.is_disconnect = True
             database.primary.failed(str(context.original_exception), takes_connections=True)
@@ -30,7 +31,7 @@ def watch_errors(database: "RunningDatabase") -> None:
         return None
 
     def on_replica(context: ExceptionContext) -> BaseException | None:
-        return _read_only(database) if _failure(context) is Failure.READ_ONLY else None
+        return _read_only(database, context) if _failure(context) is Failure.READ_ONLY else None
 
     _listen(database.primary.engine, on_primary)
     for engine in database.replicas.by_engine:
@@ -47,11 +48,10 @@ def _failure(context: ExceptionContext) -> Failure | None:
     return None if error is None or context.is_pre_ping else failure_of(error)
 
 
-def _read_only(database: "RunningDatabase") -> DatabaseError:
-    scope = current_scope()
-    maintenance = database.application.maintenance
-    if maintenance.readonly:
-        return MaintenanceError(
-            "The service is read-only for maintenance: write again later", maintenance.retry_after()
-        )
-    return ReadOnlySessionError(read_only_message(scope, database.decide(scope).reason))
+def _read_only(database: "RunningDatabase", context: ExceptionContext) -> DatabaseError:
+    # The mode may have ended since the session began: what counts is why it is read-only.
+    decision = decision_of(context.connection) if context.connection is not None else None
+    if decision is MAINTENANCE:
+        retry_after = database.application.maintenance.retry_after()
+        return MaintenanceError("The service is read-only for maintenance: write again later", retry_after)
+    return ReadOnlySessionError(read_only_message(current_scope(), decision.reason if decision else "asked"))

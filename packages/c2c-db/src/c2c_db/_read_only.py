@@ -5,7 +5,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
+from c2c_db._routing import Decision
+
 _INFO = "c2c_db.read_only"
+_DECISION = "c2c_db.decision"
 
 
 def can_enforce(engine: Engine) -> bool:
@@ -22,9 +25,10 @@ def enforce_always(engine: Engine) -> None:
 
 
 def reset_on_return(engine: Engine) -> None:
-    """Let connections that ``enforce`` made read-only go back to the pool as they were."""
+    """Let connections that ``enforce`` made read-only go back to the pool as they were, and forget who had them."""
 
     def checkin(raw: Any, record: Any) -> None:
+        record.info.pop(_DECISION, None)
         if record.info.pop(_INFO, None) and raw is not None:
             _set(engine, raw, value=False)
 
@@ -36,6 +40,16 @@ def enforce(connection: Connection) -> None:
     if not connection.info.get(_INFO):
         connection.info[_INFO] = True
         _set(connection.engine, connection.connection.dbapi_connection, value=True)
+
+
+def note_decision(connection: Connection, decision: Decision) -> None:
+    """Keep with a connection why its session is of the replica side."""
+    connection.info[_DECISION] = decision
+
+
+def decision_of(connection: Connection) -> Decision | None:
+    """Return why the session that has this connection is of the replica side, None where none has it."""
+    return None if connection.invalidated else connection.info.get(_DECISION)
 
 
 def is_enforced(connection: Connection) -> bool:

@@ -11,7 +11,7 @@ from c2c_db._failures import Failure, failure_of
 from c2c_db._marks import Mark, later
 from c2c_db._observers import Decisions
 from c2c_db._primary import Primary
-from c2c_db._read_only import can_enforce, enforce, enforce_always, reset_on_return
+from c2c_db._read_only import can_enforce, enforce, enforce_always, note_decision, reset_on_return
 from c2c_db._replica import Replica
 from c2c_db._replica_state import State
 from c2c_db._replicas import Replicas
@@ -47,7 +47,9 @@ class Steering:
         # The connections of these are read-only from their start; those of others are made so where it is needed.
         self._read_only = frozenset(replicas.by_engine) if settings.enforce_readonly else frozenset()
         for engine in engines:
-            (enforce_always if engine in self._read_only else reset_on_return)(engine)
+            reset_on_return(engine)
+            if engine in self._read_only:
+                enforce_always(engine)
 
     def choose(self, session: DatabaseSession) -> Engine:
         """Return the engine for a session that begins."""
@@ -90,7 +92,10 @@ class Steering:
 
     def begun(self, session: DatabaseSession, connection: Connection) -> None:
         """Make what a session of the replica side begins READ ONLY."""
-        if session.role is not Role.REPLICA or connection.engine in self._read_only:
+        if session.role is not Role.REPLICA:
+            return
+        note_decision(connection, session.decision)
+        if connection.engine in self._read_only:
             return
         enforced = self._settings.enforce_readonly or session.decision is MAINTENANCE
         if enforced and connection.engine in self._enforceable:
