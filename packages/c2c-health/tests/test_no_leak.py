@@ -54,10 +54,12 @@ def _shapes(canary):
     ]
 
 
-def _closed_port():
+@pytest.fixture
+def dead():
+    """Give a port on which nobody listens, and which nobody else can take."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+        yield one.getsockname()[1]
 
 
 def _raising(error, *arguments):
@@ -87,10 +89,10 @@ def _service(canary, dead):
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[Slow.function_scoped_fixture])
 @given(canary=_CANARY)
-def test_no_canary_anywhere(lines, canary):
+def test_no_canary_anywhere(lines, dead, canary):
     """For operators, who see stacks, neither; in no form of the report."""
     heard = []
-    config = _service(canary, _closed_port())
+    config = _service(canary, dead)
     config.add_subscriber(lambda event: heard.append(repr(event)), HealthChecked)
     app = TestApp(config.make_wsgi_app())
     try:

@@ -194,7 +194,7 @@ def test_context_variables_go_along(make):
 
 
 def test_cache_and_interval_answer_from_memory(make):
-    """With ``cache`` a check is run again when its time is over; with ``interval`` the caller never runs it again."""
+    """With ``cache`` it is run again when the time is over; with ``interval`` only where nobody else did."""
     runner, now, runs = make(), [100.0], []
     runner._clock = lambda: now[0]
     cached = Check(name="cached", run=lambda request: runs.append("cached"), cache=10)
@@ -211,6 +211,9 @@ def test_cache_and_interval_answer_from_memory(make):
     while runs.count("background") < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    now[0] = 200.0
+    runner.run([background], object())
+    assert runs.count("background") == 3
 
 
 def test_it_takes_several_runs_to_flip(make):

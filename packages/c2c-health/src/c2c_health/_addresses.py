@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from c2c_broadcast import names_secret
 
@@ -11,7 +11,8 @@ def shown(url: str) -> str:
     """Return ``url`` without user, password, query and fragment: fit to be the name of a check."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", "")).replace(",", "_")
+    scheme = f"{parts.scheme}://" if "://" in url else ""
+    return f"{scheme}{host}{parts.path}".replace(",", "_")
 
 
 def secrets_of(url: str, params: Any = None, headers: Mapping[str, Any] | None = None) -> Iterator[str]:

@@ -50,10 +50,10 @@ class Interval:
 
     def start(self) -> None:
         """Start the thread, unless it runs or has nothing to do."""
-        if self._thread is not None or all(check.interval is None for check in self._checks()):
+        if self._runs() or all(check.interval is None for check in self._checks()):
             return
         with self._lock:
-            if self._thread is None:
+            if not self._runs():
                 self._thread = threading.Thread(
                     target=self._work, args=(self._stop,), name="c2c-health-interval", daemon=True
                 )
@@ -66,6 +66,9 @@ class Interval:
             thread, self._thread, self._stop = self._thread, None, threading.Event()
         if thread is not None:
             thread.join(1)
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _work(self, stop: threading.Event) -> None:
         begun: dict[str, float] = {}

@@ -78,8 +78,7 @@ class Runner:
             flight = slot.flight
             if flight is not None:
                 return None if check.interval and slot.verdict and now < flight.deadline else flight
-            good = check.interval is not None or now - slot.ended < check.cache
-            if good and slot.verdict is not None and not again:
+            if slot.verdict is not None and not again and now - slot.ended < _good_for(check):
                 return None
             flight = slot.flight = _Flight(now, check.timeout)
         try:
@@ -155,3 +154,8 @@ class Runner:
             changed = now.state is not (before.state if before else State.PASSED)
             self._heard(check, outcome, now, changed)
         flight.done.set()
+
+
+def _good_for(check: Check) -> float:
+    """Return for how many seconds an outcome holds; where nobody runs a check in the background, not for ever."""
+    return check.cache if check.interval is None else 2 * check.interval + check.timeout

@@ -1,0 +1,92 @@
+"""The pure functions: what is due, what counts, what of a URL may be shown."""
+
+import pytest
+
+from c2c_broadcast.broadcast import Answers, Failure, Missing
+from c2c_health import Check
+from c2c_health._addresses import secrets_of, shown
+from c2c_health._everywhere import together
+from c2c_health._interval import due
+from c2c_health._standing import UNKNOWN, Standing, after
+
+
+def _check(name, interval):
+    return Check(name=name, run=lambda request: None, interval=interval)
+
+
+def test_due():
+    """A check that never ran is due; the wait is until the next one is."""
+    checks = [_check("a", 10), _check("b", 3), _check("c", None)]
+    ready, wait = due(checks, {}, 100)
+    assert [check.name for check in ready] == ["a", "b"]
+    assert wait == 3
+    ready, wait = due(checks, {"a": 100, "b": 100}, 102)
+    assert (ready, wait) == ([], 1)
+    ready, wait = due(checks, {"a": 100, "b": 100}, 103)
+    assert [check.name for check in ready] == ["b"]
+    assert wait == 3
+    assert due([], {}, 0) == ([], 60)
+
+
+@pytest.mark.parametrize(
+    ("standing", "passed", "wanted"),
+    [
+        (UNKNOWN, True, Standing(True)),
+        (UNKNOWN, False, Standing(False)),
+        (Standing(True), False, Standing(True, 1)),
+        (Standing(True, 1), False, Standing(True, 2)),
+        (Standing(True, 2), False, Standing(False)),
+        (Standing(True, 2), True, Standing(True)),
+        (Standing(False), True, Standing(False, 1)),
+        (Standing(False, 1), True, Standing(True)),
+        (Standing(False, 1), False, Standing(False)),
+    ],
+)
+def test_standing(standing, passed, wanted):
+    """Three failures in a row turn it red, two successes green; one of the other kind begins anew."""
+    assert after(standing, passed=passed, failures=3, successes=2) == wanted
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("http://user:p%40ss@host:81/a/b?c=d#e", "http://host:81/a/b"),
+        ("redis://:pw@[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("http://a:b@c@host/", "http://host/"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("http://host/a,b", "http://host/a_b"),
+    ],
+)
+def test_shown(url, wanted):
+    """Neither user, nor password, nor query; no comma."""
+    assert shown(url) == wanted
+
+
+def test_secrets_of():
+    """All that was not shown, percent-encoded or not, and headers that carry secrets."""
+    found = set(
+        secrets_of("http://us%40er:p%3Aw@h/?key=va%20lue&x=", {"other": 12}, {"X-API-Key": "k", "Accept": "json"})
+    )
+    assert found == {"us%40er", "us@er", "p%3Aw", "p:w", "va lue", "12", "k"}
+    assert set(secrets_of("http://h/", [("a", "b")], {"Cookie": "c", "Authorization": "d"})) == {"b", "c", "d"}
+
+
+def test_together():
+    """Who fails, whose callback failed, and who is missing or late do not pass."""
+    good = {"hostname": "h", "pid": 1, "successes": {}, "failures": {}}
+    bad = {"hostname": "h", "pid": 2, "successes": {}, "failures": {"x": {}}}
+    answers = Answers(
+        answers=[good, bad],
+        failed=[Failure("h", 3, "KeyError", "k")],
+        missing=[Missing("h", 4, "app", 1.0)],
+        late=[Missing("h", 5, "app", 2.0)],
+        complete=False,
+    )
+    found = together(answers, 503)
+    assert found["status"] == 503
+    assert found["summary"] == "1 of 5 pass"
+    assert [one["pid"] for one in found["failing"]] == [2, 3]
+    assert [one["pid"] for one in found["missing"]] == [4, 5]
+    alone = together(Answers([good], [], [], [], complete=True), 500)
+    assert alone["summary"] == "1 of 1 pass"
+    assert "status" not in alone
