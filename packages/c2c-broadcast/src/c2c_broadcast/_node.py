@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
-from c2c_broadcast._answering import Answering, StateMerger
+from c2c_broadcast._answering import Answering, StateMerger, request_head
 from c2c_broadcast._answers import Answers, Failure
 from c2c_broadcast._call import Call
 from c2c_broadcast._callbacks import Callback, failure, run
@@ -34,6 +34,7 @@ class Node:
         self.executor = Executor()
         self._callbacks = callbacks
         self._ids = count(1)
+        self._head = request_head(me.id)
         self._calls: dict[int, Call] = {}
         answering = Answering(me, self.executor, callbacks, states, self._calls)
         self.transport = answering.transport = transport(me, answering)
@@ -74,8 +75,8 @@ class Node:
         self.transport.send(channel, self._message(0, encode(dict(params)), 1, answer=False))
 
     def _message(self, id_: int, params: str, depth: int, *, answer: bool) -> str:
-        head = f'{{"id":{id_},"from":"{self.me.id}","depth":{depth},"answer":{"true" if answer else "false"}'
-        return f'{head},"params":{params}}}'
+        wants = "true" if answer else "false"
+        return f'{self._head}{id_},"depth":{depth},"answer":{wants},"params":{params}}}'
 
     def _run_own(self, call: Call, callback: Callback, text: str, depth: int) -> None:
         def job() -> None:

@@ -14,9 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from c2c_broadcast._resp import ProtocolError, Push, Reader, ReplyError, pack
+from c2c_broadcast._resp import ProtocolError, Push, Reader, pack
 
 Handler = Callable[[Any], None]
+
+TICK = 0.25
+"""Seconds after which the listening thread looks what else is to do."""
 
 _PIECE = 64 * 1024
 _LARGE_PIECE = 1024 * 1024
@@ -35,7 +38,9 @@ class Link:
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         self._socket = sock
         self._timeout = timeout
-        sock.setblocking(False)
+        # OpenSSL allows one thread at a time in a connection, be it to read or to write: so nobody may wait in there.
+        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
+        sock.settimeout(TICK if self._tls is None else 0.0)
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._reader = Reader()
@@ -44,8 +49,6 @@ class Link:
         self._due: deque[tuple[float, Handler | None]] = deque()
         self._heard = time.monotonic()
         self._down = False
-        # OpenSSL allows one thread at a time in a connection, be it to read or to write.
-        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     @property
     def down(self) -> bool:
@@ -88,14 +91,15 @@ class Link:
             raise LinkDownError("no reply")
         return got[0]
 
-    def receive(self, timeout: float, on_message: Callable[[Push], None]) -> None:
-        """Wait at most ``timeout`` seconds for something to come, and handle all that came.
+    def receive(self, on_message: Callable[[Push], None]) -> None:
+        """Wait for something to come, at most for a ``TICK``, and handle all that came.
 
         Raises:
             LinkDownError, ProtocolError: The connection is of no use any more.
         """
-        if self._readable.poll(max(timeout, 0.0) * 1000):
-            for reply in self._reader.feed(self._read()):
+        data = self._read()
+        if data:
+            for reply in self._reader.feed(data):
                 if type(reply) is Push:
                     on_message(reply)
                     continue
@@ -139,8 +143,13 @@ class Link:
 
     def _read(self) -> bytes:
         try:
-            data = self._socket.recv(self._piece) if self._tls is None else self._read_tls()
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if self._tls is None:
+                data = self._socket.recv(self._piece)
+            elif self._readable.poll(TICK * 1000):
+                data = self._read_tls()
+            else:
+                return b""
+        except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
             raise LinkDownError(str(error)) from error
@@ -162,6 +171,7 @@ class Link:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
+        patience = self._timeout
         while rest:
             try:
                 if self._tls is None:
@@ -169,21 +179,14 @@ class Link:
                 else:
                     with self._tls:
                         sent = self._socket.send(rest)
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            except TimeoutError:
+                sent = 0
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                sent = 0
                 writable = select.poll()
                 writable.register(self._socket, select.POLLOUT)
-                if not writable.poll(self._timeout * 1000):
-                    raise LinkDownError(f"nothing could be sent for {self._timeout:g} s") from None
-                continue
+                writable.poll(TICK * 1000)
+            patience = self._timeout if sent else patience - TICK
+            if patience <= 0:
+                raise LinkDownError(f"nothing could be sent for {self._timeout:g} s")
             rest = rest[sent:]
-
-
-def checked(reply: Any) -> Any:
-    """Return a reply that is no error.
-
-    Raises:
-        ReplyError, LinkDownError: It is one.
-    """
-    if isinstance(reply, ReplyError | LinkDownError):
-        raise reply
-    return reply

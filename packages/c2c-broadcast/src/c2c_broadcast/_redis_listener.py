@@ -34,8 +34,8 @@ class Session(Protocol):
     def joined(self, link: Link) -> None:
         """Take note that the link is in use from now on."""
 
-    def work(self, link: Link) -> float:
-        """Do what is due; return the seconds to the next time."""
+    def work(self, link: Link) -> None:
+        """Do what is due."""
 
     def on_message(self, message: Push) -> None:
         """Take a message."""
@@ -107,11 +107,14 @@ class Listener:
                 if self._stopping.is_set():
                     return
                 failures = 0 if self._lasted() else failures + 1
-                if self._up_at is None or failures > _TRIED_QUIETLY:
+                if failures > (_TRIED_QUIETLY if self._joined() else 0):
                     self._report(error)
                     self._pause(error, failures)
                 else:
                     _LOG.info("The connection to Redis %s is lost (%s); making it anew", self._source.name, error)
+
+    def _joined(self) -> bool:
+        return self._up_at is not None
 
     def _lasted(self) -> bool:
         return self._up_at is not None and time.monotonic() - self._up_at > _LASTED
@@ -122,7 +125,8 @@ class Listener:
             self._session.join(link)
             self._use(link)
             while not self._stopping.is_set():
-                link.receive(self._session.work(link), self._session.on_message)
+                link.receive(self._session.on_message)
+                self._session.work(link)
         finally:
             if self.link is not None:
                 self._connecting = True  # the next attempt follows at once

@@ -4,16 +4,15 @@ import logging
 import time
 from typing import Any
 
-from c2c_broadcast._redis_link import Link, LinkDownError, checked
+from c2c_broadcast._redis_link import Link, LinkDownError
 from c2c_broadcast._resp import Push, ReplyError, pack
-from c2c_broadcast._roster import HEARTBEAT, Member, Roster
+from c2c_broadcast._roster import FRESH, HEARTBEAT, Member, Roster
 from c2c_broadcast._transport import Receiver
 
 _LOG = logging.getLogger(__name__)
 
 # An idle connection is tried this often, so that a dead one is noticed soon.
 _PING = 1.0
-_LONGEST_WAIT = 0.5
 # After Redis was away, members are given so long to come back before they are forgotten.
 RECOVERY = 4.0
 # A service that is no more leaves nothing behind in Redis.
@@ -29,6 +28,7 @@ class RedisSession:
     def __init__(self, prefix: str, me: Member, receiver: Receiver) -> None:
         self.me = me
         self.key = f"{prefix}members"
+        self.roster_command = pack("HGETALL", self.key)
         self._prefix = prefix
         self._receiver = receiver
         self._ask_prefix = f"{prefix}ask:"
@@ -74,6 +74,7 @@ class RedisSession:
             pack("TIME"),
             # First the ears, then the name: who is in the roster is asked. (SUBSCRIBE itself has no reply.)
             pack("SUBSCRIBE", *names) + self._entry(channels),
+            self.roster_command,
             *(pack("HGETALL", self.state_key(state)) for state in states),
         ]
         replies: list[Any] = []
@@ -82,13 +83,37 @@ class RedisSession:
         while len(replies) < len(commands):
             if time.monotonic() > deadline:
                 raise LinkDownError("Redis is too slow to greet")
-            link.receive(_LONGEST_WAIT, self.on_message)
+            link.receive(self.on_message)
         if isinstance(replies[0], ReplyError):
             raise ReplyError(f"Redis 6 or later (or what else speaks RESP3) is needed: {replies[0]}")
         for reply in replies:
-            checked(reply)
+            if isinstance(reply, ReplyError | LinkDownError):
+                raise reply
         self._set_clock(replies[1])
-        self._receiver.on_connected(dict(zip(states, replies[3:], strict=True)))
+        self.take_roster(replies[3])
+        self._receiver.on_connected(dict(zip(states, replies[4:], strict=True)))
+
+    def listening(self, channel: str) -> tuple[list[Member], list[Member]]:
+        """Return the other members that listen to a channel: those lately seen, and those that are doubtful."""
+        fresh: list[Member] = []
+        doubtful: list[Member] = []
+        oldest = self.now() - FRESH
+        members = self.roster.members
+        for member in members.values():
+            if channel in member.channels and member.id != self.me.id:
+                (fresh if member.seen >= oldest else doubtful).append(member)
+        if self.recovering:
+            doubtful += [
+                member
+                for member in self.before.values()
+                if member.id not in members and channel in member.channels and member.id != self.me.id
+            ]
+        return fresh, doubtful
+
+    def take_roster(self, reply: Any) -> None:
+        """Take a reply to ``roster_command``."""
+        if isinstance(reply, list):
+            self.roster.update(reply)
 
     def joined(self, link: Link) -> None:
         """Begin to count time, and catch up with what was subscribed meanwhile."""
@@ -113,16 +138,15 @@ class RedisSession:
         command = self._entry(self._receiver.channels()) + pack("UNSUBSCRIBE", self.request_channel(channel))
         link.send((command, self._complain))
 
-    def work(self, link: Link) -> float:
-        """Give a sign of life when one is due; return the seconds to the next thing to do."""
-        due = self._receiver.on_tick()
+    def work(self, link: Link) -> None:
+        """Give a sign of life when one is due."""
+        self._receiver.on_tick()
         now = time.monotonic()
         if now >= self._next_beat:
             self._beat(link)
         elif now >= self._next_ping:
             link.send((_PING_COMMAND, None))
             self._next_ping = now + _PING
-        return min(due, _LONGEST_WAIT)
 
     def on_message(self, message: Push) -> None:
         """Take a message of Redis's publish/subscribe."""
@@ -146,6 +170,7 @@ class RedisSession:
             (self._entry(self._receiver.channels()), self._complain),
             (pack("EXPIRE", self.key, _EXPIRY), self._complain),
             (pack("TIME"), self._set_clock),
+            (self.roster_command, self.take_roster),
         )
         self._next_beat = time.monotonic() + HEARTBEAT
         self._next_ping = time.monotonic() + _PING

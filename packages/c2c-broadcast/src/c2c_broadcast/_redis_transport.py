@@ -11,7 +11,7 @@ from c2c_broadcast._redis_listener import Listener
 from c2c_broadcast._redis_session import RedisSession
 from c2c_broadcast._redis_source import Source
 from c2c_broadcast._resp import ReplyError, pack
-from c2c_broadcast._roster import FRESH, Member, Verdict, judge
+from c2c_broadcast._roster import Member, Verdict, judge
 from c2c_broadcast._transport import Receiver
 
 # Seconds for a reply when a caller waits for it.
@@ -27,7 +27,6 @@ class RedisTransport:
         self._me = me
         self._session = RedisSession(settings.broadcast_prefix, me, receiver)
         self._listener = Listener(source, self._session)
-        self._roster_command = pack("HGETALL", self._session.key)
 
     def start(self) -> None:
         """Start the listener; it connects by itself."""
@@ -70,35 +69,45 @@ class RedisTransport:
         self._post(self._listener.link, self._session.answer_channel(member), message)
 
     def ask(self, channel: str, message: str, call: Call) -> None:
-        """Send a request; in the same round trip Redis says how many it reached and who should be there."""
+        """Send a request; the reply says how many it reached, which tells whether the known roster is still right."""
+        session = self._session
         link = self._listener.wait_link()
         if link is None:
             call.lost()
             return
 
         def on_count(reply: Any) -> None:
-            if isinstance(reply, int):
-                # Replies and messages come in one order, so this is exact: our own ears were counted, or not.
-                call.reached = reply - (channel in self._session.confirmed)
-            else:
+            if not isinstance(reply, int):
+                call.lost()
+                return
+            # Replies and messages come in one order, so this is exact: our own ears were counted, or not.
+            call.reached = reply - (channel in session.confirmed)
+            fresh, silent = session.listening(channel)
+            if call.reached == len(fresh) and not silent and not session.recovering:
+                call.expect(fresh)
+                return
+            try:
+                link.send((session.roster_command, on_roster))
+            except LinkDownError:
                 call.lost()
 
         def on_roster(reply: Any) -> None:
-            if isinstance(reply, list):
-                self._expect(call, reply)
-            else:
+            if not isinstance(reply, list):
                 call.lost()
+                return
+            session.roster.update(reply)
+            fresh, doubtful = session.listening(channel)
+            call.expect(fresh, doubtful + fresh if call.reached < len(fresh) else doubtful)
 
         try:
-            link.send(
-                (pack("PUBLISH", self._session.request_channel(channel), message), on_count),
-                (self._roster_command, on_roster),
-            )
+            link.send((pack("PUBLISH", session.request_channel(channel), message), on_count))
         except LinkDownError:
             call.lost()
 
     def check(self, call: Call, patience: float) -> None:
         """Ask Redis which of the silent members it is connected with; judge them."""
+        self._session.take_roster(self._command("HGETALL", self._session.key, patience=patience))
+        call.expect(self._session.listening(call.channel)[0])  # one may have been born in the place of another
         silent = {member.id: member for member in call.unanswered()} | call.doubtful
         silent.pop(self._me.id, None)
         for member, verdict in self._judge(list(silent.values()), patience):
@@ -138,25 +147,6 @@ class RedisTransport:
         listener = self._listener
         connected = listener.link is not None
         return Health("redis", True, connected, listener.since, listener.alive, 0, listener.error)
-
-    def _expect(self, call: Call, reply: list[Any]) -> None:
-        session = self._session
-        members = session.roster.update(reply)
-        now = session.now()
-        fresh: list[Member] = []
-        doubtful: list[Member] = []
-        for member in members.values():
-            if member.id != self._me.id and call.channel in member.channels:
-                (fresh if now - member.seen <= FRESH else doubtful).append(member)
-        if call.reached < len(fresh):
-            doubtful += fresh
-        if session.recovering:
-            doubtful += [
-                member
-                for member in session.before.values()
-                if member.id not in members and member.id != self._me.id and call.channel in member.channels
-            ]
-        call.expect(fresh, doubtful)
 
     def _judge(self, members: list[Member], patience: float = _PATIENCE) -> list[tuple[Member, Verdict]]:
         if not members:

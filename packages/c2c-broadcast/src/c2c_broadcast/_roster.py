@@ -151,11 +151,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[bytes, Member]] = {}
-
-    @property
-    def members(self) -> dict[str, Member]:
-        """All members as they were last seen, by id."""
-        return {member.id: member for _, member in self._known.values()}
+        self.members: dict[str, Member] = {}
 
     def update(self, reply: list[Any]) -> dict[str, Member]:
         """Take a reply to HGETALL; return all members by id."""
@@ -169,4 +165,5 @@ class Roster:
                 entry = (data, member)
             known[identity] = entry
         self._known = known
-        return {member.id: member for _, member in known.values()}
+        self.members = members = {member.id: member for _, member in known.values()}
+        return members

@@ -21,8 +21,8 @@ class Receiver(Protocol):
     def on_connected(self, stored: Mapping[str, list[bytes]]) -> None:
         """Take what Redis holds of each shared state, by its name, when a connection is made."""
 
-    def on_tick(self) -> float:
-        """Do what is due; return in how many seconds to call again, at the latest."""
+    def on_tick(self) -> None:
+        """Do what is due; called several times a second."""
 
     def channels(self) -> list[str]:
         """Return what is subscribed."""
