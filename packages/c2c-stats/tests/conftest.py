@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start and end each test with everything off and forgotten."""
     for name in _NAMES:
         monkeypatch.delenv(name, raising=False)
+    # Bound handles of tests before, in cycles of references, are still held.
+    gc.collect()
     stats.init_backends({})
     yield
     stats.init_backends({})

@@ -76,7 +76,7 @@ class Sink:
             self._hook()
             self.stop()
             self.settings = settings
-            self.store.buckets = settings.prometheus_buckets
+            self.store.set_buckets(settings.prometheus_buckets)
             self.store.forget_shortcuts()
             if clear:
                 for exporter in self._exporters.values():

@@ -26,7 +26,7 @@ class Store:
 
     def __init__(self) -> None:
         self.on = False
-        self.buckets: tuple[float, ...] = DEFAULT_BUCKETS
+        self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
         self.shortcuts: dict[Any, Any] = {}
         self.counters: dict[Any, Counter] = {}
         self.gauges: dict[Any, Gauge] = {}
@@ -120,7 +120,7 @@ class Store:
 
     def _make(self, identity: Identity) -> Series:
         if identity.kind == "timer":
-            return Timer(identity, self._tell, self.buckets)
+            return Timer(identity, self._tell, self._buckets)
         return Counter(identity, self._tell) if identity.kind == "counter" else Gauge(identity, self._tell)
 
     # -- equipping --------------------------------------------------------------------------------------------------
@@ -136,6 +136,16 @@ class Store:
             self._tell, self._place, self._burst = tell, place, burst
             for series in self.all():
                 self._equip(series, moved=moved)
+
+    def set_buckets(self, buckets: tuple[float, ...]) -> None:
+        """Set the upper bounds of timers' histograms, in seconds: of later ones, and of those without records."""
+        with self._lock:
+            self._buckets = buckets
+            for series in self.all():
+                if isinstance(series, Timer) and series.bounds != buckets and not series.count():
+                    series.bounds = buckets
+                    series.zero()
+                    self._equip(series)
 
     def _equip(self, series: Series, *, moved: bool = True) -> None:
         if isinstance(series, Timer):
@@ -161,7 +171,7 @@ class Store:
             self._guard = Guard()
             for series in held:
                 if isinstance(series, Timer):
-                    series.bounds = self.buckets
+                    series.bounds = self._buckets
                     series.kept = None
                 series.zero()
                 series.wire = None
