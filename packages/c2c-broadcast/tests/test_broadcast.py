@@ -1,5 +1,7 @@
 """Broadcasts in one process alone."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -263,3 +265,21 @@ def test_close_and_again(new_broadcaster):
     alone.close()
     assert not alone.started
     assert alone.ask("one").answers == [1]
+
+
+def test_redis_is_imported_only_where_configured():
+    """Without Redis in the settings redis-py is not imported; with it and without redis-py the remedy is named."""
+    program = """
+import sys
+from c2c_broadcast import ConfigurationError, broadcast
+broadcast.init({}, environ={})
+broadcast.ask("nothing")
+assert "redis" not in sys.modules
+sys.modules["redis"] = None
+try:
+    broadcast.init({"c2c.redis_url": "redis://127.0.0.1:1"}, environ={})
+except ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "pip install 'c2c-broadcast[redis]'" in done.stdout
