@@ -56,7 +56,7 @@ def test_over_http(url, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fail bad level=2 ")
     assert lines[0].endswith("division by zero")
-    assert main([url, "--checks", "bad", "--max-level", "2"]) == 1
+    assert main([url, "--checks", "bad"]) == 1
     assert main([f"{url}/c2c/health/ready"]) == 0
     assert main([f"{url}/c2c/health_check?max_level=0"]) == 0
 

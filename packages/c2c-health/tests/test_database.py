@@ -102,12 +102,19 @@ def test_several_replicas(service, both, postgres_pair):
     both.c2c_ro_binds[1].dispose()
 
 
-def test_only_the_server_that_is_away_is_red(service, both, postgres_pair):
-    """Replica and primary, killed, paused and restored while probing."""
+def test_only_the_server_that_is_away_is_red(service, both, postgres_pair, redis_server, http_sink):
+    """Primary, replica, Redis and a URL, killed, paused and restored while probing."""
     made = service()
     made.health.add_db_session_check(both, timeout=3)
+    made.health.add_redis_check(redis_server.url, name="redis", timeout=3)
+    made.health.add_url_check(http_sink.url, name="url", timeout=3)
     made.health.add_custom_check("other", lambda request: None)
-    names = {postgres_pair.primary: "db_engine_sqlalchemy", postgres_pair.replica: "db_engine_sqlalchemy_slave"}
+    names = {
+        postgres_pair.primary: "db_engine_sqlalchemy",
+        postgres_pair.replica: "db_engine_sqlalchemy_slave",
+        redis_server: "redis",
+        http_sink: "url",
+    }
     everything = {*names.values(), "other"}
     for server, name in names.items():
         assert set(made.get().json["successes"]) == everything
@@ -116,6 +123,8 @@ def test_only_the_server_that_is_away_is_red(service, both, postgres_pair):
             assert set(made.get(status=500).json["failures"]) == {name}
         # Connections that died in the pool don't make it red again.
         assert set(made.get().json["successes"]) == everything
+        if server is http_sink:
+            continue
         with server.paused():
             assert set(made.get(status=500).json["failures"]) == {name}
         _wait(lambda: set(made.get(status="*").json["successes"]) == everything)

@@ -76,7 +76,7 @@ def _service(canary, dead):
         health.add_custom_check(f"error{number}", _raising(ValueError, shape))
         health.add_custom_check(f"cause{number}", _raising(JsonCheckException, shape, {"text": shape, "l": [shape]}))
         health.add_custom_check(f"warning{number}", _raising(Degraded, shape))
-        health.add_custom_check(f"result{number}", lambda request, shape=shape: {"password": canary, "x": [shape]})
+        health.add_custom_check(f"result{number}", lambda request, shape=shape: {shape: [{shape: shape}]})
     url = f"http://{canary}:{canary}@127.0.0.1:{dead}/path?anything={canary}"
     health.add_url_check(url, params={"other": canary}, headers={"X-API-Key": canary})
     health.add_custom_check(f"named http://{canary}:{canary}@host", lambda: None)

@@ -264,6 +264,7 @@ class UnprintableError(Exception):
         (ValueError(), "ValueError"),
         (UnprintableError(), "UnprintableError"),
         (OSError("a\udc80b"), "a?b"),
+        (OSError("x" * 3_000_000), "x" * 2_000 + "..."),
         (ValueError("long " * 10_000), ("long " * 400) + "..."),
         (Degraded("low"), "low"),
     ],
@@ -283,6 +284,16 @@ def test_a_result_that_json_cannot_hold_is_a_failure(make, result):
     verdict = make().run([Check(name="odd", run=lambda request: result)], object())["odd"]
     assert not verdict.passing
     assert verdict.message.startswith("returned ")
+
+
+def test_an_endless_stack_is_cut(make):
+    """A report is of bounded size, whatever an exception drags along."""
+
+    def run(request):
+        raise ValueError("x" * 3_000_000) from OSError("y" * 3_000_000)
+
+    outcome = make().run([Check(name="it", run=run)], object())["it"].outcome
+    assert len(outcome.stacktrace) < 30_000
 
 
 def test_a_result_is_a_copy(make):

@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "target", metavar="URL-or-ini", help="http://host:port[/prefix], the URL of a report, or an ini file"
     )
-    parser.add_argument("--max-level", type=_level, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--checks", default="", metavar="A,B", help="only these checks")
+    parser.add_argument("--max-level", type=_level, metavar="N", help="default: 1")
+    parser.add_argument("--checks", default="", metavar="A,B", help="only these checks, of any level")
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="SECONDS", help="for the answer of a URL; default: 30"
     )
@@ -51,14 +51,15 @@ def _level(word: str) -> int:
     return int(word)
 
 
-def report_url(target: str, base_path: str, max_level: int, checks: str) -> str:
+def report_url(target: str, base_path: str, max_level: int | None, checks: str) -> str:
     """Return the URL to ask: ``target`` itself if it is that of a report, else the report of the service there."""
     parts = urlsplit(target)
     path = parts.path if parts.path.endswith(_ENDS) else parts.path.rstrip("/") + base_path + "/health_check"
     if parts.query or not path.endswith("/health_check"):
         return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-    query = {"max_level": str(max_level), **({"checks": checks} if checks else {})}
-    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(query), ""))
+    query = {"max_level": max_level, "checks": checks or None}
+    given = urlencode({name: value for name, value in query.items() if value is not None})
+    return urlunsplit((parts.scheme, parts.netloc, path, given, ""))
 
 
 def _over_http(target: str, options: Any) -> Any:

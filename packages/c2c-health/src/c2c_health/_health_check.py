@@ -144,8 +144,8 @@ class HealthCheck:
         """Begin the background runs (``interval``) now, in a daemon; in a service the first request does it."""
         checks_of(self._config.registry).start()
 
-    def report(self, max_level: int = 1, checks: Sequence[str] = (), request: Any = None) -> dict[str, Any]:
-        """Run the checks up to ``max_level`` and return the report, as the view gives it.
+    def report(self, max_level: int | None = None, checks: Sequence[str] = (), request: Any = None) -> dict[str, Any]:
+        """Run the checks up to ``max_level`` (default 1), or those named, and return the report, as the view gives it.
 
         Raises:
             ValueError: One of ``checks`` is unknown.
@@ -155,7 +155,7 @@ class HealthCheck:
         if not state.live:
             self._config.commit()
             go_live(registry, state)
-        wanted = select(state.all, str(max_level), checks)
+        wanted = select(state.all, None if max_level is None else str(max_level), checks)
         return report(state.run(wanted, request).values(), failure_status=state.settings.failure_status)
 
     def _clean(self, session: Any) -> None:

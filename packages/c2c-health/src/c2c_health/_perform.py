@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_MESSAGE = 2_000
+_LONGEST_STACK = 20_000
 _LONGEST_RESULT = 256 * 1024
 
 
@@ -48,7 +49,7 @@ class Performer:
             return self._outcome(check, State.FAILED, begun, error, None)
         else:
             seconds = time.perf_counter() - begun
-            return Outcome(State.PASSED, seconds, time.time(), self._hider(check).data(result))
+            return Outcome(State.PASSED, seconds, time.time(), _hidden(result, self._hider(check)))
         finally:
             self._clean_up()
 
@@ -59,13 +60,11 @@ class Performer:
         seconds = time.perf_counter() - begun
         hide = self._hider(check)
         try:
-            result = hide.data(_fit(content))
+            result = _hidden(_fit(content), hide)
         except UnfitResultError as unfit:
             result = str(unfit)
-        # Cut after hiding: half a secret is one too.
-        message = hide(message_of(error))
-        message = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
-        return Outcome(state, seconds, time.time(), result, message, hide(_stack(error)))
+        message, stack = _cut(message_of(error), hide, _LONGEST_MESSAGE), _cut(_stack(error), hide, _LONGEST_STACK)
+        return Outcome(state, seconds, time.time(), result, message, stack)
 
     def _clean_up(self) -> None:
         for clean in self.clean:
@@ -97,7 +96,7 @@ def message_of(error: BaseException) -> str:
     original = getattr(error, "orig", None)
     error = original if isinstance(original, BaseException) else error
     try:
-        message = str(error)[: 10 * _LONGEST_MESSAGE].encode("utf-8", "replace").decode()
+        message = str(error)
     except Exception:  # noqa: BLE001 # somebody's __str__
         message = ""
     kind = type(error).__name__
@@ -105,6 +104,23 @@ def message_of(error: BaseException) -> str:
         return kind
     # KeyError('x') says just 'x'.
     return f"{kind}: {message}" if isinstance(error, KeyError) else message
+
+
+def _cut(text: str, hide: Masker, longest: int) -> str:
+    """Hide the secrets in ``text`` and bound its length: in this order, as half a secret is one too."""
+    text = hide(text[: 10 * longest].encode("utf-8", "replace").decode())
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def _hidden(result: Any, hide: Masker) -> Any:
+    """Hide the secrets in JSON: in keys, too."""
+
+    def with_keys(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {hide(key): with_keys(item) for key, item in value.items()}
+        return [with_keys(item) for item in value] if isinstance(value, list) else value
+
+    return hide.data(with_keys(result)) if result is not None else None
 
 
 def _stack(error: BaseException) -> str:

@@ -90,11 +90,6 @@ class Runner:
             self._settle(check, flight, outcome, again=False, ended=True)
         return flight
 
-    def last(self, check: Check) -> Verdict | None:
-        """Return how a check stood after its last run."""
-        slot = self._slots.get(check.name)
-        return slot.verdict if slot else None
-
     def close(self) -> None:
         """Let the threads end: the idle ones now, the others after their run."""
         self.threads.close()
