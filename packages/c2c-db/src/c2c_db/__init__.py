@@ -15,6 +15,7 @@ from c2c_db._scope import use_primary, use_replica
 from c2c_db._scoped_session import RoutedSession
 from c2c_db._session import DatabaseSession
 from c2c_db._settings import DbSettings
+from c2c_db.models_graph import generate_model_graph
 
 __all__ = [
     "Database",
@@ -38,6 +39,7 @@ __all__ = [
     "create_session",
     "databases",
     "engine_name",
+    "generate_model_graph",
     "includeme",
     "init",
     "route_name",

@@ -1,6 +1,6 @@
 """What goes wrong with a database, as the application sees it."""
 
-from c2c_db._scope import Scope
+from c2c_db._scope import Scope, path_of
 
 
 class DatabaseError(Exception):
@@ -32,7 +32,7 @@ def read_only_message(scope: Scope, reason: str) -> str:
     request = scope.request
     if request is None:
         return "A write in a read-only session of the replica side: leave use_replica() before writing"
-    target = f"{request.method} {request.path}"
+    target = f"{request.method} {path_of(request)}"
     route = getattr(getattr(request, "matched_route", None), "name", None)
     who = f"Route {route!r} ({target})" if route else target
     remedy = {

@@ -18,7 +18,7 @@ from c2c_db._replica_state import State
 from c2c_db._replicas import Replicas
 from c2c_db._roles import Role
 from c2c_db._routing import MAINTENANCE, Decision, decide, make_rules
-from c2c_db._scope import Scope, current_scope, forced_role
+from c2c_db._scope import Scope, current_scope, forced_role, path_of
 from c2c_db._session import DatabaseSession, FrozenSessionmaker, ReplicaReads
 from c2c_db._steering import Steering
 from c2c_db._transactions import join_sessions
@@ -129,7 +129,7 @@ class RunningDatabase:
         decision = scope.decisions.get(id(self))
         if decision is None:
             route = getattr(request, "matched_route", None)
-            decision = decide(self.rules, request.method, request.path, getattr(route, "name", None))
+            decision = decide(self.rules, request.method, path_of(request), getattr(route, "name", None))
             if route is not None:  # before routing the rules by route name can't be applied
                 scope.decisions[id(self)] = decision
         return decision

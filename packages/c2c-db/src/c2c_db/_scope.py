@@ -33,6 +33,14 @@ class Scope:
         self.sessions.clear()
 
 
+def path_of(request: Any) -> str:
+    """Return a request's path, with the route prefix, percent-encoded; ``/`` for one that can't be decoded."""
+    try:
+        return str(request.path)
+    except UnicodeDecodeError:  # Pyramid answers 400, maybe by a view that uses a session
+        return "/"
+
+
 class _Here(threading.local):
     # A thread-local on purpose: a context variable travels to other threads, a session must not.
     scope: Scope | None = None

@@ -66,6 +66,14 @@ class RoutedSession(scoped_session[DatabaseSession]):
         """The engines of all replicas."""
         return tuple(self.database.replicas.by_engine)
 
+    def configure(self, **_new: Any) -> None:
+        """Refuse, as the factories do.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("DBSession is not re-configured: give session options to Database(session_options=)")
+
     def _make(self, **options: Any) -> DatabaseSession:
         scope = current_scope()
         return self.database.make_session(self.database.decide(scope), scope, **options)
