@@ -7,6 +7,7 @@ from c2c_broadcast._includeme import includeme, masker_of, settings_of
 from c2c_broadcast._mask import Masker, mask, names_secret
 from c2c_broadcast._sections import Field, Form, Link, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
+from c2c_broadcast.shared_state import SharedState
 
 __all__ = [
     "BroadcastError",
@@ -19,6 +20,7 @@ __all__ = [
     "Masker",
     "Resolved",
     "Section",
+    "SharedState",
     "auth_view",
     "declarations",
     "family",
