@@ -188,6 +188,19 @@ def test_a_number_of_more_than_64_bits_is_written_by_the_standard_library():
     assert writer([2**70, 1e-5, 1e-7, 1e22, "1e-07"], plain) == f'[{2**70},{floats[1:-1]},"1e-07"]'
 
 
+@given(st.lists(st.one_of(st.floats(), st.none(), st.lists(st.floats(), max_size=3), _texts), max_size=8))
+@settings(max_examples=600, deadline=None)
+def test_an_odd_float_is_found_among_nulls(values):
+    """Floats of any bits among nulls and texts are written, or refused, as by the standard library."""
+    for value in ([None, *values], {"a": None, "b": values}, (None, *values)):
+        assert _outcome(WRITERS["orjson"], value) == _same_or_error(value)
+
+
+def _same_or_error(value):
+    expected = _outcome(WRITERS["stdlib"], value)
+    return expected if expected is NotJsonError else _same_exponents(expected)
+
+
 def test_an_odd_float_is_found_behind_an_adapter():
     """A NaN that an adapter returned, among real nulls, is not written as null."""
     with pytest.raises(NotJsonError, match=r"\$\.b\.data is nan"):

@@ -23,6 +23,10 @@ from c2c_rest._error_view import ERROR_VIEW
 # After all subscribers and request methods of the application are there.
 _LAST = PHASE3_CONFIG + 100
 
+_NO_SNIFF = ("X-Content-Type-Options", "nosniff")
+# Comparing lengths is cheaper than lower case, and enough to know that it is not there.
+_NO_SNIFF_LENGTH = len(_NO_SNIFF[0])
+
 
 def include_cornice(config: Configurator) -> None:
     """Include cornice without its exception views, and make it light."""
@@ -60,6 +64,8 @@ class _Prepares:
 
     def __get__(self, request: Any, cls: Any) -> "_Prepares":
         request.__class__ = _with_cornice(cls)
+        # Pyramid makes this one when it is asked for, which costs more.
+        request.__dict__["response_callbacks"] = deque((_finish,))
         return self
 
     def __call__(self) -> bool:
@@ -71,9 +77,7 @@ class _Prepares:
 def _with_cornice(cls: Any) -> type[Any]:
     """Return the request class with cornice's attributes, but those that the class has by itself."""
     attributes = {
-        name: value
-        for name, value in vars(_Attributes).items()
-        if isinstance(value, reify) and (name == "response_callbacks" or not hasattr(cls, name))
+        name: value for name, value in vars(_Attributes).items() if isinstance(value, reify) and not hasattr(cls, name)
     }
     # As in pyramid.util: the class has no interfaces of its own.
     interfaces = {name: getattr(cls, name) for name in ("__implemented__", "__provides__") if hasattr(cls, name)}
@@ -103,11 +107,6 @@ class _Attributes:
         """The service that the route belongs to, or None."""
         return current_service(self)
 
-    @reify
-    def response_callbacks(self: Any) -> deque[Any]:
-        """What is done to the answer last, cornice's part first."""
-        return deque((_finish,))
-
 
 def _finish(request: Any, response: Any) -> None:
     """Do what cornice does to each answer (filters, CORS, no sniffing), then what it leaves out."""
@@ -121,7 +120,11 @@ def _finish(request: Any, response: Any) -> None:
                 apply_cors_post_request(service, request, response)
             if service.cors_enabled:
                 finish_cors(request, response)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers = response.headerlist
+    if [name for name, _ in headers if len(name) == _NO_SNIFF_LENGTH]:
+        response.headers.setdefault(*_NO_SNIFF)
+    else:
+        headers.append(_NO_SNIFF)
 
 
 def _replace(request: Any, response: Any, error: Exception) -> None:

@@ -18,19 +18,27 @@ _UNCACHED = ("Expires", "Pragma", "Last-Modified")
 
 def finish_cors(request: Any, response: Any) -> None:
     """Complete cornice's headers: what differs by origin says so; a pre-flight is kept as long as browsers keep it."""
-    _vary_by_origin(response)
+    # One look at the list: through the mapping of WebOb each question costs as much.
+    vary = [value for name, value in response.headerlist if name.lower() == "vary"]
+    if not vary:
+        response.headerlist.append(("Vary", "Origin"))
+    else:
+        _vary_by_origin(response, ", ".join(vary))
+    if request.method == "OPTIONS" and response.status_int < _FIRST_ERROR:
+        _keep_pre_flight(response)
+
+
+def _keep_pre_flight(response: Any) -> None:
     age = response.headers.get("Access-Control-Max-Age")
-    if request.method == "OPTIONS" and age is not None and response.status_int < _FIRST_ERROR:
+    if age is not None:
         response.headers["Cache-Control"] = f"max-age={age}"
         for name in _UNCACHED:
             response.headers.pop(name, None)
 
 
-def _vary_by_origin(response: Any) -> None:
-    vary = response.headers.get("Vary")
-    if vary is None:
-        response.headers["Vary"] = "Origin"
-    elif vary != "*" and "origin" not in (name.strip().lower() for name in vary.split(",")):
+def _vary_by_origin(response: Any, vary: str) -> None:
+    names = {name.strip().lower() for name in vary.split(",")}
+    if not names & {"*", "origin"}:
         response.headers["Vary"] = f"{vary}, Origin"
 
 

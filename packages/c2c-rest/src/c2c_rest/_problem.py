@@ -16,7 +16,7 @@ def wants_problem(request: Any) -> bool:
     ranges = getattr(request.accept, "parsed", None) or ()
     # The highest quality first; of one quality, the first in the header.
     best = max(ranges, key=lambda item: item[1], default=None)
-    return best is not None and best[0].lower() == TYPE
+    return best is not None and best[1] > 0 and best[0].lower() == TYPE
 
 
 def problem(body: dict[str, Any], request: Any) -> dict[str, Any]:
