@@ -11,6 +11,7 @@ from pyramid.request import Request
 from c2c_broadcast import ConfigurationError
 from c2c_logging import JsonLogHandler, _fields, _line
 from c2c_logging._context import CURRENT, RequestContext
+from c2c_logging._request_id import IdSources
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,7 +33,7 @@ def record(monkeypatch):
     )
     request.remote_addr = "192.0.2.7"
     request.matched_route = Route
-    token = CURRENT.set(RequestContext(request, "42 is the answer"))
+    token = CURRENT.set(RequestContext(request, "42 is the answer", IdSources()))
     yield logging.makeLogRecord(
         {
             "name": "app.views",

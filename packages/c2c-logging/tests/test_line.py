@@ -421,3 +421,16 @@ def test_threads_do_not_mix_lines(tmp_path, strict):
     lines = path.read_text().split("\n")[:-1]
     assert len(lines) == 1600
     assert all(strict(line)["msg"] == "x" * 500 for line in lines)
+
+
+def test_filters_of_the_handler_decide(log):
+    """What a filter refuses is not written, and a filter may change the record."""
+
+    def decide(record):
+        record.msg = record.msg.upper()
+        return record.msg != "NO"
+
+    log.handlers[0].addFilter(decide)
+    log.info("no")
+    log.info("yes")
+    assert [line["msg"] for line in log.lines()] == ["YES"]

@@ -20,15 +20,16 @@ _T = TypeVar("_T")
 class RequestContext:
     """One request, as logs, outgoing calls and SQL sessions see it.
 
-    ``early`` and ``rendered`` keep what a log line says of it, without and with its route.
+    ``sources`` is what its application says of ids; ``early`` and ``rendered`` keep what a log line says of the
+    request, without and with its route.
     """
 
-    __slots__ = ("_trace", "early", "rendered", "request", "request_id", "sql")
+    __slots__ = ("_trace", "early", "rendered", "request", "request_id", "sources")
 
-    def __init__(self, request: Any, request_id: str, *, sql: bool = False) -> None:
+    def __init__(self, request: Any, request_id: str, sources: IdSources) -> None:
         self.request = request
         self.request_id = request_id
-        self.sql = sql
+        self.sources = sources
         self.early: str | None = None
         self.rendered: str | None = None
         self._trace: Trace | None = None
@@ -83,7 +84,7 @@ def context_of(request: Any) -> RequestContext:
             # A subrequest is part of the request that makes it.
             outer = CURRENT.get()
             found = outer.request_id if outer is not None else new_id()
-        context = environ[_ENVIRON] = RequestContext(request, found, sql=sources.sql)
+        context = environ[_ENVIRON] = RequestContext(request, found, sources)
     return context
 
 

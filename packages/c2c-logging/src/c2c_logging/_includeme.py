@@ -29,12 +29,15 @@ def includeme(config: Configurator) -> None:
     """
     config.include("c2c_broadcast")
     settings = config.registry.setdefault(_SETTINGS, load(LoggingSettings, config.get_settings()))
-    config.registry.setdefault(SOURCES, IdSources(settings.request_id_header, sql=settings.sql_request_id))
+    config.registry.setdefault(
+        SOURCES,
+        IdSources(settings.request_id_header, sql=settings.sql_request_id, timeout=settings.requests_default_timeout),
+    )
     MASKING.learn(config.get_settings())
     config.add_tween("c2c_logging._tween.tween_factory", under=INGRESS)
     # On the class: add_request_method would make a class for each request, which takes 20 us.
     Request.c2c_request_id = property(_request_id)
-    instrument_requests(settings.requests_default_timeout, settings.request_id_header)
+    instrument_requests(settings.requests_default_timeout)
     if settings.sql_request_id:
         _tag_transactions()
     if settings.log_view_enabled:

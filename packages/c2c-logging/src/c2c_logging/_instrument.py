@@ -5,20 +5,17 @@ import importlib.util
 from c2c_logging._outgoing import OUTGOING
 
 
-def instrument_requests(default_timeout: float | None = None, header: str | None = None) -> bool:
+def instrument_requests(default_timeout: float | None = None) -> bool:
     """Have what ``requests`` sends carry the request id, a ``traceparent`` and a time-out. Twice is the same as once.
 
     Args:
         default_timeout: seconds, for what is sent without a time-out; None leaves what an earlier call said
-        header: under which the id is sent; None is ``X-Request-ID``, or what an earlier call said
 
     Returns:
         Whether ``requests`` is installed.
     """
     if default_timeout is not None:
         OUTGOING.default_timeout = default_timeout
-    if header is not None:
-        OUTGOING.header = header
     if importlib.util.find_spec("requests") is None:
         return False
     from c2c_logging import _requests

@@ -39,12 +39,16 @@ def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT)
 
 
 def _fast(record: logging.LogRecord) -> str:
-    message = record.msg
+    message, args = record.msg, record.args
     tail = ""
-    if type(message) is not str or record.args:
+    try:
+        if args:
+            message = message % args
+    except Exception:  # noqa: BLE001 # wrong arguments, or a __str__ that raises
         message, problem = message_of(record)
-        if problem is not None:
-            tail = f',"format_error":{encode(safe(problem))}'
+        tail = f',"format_error":{encode(safe(problem or ""))}'
+    if type(message) is not str:
+        message = message_of(record)[0]
     if record.exc_info or record.exc_text or record.stack_info:
         trace = full_message(record)
         if trace is not None:

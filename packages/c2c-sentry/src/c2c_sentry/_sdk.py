@@ -1,0 +1,101 @@
+"""The one module that imports the Sentry SDK; it is imported when a DSN is configured."""
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.consts import ClientConstructor
+from sentry_sdk.integrations import DidNotEnable, Integration
+from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
+from sentry_sdk.integrations.pyramid import PyramidIntegration
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+from sentry_sdk.utils import BadDsn
+
+from c2c_sentry._events import Events
+from c2c_sentry._options import parse_options
+from c2c_sentry._settings import SentrySettings
+from c2c_sentry._transport import SayingTransport
+
+_LOG = logging.getLogger(__name__)
+# Library, module of its integration, class.
+_OPTIONAL = (
+    ("sqlalchemy", "sentry_sdk.integrations.sqlalchemy", "SqlalchemyIntegration"),
+    ("redis", "sentry_sdk.integrations.redis", "RedisIntegration"),
+)
+
+
+def start(settings: SentrySettings, events: Events) -> bool:
+    """Start the SDK; False, and said once, where the DSN is none.
+
+    Raises:
+        ConfigurationError: A ``SENTRY_CLIENT_...`` value is not of its option's type.
+    """
+    options = _options(settings, events)
+    for name in (*settings.excludes, "c2c_sentry"):
+        ignore_logger(name)
+        ignore_logger(f"{name}.*")
+    try:
+        sentry_sdk.init(**options)
+    except (BadDsn, ValueError, TypeError) as error:
+        # Neither the DSN nor the error's text, which may quote it, is for a log.
+        _LOG.error(  # one line
+            "Errors are not reported: SENTRY_URL (ini key c2c.sentry.url) is no DSN (%s), such as"
+            " https://<key>@sentry.example.com/1",
+            type(error).__name__,
+        )
+        sentry_sdk.init(dsn="", default_integrations=False, auto_enabling_integrations=False)
+        return False
+    scope = sentry_sdk.get_global_scope()
+    for name, value in settings.tags.items():
+        scope.set_tag(name, value)
+    return True
+
+
+def capture(error: BaseException) -> None:
+    """Report an exception, with the reporter's guarantee not to raise."""
+    with contextlib.suppress(Exception):
+        sentry_sdk.capture_exception(error)
+
+
+def wrap(application: Any) -> Any:
+    """Return a WSGI application that reports what an application raises."""
+    return SentryWsgiMiddleware(application)
+
+
+def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
+    client = dict(settings.client)
+    ignored = [part.strip() for part in client.pop("ignore_exceptions", "SystemExit").split(",") if part.strip()]
+    release = client.pop("release", None)
+    given, warnings = parse_options(client, ClientConstructor.__init__)
+    for warning in warnings:
+        _LOG.warning("%s", warning)
+    options: dict[str, Any] = {
+        "auto_enabling_integrations": False,
+        "transport": SayingTransport,
+        **given,
+        "dsn": settings.url,
+        "integrations": list(_integrations(settings)),
+        "ignore_errors": [*ignored, *given.get("ignore_errors", [])],
+        "before_send": events.before_send,
+        "before_send_transaction": events.masked,
+        "before_send_log": events.masked,
+    }
+    release = release if release and release != "latest" else settings.git_hash
+    if release:
+        options["release"] = release
+    return options
+
+
+def _integrations(settings: SentrySettings) -> list[Integration]:
+    found: list[Integration] = [
+        LoggingIntegration(level=logging.INFO, event_level=settings.level),
+        PyramidIntegration(),
+    ]
+    for library, module, name in _OPTIONAL:
+        if importlib.util.find_spec(library) is not None:
+            with contextlib.suppress(DidNotEnable):
+                found.append(getattr(importlib.import_module(module), name)())
+    return found

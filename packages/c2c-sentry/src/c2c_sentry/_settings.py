@@ -1,0 +1,54 @@
+"""What error reports read from settings and environment."""
+
+import logging
+import re
+from dataclasses import dataclass
+
+from c2c_broadcast import family, setting
+
+
+def _names(raw: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in re.split(r"[:,]", raw) if name.strip())
+
+
+def _level(raw: str) -> int:
+    found = logging.getLevelNamesMapping().get(raw.upper())
+    if not found:
+        raise ValueError("must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentrySettings:
+    """Where errors are reported, and how. ``client`` are options of the SDK's ``init``, as text."""
+
+    url: str | None = setting(
+        None,
+        env="SENTRY_URL",
+        key="c2c.sentry.url",
+        aliases=("c2c.sentry_url",),
+        secret=True,
+        help="the DSN of the project in Sentry; without it nothing is reported",
+    )
+    excludes: tuple[str, ...] = setting(
+        ("sentry_sdk",),
+        env="SENTRY_EXCLUDES",
+        key="c2c.sentry.excludes",
+        aliases=("c2c.sentry_excludes",),
+        parse=_names,
+        help="loggers that are left out, with those below them; separated by colons or commas",
+    )
+    git_hash: str | None = setting(
+        None, env="GIT_HASH", key="c2c.git_hash", help="the release, unless `SENTRY_CLIENT_RELEASE` names one"
+    )
+    level: int = setting(
+        logging.ERROR,
+        env="SENTRY_LEVEL",
+        key="c2c.sentry_level",
+        parse=_level,
+        help="log level from which records are events",
+    )
+    client: dict[str, str] = family(
+        env="SENTRY_CLIENT_", help="any option of the SDK's `init`: `SENTRY_CLIENT_ENVIRONMENT=prod`"
+    )
+    tags: dict[str, str] = family(env="SENTRY_TAG_", help="tags of each event: `SENTRY_TAG_SERVICE=map`")
