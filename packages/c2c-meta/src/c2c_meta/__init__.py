@@ -13,9 +13,15 @@ from typing import Any
 
 from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
 
-__all__ = ["includeme"]  # given by __getattr__, as are the packages and their names
+# Given by __getattr__, as are the packages and all their public names.
+__all__ = ["IniError", "ShuttingDown", "bootstrap", "includeme"]
 
-_OWN = {"includeme": "c2c_meta._include", "bootstrap": "c2c_meta._bootstrap"}
+_OWN = {
+    "IniError": "c2c_meta._ini",
+    "ShuttingDown": "c2c_meta._events",
+    "bootstrap": "c2c_meta._bootstrap",
+    "includeme": "c2c_meta._include",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import plaster_pastedeploy
-from paste.deploy import loadwsgi  # type: ignore[import-untyped] # PasteDeploy has no types
+from paste.deploy import loadwsgi
 
 from c2c_meta._ini import Ini, escape
 from c2c_meta._logging_setup import setup_logging
