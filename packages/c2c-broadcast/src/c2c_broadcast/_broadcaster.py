@@ -35,7 +35,7 @@ def _factory(settings: BroadcastSettings) -> TransportFactory:
         return _local
     try:
         from c2c_broadcast._redis_source import Source
-        from c2c_broadcast._redis_transport import redis_transport
+        from c2c_broadcast._redis_transport import RedisTransport
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "redis":
             raise
@@ -44,7 +44,7 @@ def _factory(settings: BroadcastSettings) -> TransportFactory:
             "not installed: pip install 'c2c-broadcast[redis]'"
         ) from error
     Source(settings)  # bad settings stop the start-up, not the first broadcast
-    return lambda me, receiver: redis_transport(settings, me, receiver)
+    return lambda me, receiver: RedisTransport(settings, Source(settings), me, receiver)
 
 
 class Broadcaster:

@@ -39,6 +39,7 @@ class RedisSession:
         self._joins = 0
         self._joined_at = 0.0
         self._complained: set[str] = set()
+        self._stored: dict[str, list[bytes]] = {}
         self.roster = Roster()
         self.before: dict[str, Member] = {}
         self.confirmed: set[str] = set()
@@ -91,7 +92,7 @@ class RedisSession:
                 raise reply
         self._set_clock(replies[1])
         self.take_roster(replies[3])
-        self._receiver.on_connected(dict(zip(states, replies[4:], strict=True)))
+        self._stored = dict(zip(states, replies[4:], strict=True))
 
     def listening(self, channel: str) -> tuple[list[Member], list[Member]]:
         """Return the other members that listen to a channel: those lately seen, and those that are doubtful."""
@@ -122,6 +123,8 @@ class RedisSession:
         for channel in set(self._receiver.channels()) - self.confirmed:
             self.subscribe(link, channel)
         self._beat(link)
+        # Not before the link is in use: what Redis lacks is sent through it.
+        self._receiver.on_connected(self._stored)
 
     def left(self) -> None:
         """Remember who was there when Redis went away."""

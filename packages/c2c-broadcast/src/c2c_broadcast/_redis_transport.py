@@ -111,6 +111,9 @@ class RedisTransport:
         silent = {member.id: member for member in call.unanswered()} | call.doubtful
         silent.pop(self._me.id, None)
         for member, verdict in self._judge(list(silent.values()), patience):
+            if verdict is Verdict.MISSING and self._has_left(member):
+                call.give_up(member, missing=False)
+                continue
             if verdict is Verdict.WAIT:
                 call.trust(member)
             else:
@@ -147,6 +150,10 @@ class RedisTransport:
         listener = self._listener
         connected = listener.link is not None
         return Health("redis", True, connected, listener.since, listener.alive, 0, listener.error)
+
+    def _has_left(self, member: Member) -> bool:
+        """Tell whether a member is out of the roster, by itself, and not because Redis lost it."""
+        return not self._session.recovering and member.id not in self._session.roster.members
 
     def _judge(self, members: list[Member], patience: float = _PATIENCE) -> list[tuple[Member, Verdict]]:
         if not members:
@@ -185,12 +192,3 @@ class RedisTransport:
         except LinkDownError:
             return False
         return True
-
-
-def redis_transport(settings: BroadcastSettings, me: Member, receiver: Receiver) -> RedisTransport:
-    """Return the transport that the settings ask for.
-
-    Raises:
-        ConfigurationError: The URL or the options can't be used.
-    """
-    return RedisTransport(settings, Source(settings), me, receiver)
