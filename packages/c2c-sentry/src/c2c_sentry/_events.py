@@ -37,15 +37,35 @@ class Events:
         if request_id:
             tags = event.get("tags")
             event["tags"] = {**(tags if isinstance(tags, dict) else {}), "request_id": request_id}
-        return self.masked(event, hint)
+        masked = self.masked(event, hint)
+        self._mask_arguments(masked, hint)
+        return masked
 
     def masked(self, event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
         """Return a copy of an event, transaction or log without secrets."""
+        masked: dict[str, Any] = self._mask.data(event)
+        return masked
+
+    def _mask_arguments(self, event: dict[str, Any], hint: dict[str, Any]) -> None:
+        """Drop a log record's arguments where its text has a secret: an argument alone does not look like one."""
+        entry, record = event.get("logentry"), hint.get("log_record")
+        if not isinstance(entry, dict) or not entry.get("params") or record is None:
+            return
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 # a message that can't be formatted, of objects that raise
+            text = ""
+        masked = self._mask(text)
+        if masked != text:
+            entry["params"] = []
+            entry["formatted"] = masked
+
+    @property
+    def _mask(self) -> Masker:
         masker = self._masker
         if masker is None:
             masker = self._masker = Masker.of(*self._sources, os.environ)
-        masked: dict[str, Any] = masker.data(event)
-        return masked
+        return masker
 
 
 def first_report(error: BaseException) -> bool:
