@@ -1,5 +1,7 @@
+import json
 import logging
 import tomllib
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -214,3 +216,42 @@ def test_the_paste_filter(from_ini, pipeline):
     assert _told(seen) == {**_told(_environ({})), "address": "192.0.2.1", "host": "www.example.org", "scheme": "https"}
     if "prefix" in pipeline:
         assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/service", "/hello")
+
+
+_SERVICE = """
+import json
+
+from c2c_rest.client_info import Filter
+
+NAMES = ["REMOTE_ADDR", "HTTP_HOST", "wsgi.url_scheme"]
+
+
+def echo(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps([environ.get(name) for name in NAMES]).encode()]
+
+
+application = Filter(echo)
+"""
+
+
+def test_behind_a_real_server(gunicorn, tmp_path):
+    """Over HTTP, with several lines of one header, kept alive: as gunicorn hands them over, in two workers."""
+    (tmp_path / "echo_service.py").write_text(_SERVICE)
+    server = gunicorn("echo_service:application", cwd=tmp_path, workers=2, env={"C2C_TRUSTED_PROXIES": "127.0.0.0/8"})
+    connection = HTTPConnection(server.host, server.port, timeout=30)
+
+    def ask(*headers):
+        connection.putrequest("GET", "/", skip_host=True)
+        for name, value in (("Host", "backend"), *headers):
+            connection.putheader(name, value)
+        connection.endheaders()
+        return json.loads(connection.getresponse().read())
+
+    assert ask() == ["127.0.0.1", "backend", "http"]
+    lines = [("X-Forwarded-For", "192.0.2.66"), ("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https")]
+    assert ask(*lines) == ["192.0.2.1", "backend", "https"]
+    element = 'for="[2001:db8::1]:4711";host=www.example.org;proto=https'
+    assert ask(("Forwarded", "for=192.0.2.66"), ("Forwarded", element)) == ["2001:db8::1", "www.example.org", "https"]
+    assert ask() == ["127.0.0.1", "backend", "http"]
+    connection.close()

@@ -1,6 +1,7 @@
 """Errors of a real PostgreSQL server, by both drivers, as they come through SQLAlchemy and pyramid_tm."""
 
 import logging
+import socket
 import sqlite3
 
 import psycopg
@@ -173,6 +174,16 @@ def test_a_connection_that_is_ended_is_a_503(engine, ask):
     answer, _ = ask(engine, work)
     assert answer.status_int == 503
     assert "Retry-After" in answer.headers
+
+
+def test_a_connection_time_out_is_a_503(driver, ask):
+    """A server that takes the connection and then says nothing is a 503 after connect_timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+{driver}://127.0.0.1:{silent.getsockname()[1]}/x"
+        engine = create_engine(url, connect_args={"connect_timeout": 2})
+        answer, _ = ask(engine, _execute("SELECT 1"))
+    assert answer.status_int == 503
+    assert answer.headers["Retry-After"] == "5"
 
 
 def _url_of(engine):

@@ -375,6 +375,7 @@ def test_an_error_in_the_error_view_is_json_and_one_record(raising, records):
 
     answer = raising(Hostile("bad")).get("/raise", status=500)
     assert answer.json == {"message": "Internal server error", "status": 500}
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
     record = records.only()
     assert "no headers today" in record.message
     assert isinstance(record.exc_info[1], Hostile)

@@ -1,8 +1,8 @@
 """JSON errors, CORS services, JSON renderers and proxy headers for Pyramid services."""
 
-from c2c_rest import services
+from c2c_rest import client_info, services
 from c2c_rest._includeme import includeme
 from c2c_rest._proxy_settings import ProxySettings
 from c2c_rest._settings import RestSettings
 
-__all__ = ["ProxySettings", "RestSettings", "includeme", "services"]
+__all__ = ["ProxySettings", "RestSettings", "client_info", "includeme", "services"]

@@ -1,5 +1,6 @@
 """The exception view: any exception becomes JSON, one record in the log, and the right CORS headers."""
 
+import contextlib
 import json
 import logging
 import traceback
@@ -40,7 +41,11 @@ class ErrorView:
                 text_of(failure),
                 exc_info=error,
             )
-            return _json_response({"message": "Internal server error", "status": 500}, 500, self._settings)
+            response = _json_response({"message": "Internal server error", "status": 500}, 500, self._settings)
+            with contextlib.suppress(Exception):
+                # It may be what failed.
+                add_cors(request, response)
+            return response
 
     def _answer(self, error: Any, request: Any) -> Any:
         if isinstance(error, WebObResponse) and error.status_int < _FIRST_ERROR:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 _PORT = r"(?::([0-9]{1,5}))?"
@@ -16,6 +17,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 # WebSockets come as requests of HTTP.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _HIGHEST_PORT = 65535
+# A DNS name has 253 characters at most (RFC 1035), a port six with its colon.
+_LONGEST = 260
+
+# The same proxies, hosts and clients come again and again.
+_remembered = lru_cache(maxsize=2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Hop:
     port: str | None = None
 
 
+@_remembered
 def node_of(text: str) -> str | None:
     """Return the IP address of a node, without port; None for ``unknown`` and ``_obfuscated`` ones.
 
@@ -36,7 +43,7 @@ def node_of(text: str) -> str | None:
         ValueError: It is no node (RFC 7239, 6).
     """
     found = _NODE.fullmatch(text)
-    if found is None:
+    if found is None or len(text) > _LONGEST:
         raise ValueError(f"{text!r} is not an address")
     _check_port(found[3])
     if found[1]:
@@ -44,6 +51,7 @@ def node_of(text: str) -> str | None:
     return _ipv6(found[2]) if found[2] else None
 
 
+@_remembered
 def address_of(text: str) -> str | None:
     """Return the IP address of an element of ``X-Forwarded-For``: a node, or an IPv6 address without brackets.
 
@@ -57,6 +65,7 @@ def address_of(text: str) -> str | None:
     return node_of(text)
 
 
+@_remembered
 def host_of(text: str) -> str:
     """Return a host with its port, if any.
 
@@ -64,7 +73,7 @@ def host_of(text: str) -> str:
         ValueError: It is no ``Host`` (RFC 9110, 7.2).
     """
     found = _HOST.fullmatch(text)
-    if found is None:
+    if found is None or len(text) > _LONGEST:
         raise ValueError(f"{text!r} is not a host")
     if found[1]:
         IPv6Address(found[1])
@@ -72,24 +81,26 @@ def host_of(text: str) -> str:
     return text
 
 
+@_remembered
 def scheme_of(text: str) -> str | None:
     """Return ``http`` or ``https``, None for another scheme.
 
     Raises:
         ValueError: It is no scheme (RFC 3986, 3.1).
     """
-    if not _SCHEME.fullmatch(text):
+    if not _SCHEME.fullmatch(text) or len(text) > _LONGEST:
         raise ValueError(f"{text!r} is not a scheme")
     return _SCHEMES.get(text.lower())
 
 
+@_remembered
 def port_of(text: str) -> str:
     """Return a port.
 
     Raises:
         ValueError: It is none.
     """
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST:
         raise ValueError(f"{text!r} is not a port")
     _check_port(text)
     return str(int(text))

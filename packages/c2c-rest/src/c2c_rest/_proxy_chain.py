@@ -1,6 +1,7 @@
 """From the headers that proxies add to what the first proxy to be believed tells."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeVar
 
@@ -21,15 +22,18 @@ HEADERS = (FORWARDED, _FOR, _HOST, _SERVER, _PROTO, _SCHEME, _PORT)
 Complain = Callable[[str, str], None]
 """Called with the key of a header that does not parse, and why."""
 
+IsProxy = Callable[[str | None], bool]
+"""Tells whether an address is a trusted proxy's."""
+
 _T = TypeVar("_T")
 
 
-def believed(environ: Mapping[str, Any], trusted: Networks | None, complain: Complain) -> Hop:
+def believed(environ: Mapping[str, Any], is_proxy: IsProxy | None, complain: Complain) -> Hop:
     """Return what the headers tell of the client's request.
 
-    With ``trusted`` None the first element of each list counts, as the first proxy has written it. Else lists are
-    walked from the right, where the proxies append, as long as the address is a trusted one: nobody outside can add
-    anything there.
+    With ``is_proxy`` None the first element of each list counts, as the first proxy has written it. Else lists are
+    walked from the right, where the proxies append, as long as the address is one of theirs: nobody outside can
+    add anything there.
     """
     text = environ.get(FORWARDED)
     if text is not None:
@@ -38,13 +42,13 @@ def believed(environ: Mapping[str, Any], trusted: Networks | None, complain: Com
         except ValueError as error:
             complain(FORWARDED, str(error))
         else:
-            return hops[-1 - _hops_to_client([hop.address for hop in hops], trusted)]
+            return hops[-1 - _hops_to_client([hop.address for hop in hops], is_proxy)]
     addresses = _list(environ, _FOR, address_of, complain)
-    back = _hops_to_client(addresses, trusted)
+    back = _hops_to_client(addresses, is_proxy)
 
     def told(values: list[_T]) -> _T | None:
         # A proxy that does not append leaves the list shorter than that of the addresses.
-        return values[-1 - min(back, len(values) - 1)] if values and trusted is not None else next(iter(values), None)
+        return values[-1 - min(back, len(values) - 1)] if values and is_proxy is not None else next(iter(values), None)
 
     return Hop(
         address=told(addresses),
@@ -55,23 +59,28 @@ def believed(environ: Mapping[str, Any], trusted: Networks | None, complain: Com
     )
 
 
-def is_trusted(address: str | None, trusted: Networks) -> bool:
-    """Tell whether an address is in one of the networks; ``""``, the peer of a unix socket, is."""
-    if not address:
-        return address == ""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in trusted)
+def proxies_of(networks: Networks) -> IsProxy:
+    """Return the function that tells whether an address is in one of the networks; ``""``, a unix socket's peer, is."""
+
+    @lru_cache(maxsize=2048)
+    def is_proxy(address: str | None) -> bool:
+        if not address:
+            return address == ""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in networks)
+
+    return is_proxy
 
 
-def _hops_to_client(addresses: list[str | None], trusted: Networks | None) -> int:
+def _hops_to_client(addresses: list[str | None], is_proxy: IsProxy | None) -> int:
     """Return how many elements from the right the client's is; all elements but one where everybody is trusted."""
     for back, address in enumerate(reversed(addresses)):
-        if trusted is not None and not is_trusted(address, trusted):
+        if is_proxy is not None and not is_proxy(address):
             return back
     return max(0, len(addresses) - 1)
 

@@ -13,7 +13,7 @@ from pyramid.config import global_registries
 
 from c2c_broadcast import load, mask
 from c2c_rest._hop import Hop
-from c2c_rest._proxy_chain import HEADERS, believed, is_trusted
+from c2c_rest._proxy_chain import HEADERS, believed, proxies_of
 from c2c_rest._proxy_settings import ProxySettings
 
 _LOG = logging.getLogger(__name__)
@@ -53,10 +53,11 @@ class Filter:
         if settings is None:
             settings = getattr(global_registries.last, "settings", None) or {}
         self._application = application
-        self._settings = load(ProxySettings, settings)
-        self._forced = _forced(self._settings)
+        loaded = load(ProxySettings, settings)
+        self._is_proxy = None if loaded.trusted_proxies is None else proxies_of(loaded.trusted_proxies)
+        self._forced = _forced(loaded)
         self._said: set[str] = set()
-        if self._settings.trusted_proxies is None:
+        if self._is_proxy is None:
             _LOG.warning(
                 "Proxy headers are believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
             )
@@ -67,9 +68,8 @@ class Filter:
             # A client could have sent them.
             del environ[key]
         if any(key in environ for key in HEADERS):
-            trusted = self._settings.trusted_proxies
-            if trusted is None or is_trusted(environ.get("REMOTE_ADDR", ""), trusted):
-                _apply(environ, believed(environ, trusted, self._complain))
+            if self._is_proxy is None or self._is_proxy(environ.get("REMOTE_ADDR", "")):
+                _apply(environ, believed(environ, self._is_proxy, self._complain))
             else:
                 for key in HEADERS:
                     environ.pop(key, None)
