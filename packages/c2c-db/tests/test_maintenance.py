@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from c2c_broadcast import broadcast
+from c2c_broadcast import broadcast, sections
 from c2c_db._application import application_of
 
 _SETTINGS = {"c2c.secret": "a-secret-for-operators", "c2c.db_maintenance_view_enabled": "true"}
@@ -86,6 +86,14 @@ def test_closed(urls, notes, new_service):
     service.app.get(f"{_PATH}?readonly=true", status=403)
     disabled = new_service(notes, **urls(), **{"c2c.secret": "a-secret-for-operators"})
     disabled.app.get(_PATH, headers=_HEADERS, status=404)
+
+
+def test_section(urls, notes, new_service):
+    """The index page has its section where the view is: only with a secret."""
+    names = [section.name for section in sections(new_service(notes, **urls(), **_SETTINGS).config.registry)]
+    assert "db_maintenance" in names
+    closed = new_service(notes, **urls(), **{"c2c.db_maintenance_view_enabled": "true"})
+    assert "db_maintenance" not in [section.name for section in sections(closed.config.registry)]
 
 
 def test_waits_for_the_replica_side(pair, urls, notes, new_service):

@@ -6,14 +6,38 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest
 
-from c2c_broadcast import json_error
+from c2c_broadcast import Field, Form, Link, Section, json_error, settings_of
 from c2c_db._application import application_of
 
+_ROUTE = "c2c_db_maintenance"
+_SECTION = Section(
+    name="db_maintenance",
+    title="Database maintenance",
+    order=60,
+    text="Read-only mode of the service: everybody reads from the replica, and writes are answered with 503.",
+    links=(Link(title="State", route=_ROUTE),),
+    forms=(
+        Form(
+            title="Switch",
+            route=_ROUTE,
+            method="POST",
+            submit="Switch",
+            fields=(
+                Field(name="readonly", label="Read-only", type="select", choices=("true", "false"), required=True),
+                Field(name="ttl", label="For how many seconds (without end if empty)", type="number"),
+                Field(name="reason", label="Reason"),
+            ),
+        ),
+    ),
+)
 _WORDS = {"true": True, "false": False}
 
 
 def add_maintenance_view(config: Configurator) -> None:
-    """Add the operator view."""
+    """Add the operator view, and its section of the index page."""
+    if settings_of(config.registry).secret is None:
+        return  # nobody is an operator
+    config.add_section(_SECTION)
     config.add_operator_view(
         _view,
         name="db_maintenance",
