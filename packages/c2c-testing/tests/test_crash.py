@@ -107,6 +107,7 @@ def test_a_forked_process_does_not_keep_the_servers():
 def test_ctrl_c_leaves_the_servers_to_the_teardown():
     """SIGINT to the whole process group, as Ctrl-C sends it: the servers still answer in the program's ``finally``."""
     then = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
         print("waiting", flush=True)
         time.sleep(600)

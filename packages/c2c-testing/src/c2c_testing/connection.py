@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ._curl import curl
+from c2c_testing._curl import curl
 
 _LONGEST_BODY = 5000
 _TIMEOUT = 60.0
@@ -81,7 +81,7 @@ class Connection:
 
         Needs the extra ``c2c-testing[xml]``.
         """
-        from . import _xml
+        from c2c_testing import _xml
 
         response = self._request("GET", url, **options)
         if response.status_code == _NO_CONTENT:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from .servers._errors import ServerError
-from .servers._keeper import Keeper
-from .servers._places import free_port
-from .servers._server import LocalServer
-from .servers._watchdog import parents
+from c2c_testing.servers._errors import ServerError
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import free_port
+from c2c_testing.servers._server import LocalServer
+from c2c_testing.servers._watchdog import parents
 
 
 class Gunicorn(LocalServer):

@@ -13,15 +13,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .gunicorn import Gunicorn
-    from .servers import Postgres, PostgresPair, Redis, RedisSentinel
-    from .sinks import HttpSink, SentrySink, StatsdSink, SyslogSink
+    from c2c_testing.gunicorn import Gunicorn
+    from c2c_testing.servers import Postgres, PostgresPair, Redis, RedisSentinel
+    from c2c_testing.sinks import HttpSink, SentrySink, StatsdSink, SyslogSink
 
 
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     """Give the test run's PostgreSQL server."""
-    from . import servers
+    from c2c_testing import servers
 
     with servers.postgres() as server:
         yield server
@@ -30,7 +30,7 @@ def postgres() -> "Iterator[Postgres]":
 @pytest.fixture(scope="session")
 def postgres_pair() -> "Iterator[PostgresPair]":
     """Give the test run's PostgreSQL primary and streaming replica."""
-    from . import servers
+    from c2c_testing import servers
 
     with servers.postgres_pair() as pair:
         yield pair
@@ -39,7 +39,7 @@ def postgres_pair() -> "Iterator[PostgresPair]":
 @pytest.fixture(scope="session")
 def redis_server() -> "Iterator[Redis]":
     """Give the test run's Redis protocol server."""
-    from . import servers
+    from c2c_testing import servers
 
     with servers.redis_server() as server:
         yield server
@@ -48,7 +48,7 @@ def redis_server() -> "Iterator[Redis]":
 @pytest.fixture(scope="session")
 def redis_sentinel() -> "Iterator[RedisSentinel]":
     """Give the test run's Redis primary, replica and Sentinel."""
-    from . import servers
+    from c2c_testing import servers
 
     with servers.redis_sentinel() as sentinel:
         yield sentinel
@@ -57,7 +57,7 @@ def redis_sentinel() -> "Iterator[RedisSentinel]":
 @pytest.fixture
 def new_postgres() -> "Iterator[Callable[..., Postgres]]":
     """Give a function that starts a PostgreSQL server which lives as long as the test."""
-    from . import servers
+    from c2c_testing import servers
 
     yield from _factory(servers.postgres)
 
@@ -65,7 +65,7 @@ def new_postgres() -> "Iterator[Callable[..., Postgres]]":
 @pytest.fixture
 def new_postgres_pair() -> "Iterator[Callable[..., PostgresPair]]":
     """Give a function that starts a PostgreSQL pair which lives as long as the test."""
-    from . import servers
+    from c2c_testing import servers
 
     yield from _factory(servers.postgres_pair)
 
@@ -73,7 +73,7 @@ def new_postgres_pair() -> "Iterator[Callable[..., PostgresPair]]":
 @pytest.fixture
 def new_redis_server() -> "Iterator[Callable[..., Redis]]":
     """Give a function that starts a Redis protocol server which lives as long as the test."""
-    from . import servers
+    from c2c_testing import servers
 
     yield from _factory(servers.redis_server)
 
@@ -81,7 +81,7 @@ def new_redis_server() -> "Iterator[Callable[..., Redis]]":
 @pytest.fixture
 def new_redis_sentinel() -> "Iterator[Callable[..., RedisSentinel]]":
     """Give a function that starts a Redis Sentinel set-up which lives as long as the test."""
-    from . import servers
+    from c2c_testing import servers
 
     yield from _factory(servers.redis_sentinel)
 
@@ -89,7 +89,7 @@ def new_redis_sentinel() -> "Iterator[Callable[..., RedisSentinel]]":
 @pytest.fixture
 def gunicorn() -> "Iterator[Callable[..., Gunicorn]]":
     """Give a function that starts gunicorns which live as long as the test: ``gunicorn("module:app", workers=2)``."""
-    from .gunicorn import gunicorn as manager
+    from c2c_testing.gunicorn import gunicorn as manager
 
     yield from _factory(manager)
 
@@ -97,7 +97,7 @@ def gunicorn() -> "Iterator[Callable[..., Gunicorn]]":
 @pytest.fixture
 def statsd_sink() -> "Iterator[StatsdSink]":
     """Give a statsd server (UDP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
-    from .sinks import StatsdSink
+    from c2c_testing.sinks import StatsdSink
 
     with StatsdSink() as sink:
         yield sink
@@ -107,7 +107,7 @@ def statsd_sink() -> "Iterator[StatsdSink]":
 @pytest.fixture
 def syslog_sink() -> "Iterator[SyslogSink]":
     """Give a syslog server (UDP, TCP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
-    from .sinks import SyslogSink
+    from c2c_testing.sinks import SyslogSink
 
     with SyslogSink() as sink:
         yield sink
@@ -117,7 +117,7 @@ def syslog_sink() -> "Iterator[SyslogSink]":
 @pytest.fixture
 def sentry_sink() -> "Iterator[SentrySink]":
     """Give a Sentry server that keeps the envelopes it gets; anything malformed fails the test."""
-    from .sinks import SentrySink
+    from c2c_testing.sinks import SentrySink
 
     with SentrySink() as sink:
         yield sink
@@ -127,7 +127,7 @@ def sentry_sink() -> "Iterator[SentrySink]":
 @pytest.fixture
 def http_sink() -> "Iterator[HttpSink]":
     """Give an HTTP server that keeps the requests it gets and answers as it is told."""
-    from .sinks import HttpSink
+    from c2c_testing.sinks import HttpSink
 
     with HttpSink() as sink:
         yield sink

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ._docker import gateway, in_docker
-from ._waiting import retry, retry_timeout, wait_url
+from c2c_testing._docker import gateway, in_docker
+from c2c_testing._waiting import retry, retry_timeout, wait_url
 
 __all__ = [
     "DOCKER_GATEWAY",

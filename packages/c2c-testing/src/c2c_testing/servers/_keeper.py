@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import _watchdog
-from ._errors import ServerError
-from ._places import folders
+from c2c_testing.servers import _watchdog
+from c2c_testing.servers._errors import ServerError
+from c2c_testing.servers._places import folders
 
 _CLOSE_TIMEOUT = 30.0
 

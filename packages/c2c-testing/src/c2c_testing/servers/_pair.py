@@ -5,10 +5,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from ._errors import ServerError
-from ._keeper import Keeper
-from ._places import free_port, unprivileged_uid
-from ._postgres import Postgres, clean_environment, postgres
+from c2c_testing.servers._errors import ServerError
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import free_port, unprivileged_uid
+from c2c_testing.servers._postgres import Postgres, clean_environment, postgres
 
 _TIMEOUT = 60.0
 _POLL = 0.02

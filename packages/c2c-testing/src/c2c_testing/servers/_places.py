@@ -11,7 +11,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from ._errors import ServerError
+from c2c_testing.servers._errors import ServerError
 
 HOST = "127.0.0.1"
 # Below the range from which Linux takes ports for outgoing connections (32768 and up): a server that was killed finds

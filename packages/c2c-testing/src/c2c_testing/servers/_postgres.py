@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ._keeper import Keeper
-from ._places import free_port, postgresql, unprivileged_uid
-from ._server import LocalServer
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import free_port, postgresql, unprivileged_uid
+from c2c_testing.servers._server import LocalServer
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ._errors import ServerError
-from ._keeper import Keeper
-from ._places import free_port, valkey
-from ._resp import call
-from ._server import LocalServer
+from c2c_testing.servers._errors import ServerError
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import free_port, valkey
+from c2c_testing.servers._resp import call
+from c2c_testing.servers._server import LocalServer
 
 
 class Redis(LocalServer):

@@ -3,7 +3,7 @@
 import socket
 from typing import Any, BinaryIO
 
-from ._errors import ServerError
+from c2c_testing.servers._errors import ServerError
 
 _TIMEOUT = 10.0
 

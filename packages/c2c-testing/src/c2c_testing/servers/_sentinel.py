@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ._errors import ServerError
-from ._keeper import Keeper
-from ._places import free_port
-from ._redis import Redis, redis_server
+from c2c_testing.servers._errors import ServerError
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import free_port
+from c2c_testing.servers._redis import Redis, redis_server
 
 _TIMEOUT = 60.0
 _POLL = 0.05

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ._errors import PortBusyError, ServerError
-from ._keeper import Keeper
-from ._places import HOST, free_port, is_free
+from c2c_testing.servers._errors import PortBusyError, ServerError
+from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._places import HOST, free_port, is_free
 
 _POLL = 0.02
 _ATTEMPTS = 10

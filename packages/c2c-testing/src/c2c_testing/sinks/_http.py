@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from ._inbox import Inbox
+from c2c_testing.sinks._inbox import Inbox
 
 HOST = "127.0.0.1"
 
