@@ -87,3 +87,17 @@ def test_a_client_that_goes_away_while_sending(server, view, body, end):
     assert len(lines) == 1, log
     assert re.match(r"INFO c2c_rest\._error_view POST http://x/\w+ returned status code 500: ", lines[0]), log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("chunk", ["zz\r\n", "5\r\nabcdefgh\r\n", "5;\r\r\n"], ids=["size", "end", "extension"])
+def test_a_body_in_broken_chunks(server, chunk):
+    """Chunks that are none are the client's fault: a 400 with JSON, logged at WARNING without a traceback."""
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+        head = "POST /read HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(f"{head}{chunk}0\r\n\r\n".encode())
+        answer = connection.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 400 "), answer
+    assert "The body of the request can't be read" in answer
+    log = server.log_text()
+    assert re.search(r"WARNING c2c_rest\._error_view POST http://x/read returned status code 400", log), log
+    assert "Traceback" not in log

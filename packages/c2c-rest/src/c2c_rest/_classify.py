@@ -36,6 +36,8 @@ def _of_known(error: BaseException) -> Outcome | None:
     """Exceptions of a client that went away or sent rubbish, and of some libraries, by name."""
     if isinstance(error, ConnectionResetError | DisconnectionError) or _is_a(error, "gunicorn", "NoMoreData"):
         return Outcome(status=500, message=text_of(error), log_level=logging.INFO)
+    if _is_a(error, "gunicorn", "ParseException"):
+        return Outcome(status=400, message=f"The body of the request can't be read: {text_of(error)}")
     if _is_bad_encoding(error):
         return Outcome(status=400, message=f"The address of the request is not UTF-8: {text_of(error)}")
     if _is_a(error, "botocore", "ClientError"):

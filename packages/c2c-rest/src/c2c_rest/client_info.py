@@ -27,7 +27,8 @@ _ORIGINAL_NAMES = {
     "wsgi.url_scheme": f"{_ORIGINAL}URL_SCHEME",
     **{key: key.replace("HTTP_", _ORIGINAL, 1) for key in HEADERS},
 }
-_ALL_ORIGINALS = frozenset(_ORIGINAL_NAMES.values())
+_ORIGINALS = frozenset(_ORIGINAL_NAMES.values())
+_HEADERS = frozenset(HEADERS)
 # Never written into the host: behind a second proxy that ends TLS they contradict the scheme, and are wrong.
 _IMPLIED_PORTS = frozenset({"80", "443"})
 
@@ -64,10 +65,11 @@ class Filter:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer by the application, in the corrected environment."""
-        for key in _ALL_ORIGINALS & environ.keys():
-            # A client could have sent them.
-            del environ[key]
-        if any(key in environ for key in HEADERS):
+        if not environ.keys().isdisjoint(_ORIGINALS):
+            # A client has sent them, and could tell anything.
+            for key in _ORIGINALS:
+                environ.pop(key, None)
+        if not environ.keys().isdisjoint(_HEADERS):
             if self._is_proxy is None or self._is_proxy(environ.get("REMOTE_ADDR", "")):
                 _apply(environ, believed(environ, self._is_proxy, self._complain))
             else:
