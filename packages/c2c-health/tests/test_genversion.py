@@ -73,6 +73,7 @@ def test_odd_distributions(tmp_path):
     ):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "METADATA").write_text(f"Metadata-Version: 2.{number}\n{lines}", encoding="utf-8")
+    (tmp_path / "a/empty-4.dist-info").mkdir()
     found = packages(importlib.metadata.distributions(path=[str(tmp_path / "a"), str(tmp_path / "b")]))
     assert found == {"zope.interface": "1", "Ödd näme/\u202e": "2+local.1"}
 

@@ -45,8 +45,12 @@ def packages(distributions: Iterable[Any]) -> dict[str, str]:
     """Return name -> version of these distributions; of several of one name the first, which is what is imported."""
     found: dict[str, str] = {}
     for distribution in distributions:
-        # What a crashed installation left has neither.
-        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        # What a crashed installation left has neither, or no metadata at all, which newer Pythons say and older raise.
+        try:
+            metadata = distribution.metadata
+        except (TypeError, FileNotFoundError):
+            continue
+        name, version = (metadata.get("Name"), metadata.get("Version")) if metadata else (None, None)
         if name and version:
             found.setdefault(name, version)
     return found
