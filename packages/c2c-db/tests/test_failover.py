@@ -96,6 +96,18 @@ def test_down_from_the_start(pair, urls, notes, new_service):
         assert service.database.decisions == {("sqlalchemy", "replica offline"): 1}
 
 
+def test_hangs_from_the_start(pair, urls, notes, new_service):
+    """With a replica that hangs (SIGSTOP) from the start, the first read waits for the probe, the next does not."""
+    with pair.replica.paused():
+        service = new_service(notes, **urls())
+        started = time.monotonic()
+        assert service.app.get("/notes").json["server"] == "primary"
+        first = time.monotonic() - started
+        assert 0.9 < first < 1 + 5  # room for a slow machine
+        assert service.app.get("/notes").json["server"] == "primary"
+    assert service.database.decisions == {("sqlalchemy", "replica unknown"): 2}
+
+
 def test_failover_policy_error(pair, urls, notes, new_service):
     """With the policy error, a read without a usable replica is a 503 with Retry-After; writes go on."""
     with pair.replica.down():

@@ -145,6 +145,27 @@ def test_two_of_one_name():
         other.commit()
 
 
+def test_included_twice(tmp_path):
+    """Including twice, with a commit between, changes nothing; two applications know nothing of each other."""
+    from webtest import TestApp
+
+    apps = []
+    for name in ("one", "two"):
+        config = _config(**{"sqlalchemy.url": f"sqlite:///{tmp_path}/{name}"})
+        config.include("c2c_db")
+        init(config)
+        config.commit()
+        config.include("c2c_db")
+        config.include("c2c_db")
+        config.add_route("x", "/x")
+        config.add_view(
+            lambda request: str(request.dbsession.get_bind().url.database), route_name="x", renderer="string"
+        )
+        apps.append(TestApp(config.make_wsgi_app()))
+        assert list(databases(config.registry)) == ["sqlalchemy"]
+    assert [app.get("/x").text for app in apps] == [f"{tmp_path}/one", f"{tmp_path}/two"]
+
+
 def test_frozen():
     """A session factory is not re-configured: the error says what to do instead."""
     session, _, _ = setup_session(_config(**{"sqlalchemy.url": "sqlite://"}))

@@ -10,7 +10,7 @@ LONGEST_INTERVAL = 15.0
 """Seconds between two probes of one that does not; it grows to this from ``INTERVAL``, doubling."""
 FRESH = 3.0
 """Seconds for which a probe's answer is knowledge."""
-PATIENCE = 0.5
+PATIENCE = 1.0
 """Seconds that a probe may take before its replica counts as one that does not answer."""
 _REMEMBERED = 120
 

@@ -107,7 +107,7 @@ class RunningDatabase:
         return self._decisions.snapshot()
 
     def replica_states(self) -> tuple[ReplicaStatus, ...]:
-        """Return the state of each replica, probed where it has not been lately (0.5 s at most)."""
+        """Return the state of each replica, probed where it has not been lately (1 s at most)."""
         offset = time.time() - time.monotonic()
         found = []
         for replica in self.replicas.all:

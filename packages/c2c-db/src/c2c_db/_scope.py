@@ -29,7 +29,8 @@ class Scope:
     def close(self) -> None:
         """Close the sessions that the transaction's end left open: what read without a transaction manager."""
         for session in self.sessions.values():
-            session.close()
+            if session.in_transaction():
+                session.close()
         self.sessions.clear()
 
 
