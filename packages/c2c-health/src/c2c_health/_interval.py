@@ -8,6 +8,7 @@ from c2c_health import _forks
 from c2c_health._check import Check
 
 _LONGEST_WAIT = 60.0
+_PHASES = 32
 
 
 def due(checks: Iterable[Check], begun: Mapping[str, float], now: float) -> tuple[list[Check], float]:
@@ -76,6 +77,10 @@ class Interval:
         while not stop.wait(wait):
             now = self._clock()
             ready, wait = due(self._checks(), begun, now)
-            for check in ready:
-                begun[check.name] = now
+            for number, check in enumerate(ready):
+                # All begin together; their second runs are spread, or they would meet for ever.
+                early = 0.0 if check.name in begun else (number % _PHASES) / (2 * _PHASES) * (check.interval or 0)
+                begun[check.name] = now - early
                 self._begin(check)
+            if ready:
+                wait = due(self._checks(), begun, now)[1]
