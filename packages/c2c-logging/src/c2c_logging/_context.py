@@ -11,7 +11,7 @@ from c2c_logging._request_id import IdSources, new_id
 from c2c_logging._trace import Trace
 
 SOURCES = "c2c_logging.id_sources"
-_ENVIRON = "c2c_logging.context"
+_ENVIRON = "c2c_logging.request_id"
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -74,18 +74,23 @@ def current() -> RequestContext | None:
 
 
 def context_of(request: Any) -> RequestContext:
-    """Return the context of a request, made at the first call."""
+    """Return the context of a request. Its id stays the same, whoever asks first.
+
+    The request keeps the id only: a reference to its context would be a cycle, and make work for the garbage collector.
+    """
+    outer = CURRENT.get()
+    if outer is not None and outer.request is request:
+        return outer
     environ = request.environ
-    context = environ.get(_ENVIRON)
-    if not isinstance(context, RequestContext):
-        sources = getattr(request, "registry", {}).get(SOURCES) or _DEFAULT_SOURCES
+    sources = getattr(request, "registry", {}).get(SOURCES) or _DEFAULT_SOURCES
+    found = environ.get(_ENVIRON)
+    if found is None:
         found = sources.find(environ)
         if found is None:
             # A subrequest is part of the request that makes it.
-            outer = CURRENT.get()
             found = outer.request_id if outer is not None else new_id()
-        context = environ[_ENVIRON] = RequestContext(request, found, sources)
-    return context
+        environ[_ENVIRON] = found
+    return RequestContext(request, found, sources)
 
 
 def run_in_context(function: Callable[_P, _T]) -> Callable[_P, _T]:
