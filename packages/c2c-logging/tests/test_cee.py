@@ -180,13 +180,16 @@ def test_after_a_fork_the_child_sends_its_own(logger, syslog_sink):
     syslog_sink.wait()
     pid = os.fork()
     if pid == 0:
+        before = log.handlers[0]._sender._socket.getsockname()
         log.info("child")
+        log.handlers[0].flush()
+        log.info("own connection: %s", log.handlers[0]._sender._socket.getsockname() != before)
         log.handlers[0].close()
         os._exit(0)
     os.waitpid(pid, 0)
     log.info("parent again")
-    texts = [message.cee()["msg"] for message in syslog_sink.wait(count=3)]
-    assert sorted(texts) == ["child", "parent", "parent again"]
+    texts = [message.cee()["msg"] for message in syslog_sink.wait(count=4)]
+    assert sorted(texts) == ["child", "own connection: True", "parent", "parent again"]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,11 @@ class Background(Generic[_T]):
         while True:
             batch, mark = self._next_batch()
             if batch:
-                self._consume([item for item, _ in batch], self._hurry.is_set)
+                try:
+                    self._consume([item for item, _ in batch], self._hurry.is_set)
+                except Exception:  # noqa: BLE001 # the boundary of the thread: the next batch has its chance
+                    with self._lock:
+                        self.dropped += len(batch)
                 with self._lock:
                     self._size -= sum(size for _, size in batch)
                     self._held = 0

@@ -5,6 +5,7 @@ Runs on the thread of a queue, so that neither a slow name server nor a syslog s
 
 import contextlib
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class SyslogSender:
         self._target: Any = None
         self._take_dropped = take_dropped
         self._largest = 1 << 20
+        self._pid = os.getpid()
         shown = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
         self._complaint = Complaint(f"syslog server {shown}")
 
@@ -50,6 +52,9 @@ class SyslogSender:
 
     def send(self, lines: list[Line], hurry: Callable[[], bool]) -> None:
         """Send lines in order; while the server is away, wait for it, unless there is no time for that."""
+        if self._pid != os.getpid():
+            self.close()  # after a fork: the parent's connection stays the parent's
+            self._pid = os.getpid()
         for line in lines:
             pause = _FIRST_PAUSE
             while not self._try(line):

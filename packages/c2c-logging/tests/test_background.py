@@ -1,0 +1,78 @@
+"""The queue and its thread: bounded, in order, never waiting, whatever the consumer does."""
+
+import threading
+import time
+
+from c2c_logging._background import Background, Bounds
+
+
+def test_a_consumer_that_raises_is_asked_again():
+    """What it was given is counted as dropped; the thread lives."""
+    seen = []
+
+    def consume(batch, hurry):
+        if "bad" in batch:
+            raise ValueError
+        seen.extend(batch)
+
+    queue = Background("test", consume, Bounds(wait=0.0))
+    queue.put("bad", 1)
+    assert queue.flush(30)
+    queue.put("good", 1)
+    assert queue.flush(30, last=True)
+    assert seen == ["good"]
+    assert queue.take_dropped() == 1
+    assert queue.take_dropped() == 0
+
+
+def test_it_is_bounded_by_size_too():
+    """Few big items are as much as many small ones."""
+    blocked = threading.Event()
+    queue = Background("test", lambda batch, hurry: blocked.wait(30), Bounds(items=100, size=1000, wait=0.0))
+    taken = [queue.put("x", 400) for _ in range(5)]
+    blocked.set()
+    assert taken == [True, True, False, False, False]
+    assert queue.flush(30, last=True)
+
+
+def test_no_thread_without_an_item():
+    """Building one starts nothing, and flushing an empty one returns at once."""
+    before = threading.active_count()
+    queue = Background("test", lambda batch, hurry: None, Bounds())
+    assert queue.flush(30)
+    assert threading.active_count() == before
+
+
+def test_it_works_again_after_its_end():
+    """Something logged after ``close`` is written too."""
+    seen = []
+    queue = Background("test", lambda batch, hurry: seen.extend(batch), Bounds(wait=0.0))
+    for item in ("first", "second"):
+        queue.put(item, 1)
+        assert queue.flush(30, last=True)
+    assert seen == ["first", "second"]
+
+
+def test_a_consumer_is_told_to_hurry():
+    """At the end, one that waits for a server is told that there is no time."""
+
+    def consume(batch, hurry):
+        while not hurry():
+            time.sleep(0.01)
+
+    queue = Background("test", consume, Bounds(wait=0.0))
+    queue.put("x", 1)
+    start = time.monotonic()
+    queue.flush(0.1, last=True)
+    assert time.monotonic() - start < 20
+
+
+def test_batches():
+    """A batch is full, or what came in the time."""
+    sizes = []
+    queue = Background("test", lambda batch, hurry: sizes.append(len(batch)), Bounds(batch=100, wait=0.5))
+    for number in range(250):
+        queue.put(number, 1)
+    assert queue.flush(30, last=True)
+    assert sum(sizes) == 250
+    assert max(sizes) == 100
