@@ -3,11 +3,15 @@
 import logging
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyramid.config import Configurator
 from webtest import TestApp
 
+# A machine that does other things at the same time is no defect of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
 SECRET = "a secret of an operator"
-OPERATOR = {"X-API-Key": SECRET}
 
 
 class Records(logging.Handler):

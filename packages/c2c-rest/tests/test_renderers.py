@@ -252,3 +252,34 @@ def test_without_orjson():
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[0] == str(["{", '"a":', "1e-07,", '"b":', "18446744073709551616", "}"])
     assert "pip install 'c2c-rest[orjson]'" in lines[1]
+
+
+_ENUMERATION = """
+import sys
+from pyramid.config import Configurator
+from pyramid.renderers import render
+import enum, types
+config = Configurator()
+config.include("c2c_rest")
+config.commit()
+config.begin()
+class Plain(enum.Enum):
+    RED = 1
+print(render("json", [Plain.RED]).split())
+class Speaking(enum.IntFlag):
+    RED = 1
+class Telling(enum.Enum):
+    RED = 1
+    def __json__(self, request):
+        return {"label": self.name}
+sys.modules["imported_since"] = types.ModuleType("imported_since")
+print(render("json", [Plain.RED, Telling.RED]).split())
+"""
+
+
+def test_an_enumeration_with_json():
+    """An enumeration that says how it is written is asked, although orjson would not; also one that comes later."""
+    command = [sys.executable, "-W", "ignore", "-c", _ENUMERATION]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0] == str(["[", "1", "]"])
+    assert lines[1] == str(["[", "1,", "{", '"label":', '"RED"', "}", "]"])

@@ -18,24 +18,27 @@ from c2c_rest._odd_floats import has_odd_float
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9.]+e[-+][0-9]+')
 
 
-def orjson_writer(style: Style) -> Writer:
-    """Return the writer of orjson."""
+def orjson_writers(style: Style) -> tuple[Writer, Writer]:
+    """Return the writer of orjson, and the standard library's with the same exponents for what orjson can't write."""
     option = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
     option |= orjson.OPT_INDENT_2 if style.pretty else 0
     option |= orjson.OPT_SORT_KEYS if style.sort_keys else 0
     standard = standard_writer(style)
 
+    def write_standard(value: Any, default: Default) -> str:
+        return _same_exponents(standard(value, default))
+
     def write(value: Any, default: Default) -> str:
         try:
             body = orjson.dumps(value, default, option)
         except TypeError:
-            return _same_exponents(standard(value, default))
+            return write_standard(value, default)
         if b"null" in body and has_odd_float(value, default, body):
             # Says which one.
-            return _same_exponents(standard(value, default))
+            return write_standard(value, default)
         return body.decode()
 
-    return write
+    return write, write_standard
 
 
 def _same_exponents(text: str) -> str:

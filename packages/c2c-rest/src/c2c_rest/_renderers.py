@@ -1,7 +1,9 @@
 """The JSON renderers: ``json`` and ``cornice_json`` with adapters, ``fast_json`` and ``cornice_fast_json`` without."""
 
+import sys
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +16,21 @@ from zope.interface import providedBy
 from c2c_broadcast import ConfigurationError
 from c2c_rest._json_fault import Default
 from c2c_rest._json_standard import Style, Writer, plain, standard_writer
-from c2c_rest._settings import Engine, RestSettings
+from c2c_rest._json_ujson import ujson_writer
+from c2c_rest._settings import RestSettings
 
 _ADAPTED = "c2c_rest.adapted_renderers"
 # orjson writes these by itself, without asking for an adapter.
 _WRITTEN_BY_ORJSON = (UUID, Enum)
+
+
+@lru_cache(maxsize=1)
+def _enumerations_adapt(_modules: int) -> bool:
+    """Tell whether an enumeration has ``__json__``. Asked again when modules were imported: they bring classes."""
+    classes: list[type] = [Enum]
+    for cls in classes:
+        classes.extend(cls.__subclasses__())
+    return any(hasattr(cls, "__json__") for cls in classes)
 
 
 class JsonRenderer(JSON):
@@ -31,6 +43,8 @@ class JsonRenderer(JSON):
         self._asks_adapters = False
 
     def _write(self, value: Any, default: Default) -> str:
+        if self._asks_adapters or _enumerations_adapt(len(sys.modules)):
+            return self._standard(value, default)
         return self._writer(value, default)
 
     def add_adapter(self, type_or_iface: Any, adapter: Callable[[Any, Any], Any]) -> None:
@@ -39,7 +53,6 @@ class JsonRenderer(JSON):
         if type_or_iface is object or (
             isinstance(type_or_iface, type) and issubclass(type_or_iface, _WRITTEN_BY_ORJSON)
         ):
-            self._writer = self._standard
             self._asks_adapters = True
 
     def _make_default(self, request: Any) -> Default:
@@ -55,9 +68,10 @@ class JsonRenderer(JSON):
         return default
 
     def _has_adapter(self, value: Any) -> bool:
-        if not self._asks_adapters:
-            return False
-        return self.components.adapters.lookup((providedBy(value),), IJSONAdapter) is not None
+        return (
+            hasattr(value, "__json__")
+            or self.components.adapters.lookup((providedBy(value),), IJSONAdapter) is not None
+        )
 
     def render_errors(self, request: Any) -> JSONError:
         """Return the response for cornice's validation errors: ``{"status": "error", "errors": [...]}``."""
@@ -66,6 +80,9 @@ class JsonRenderer(JSON):
 
 class FastRenderer(JsonRenderer):
     """The renderer without adapters."""
+
+    def _write(self, value: Any, default: Default) -> str:
+        return self._writer(value, default)
 
     def _make_default(self, request: Any) -> Default:  # noqa: ARG002 # Pyramid's signature
         return plain
@@ -92,20 +109,19 @@ def add_renderers(config: Configurator, settings: RestSettings) -> None:
     style = Style(pretty=settings.json_pretty_print, sort_keys=settings.json_sort_keys)
     standard = standard_writer(style)
     try:
-        adapting = _writer("orjson", style)
+        from c2c_rest._json_orjson import orjson_writers
     except ImportError:
-        adapting = standard
-    try:
-        fast = _writer(settings.json_engine, style)
-    except ImportError:
-        raise ConfigurationError(
-            "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
-        ) from None
-    adapted = config.registry.setdefault(
-        _ADAPTED, (JsonRenderer(adapting, standard), CorniceJsonRenderer(adapting, standard))
-    )
-    config.add_renderer("json", adapted[0])
-    config.add_renderer("cornice_json", adapted[1])
+        if settings.json_engine == "orjson":
+            raise ConfigurationError(
+                "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
+            ) from None
+        adapting = (standard, standard)
+    else:
+        adapting = orjson_writers(style)
+    fast = {"ujson": ujson_writer(style), "orjson": adapting[0], "stdlib": standard}[settings.json_engine]
+    renderers = config.registry.setdefault(_ADAPTED, (JsonRenderer(*adapting), CorniceJsonRenderer(*adapting)))
+    config.add_renderer("json", renderers[0])
+    config.add_renderer("cornice_json", renderers[1])
     config.add_renderer("fast_json", FastRenderer(fast, standard))
     config.add_renderer("cornice_fast_json", CorniceFastRenderer(fast, standard))
 
@@ -123,18 +139,6 @@ def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable
     introspectable = config.introspectable("c2c JSON adapters", type_or_iface, repr(type_or_iface), "JSON adapter")
     introspectable["adapter"] = adapter
     config.action(("c2c JSON adapter", type_or_iface), register, introspectables=(introspectable,))
-
-
-def _writer(engine: Engine, style: Style) -> Writer:
-    if engine == "orjson":
-        from c2c_rest._json_orjson import orjson_writer
-
-        return orjson_writer(style)
-    if engine == "ujson":
-        from c2c_rest._json_ujson import ujson_writer
-
-        return ujson_writer(style)
-    return standard_writer(style)
 
 
 def _errors_response(request: Any, standard: Writer) -> JSONError:
