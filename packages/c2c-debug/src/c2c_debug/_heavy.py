@@ -1,8 +1,10 @@
 """One heavy call at a time: whatever holds the interpreter or the memory for long."""
 
+import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,10 +26,12 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self.after_fork()
+        self._begin()
+        # The parent's call is not the child's.
+        begin = weakref.WeakMethod(self._begin)
+        os.register_at_fork(after_in_child=lambda: (living := begin()) and living())
 
-    def after_fork(self) -> None:
-        """Begin anew: the parent's call is not the child's."""
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._inside: list[str] = []
         self._ticket = ""

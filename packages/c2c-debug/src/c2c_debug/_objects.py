@@ -1,0 +1,118 @@
+"""Objects as an operator sees them: their type, their size with all they hold, a short text without secrets."""
+
+import gc
+import reprlib
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, GetSetDescriptorType, MethodType, ModuleType
+from typing import Any
+
+Mask = Callable[[str], str]
+
+LONGEST_REPR = 200
+# A secret is found as a whole only: the text is masked before it is cut.
+_LONGEST_UNMASKED = 4_000
+_MOST_IN_REPR = 20
+_MOST_IN_SIZE = 10_000
+_LONG = (dict, list, tuple, set, frozenset, deque, bytearray, memoryview, str, bytes)
+
+# What everything leads to in the end: the interpreter's own.
+_INTERNALS = (
+    type,
+    ModuleType,
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    CodeType,
+    FrameType,
+    GetSetDescriptorType,
+)
+
+
+def is_a(thing: object, kinds: type | tuple[type, ...]) -> bool:
+    """Tell whether a thing is of one of these types; a proxy's ``__class__``, which may run any code, is not asked."""
+    return issubclass(type(thing), kinds)
+
+
+def type_name(thing: object) -> str:
+    """Return the name of the thing's type with its module, as objgraph says it."""
+    kind = type(thing)
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+def size_of(thing: object, *, internals: bool = False) -> int:
+    """Return the bytes of a thing and of all that it leads to, as far as ten thousand things.
+
+    Modules, classes, functions and frames are not followed, unless ``internals`` is true.
+    """
+    seen = {id(thing)}
+    todo: list[Any] = [thing]
+    size = 0
+    while todo:
+        one = todo.pop()
+        size += _own_size(one)
+        if len(seen) < _MOST_IN_SIZE:
+            for other in gc.get_referents(one):
+                if id(other) not in seen and (internals or not is_a(other, _INTERNALS)):
+                    seen.add(id(other))
+                    todo.append(other)
+    return size
+
+
+def _own_size(thing: object) -> int:
+    try:
+        return sys.getsizeof(thing, 0)
+    except Exception:  # noqa: BLE001 # a foreign __sizeof__ may raise anything
+        return 0
+
+
+def kilobytes(size: int) -> float:
+    """Return bytes in kB, as answers have them."""
+    return round(size / 1024, 1)
+
+
+class _Repr(reprlib.Repr):
+    """Limits that keep a huge container's repr cheap, long enough for secrets to be whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = _MOST_IN_REPR
+        self.maxarray = _MOST_IN_REPR
+        self.maxlevel = 3
+        self.maxstring = self.maxlong = self.maxother = _LONGEST_UNMASKED
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 # the signature of reprlib
+        """Return the repr of anything else; a subclass of a container may be huge, so only its length is told."""
+        if is_a(x, _LONG) and type(x) is not str and len(x) > _MOST_IN_REPR:
+            return f"<{type_name(x)} of {len(x)} items>"
+        return repr(x)
+
+
+_REPR = _Repr()
+
+
+def short_repr(thing: Any, mask: Mask) -> str:
+    """Return the repr, masked, of at most 200 characters."""
+    try:
+        if is_a(thing, (bytes, bytearray)) and len(thing) > _LONGEST_UNMASKED:
+            text = f"{bytes(thing[:_LONGEST_UNMASKED])!r}"
+        else:
+            text = _REPR.repr(thing)
+    except Exception as error:  # noqa: BLE001 # a foreign __repr__ may raise anything
+        text = f"<{type_name(thing)}, whose repr raises {type(error).__name__}>"
+    return cut(mask(text[:_LONGEST_UNMASKED]))
+
+
+def cut(text: str, length: int = LONGEST_REPR) -> str:
+    """Return the text, of at most so many characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def by_name(name: str, things: Iterable[object]) -> list[Any]:
+    """Return the things whose type has this name, with or without its module."""
+    if "." in name:
+        return [
+            thing for thing in things if type(thing).__name__ == name.rpartition(".")[2] and type_name(thing) == name
+        ]
+    return [thing for thing in things if type(thing).__name__ == name]

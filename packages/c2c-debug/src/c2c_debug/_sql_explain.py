@@ -1,0 +1,109 @@
+"""Explaining a statement where it runs: on its connection, in a savepoint, with its real parameters."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from c2c_debug._sql_text import functions, reads
+
+Mode = Literal["analyze", "explain"]
+
+# "Seq Scan on public.users  (cost=0.00..1.01 rows=1 width=4)" calls nothing.
+_COSTS = re.compile(r"\s+\(cost=[^)]*\)")
+_SAVEPOINT = "c2c_debug_explain"
+_LONGEST = 60_000  # milliseconds
+_WRITING_NODES = ("LockRows", "Insert on ", "Update on ", "Delete on ", "Merge on ")
+# PQTRANS_IDLE, PQTRANS_INTRANS (documentation of libpq, chapter 34.2).
+_IDLE, _IN_TRANSACTION = 0, 2
+
+
+class LeftAloneError(Exception):
+    """The statement must not be explained; the text says why."""
+
+
+def explain(connection: Any, statement: str, *parameters: Any, status: int, mode: Mode = "analyze") -> str:
+    """Return the plan of a statement; the connection's transaction stays as it was.
+
+    Args:
+        connection: of DBAPI: psycopg2 or psycopg
+        statement: as the driver got it
+        parameters: what the driver got with it: one thing or nothing
+        status: of the transaction: libpq's PQtransactionStatus
+        mode: ``analyze`` runs the statement again; ``explain`` does not
+
+    Raises:
+        LeftAloneError: It locks, writes, calls a volatile function, or the transaction is aborted.
+        Exception: What the driver raises; this, too, leaves the transaction as it was.
+    """
+    why = reads(statement)
+    if why is not None:
+        raise LeftAloneError(why)
+    with _cursor(connection) as cursor, _savepoint(cursor, status):
+        _limit_time(cursor)
+        _refuse_volatile(cursor, functions(statement))
+        if mode == "explain":
+            return _plan(cursor, "EXPLAIN ", statement, parameters)
+        # A view may hide what the text does not show: the plan does.
+        plan = _plan(cursor, "EXPLAIN (VERBOSE) ", statement, parameters)
+        if any(node in plan for node in _WRITING_NODES):
+            raise LeftAloneError("it locks rows or writes, in a view or rule")
+        _refuse_volatile(cursor, functions(_COSTS.sub("", plan)))
+        return _plan(cursor, "EXPLAIN ANALYZE ", statement, parameters)
+
+
+@contextlib.contextmanager
+def _cursor(connection: Any) -> Iterator[Any]:
+    cursor = connection.cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+@contextlib.contextmanager
+def _savepoint(cursor: Any, status: int) -> Iterator[None]:
+    if status == _IDLE:  # autocommit: a transaction of our own
+        begin, end = "BEGIN", ["ROLLBACK"]
+    elif status == _IN_TRANSACTION:
+        begin = f"SAVEPOINT {_SAVEPOINT}"
+        end = [f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}", f"RELEASE SAVEPOINT {_SAVEPOINT}"]
+    else:
+        raise LeftAloneError("its transaction is aborted or busy")
+    cursor.execute(begin)
+    try:
+        yield
+    finally:
+        for command in end:
+            cursor.execute(command)
+
+
+def _limit_time(cursor: Any) -> None:
+    """Have what follows stopped after a minute, or earlier where the application says so."""
+    cursor.execute(
+        "SELECT set_config('statement_timeout', %s, true) FROM pg_catalog.pg_settings"
+        " WHERE name = 'statement_timeout' AND (setting = '0' OR setting::bigint > %s)",
+        (str(_LONGEST), _LONGEST),
+    )
+
+
+def _refuse_volatile(cursor: Any, names: set[str]) -> None:
+    if not names:
+        return
+    cursor.execute(
+        "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)",
+        (sorted(names),),
+    )
+    found = ", ".join(sorted(_first(row) for row in cursor.fetchall()))
+    if found:
+        raise LeftAloneError(f"it calls a volatile function: {found}")
+
+
+def _plan(cursor: Any, prefix: str, statement: str, parameters: tuple[Any, ...]) -> str:
+    cursor.execute(prefix + statement, *parameters)
+    return "\n".join(_first(row) for row in cursor.fetchall())
+
+
+def _first(row: Any) -> str:
+    # The application may have chosen rows that are mappings.
+    return str(next(iter(row.values())) if isinstance(row, Mapping) else row[0])

@@ -1,0 +1,51 @@
+"""What can be told of a statement from its text: PostgreSQL's lexical structure (documentation, chapter 4.1)."""
+
+import re
+
+NO_SELECT = "it is no SELECT"
+
+# What holds no words of SQL: comments, and texts (also E'...' and $tag$...$tag$). A quoted name is none of these,
+# whatever is in it.
+_OPAQUE = re.compile(
+    r"""
+    (?P<name>"(?:[^"]|"")*")
+    | --[^\n]*
+    | /\*(?:[^*]|\*(?!/))*\*/
+    | \b[eE]'(?:[^'\\]|\\.|'')*'
+    | '(?:[^']|'')*'
+    | \$(?P<tag>[A-Za-z_]\w*)?\$.*?\$(?P=tag)\$ | \$\$.*?\$\$
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED_NAME = re.compile(r'"((?:[^"]|"")*)"')
+_SELECT = re.compile(r"\s*\(*\s*(?:SELECT|WITH)\b", re.IGNORECASE)
+_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|INTO)\b", re.IGNORECASE)
+_CALL = re.compile(r"([A-Za-z_\u0080-\U0010ffff][\w$]*)\"?\s*\(")
+
+
+def words(statement: str) -> str:
+    """Return the statement without comments and texts: whatever is left is SQL."""
+    return _OPAQUE.sub(lambda match: match["name"] or " ", statement)
+
+
+def reads(statement: str) -> str | None:
+    """Return None where a statement only reads (``SELECT``, ``WITH ... SELECT``), else why it is left alone."""
+    text = words(statement)
+    bare = _QUOTED_NAME.sub(" Q ", text)
+    if not _SELECT.match(bare):
+        return NO_SELECT
+    if ";" in bare.rstrip().rstrip(";"):
+        return "it is several statements"
+    if _LOCKS.search(bare):
+        return "it locks rows"
+    if _WRITES.search(bare):
+        return "it writes"
+    return None
+
+
+def functions(text: str) -> set[str]:
+    """Return the names of all that looks like a call in a statement or a plan, as PostgreSQL folds them."""
+    text = words(text)
+    found = {name.lower() for name in _CALL.findall(_QUOTED_NAME.sub(" Q ", text))}
+    return found | {match[1].replace('""', '"') for match in re.finditer(r'"((?:[^"]|"")*)"\s*\(', text)}

@@ -1,0 +1,308 @@
+"""What fills the memory."""
+
+import contextlib
+import gc
+import json
+import linecache
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from c2c_broadcast import Masker
+from c2c_debug._deadline import Deadline
+from c2c_debug._memory import memory
+from c2c_debug._objects import short_repr, size_of
+from c2c_debug._tools import tools_of
+
+
+class Leak:
+    """Something to be found by its type."""
+
+    def __init__(self, text="", repr_=None):
+        self.text = text
+        self.repr_ = repr_
+
+    def __repr__(self):
+        return self.repr_() if self.repr_ else f"<Leak {self.text}>"
+
+
+LEAK = f"{__name__}.Leak"
+
+
+def _one(service, query=""):
+    (found,) = service.get(f"/debug/memory?{query}").json
+    return found
+
+
+def test_types_and_leaks(service):
+    """Each process says what was collected, its most common types, and those nothing refers to."""
+    found = _one(service, "limit=5")
+    assert found["pid"] == os.getpid()
+    assert len(found["nb_collected"]) == 3
+    assert all(isinstance(number, int) for number in found["nb_collected"])
+    names = [name for name, _ in found["most_common_types"]]
+    assert len(names) == 5
+    assert "builtins.function" in names
+    counts = [count for _, count in found["most_common_types"]]
+    assert counts == sorted(counts, reverse=True)
+    assert all(isinstance(name, str) and count > 0 for name, count in found["leaking_objects"])
+    assert "timeout" not in found
+
+
+def test_garbage_is_collected_and_counted(service):
+    """A cycle that nobody needs is in ``nb_collected``."""
+    gc.disable()
+    try:
+        for _ in range(100):
+            one = Leak()
+            one.me = one
+        del one
+        assert sum(_one(service)["nb_collected"]) >= 100
+    finally:
+        gc.enable()
+
+
+def test_biggest_objects_of_a_type(service):
+    """Objects of the type with all they hold, the biggest first, in kB."""
+    kept = [Leak("small"), Leak("big" + "x" * 100_000), Leak("middle" + "x" * 5_000)]
+    found = _one(service, f"limit=2&analyze_type={LEAK}")[LEAK]["biggest_objects"]
+    assert [one["repr"][:9] for one in found] == ["<Leak big", "<Leak mid"]
+    assert [len(one["repr"]) for one in found] == [200, 200]
+    assert 97 < found[0]["size_kb"] < 110
+    assert len(kept) == 3
+
+
+def test_a_type_by_its_last_name(service):
+    """The module may be left out; a type without objects has an empty list."""
+    kept = Leak("here")
+    assert _one(service, "analyze_type=Leak")["Leak"]["biggest_objects"][0]["repr"] == "<Leak here>"
+    assert _one(service, "analyze_type=no.Such")["no.Such"] == {"biggest_objects": []}
+    assert kept
+
+
+def test_functions_by_module(service):
+    """Of functions, how many each module has."""
+    found = _one(service, "limit=1000&analyze_type=builtins.function")["builtins.function"]["modules"]
+    modules = {one["module"]: one["nb_func"] for one in found}
+    assert modules["pyramid.config"] > 3
+    assert found[0]["nb_func"] == max(modules.values())
+
+
+def test_files_in_linecache(service):
+    """Of linecache, the files that it holds."""
+    linecache.getlines(threading.__file__)
+    found = _one(service, "limit=1000&analyze_type=linecache")["linecache"]["biggest_objects"]
+    sizes = {one["filename"]: one["size_kb"] for one in found}
+    assert 10 < sizes[threading.__file__] < 200
+
+
+def test_internals_are_followed_when_wanted():
+    """Modules and classes count only with ``python_internals_map``: everything leads to them."""
+    holder = Leak()
+    holder.module = json
+    assert size_of(holder) < 2_000
+    assert size_of(holder, internals=True) > 100_000
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("limit=-5", "limit"),
+        ("limit=99999999", "limit"),
+        ("limit=" + "9" * 5000, "limit"),
+        ("python_internals_map=maybe", "python_internals_map"),
+    ],
+)
+def test_bad_parameters(service, query, names):
+    """A 400 names the parameter."""
+    assert service.get(f"/debug/memory?{query}", status=400).json["message"].startswith(names)
+
+
+def test_reprs_show_no_secret_and_raise_nothing(make_service):
+    """Secrets known from settings or by pattern are masked before the text is cut; a bad repr is said."""
+    secret = "k" * 30 + "-known-secret"
+    service = make_service(**{"my.password": secret})
+
+    def bad():
+        raise ValueError(secret)
+
+    kept = [
+        Leak("postgresql://me:hunter2@host/db"),
+        Leak("x" * 180 + secret),
+        Leak(repr_=bad),
+        Leak(repr_=lambda: "x" * 10_000_000),
+    ]
+    answer = service.get(f"/debug/memory?analyze_type={LEAK}")
+    assert "hunter2" not in answer.text
+    assert "kkkk" not in answer.text
+    reprs = [one["repr"] for one in answer.json[0][LEAK]["biggest_objects"]]
+    assert any("whose repr raises ValueError" in one for one in reprs)
+    assert all(len(one) <= 200 for one in reprs)
+    assert len(kept) == 4
+
+
+def test_reprs_of_huge_containers_are_cheap():
+    """Of a container only a part is looked at, and of a subclass's only the length."""
+
+    class Mine(list):
+        pass
+
+    mask = Masker()
+    assert len(short_repr(list(range(1_000_000)), mask)) <= 200
+    assert short_repr(Mine(range(1_000)), mask).endswith("Mine of 1000 items>")
+    assert short_repr({"password": "hunter2", "a": 1}, mask) == "{'a': 1, 'password': \"***\"}"
+    assert len(short_repr(b"x" * 10_000_000, mask)) <= 200
+
+
+class _Clock:
+    """A clock that moves by a second each time it is read."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 1
+        return self.now
+
+
+def test_it_stops_at_the_deadline():
+    """What was found until then is there, with ``timeout``."""
+    kept = [Leak() for _ in range(1000)]
+    found = memory(limit=2000, analyze_type=LEAK, internals=False, mask=Masker(), deadline=Deadline(60, _Clock()))
+    assert found["timeout"] is True
+    assert len(found["most_common_types"]) > 10
+    assert len(found[LEAK]["biggest_objects"]) < 100
+    assert len(kept) == 1000
+
+
+def test_one_heavy_call_at_a_time(service):
+    """A second one is 429 and is told when to come back; afterwards it may."""
+    service.app  # noqa: B018 # made before the gate is entered
+    with tools_of(service.config.registry).gate.enter("memory", 60):
+        for path in ("memory", "memory_diff?path=/c2c/debug/time", "show_refs.dot?analyze_type=dict"):
+            answer = service.get(f"/debug/{path}", status=429)
+            assert 1 <= int(answer.headers["Retry-After"]) <= 61
+            assert "memory is at work" in answer.json["message"]
+        service.get("/debug/stacks")
+    assert service.get("/debug/memory").json
+
+
+def test_diff_of_a_request(service):
+    """A request that leaks is seen by type, total and growth; one that does not is not."""
+    kept = []
+
+    def leaks(request):
+        kept.extend(Leak() for _ in range(50))
+        return request.response
+
+    service.config.add_route("leaks", "/api/leaks")
+    service.config.add_view(leaks, route_name="leaks")
+    service.config.add_route("fine", "/api/fine")
+    service.config.add_view(lambda request: request.response, route_name="fine")
+    for query in ("?path=/api/leaks", "/api/leaks", "?path=/api/leaks%3Fa%3Db", "/api/leaks?no_warmup"):
+        before = len(kept)
+        found = service.get(f"/debug/memory_diff{query}").json
+        requests = (len(kept) - before) // 50
+        assert requests == (1 if "no_warmup" in query else 2)
+        assert found[0] == [LEAK, len(kept), 50]
+    assert all(name != LEAK for name, _, _ in service.get("/debug/memory_diff?path=/api/fine").json)
+
+
+def test_diff_of_a_request_that_fails(service):
+    """What an error leaves in memory is told, too; only nothing at all is a 404."""
+
+    def fails(request):
+        raise ValueError
+
+    service.config.add_route("fails", "/api/fails")
+    service.config.add_view(fails, route_name="fails")
+    assert isinstance(service.get("/debug/memory_diff/api/fails").json, list)
+    assert "/api/none" in service.get("/debug/memory_diff/api/none", status=404).json["message"]
+
+
+def test_diff_knows_the_operator(service):
+    """The inner request comes from the same client, so it may be to an operator's view."""
+    assert isinstance(service.get("/debug/memory_diff?path=/c2c/debug/headers").json, list)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?path=", "?path=api", "?path=//evil/x", "?path=http://evil/", "?path=/x&limit=0"]
+)
+def test_diff_wants_a_path(service, query):
+    """No path of this application is a 400."""
+    assert service.get(f"/debug/memory_diff{query}", status=400).json["message"].startswith(("path", "limit"))
+
+
+_APP = """
+import time
+from pyramid.config import Configurator
+from c2c_broadcast import broadcast
+
+class Slow:
+    def __repr__(self):
+        time.sleep(10)
+        return "slow"
+
+SLOW = [Slow()]
+
+def pings(request):
+    begun = time.monotonic()
+    answers = broadcast.ask("ping", timeout=30)
+    return {"members": len(answers.answers), "seconds": time.monotonic() - begun, "complete": answers.complete}
+
+def build():
+    config = Configurator()
+    config.include("c2c_debug")
+    broadcast.subscribe("ping", lambda: {})
+    config.add_route("pings", "/pings")
+    config.add_view(pings, route_name="pings", renderer="json")
+    return config.make_wsgi_app()
+
+application = build()
+"""
+
+
+def test_a_dump_delays_nobody_and_a_second_one_is_refused(workers, eventually):
+    """While all workers are at a dump of 10 s, pings pass and a second heavy call is 429, whichever worker has it."""
+    some = workers(_APP)
+    eventually(lambda: json.loads(some.ask("GET", "/pings")[2])["members"] == 3)
+    found = []
+    dump = threading.Thread(target=lambda: found.extend(some.get("/debug/memory?analyze_type=service.Slow")))
+    dump.start()
+    try:
+        statuses = []
+        for _ in range(8):
+            statuses.append(some.ask("GET", "/c2c/debug/memory")[0] if statuses or time.sleep(3) is None else 0)
+            ping = json.loads(some.ask("GET", "/pings")[2])
+            assert ping["complete"]
+            assert ping["seconds"] < 3
+        assert dump.is_alive()
+        assert statuses == [429] * 8
+    finally:
+        dump.join(120)
+    assert sorted(one["pid"] for one in found) == sorted(some.server.pids())
+    assert all(one["service.Slow"]["biggest_objects"][0]["repr"] == "slow" for one in found)
+
+
+def test_who_does_not_answer_is_named(workers, eventually):
+    """A stopped worker has its entry in the answer."""
+    some = workers(_APP)
+    eventually(lambda: json.loads(some.ask("GET", "/pings")[2])["members"] == 3)
+    stopped = some.server.pids()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+
+        def dump():
+            with contextlib.suppress(OSError):
+                return some.get("/debug/memory?limit=3", timeout=90)
+
+        found = eventually(dump, 300)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert {one["pid"] for one in found} == set(some.server.pids())
+    assert [one["pid"] for one in found if one.get("missing")] == [stopped]
+    assert next(one for one in found if one.get("missing"))["last_seen"] > time.time() - 600
