@@ -91,3 +91,6 @@ def test_an_unknown_dialect_is_named(monkeypatch):
     monkeypatch.setenv("LOG_JSON_DIALECT", "klingon")
     with pytest.raises(ConfigurationError, match=r"LOG_JSON_DIALECT.*klingon.*c2c, ecs, otel"):
         JsonLogHandler()
+    monkeypatch.setenv("LOG_JSON_DIALECT", "ECS")
+    monkeypatch.setenv("LOG_TYPE", "what is no business of a handler")
+    assert JsonLogHandler().dialect == "ecs"

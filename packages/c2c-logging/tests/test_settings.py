@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from c2c_broadcast import ConfigurationError, declarations, load
-from c2c_logging import HandlerSettings, LoggingSettings
+from c2c_logging import HandlerSettings, LoggingSettings, ScriptSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("cls", [LoggingSettings, HandlerSettings])
+@pytest.mark.parametrize("cls", [LoggingSettings, HandlerSettings, ScriptSettings])
 def test_the_readme_has_each_setting(cls):
     """Variable, key, default and help, word by word."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.startswith("| `")]

@@ -7,7 +7,7 @@ from c2c_logging._database_handler import SQLAlchemyHandler
 from c2c_logging._includeme import includeme
 from c2c_logging._instrument import instrument_requests, uninstrument_requests
 from c2c_logging._json_handler import JsonLogHandler
-from c2c_logging._settings import HandlerSettings, LoggingSettings
+from c2c_logging._settings import HandlerSettings, LoggingSettings, ScriptSettings
 from c2c_logging._setup import init
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LoggingSettings",
     "PyramidCeeSysLogHandler",
     "SQLAlchemyHandler",
+    "ScriptSettings",
     "includeme",
     "init",
     "instrument_requests",

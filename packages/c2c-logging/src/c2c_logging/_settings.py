@@ -63,7 +63,7 @@ class LoggingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerSettings:
-    """What handlers and `init` read from the environment: they are built before any application."""
+    """What handlers read from the environment: they are built before any application."""
 
     json_dialect: str = setting(
         "c2c",
@@ -72,6 +72,12 @@ class HandlerSettings:
         parse=_one_of("c2c", "ecs", "otel"),
         help="names of the fields of JSON lines: `c2c`, `ecs` (Elastic Common Schema) or `otel` (OpenTelemetry)",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptSettings:
+    """What ``init`` reads from the environment where there is no ini file."""
+
     log_type: str = setting(
         "console",
         env="LOG_TYPE",

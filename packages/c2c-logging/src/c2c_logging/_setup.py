@@ -9,10 +9,9 @@ from pathlib import Path
 
 from c2c_broadcast import ConfigurationError, load, mask
 from c2c_logging._console import ConsoleLogHandler
-from c2c_logging._environment import handler_settings
 from c2c_logging._ini import read_logging
 from c2c_logging._json_handler import JsonLogHandler
-from c2c_logging._settings import LoggingSettings
+from c2c_logging._settings import LoggingSettings, ScriptSettings
 
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2CWSGIUTILS_CONFIG"
@@ -65,7 +64,7 @@ def _by_file(path: Path) -> bool:
 
 
 def _by_variables() -> None:
-    settings = handler_settings()
+    settings = load(ScriptSettings, {})
     handler = JsonLogHandler(sys.stdout) if settings.log_type == "json" else ConsoleLogHandler(sys.stderr)
     logging.basicConfig(handlers=[handler], level=settings.other_log_level, force=True)
     for name in _own_loggers():
