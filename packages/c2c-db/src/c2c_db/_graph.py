@@ -65,6 +65,7 @@ def dot(shown: Iterable[Box], keys: Iterable[ForeignKey], base: type) -> str:
     shown = list(shown)
     names = _node_names(shown)
     lines = ["digraph models {", "  rankdir = BT;", "  node [shape = box, fontname = Helvetica, fontsize = 10];"]
+    lines.append("  edge [fontname = Helvetica, fontsize = 9];")
     for box in shown:
         text = "".join(f"{_escaped(line)}\\l" for line in box.lines)
         label = f"{_escaped(box.cls.__name__)}\\n\\n{text}" if text else _escaped(box.cls.__name__)

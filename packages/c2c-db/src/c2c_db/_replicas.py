@@ -52,7 +52,7 @@ class Replicas:
             state = replica.look()
             if state is not State.USABLE:
                 reasons.append(f"replica {state}" if state is not State.NOT_A_REPLICA else str(state))
-            elif mark is None or mark.position is None or has_replayed(replica, mark.position):
+            elif self._has(replica, mark):
                 return replica.engine, failure
             else:
                 usable.append(replica)
@@ -72,9 +72,17 @@ class Replicas:
                 continue
             limit = self._settings.max_lag
             near = limit is None or (status.lag is not None and status.lag <= limit)
-            if near and (mark is None or mark.position is None or has_replayed(replica, mark.position)):
+            if near and self._has(replica, mark):
                 return replica.engine
         return None
+
+    def _has(self, replica: Replica, mark: Mark | None) -> bool:
+        """Tell whether a replica has what a client wrote, as far as is known without asking it."""
+        if mark is None:
+            return True
+        if mark.position is None:
+            return not in_window(mark, time.time(), self._window)
+        return has_replayed(replica, mark.position)
 
     def _in_turn(self) -> tuple[Replica, ...]:
         if len(self.all) == 1:

@@ -55,7 +55,13 @@ class Steering:
         """Return the engine for a session that begins."""
         engine, reason = self._primary.engine, None
         if session.role is Role.REPLICA and self._replicas.all:
-            engine, reason = self._replicas.choose(self._mark(session.scope))
+            mark = self._mark(session.scope)
+            engine, reason = self._replicas.choose(mark)
+            if engine is self._primary.engine and not self._primary.available:
+                # Known to be away: not each read waits for its connect limit. Writes go on to try it.
+                other = self._replicas.last_resort(mark, ())
+                if other is not None:
+                    engine, reason = other, _PRIMARY_AWAY
         self._decisions.count(engine_name(engine), session.role, reason or session.decision.reason)
         return engine
 
