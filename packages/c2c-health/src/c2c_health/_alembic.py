@@ -1,12 +1,15 @@
-"""The check that the database is at the version which the code wants, by alembic, in this process."""
+"""The check that the database is at the version which the code wants, by alembic, in this process.
 
+alembic is imported with the check's first run: it costs a worker's start as much as SQLAlchemy.
+"""
+
+import configparser
 import functools
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Unpack
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Engine, MetaData, String, Table, select
 from sqlalchemy.orm import Session
 
@@ -33,13 +36,13 @@ def alembic_check(
     Raises:
         ConfigurationError: The file or its section is missing, or the session has no engine.
     """
-    config = _read(ini, name)
+    options_of = _read(ini, name)
     _, engine = next(engines(session))
-    table = version_table or config.get_main_option("version_table") or _DEFAULT_TABLE
-    schema = version_schema or config.get_main_option("version_table_schema") or _default_schema(engine)
+    table = version_table or options_of.get("version_table") or _DEFAULT_TABLE
+    schema = version_schema or options_of.get("version_table_schema") or _default_schema(engine)
     return Check(
         name=f"alembic_{str(ini).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
-        run=on_engine(engine, _comparison(config, table, schema)),
+        run=on_engine(engine, _comparison(ini, name, table, schema)),
         level=level,
         kind="alembic",
         secrets=password_of(engine),
@@ -47,28 +50,41 @@ def alembic_check(
     )
 
 
-def _read(ini: str, section: str) -> Config:
+def _read(ini: str, section: str) -> configparser.SectionProxy:
+    if find_spec("alembic") is None:
+        raise ConfigurationError("The alembic check needs alembic: pip install 'c2c-health[alembic]'")
     if not Path(ini).is_file():
         raise ConfigurationError(f"The alembic check of {ini}: there is no such file")
-    config = Config(ini, ini_section=section)
-    if not config.file_config.has_section(section):
-        there_are = ", ".join(config.file_config.sections()) or "none"
+    parser = configparser.ConfigParser({"here": str(Path(ini).resolve().parent)})
+    try:
+        parser.read(ini, encoding="utf-8")
+    except configparser.Error as error:
+        raise ConfigurationError(f"The alembic check of {ini}: {' '.join(str(error).split())}") from None
+    if not parser.has_section(section):
+        there_are = ", ".join(parser.sections()) or "none"
         raise ConfigurationError(f"The alembic check of {ini}: it has no section [{section}]; there are: {there_are}")
-    return config
+    return parser[section]
+
+
+@functools.cache
+def _heads(ini: str, section: str) -> list[str]:
+    """Return the revisions that the code wants. The code does not change while it runs."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    return sorted(ScriptDirectory.from_config(Config(ini, ini_section=section)).get_heads())
 
 
 def _default_schema(engine: Engine) -> str | None:
     return _DEFAULT_SCHEMA if engine.dialect.name == "postgresql" else None
 
 
-def _comparison(config: Config, table: str, schema: str | None) -> Callable[[Session], Any]:
-    # The code does not change while it runs.
-    wanted = functools.cache(lambda: sorted(ScriptDirectory.from_config(config).get_heads()))
+def _comparison(ini: str, section: str, table: str, schema: str | None) -> Callable[[Session], Any]:
     column: Column[str] = Column("version_num", String)
     statement = select(Table(table, MetaData(), column, schema=schema).c.version_num)
 
     def compare(session: Session) -> Any:
-        heads = wanted()
+        heads = _heads(ini, section)
         found = sorted(session.scalars(statement))
         result = found[0] if len(found) == 1 else found
         if found != heads:
