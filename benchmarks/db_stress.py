@@ -1,10 +1,10 @@
 """The promises of c2c_db at full size, on a real streaming pair: ``python -m benchmarks.db_stress``.
 
 10,000 writes, each read back by its client while the replica is 200 ms late: stale reads, and where other clients
-read. Eight clients read while the replica is killed, and while it is stopped: failed requests, the slowest one, and how
-soon its return is noticed. A promotion: how long until writes are taken again. 64 threads, each with 10^5 sessions, at a
-switch interval of 1 us: wrong engines. ``quick`` takes a hundredth of each number; ``threads`` and ``pair`` are the last
-and all the other parts alone.
+read. Eight clients read while the replica is killed, and while it is stopped: failed requests, the slowest one, and
+how soon its return is noticed. A promotion: how long until writes are taken again. 64 threads, each with 10^5
+sessions, at a switch interval of 1 us: wrong engines. ``quick`` takes a hundredth of each number; ``threads`` and
+``pair`` are the last and all the other parts alone.
 """
 
 import contextlib

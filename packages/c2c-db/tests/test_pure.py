@@ -103,6 +103,8 @@ def test_several_hosts():
             "postgresql+psycopg://u:p@h2/d?sslmode=disable",
             "postgresql+psycopg://u:p@[::1]:5434/d?sslmode=disable",
         ]
+    url = parse_url("postgresql+psycopg://u@/d?host=h1,h2&port=1,2", "x")
+    assert [(one.host, one.port) for one in one_url_a_host(url)] == [("h1", 1), ("h2", 2)]
     [one] = one_url_a_host(parse_url("postgresql+psycopg://u:p@h1/d", "x"))
     assert one.host == "h1"
 

@@ -1,7 +1,7 @@
 """The replica side is READ ONLY in the database, and the error says what to do."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from c2c_db import ReadOnlySessionError, init, setup_session, use_replica
 
@@ -32,6 +32,17 @@ def test_one_server_is_one_engine(pair, urls, notes, new_service):
         assert "Set-Cookie" not in service.app.post("/notes").headers
         with named.engine.connect() as connection:
             assert connection.scalar(text("SHOW transaction_read_only")) == "off"
+
+
+def test_listeners_that_begin(pair, urls, notes, new_service, driver):
+    """With a listener that executes something at each BEGIN, as some do for SET, it is read-only all the same."""
+    service = new_service(notes, **urls(driver, **{"sqlalchemy_slave.url": ""}))
+    engine = service.database.primary.engine
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL work_mem = '5MB'"))
+    with pytest.raises(ReadOnlySessionError):
+        service.app.get("/bad")
+    assert service.app.get("/notes").json["count"] == 0
+    assert service.app.post("/bad").json["server"] == "primary"
 
 
 def test_not_enforced(pair, urls, notes, new_service):

@@ -8,6 +8,8 @@ from sqlalchemy.pool import QueuePool
 from c2c_db._routing import Decision
 
 _INFO = "c2c_db.read_only"
+# PQTRANS_IDLE of libpq: no BEGIN yet.
+_IDLE = 0
 _DECISION = "c2c_db.decision"
 
 
@@ -36,10 +38,17 @@ def reset_on_return(engine: Engine) -> None:
 
 
 def enforce(connection: Connection) -> None:
-    """Make a transaction that has not executed anything yet read-only: its BEGIN says so, without a round trip."""
-    if not connection.info.get(_INFO):
-        connection.info[_INFO] = True
-        _set(connection.engine, connection.connection.dbapi_connection, value=True)
+    """Make a transaction read-only: its BEGIN says so, without a round trip, unless a listener was faster."""
+    if connection.info.get(_INFO):
+        return
+    connection.info[_INFO] = True
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "postgresql" and raw.info.transaction_status != _IDLE:
+        cursor = raw.cursor()
+        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.close()
+    else:
+        _set(connection.engine, raw, value=True)
 
 
 def note_decision(connection: Connection, decision: Decision) -> None:

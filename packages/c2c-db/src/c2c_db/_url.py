@@ -54,7 +54,13 @@ def hosts_of(url: URL) -> tuple[str, ...]:
     found = url.query.get("host", ())
     hosts = (found,) if isinstance(found, str) else tuple(found)
     hosts = tuple(host for one in hosts for host in one.split(","))
-    return hosts if len(hosts) > 1 else ()
+    if len(hosts) < 2:  # noqa: PLR2004 # several
+        return ()
+    ports = url.query.get("port", "")
+    if isinstance(ports, str) and ports:  # libpq's other form: host=a,b&port=1,2; one port is that of all hosts
+        given = ports.split(",")
+        hosts = tuple(f"{host}:{given[min(number, len(given) - 1)]}" for number, host in enumerate(hosts))
+    return hosts
 
 
 def one_url_a_host(url: URL) -> Iterator[URL]:
