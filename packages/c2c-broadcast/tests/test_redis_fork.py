@@ -123,9 +123,9 @@ def test_fork_while_busy(redis_server, team, new_broadcaster, eventually):
     for _ in range(8):
         child = os.fork()
         if child == 0:
-            answers = mine.ask("ping", timeout=20)
+            asked = [mine.ask("ping", timeout=20) for _ in range(3)]
             mine.close()
-            os._exit(0 if len(answers.answers) >= 3 else 1)
+            os._exit(0 if len(asked[-1].answers) >= 3 else 1)
         assert os.waitpid(child, 0)[1] == 0
     stop.set()
     for caller in callers:

@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 _SLOWEST_RETRY = 1.0
 _SLOWEST_RETRY_REFUSED = 2.0  # a wrong password, or no Redis: more haste would only fill its log
 # How long a caller waits for an attempt to connect that is under way.
-_FIRST_ATTEMPT = 1.0
+_FIRST_ATTEMPT = 2.0
 _NEXT_ATTEMPT = 0.25
 # A connection that breaks is made anew at once; but not endlessly if each lasts less than so many seconds.
 _LASTED = 1.0
