@@ -111,6 +111,9 @@ def test_headers_of_an_http_error_are_kept(raising):
 def test_retry_after_of_a_declared_status(raising):
     """A class that declares its status may say when to try again."""
     assert raising(_MaintenanceError).get("/raise", status=503).headers["Retry-After"] == "7"
+    error = _MaintenanceError("read-only")
+    error.retry_after = 3
+    assert raising(error).get("/raise", status=503).headers["Retry-After"] == "3"
 
 
 def test_members_of_a_json_body_are_kept(raising):

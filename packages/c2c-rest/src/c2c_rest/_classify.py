@@ -23,7 +23,8 @@ _ERRORS = range(400, 600)
 def classify(error: BaseException) -> Outcome:
     """Return what becomes of an exception. HTTP redirections and successes are not for this function.
 
-    A class may say it of its own instances: class attribute ``http_status`` (400 to 599), ``retry_after`` (seconds).
+    A class may say it of its own instances: class attribute ``http_status`` (400 to 599); ``retry_after`` (seconds), of
+    the class or the instance.
     """
     if isinstance(error, Response):
         return _of_http(error)
@@ -92,7 +93,7 @@ def _declared(error: BaseException) -> Outcome | None:
     status = getattr(type(error), "http_status", None)
     if not isinstance(status, int) or status not in _ERRORS:
         return None
-    seconds = getattr(type(error), "retry_after", None)
+    seconds = getattr(error, "retry_after", None)
     headers = (("Retry-After", str(int(seconds))),) if isinstance(seconds, int | float) else ()
     return Outcome(status=status, message=text_of(error), headers=headers)
 
