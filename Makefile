@@ -14,7 +14,11 @@ UV := $(VENV)/bin/uv
 # The order of the layers: what breaks below is seen first.
 PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-meta c2c-compat
 ARGS ?=
+# How many packages are tested at once: as many as there are cores, four at most.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n)))
 TESTED := $(addprefix test-,$(PACKAGES))
+ISOLATED := $(PACKAGES:%=.venvs/%/.installed)
+BROWSER := $(patsubst packages/%/browser/tests,%,$(wildcard packages/*/browser/tests))
 say = printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help
@@ -54,7 +58,11 @@ run: setup ## start the demo: application, PostgreSQL primary and replica, Redis
 	@exec $(VENV)/bin/python -m acceptance_tests.demo
 
 .PHONY: test
-test: test-packages acceptance ## every package's tests in isolation, then the acceptance tests
+test: ## every package's tests in isolation, then the acceptance tests
+	@$(MAKE) $(ISOLATED)
+	@$(say) "testing each package in its own environment, $(JOBS) at a time; each prints when it is done"
+	@$(MAKE) -k -j$(JOBS) --output-sync=target test-packages
+	@$(MAKE) acceptance
 
 .PHONY: test-packages $(TESTED)
 test-packages: $(TESTED)
@@ -72,6 +80,13 @@ test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
 acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 	@$(say) "acceptance tests"
 	@$(VENV)/bin/python -m pytest -q $(ARGS) acceptance_tests/tests
+
+.PHONY: test-browser
+test-browser: $(BROWSER:%=.venvs/%/.installed) ## the tests that need a browser: Debian's chromium
+	@for p in $(BROWSER); do \
+		$(say) "$$p: tests in the browser"; \
+		(cd packages/$$p && $(ROOT)/.venvs/$$p/bin/python -m pytest -q $(ARGS) browser/tests); \
+	done
 
 .PHONY: check
 check: setup ## ruff (format and all rules), mypy --strict, import-linter
