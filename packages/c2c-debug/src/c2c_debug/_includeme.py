@@ -3,7 +3,7 @@
 from pyramid.config import Configurator
 
 from c2c_broadcast import load, masker_of
-from c2c_debug import _memory_maps, _memory_views, _references_view, _requests, _sql_view, _stacks_view
+from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view
 from c2c_debug._settings import DebugSettings
 from c2c_debug._tools import KEY, Tools
 
@@ -39,6 +39,7 @@ def _add_debug_views(config: Configurator) -> None:
     add(_memory_views.memory_diff, name="debug_memory_diff_of", path="/debug/memory_diff/*path")
     add(_memory_maps.view, name="debug_memory_maps", path="/debug/memory_maps")
     add(_references_view.view, name="debug_show_refs", path="/debug/show_refs.dot")
+    add(_profile_view.view, name="debug_profile", path="/debug/profile")
     add(_requests.sleep, name="debug_sleep", path="/debug/sleep")
     add(_requests.headers, name="debug_headers", path="/debug/headers")
     add(_requests.error, name="debug_error", path="/debug/error")

@@ -1,0 +1,151 @@
+"""A sampling profile of this process: the stacks of all threads, a hundred times a second.
+
+A sample holds the interpreter for some microseconds a thread: it looks at frames and keeps numbers; names and lines are
+found once, in the end.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+from c2c_debug._source import line_of
+from c2c_debug._threads import names
+from c2c_debug._waiting import waiting
+
+MOST_STACKS = 20_000
+"""Different stacks that are kept of one process; samples of others are only counted."""
+
+_DEEPEST = 200
+
+# Each frame is two entries: the id of its code, and the instruction that it is at. Newest frame first.
+_Key = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was seen: for each thread, how often each stack."""
+
+    codes: dict[int, CodeType] = field(default_factory=dict)
+    threads: dict[int, dict[_Key, int]] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    stacks: int = 0
+    count: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+
+    def take(self, own: int) -> None:
+        """Take one sample of all threads but our own."""
+        self.count += 1
+        codes = self.codes
+        for thread, newest in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
+            if thread == own:
+                continue
+            key: list[int] = []
+            frame: FrameType | None = newest
+            depth = 0
+            while frame is not None and depth < _DEEPEST:
+                code = frame.f_code
+                codes[id(code)] = code  # kept, so that no other code has its id
+                key += (id(code), frame.f_lasti)
+                frame = frame.f_back
+                depth += 1
+            self._count(thread, tuple(key))
+
+    def _count(self, thread: int, key: _Key) -> None:
+        found = self.threads.get(thread)
+        if found is None:
+            found = self.threads[thread] = {}
+        if key in found:
+            found[key] += 1
+        elif self.stacks < MOST_STACKS:
+            found[key] = 1
+            self.stacks += 1
+        else:
+            self.dropped += 1
+
+    def answer(self) -> dict[str, Any]:
+        """Return the samples as JSON has them.
+
+        ``{"seconds", "samples", "dropped", "frames": [[function, file, line]...], "threads": [{"id", "name", "stacks":
+        [[count, [frame, ...], waiting]...]}]}``, where a stack's frames are indexes, the oldest first, and ``waiting``
+        says for what it waits, or null.
+        """
+        lines = _Lines(self.codes)
+        threads = [
+            {
+                "id": thread,
+                "name": self.names.get(thread, ""),
+                "stacks": [lines.entry(key, count) for key, count in stacks.items()],
+            }
+            for thread, stacks in self.threads.items()
+        ]
+        return {
+            "seconds": self.seconds,
+            "samples": self.count,
+            "dropped": self.dropped,
+            "frames": lines.frames,
+            "threads": threads,
+        }
+
+
+class _Lines:
+    """Functions and lines, each told once."""
+
+    def __init__(self, codes: dict[int, CodeType]) -> None:
+        self._codes = codes
+        self._lines: dict[int, dict[int, int]] = {}
+        self._indexes: dict[tuple[int, int], int] = {}
+        self.frames: list[tuple[str, str, int]] = []
+
+    def entry(self, key: _Key, count: int) -> tuple[int, list[int], str | None]:
+        codes, instructions = key[-2::-2], key[-1::-2]
+        stack = [self._index(code, instruction) for code, instruction in zip(codes, instructions, strict=True)]
+        places = [(self._codes[code].co_filename, self._codes[code].co_name) for code in codes]
+        _, file, line = self.frames[stack[-1]]
+        return count, stack, waiting(places, line_of(file, line))
+
+    def _index(self, code_id: int, instruction: int) -> int:
+        line = self._line(code_id, instruction)
+        index = self._indexes.get((code_id, line))
+        if index is None:
+            code = self._codes[code_id]
+            index = self._indexes[code_id, line] = len(self.frames)
+            self.frames.append((code.co_qualname, code.co_filename, line))
+        return index
+
+    def _line(self, code_id: int, instruction: int) -> int:
+        table = self._lines.get(code_id)
+        if table is None:
+            table = {}
+            for start, end, line in self._codes[code_id].co_lines():
+                table.update(dict.fromkeys(range(start, end, 2), line or 0))
+            self._lines[code_id] = table
+        return table.get(instruction, self._codes[code_id].co_firstlineno)
+
+
+def sample(
+    seconds: float,
+    hz: float,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> Samples:
+    """Take ``hz`` samples a second for so long; those that would come late are left out."""
+    found = Samples()
+    own = threading.get_ident()
+    begun = clock()
+    due = begun
+    while (now := clock()) < begun + seconds:
+        if now >= due:
+            found.take(own)
+            due += 1 / hz
+            if due < clock():
+                due = clock() + 1 / hz
+        else:
+            sleep(due - now)
+    found.names = names()
+    found.seconds = clock() - begun
+    return found
