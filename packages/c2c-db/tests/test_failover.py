@@ -163,6 +163,19 @@ def test_primary_away_reads_go_on(pair, urls, notes, new_service, until):
     until(lambda: service.app.post("/notes", status="*").status_int == 200)
 
 
+def test_primary_restarted_in_a_quiet_time(pair, urls, notes, new_service, driver):
+    """After a restart of the primary that nobody saw, no request fails by the dead connections in the pool."""
+    service = new_service(notes, **urls(driver))
+    engine = service.database.primary.engine
+    connections = [engine.connect() for _ in range(3)]
+    for connection in connections:
+        connection.close()
+    pair.primary.restart()
+    time.sleep(1.1)
+    for _ in range(4):
+        service.app.post("/notes")
+
+
 def test_replica_url_is_a_primary(pair, urls, notes, new_service):
     """A replica URL that leads to a primary (here by another name of it) is not read from."""
     more = {"sqlalchemy_slave.url": pair.primary.url.replace("127.0.0.1", "localhost")}

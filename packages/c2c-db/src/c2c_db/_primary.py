@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from c2c_broadcast import mask
 from c2c_db._engines import engine_name
 from c2c_db._forks import after_fork
+from c2c_db._idle_connections import ping_idle
 from c2c_db._lsn import parse_lsn
 from c2c_db._observers import Observers, StateChanged
 
@@ -37,6 +38,7 @@ class Primary:
         self._observers = observers
         self._knows_wal = engine.dialect.name == "postgresql"
         self._said = False
+        ping_idle(engine)
         self._renew()
         after_fork(self, Primary._renew)
 
