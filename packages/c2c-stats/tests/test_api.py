@@ -128,9 +128,12 @@ def test_strange_input_never_raises(memory):
     stats.set_gauge(["n"], None)
     with stats.timer_context(5):
         pass
+    for seconds in (float("nan"), float("inf"), -1, "long", None):
+        stats.bound_timer(["t"]).observe(seconds)
     stats.increment_counter(["x" * 10_000, "spaces and\nnew lines", "é😀\ud800"])
     found = memory()
     assert found["gauges"] == {}
+    assert "t" not in found["timers"]
     assert "n" not in found["counters"]
     assert "['list']/None/3=['unhashable']" in found["counters"]
     assert max(len(part) for key in found["counters"] for part in key.split("/")) == 450

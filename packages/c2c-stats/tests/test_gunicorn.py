@@ -1,5 +1,6 @@
 """Several workers, preloaded or not, recycled and killed: nothing is lost, nothing counted twice."""
 
+import json
 import os
 import signal
 import threading
@@ -84,7 +85,7 @@ def test_counters_never_go_back(gunicorn):
     """Workers that are killed or recycled leave their counts behind; dead workers' files are merged."""
     server = gunicorn("gunicorn_app:application", workers=2, cwd=FOLDER, ready=None, args=["--max-requests", "20"])
     sent, before = 0, 0.0
-    for turn in range(8):
+    for turn in range(4):
         everywhere(server, 10, 10)
         sent += 100
         if turn % 2:
@@ -102,3 +103,33 @@ def test_counters_never_go_back(gunicorn):
     files = {path.name.split("-")[0] for path in folder.iterdir() if path.name[0].isdigit()}
     # A worker that ended during the last scrape is merged by the next.
     assert len(files - alive) <= 1
+
+
+def test_stats_of_all_members(gunicorn, redis_server):
+    """stats.json adds up all workers by broadcast, and resets all."""
+    server = gunicorn(
+        "gunicorn_app:application",
+        workers=3,
+        cwd=FOLDER,
+        ready=None,
+        env={"C2C_REDIS_URL": redis_server.url, "STATS_VIEW": "1", "C2C_BROADCAST_PREFIX": "test_stats_"},
+    )
+    done, pids = 0, set()
+    while len(pids) < 3:
+        pids |= everywhere(server, 10, 8)
+        done += 8
+        assert done < 200, "not all workers were reached"
+    found = json.loads(get(f"{server.url}/c2c/stats.json?scope=all&reset=1"))
+    assert found["counters"]["counted/kind=plain"] == 10 * done
+    assert (found["members"], found["complete"]) == (3, True)
+    assert found["timers"]["route/GET/count/200"]["nb"] == done
+    after = json.loads(get(f"{server.url}/c2c/stats.json?scope=all"))
+    assert "counted/kind=plain" not in after["counters"]
+
+
+def test_first_scrape_of_a_new_worker(gunicorn):
+    """A worker that is asked for metrics before anything else knows the numbers of those before it."""
+    server = gunicorn("gunicorn_app:application", workers=1, cwd=FOLDER, ready=None, args=["--max-requests", "1"])
+    for number in range(1, 3):
+        get(f"{server.url}/count?n=10")
+        assert metrics(server)["c2c_counted_total", "plain"] == 10 * number

@@ -234,3 +234,25 @@ def test_signal_handler_may_record(statsd_sink):
     SINK.stop()
     assert os.getpid()
     assert sum(metric.value for metric in statsd_sink.wait("c", count=900)) <= 3_000
+
+
+MULTIPROCESSING = """
+import multiprocessing, sys
+import c2c_stats as stats
+
+def work():
+    stats.increment_counter(["c"], 5)
+
+if __name__ == "__main__":
+    stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
+    for child in [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]:
+        child.start()
+        child.join()
+"""
+
+
+def test_processes_of_multiprocessing(statsd_sink, tmp_path):
+    """They end without atexit, and have sent all nevertheless."""
+    (tmp_path / "program.py").write_text(MULTIPROCESSING)
+    subprocess.run([sys.executable, tmp_path / "program.py", statsd_sink.address], check=True, timeout=120)
+    assert [metric.value for metric in statsd_sink.wait("c", count=3)] == [5, 5, 5]

@@ -96,15 +96,14 @@ class Group:
         """Add the files of processes that ended to the one file, and remove them; nothing where someone else does."""
         if not self._names_of_ended():
             return
-        lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._absorb(self._names_of_ended())
-        except OSError:
-            # The next one has another try.
-            return
-        finally:
-            os.close(lock)
+        # Where any of this fails, the next one has another try.
+        with contextlib.suppress(OSError):
+            lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._absorb(self._names_of_ended())
+            finally:
+                os.close(lock)
 
     def _absorb(self, names: list[str]) -> None:
         merged, held, generation = self._ended()

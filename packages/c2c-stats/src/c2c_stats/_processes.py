@@ -15,6 +15,7 @@ PROC = Path("/proc")
 # Fields of /proc/<pid>/stat, counted from the one after the name, "state".
 _STATE, _PARENT, _STARTED = 0, 1, 19
 _ADDRESSES = slice(23, 26)
+_GUNICORN = "gunicorn.arbiter"
 _DEAD = {b"Z", b"X", b"x"}
 
 
@@ -44,7 +45,7 @@ def root_of_forks(proc: Path = PROC) -> Process:
     pid = os.getpid()
     fields = _stat(proc, pid)
     if fields is None:
-        forked = "gunicorn.arbiter" in sys.modules
+        forked = _GUNICORN in sys.modules
         return Process(os.getppid() if forked else pid, 0)
     while True:
         parent = int(fields[_PARENT])
@@ -66,6 +67,8 @@ def _same_program(proc: Path, pid: int, fields: list[bytes], parent: int, above:
     if any(int(address) > 1 for address in above[_ADDRESSES]):
         return fields[_ADDRESSES] == above[_ADDRESSES]
     # The parent is of another user, from whom the kernel hides addresses: gunicorn's --user.
+    if pid == os.getpid() and _GUNICORN in sys.modules:
+        return True
     with contextlib.suppress(OSError):
         return (proc / str(pid) / "cmdline").read_bytes() == (proc / str(parent) / "cmdline").read_bytes()
     return False

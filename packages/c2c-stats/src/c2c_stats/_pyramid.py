@@ -21,6 +21,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS
 
 _BEGAN = "c2c_stats.rendering"
 _RENDERED = "c2c_stats.rendered"
+_UNCAUGHT = "500 Internal Server Error"
 _LOG = logging.getLogger(__name__)
 _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
@@ -28,7 +29,6 @@ _SHORTCUTS = _STORE.shortcuts
 
 def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:  # noqa: ARG001 # Pyramid's
     """Return the tween of one application."""
-    routes: dict[str, str] = {}
 
     def tween(request: Any) -> Any:
         if not _STORE.on:
@@ -39,19 +39,13 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         try:
             response = handler(request)
         except BaseException:
-            _timers(request, 500)[0].observe(perf_counter() - start)
+            _find(request, _UNCAUGHT)[0].observe(perf_counter() - start)
             raise
         try:
-            attributes = request.__dict__
-            rendered = attributes.get(_RENDERED)
-            route_timer, render_timer = _timers(request, response.status_int)
+            route_timer, render_timer, described = _find(request, response.status)
+            rendered = request.__dict__.get(_RENDERED)
             if rendered is not None:
                 render_timer.observe(rendered)
-            route = attributes.get("matched_route")
-            name = NOT_FOUND if route is None else route.name
-            described = routes.get(name)
-            if described is None:
-                described = routes[name] = _server_timing.described(name)
             seconds = perf_counter() - start
             text = _server_timing.value(described, seconds, rendered, sql[0] - statements, sql[1] - sql_seconds)
             _server_timing.put(response, text)
@@ -66,24 +60,27 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     return tween
 
 
-def _timers(request: Any, status: int) -> tuple[Timer, Timer]:
-    """Return the timers of the route and of its rendering."""
-    method = request.environ.get("REQUEST_METHOD", "GET")
-    if method not in METHODS:
-        method = OTHER
+def _find(request: Any, status: str) -> tuple[Timer, Timer, str]:
+    """Return the timers of the route and of its rendering, and how Server-Timing describes it."""
     route = request.__dict__.get("matched_route")
-    name = NOT_FOUND if route is None else route.name
-    shortcut = (method, name, status)
-    found: tuple[Timer, Timer] | None = _SHORTCUTS.get(shortcut)
-    if found is None:
-        labels = (("group", str(status // 100)), ("method", method), ("route", name), ("status", str(status)))
-        path = (method, name, str(status))
-        use_tags = SINK.settings.statsd_use_tags
-        found = (
-            _STORE.automatic("route", labels, path, use_tags),
-            _STORE.automatic("render", labels, path, use_tags),
-        )
-        _STORE.remember(shortcut, found)
+    shortcut = (request.environ.get("REQUEST_METHOD"), NOT_FOUND if route is None else route.name, status)
+    found: tuple[Timer, Timer, str] | None = _SHORTCUTS.get(shortcut)
+    return _make(shortcut) if found is None else found
+
+
+def _make(shortcut: tuple[str, str, str]) -> tuple[Timer, Timer, str]:
+    method, name, status = shortcut
+    method = method if method in METHODS else OTHER
+    code = status[:3]
+    labels = (("group", code[:1]), ("method", method), ("route", name), ("status", code))
+    path = (method, name, code)
+    use_tags = SINK.settings.statsd_use_tags
+    found = (
+        _STORE.automatic("route", labels, path, use_tags),
+        _STORE.automatic("render", labels, path, use_tags),
+        _server_timing.described(name),
+    )
+    _STORE.remember(shortcut, found)
     return found
 
 

@@ -33,6 +33,8 @@ class Scrape:
 
     def collect(self) -> Iterator[Metric]:
         """Yield families of different names; what can't be had is left out, logged and counted."""
+        # A worker may be asked before it recorded anything: it has to know the others' numbers.
+        SINK.start()
         found: dict[str, Metric] = {}
         for collector in [MemoryMapProvider(pids=_members), *self._providers, _Registered()]:
             for metric in self._of(collector):

@@ -11,10 +11,11 @@ import logging
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from time import perf_counter, time
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from c2c_stats._identity import Identity
+from c2c_stats._timed_block import TimedBlock
 
 if TYPE_CHECKING:
     from collections import deque
@@ -141,14 +142,16 @@ class Timer(Series):
         return len(self.bounds) + 2
 
     def observe(self, seconds: float) -> None:
-        """Record one duration in seconds."""
+        """Record one duration in seconds: a finite number >= 0; anything else changes nothing."""
+        try:
+            if not self.least <= seconds <= self.most and not self._extreme(seconds):
+                return
+        except TypeError:
+            _complain(self, seconds)
+            return
         bucket = 1 + bisect_left(self.bounds, seconds)
         self.cells[bucket] += 1
         self.cells[0] += seconds
-        if seconds < self.least:  # noqa: PLR1730 # min() is a call: slower, and other threads come in between
-            self.least = seconds
-        if seconds > self.most:  # noqa: PLR1730 # as above
-            self.most = seconds
         kept = self.kept
         if kept is not None:
             kept.append(seconds)
@@ -157,9 +160,20 @@ class Timer(Series):
         if self.tell is not None:
             self.tell(self, seconds)
 
-    def time(self) -> "TimedBlock":
+    def time(self) -> TimedBlock:
         """Time a ``with`` block; one that raises is not recorded."""
-        return TimedBlock(self)
+        return TimedBlock(self.observe)
+
+    def _extreme(self, seconds: float) -> bool:
+        """Note the shortest or longest duration so far; False where it is none at all."""
+        if not 0 <= seconds < math.inf:
+            return False
+        # min() and max() are calls, during which another thread could write what is written over here.
+        if seconds < self.least:  # noqa: PLR1730
+            self.least = seconds
+        if seconds > self.most:  # noqa: PLR1730
+            self.most = seconds
+        return True
 
     def count(self) -> float:
         """Return how many durations were recorded."""
@@ -177,22 +191,6 @@ class Timer(Series):
         self.most = 0.0
         self.seen = 0.0
         self.cleared = (0.0, 0.0)
-
-
-class TimedBlock:
-    """A ``with`` block timed by a timer that is known already."""
-
-    __slots__ = ("_start", "_timer")
-
-    def __init__(self, timer: Timer) -> None:
-        self._timer = timer
-
-    def __enter__(self) -> None:
-        self._start = perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if kind is None:
-            self._timer.observe(perf_counter() - self._start)
 
 
 def _nothing(series: Series) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 _NAME = "Server-Timing"
 _LONGEST = 100
+_MARK = "c2c_stats.server_timing"
 
 
 def described(route: str) -> str:
@@ -14,9 +15,10 @@ def described(route: str) -> str:
 
 def value(route: str, total: float, render: float | None, statements: float, sql: float) -> str:
     """Return the header's value; ``route`` is as ``described`` gave it, durations are in seconds."""
-    text = f"{route}, total;dur={total * 1000:.3f}"
-    if render is not None:
-        text += f", render;dur={render * 1000:.3f}"
+    if render is None:
+        text = f"{route}, total;dur={total * 1000:.3f}"
+    else:
+        text = f"{route}, total;dur={total * 1000:.3f}, render;dur={render * 1000:.3f}"
     if statements:
         text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
     return text
@@ -25,8 +27,11 @@ def value(route: str, total: float, render: float | None, statements: float, sql
 def put(response: Any, text: str) -> None:
     """Add the header; in place of ours, where the application gives out one response object again and again."""
     headers = response.headerlist
-    for index, (name, old) in enumerate(headers):
-        if name == _NAME and old.startswith("route;desc="):
-            headers[index] = (_NAME, text)
-            return
+    attributes = response.__dict__
+    if _MARK in attributes:
+        for index, (name, old) in enumerate(headers):
+            if name == _NAME and old.startswith("route;desc="):
+                headers[index] = (_NAME, text)
+                return
+    attributes[_MARK] = True
     headers.append((_NAME, text))

@@ -3,15 +3,16 @@
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from c2c_broadcast import load
-from c2c_stats._backends import Backend, Backends
-from c2c_stats._series import Counter, Gauge, Series, Timer
+from c2c_stats._backends import Backends
+from c2c_stats._series import Series, Timer
 from c2c_stats._settings import StatsSettings
 from c2c_stats._store import Place, Store
+from c2c_stats._telling import all_of, teller
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Sink:
         self._started = False
         self._lock = threading.RLock()
         self._hooked = False
+        self._finalized = 0
 
     def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
         """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
@@ -96,6 +98,7 @@ class Sink:
             if self._started:
                 return
             self._started = True
+            self._finalize()
             for name, exporter in self._exporters.items():
                 try:
                     exporter.start()
@@ -128,8 +131,8 @@ class Sink:
         burst = next((one.burst for one in self._exporters.values() if one.burst is not None), None)
         tells = [one.tell for one in self._exporters.values() if one.tell is not None]
         added = [backend for name, backend in self.backends.items() if name not in self._exporters]
-        tells += [_teller(backend) for backend in added]
-        tell = self._first if not self._started else (_all(tells) if tells else None)
+        tells += [teller(backend) for backend in added]
+        tell = self._first if not self._started else (all_of(tells) if tells else None)
         self.store.equip(tell=tell, place=place, burst=burst)
 
     def _first(self, series: Series, value: float) -> None:
@@ -146,6 +149,13 @@ class Sink:
             os.register_at_fork(before=self.stop, after_in_child=self._forked)
             atexit.register(self._exit)
 
+    def _finalize(self) -> None:
+        """Have a process of ``multiprocessing``, which ends without atexit, hand over what it recorded."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and self._finalized != os.getpid():
+            self._finalized = os.getpid()
+            util.Finalize(None, self.stop, exitpriority=0)
+
     def _exit(self) -> None:
         self.stop()
         self.store.on = False
@@ -158,43 +168,6 @@ class Sink:
         for exporter in self._exporters.values():
             exporter.forked()
         self.store.forked(self._first)
-
-
-def _teller(backend: Backend) -> Callable[[Any, float], None]:
-    """Return what hands every value to a backend of the user's; one that raises is logged once."""
-    failed: list[bool] = []
-
-    def tell(series: Series, value: float) -> None:
-        key, tags = list(series.identity.path), dict(series.identity.tags) or None
-        try:
-            if isinstance(series, Timer):
-                backend.timer(key, value, tags)
-            elif isinstance(series, Gauge):
-                backend.gauge(key, value, tags)
-            elif isinstance(series, Counter):
-                backend.counter(key, value, tags)
-        except Exception:  # noqa: BLE001 # the user's code, in the middle of a request
-            if not failed:
-                failed.append(True)
-                _LOG.warning("The metrics backend %r fails", backend, exc_info=True)
-
-    return tell
-
-
-def _all(tells: list[Callable[[Any, float], None]]) -> Callable[[Any, float], None]:
-    if len(tells) == 1:
-        return tells[0]
-
-    def tell(series: Series, value: float) -> None:
-        for one in tells:
-            one(series, value)
-
-    return tell
-
-
-def settings_from(settings: Mapping[str, Any] | None) -> StatsSettings:
-    """Read the settings from an ini file's and the environment."""
-    return load(StatsSettings, settings or {})
 
 
 SINK = Sink()

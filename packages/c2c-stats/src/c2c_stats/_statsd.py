@@ -4,13 +4,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from c2c_stats._address import Address
 from c2c_stats._series import KEPT, Counter, Gauge, Series, Timer
 from c2c_stats._sink import BuiltIn
+from c2c_stats._statsd_chunks import Chunk, pack
 from c2c_stats._statsd_lines import Format, Wire
 from c2c_stats._statsd_socket import Sender
 from c2c_stats._store import Place, Store
@@ -24,16 +24,6 @@ DROPPED = ("statsd", "dropped")
 _MOST_WAITING = 20_000
 _JOIN = 2.0
 _WATCH = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Lines to send, and what they stand for: ``values`` records of ``series``, or an increment of ``amount``."""
-
-    text: bytes
-    series: Series
-    values: int = 1
-    amount: float = 0.0
 
 
 class StatsdBackend(BuiltIn):
@@ -127,7 +117,7 @@ class StatsdBackend(BuiltIn):
         chunks = list(self._collect()) if self._interval else list(self._drain())
         done: list[tuple[Chunk, bool]] = []
         failing = False
-        for datagram in self._pack(chunks):
+        for datagram in pack(chunks, self._form.datagram if self._interval else 0):
             failing = failing or not self._sender.send(b"\n".join(chunk.text for chunk in datagram))
             done += [(chunk, not failing) for chunk in datagram]
         self._count(done)
@@ -144,19 +134,6 @@ class StatsdBackend(BuiltIn):
             self._store.counter(SENT, None).inc(sent)
         if dropped:
             self._store.counter(DROPPED, None).inc(dropped)
-
-    def _pack(self, chunks: list[Chunk]) -> Iterator[list[Chunk]]:
-        """Put chunks together to datagrams."""
-        packed: list[Chunk] = []
-        used = 0
-        for chunk in chunks:
-            if packed and (used + len(chunk.text) > self._form.datagram or not self._interval):
-                yield packed
-                packed, used = [], 0
-            packed.append(chunk)
-            used += len(chunk.text) + 1
-        if packed:
-            yield packed
 
     def _give_back(self, chunk: Chunk) -> bool:
         """Have what a chunk stands for sent later, where that is possible."""

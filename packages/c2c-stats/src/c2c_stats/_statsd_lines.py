@@ -16,7 +16,7 @@ _NOT_PREFIX = re.compile(r"[^A-Za-z0-9_.-]")
 _NOT_VALUE = re.compile("[,#|\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _TYPES = {"counter": b"|c", "gauge": b"|g", "timer": b"|ms"}
 _ROOM_FOR_VALUE = 48
-_SHORTEST = 1e-6
+_SHORTEST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,29 @@ class Format:
         """
         if not seconds:
             return []
-        values = [max(one, _SHORTEST) for one in seconds] if min(seconds) < _SHORTEST else seconds
-        longest = len(f"{max(values) * 1000:.3f}") + 1
+        values = [one * 1000 for one in seconds]
+        if min(values) < _SHORTEST:
+            values = [max(one, _SHORTEST) for one in values]
+        head, tail = wire.head.replace(b"%", b"%%"), wire.tail.replace(b"%", b"%%")
+        longest = len(b"%.3f" % max(values)) + 1
         if self.multi_value:
-            texts = [f"{one * 1000:.3f}" for one in values]
-            room, begin, between, end = self.datagram - len(wire.head) - len(wire.tail), wire.head, ":", wire.tail
+            form, between = b"%.3f", b":"
+            room = self.datagram - len(wire.head) - len(wire.tail)
         else:
-            head, tail = wire.head.decode(), wire.tail.decode()
-            texts = [f"{head}{one * 1000:.3f}{tail}" for one in values]
+            form, between = head + b"%.3f" + tail, b"\n"
+            room = self.datagram + 1
             longest += len(wire.head) + len(wire.tail)
-            room, begin, between, end = self.datagram + 1, b"", "\n", b""
+            head = tail = b""
         most = max(1, room // longest)
-        parts = [texts[at : at + most] for at in range(0, len(texts), most)]
-        return [(begin + between.join(part).encode() + end, len(part)) for part in parts]
+        # One formatting for a whole datagram takes half the time of one for each line.
+        whole = head + between.join([form] * most) + tail
+        texts: list[tuple[bytes, int]] = []
+        for at in range(0, len(values), most):
+            part = values[at : at + most]
+            if len(part) < most:
+                whole = head + between.join([form] * len(part)) + tail
+            texts.append((whole % tuple(part), len(part)))
+        return texts
 
 
 def number(value: float) -> bytes:

@@ -44,15 +44,24 @@ class Store:
 
     def counter(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Counter:
         """Return the counter of a key."""
-        return cast("Counter", self._find("counter", path, tags))
+        try:
+            return self.counters[(*path, *tags.items()) if tags else tuple(path)]
+        except (KeyError, TypeError, AttributeError):
+            return cast("Counter", self._find("counter", path, tags))
 
     def gauge(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Gauge:
         """Return the gauge of a key."""
-        return cast("Gauge", self._find("gauge", path, tags))
+        try:
+            return self.gauges[(*path, *tags.items()) if tags else tuple(path)]
+        except (KeyError, TypeError, AttributeError):
+            return cast("Gauge", self._find("gauge", path, tags))
 
     def timer(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Timer:
         """Return the timer of a key."""
-        return cast("Timer", self._find("timer", path, tags))
+        try:
+            return self.timers[(*path, *tags.items()) if tags else tuple(path)]
+        except (KeyError, TypeError, AttributeError):
+            return cast("Timer", self._find("timer", path, tags))
 
     def automatic(self, name: str, labels: Pairs, path: tuple[str, ...], use_tags: bool) -> Timer:
         """Return the timer of an automatic metric: ``path`` follows the name where tags are not used."""
@@ -165,11 +174,10 @@ class Store:
     def clear(self) -> None:
         """Forget all series; those that someone holds begin again."""
         with self._lock:
-            held = list(self._bound)
             self.forget_shortcuts()
             self._table.clear()
             self._guard = Guard()
-            for series in held:
+            for series in list(self._bound):
                 if isinstance(series, Timer):
                     series.bounds = self._buckets
                     series.kept = None
