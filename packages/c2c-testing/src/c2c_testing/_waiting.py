@@ -8,6 +8,8 @@ from typing import ParamSpec, TypeVar
 
 import requests
 
+from c2c_testing._alarms import check_alarms
+
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -23,9 +25,11 @@ def retry_timeout(what: Callable[[], T], timeout: float = 60, interval: float = 
 
     Raises:
         TimeoutError: with the last exception, if there was one, as its cause
+        ContainerDiedError: a container of a composition died meanwhile
     """
     deadline = time.monotonic() + timeout
     while True:
+        check_alarms()
         failure: Exception | None = None
         try:
             result = what()
