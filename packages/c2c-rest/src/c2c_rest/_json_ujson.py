@@ -8,6 +8,9 @@ import ujson
 from c2c_rest._json_fault import Default, not_json
 from c2c_rest._json_standard import Style, Writer, without_surrogates
 
+# It goes on after keys that it could not sort, and may give a text and an error at once: a SystemError.
+_ERRORS = (TypeError, ValueError, OverflowError, SystemError)
+
 
 def ujson_writer(style: Style) -> Writer:
     """Return the writer of ujson."""
@@ -23,8 +26,8 @@ def ujson_writer(style: Style) -> Writer:
                 escape_forward_slashes=False,
                 allow_nan=False,
             )
-        except (TypeError, ValueError, OverflowError) as error:
-            if type(error) not in {TypeError, ValueError, OverflowError}:
+        except _ERRORS as error:
+            if type(error) not in _ERRORS:
                 raise
             raise not_json(value, default, error) from error
         if sort_keys and text.count("{") != text.count("}"):
@@ -35,7 +38,7 @@ def ujson_writer(style: Style) -> Writer:
 
 
 def _check(text: str, value: Any, default: Default) -> None:
-    """Raise where ujson 6 left an object open: keys that can't be sorted, then an integer of more than 64 bits."""
+    """Raise where ujson left an object open: keys that can't be sorted, then something that clears the error."""
     try:
         json.loads(text)
     except ValueError as error:
