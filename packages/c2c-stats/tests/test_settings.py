@@ -65,7 +65,7 @@ def test_environment_wins(monkeypatch):
 
 def test_readme_has_the_settings():
     """The README's table of settings is the dataclass."""
-    rows = dict(re.findall(r"^\| `([A-Z0-9_]+(?:\{name\})?)` \| (.*) \|$", README.read_text(), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z0-9]+_[A-Z0-9_]+(?:\{name\})?)` \| (.*) \|$", README.read_text(), re.MULTILINE))
     for declaration, default in declarations(stats.StatsSettings).values():
         name = declaration.env + ("{name}" if declaration.prefix else "")
         key = declaration.key + ("{name}" if declaration.prefix else "")
