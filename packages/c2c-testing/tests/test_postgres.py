@@ -151,13 +151,3 @@ def test_a_busy_port_is_named():
         port = listener.getsockname()[1]
         with pytest.raises(servers.PortBusyError, match=f"Port {port} "), servers.postgres(port=port):
             pass
-
-
-def test_a_closed_server_says_so():
-    """Using a server after its ``with`` is an error, not a hang."""
-    with servers.postgres() as server:
-        folder = server.folder
-        assert folder.is_dir()
-    assert not folder.exists()
-    with pytest.raises(servers.ServerError, match="closed"):
-        server.start()

@@ -114,3 +114,13 @@ def test_a_bad_setting_says_what_is_wrong():
     """The error has the server's own words."""
     with pytest.raises(servers.ServerError, match="maxclients"), servers.redis_server(settings={"maxclients": "x"}):
         pass
+
+
+def test_a_closed_server_says_so():
+    """Using a server after its ``with`` is an error, not a hang."""
+    with servers.redis_server() as server:
+        folder = server.folder
+        assert folder.is_dir()
+    assert not folder.exists()
+    with pytest.raises(servers.ServerError, match="closed"):
+        server.start()

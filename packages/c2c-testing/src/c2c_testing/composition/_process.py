@@ -32,6 +32,7 @@ class LocalProcess:
         self._read = 0
         self._rest = ""
         self._wanted = False  # to run: its end is nobody's will
+        self._was_started = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,7 +56,7 @@ class LocalProcess:
             self._keeper.start(self.service.command, self.environment, self.service.folder)
         except ServerError as error:
             raise ServerError(f"{self.service.name}: {error}") from error
-        self._wanted = True
+        self._wanted = self._was_started = True
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL to what is left; a death before that stays one."""
@@ -87,7 +88,7 @@ class LocalProcess:
 
     def _wait_for_port(self) -> None:
         port = _port_of(self.service.ready)
-        deadline = time.monotonic() + _GRACE  # the connections of an earlier one may still hold it
+        deadline = time.monotonic() + (_GRACE if self._was_started else 0)  # an earlier one's connections may hold it
         while port and not is_free(port):
             if time.monotonic() > deadline:
                 raise PortBusyError(f"{self.service.name}: port {port} of {HOST} is busy: stop what listens there")

@@ -180,6 +180,8 @@ def postgres(
         keeper = Keeper(unprivileged_uid())
         stack.callback(keeper.close)
         server = Postgres(keeper, port or free_port(), user=user, password=password, database=database)
+        if port is not None:
+            server.check_port()
         server.initialize(settings or {})
         server.start_first(fixed=port is not None)
         if database != "postgres":

@@ -96,6 +96,10 @@ class LocalServer(ABC):
                 )
             time.sleep(_POLL)
 
+    def check_port(self) -> None:
+        """Raise PortBusyError if something listens on the port: before what takes long is prepared for nothing."""
+        self._wait_for_port(0)
+
     def start_first(self, *, fixed: bool) -> None:
         """Start it for the first time; unless the port is fixed, on another one when someone else was faster."""
         for _ in range(0 if fixed else _ATTEMPTS):
