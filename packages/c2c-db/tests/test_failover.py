@@ -245,7 +245,7 @@ def test_pool_exhausted(pair, urls, notes, new_service):
     assert service.app.get("/notes").json["server"] == "replica"
 
 
-def test_recovery_conflict(pair, urls, new_service):
+def test_recovery_conflict(pair, urls, new_service, until):
     """A read that the replica cancels because of what it replays (40001) is done again on the primary."""
     seen = []
 
@@ -260,16 +260,17 @@ def test_recovery_conflict(pair, urls, new_service):
     pair.wait_caught_up()
 
     def truncate():
-        time.sleep(0.5)
-        pair.primary.execute("DROP TABLE note")  # its lock, replayed, conflicts with the long read
-        pair.primary.execute("CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL)")
+        asleep = "SELECT true FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until(lambda: pair.replica.execute(asleep))
+        pair.primary.execute("TRUNCATE note")  # its lock, replayed, conflicts with the long read
 
     thread = threading.Thread(target=truncate)
     thread.start()
     try:
         with use_replica():
-            statement = text("SELECT count(*), pg_sleep(3), pg_is_in_recovery() FROM (SELECT * FROM note LIMIT 1) AS n")
-            assert session.execute(statement).one()[2] is False
+            sleep = "CASE WHEN pg_is_in_recovery() THEN pg_sleep(60) END"
+            statement = text(f"SELECT pg_is_in_recovery(), {sleep} FROM (SELECT count(*) FROM note) AS notes")
+            assert session.execute(statement).scalar() is False
     finally:
         thread.join()
         session.remove()
