@@ -1,23 +1,28 @@
 """The base of the c2c packages: settings, operator access, operator views, broadcast, shared state."""
 
 from c2c_broadcast._access import auth_view, is_auth, json_error
+from c2c_broadcast._answers import Answers, Failure, Missing
 from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._errors import BroadcastError, ConfigurationError
 from c2c_broadcast._includeme import includeme, masker_of, settings_of
 from c2c_broadcast._mask import Masker, mask, names_secret
 from c2c_broadcast._sections import Field, Form, Link, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
-from c2c_broadcast.shared_state import SharedState
+from c2c_broadcast.shared_state import Entry, SharedState
 
 __all__ = [
+    "Answers",
     "BroadcastError",
     "BroadcastSettings",
     "ConfigurationError",
     "Declaration",
+    "Entry",
+    "Failure",
     "Field",
     "Form",
     "Link",
     "Masker",
+    "Missing",
     "Resolved",
     "Section",
     "SharedState",
