@@ -286,3 +286,15 @@ def test_route_prefix_and_moved_metrics(make_app):
     moved = make_app(c2c__metrics_path="/internal/prometheus", c2c__base_path="/ops")
     moved.get("/internal/prometheus")
     moved.get("/ops/stats.json")
+
+
+def test_section_of_the_index_page(make_app):
+    """The index page links to what there is."""
+    from c2c_broadcast import sections
+
+    with_view = make_app().app.registry
+    (section,) = [one for one in sections(with_view) if one.name == "stats"]
+    assert [link.route for link in section.links] == ["c2c_metrics", "c2c_stats"]
+    without = make_app(c2c__stats_view="false").app.registry
+    (section,) = [one for one in sections(without) if one.name == "stats"]
+    assert [link.route for link in section.links] == ["c2c_metrics"]

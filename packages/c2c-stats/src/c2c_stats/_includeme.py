@@ -8,7 +8,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.tweens import INGRESS
 from pyramid.viewderivers import VIEW
 
-from c2c_broadcast import broadcast, load
+from c2c_broadcast import Link, Section, broadcast, load
 from c2c_stats import _spies, _stats_view
 from c2c_stats._memory import MemoryBackend
 from c2c_stats._settings import StatsSettings
@@ -47,6 +47,15 @@ def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
     return exporters
 
 
+def _section(settings: StatsSettings) -> Section:
+    links = [Link(title="Prometheus", route="c2c_metrics", help="all processes of this host")]
+    if settings.stats_view:
+        links.append(
+            Link(title="Statistics", route="c2c_stats", query={"scope": "all"}, help="all processes of the service")
+        )
+    return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links))
+
+
 def includeme(config: Configurator) -> None:
     """Add metrics: ``config.include("c2c_stats")``.
 
@@ -77,6 +86,7 @@ def includeme(config: Configurator) -> None:
         permission=NO_PERMISSION_REQUIRED,
         http_cache=0,
     )
+    config.add_section(_section(settings))
     if settings.stats_view:
         config.add_operator_view(
             _stats_view.view,

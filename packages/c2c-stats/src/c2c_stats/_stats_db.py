@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
 
 def _measure(connection: Connection, arguments: argparse.Namespace, run: Run) -> None:
     tables: list[queries.Table] = []
-    for schema in arguments.schema:
+    for schema in arguments.schema or ["public"]:
         if queries.schema_exists(connection, schema):
             tables += queries.tables(connection, schema)
         else:
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*names, **keywords)  # type: ignore[arg-type] # argparse's many keywords
 
     option("--db", required=True, metavar="URL", help="the database: postgresql://user:password@host/name")
-    option("--schema", action="append", required=True, help="schema whose tables are measured; can be repeated")
+    option("--schema", action="append", help="schema whose tables are measured, by default public; can be repeated")
     option("--extra", action="append", default=[], metavar="SQL", help="more gauges: SQL that gives names and values")
     option(
         "--extra-gauge",
