@@ -63,11 +63,20 @@ class Workers:
     def __init__(self, server: Any) -> None:
         self.server = server
 
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, timeout: float = 60) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        timeout: float = 60,
+        body: str | None = None,
+    ) -> Any:
         """Send one request on a connection of its own; return status, headers and body."""
         connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=timeout)
         try:
-            connection.request(method, path, headers={"Connection": "close", "X-API-Key": SECRET, **(headers or {})})
+            connection.request(
+                method, path, body, headers={"Connection": "close", "X-API-Key": SECRET, **(headers or {})}
+            )
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         finally:

@@ -177,12 +177,15 @@ def test_all_workers_are_switched(workers, postgres, eventually, preload):
     url = sa.make_url(postgres.url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     some = workers(_APP, preload=preload, env={"SQL": url, "C2C_SQL_PROFILER_ENABLED": "1"})
 
-    def states():
-        answers = [json.loads(some.ask("GET", "/ask")[2]) for _ in range(12)]
-        return {answer["pid"]: answer["on"] for answer in answers}
-
     def all_are(on):
-        return states() == dict.fromkeys(some.server.pids(), on)
+        """Whether each worker, at its latest answer, is so."""
+        found = {}
+        for _ in range(100):
+            answer = json.loads(some.ask("GET", "/ask")[2])
+            found[answer["pid"]] = answer["on"]
+            if found == dict.fromkeys(some.server.pids(), on):
+                return True
+        return False
 
     eventually(lambda: all_are(False))
     assert some.get("/sql_profiler?enable=1") == {"status": 200, "enabled": True}

@@ -1,0 +1,129 @@
+"""The WSGI filter that profiles requests, while it is told to."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from c2c_debug._profiler_folder import Folder
+from c2c_debug._profiler_sessions import Session
+
+_LOG = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """What records the calls of one request."""
+
+    @property
+    def whole_body(self) -> bool:
+        """Whether it goes on while a body is made and sent."""
+
+    def start(self) -> bool:
+        """Begin, in this thread; tell whether it could."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def keep(self, session: Session) -> None:
+        """Keep what was recorded of this request."""
+
+
+class ProfilerFilter:
+    """The application, its profiler, and the profiler's pages. What the profiler gets wrong, no request feels."""
+
+    def __init__(
+        self, app: Any, path: str, pages: Any, folder: Folder, recorder: Callable[[dict[str, Any]], Recorder]
+    ) -> None:
+        self.app = app
+        self.registry = getattr(app, "registry", None)
+        self._path = path
+        self._below = f"{path}/"
+        self._pages = pages
+        self._folder = folder
+        self._recorder = recorder
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request, or have the application do it."""
+        path = environ.get("PATH_INFO", "")
+        if path == self._path or path.startswith(self._below):
+            if path == self._path:
+                environ["PATH_INFO"] = self._below
+            answer: Iterable[bytes] = self._pages(environ, start_response)
+            return answer
+        if not self._folder.enabled():
+            plain: Iterable[bytes] = self.app(environ, start_response)
+            return plain
+        return self._profiled(environ, start_response)
+
+    def _profiled(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        work = _Work(self._recorder(environ), environ)
+
+        def start(status: str, *rest: Any) -> Any:
+            work.status = status.partition(" ")[0]
+            return start_response(status, *rest)
+
+        work.begin()
+        try:
+            body: Iterable[bytes] = self.app(environ, start)
+        except BaseException:
+            work.end()
+            raise
+        if isinstance(body, list | tuple) or not work.whole_body:
+            work.end()
+            return body
+        return _Body(body, work)
+
+
+class _Work:
+    """One request while it is profiled."""
+
+    def __init__(self, recorder: Recorder, environ: dict[str, Any]) -> None:
+        self.status = ""
+        self.whole_body = recorder.whole_body
+        self._recorder: Recorder | None = recorder
+        # WSGI hands a path over as latin-1 (PEP 3333).
+        self._path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
+        self._method = environ.get("REQUEST_METHOD", "")
+        self._begun = time.time()
+        self._start = time.perf_counter()
+
+    def begin(self) -> None:
+        try:
+            if self._recorder is not None and not self._recorder.start():
+                self._recorder = None
+        except Exception:  # noqa: BLE001 # the watched request is sacred
+            _LOG.warning("A request can't be profiled", exc_info=True)
+            self._recorder = None
+
+    def end(self) -> None:
+        """End; a second time changes nothing."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        duration = time.perf_counter() - self._start
+        session = Session(
+            begun=self._begun, duration=duration, method=self._method, path=self._path, status=self.status
+        )
+        try:
+            recorder.stop()
+            recorder.keep(session)
+        except Exception:  # noqa: BLE001 # the watched request is sacred
+            _LOG.warning("A profiled request can't be kept", exc_info=True)
+
+
+class _Body:
+    """A body that is made while it is sent: profiled until it is closed."""
+
+    def __init__(self, body: Iterable[bytes], work: _Work) -> None:
+        self._body = body
+        self._work = work
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            self._work.end()

@@ -1,0 +1,168 @@
+"""linesman as the engine: the release of 2016, installed for real, with networkx as it is today and as it pins it.
+
+It can't be in this package's test environment, because of its pin: it is installed into folders of its own.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+_APP = """
+import os, time
+from pyramid.config import Configurator
+from pyramid.response import Response
+from c2c_debug.profiler import filter_wsgi_app
+
+def recurses(left):
+    time.sleep(0.002)
+    return recurses(left - 1) if left else other(2)
+
+def other(left):
+    return recurses(0) if left == 2 else None
+
+def where(request):
+    recurses(20)
+    return Response(str(os.getpid()))
+
+def build():
+    config = Configurator()
+    config.add_route("where", "/where/{rest:.*}")
+    config.add_view(where, route_name="where")
+    return config.make_wsgi_app()
+
+application = filter_wsgi_app(build())
+"""
+
+
+@pytest.fixture(scope="session", params=[(), ("networkx==1.7",)], ids=["networkx of today", "networkx 1.7"])
+def linesman(request, tmp_path_factory):
+    """Give a folder with linesman installed."""
+    folder = tmp_path_factory.mktemp("linesman")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    found = subprocess.run(
+        [*command, "--target", folder, "linesman==0.3.2", *request.param],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"},
+    )
+    assert found.returncode == 0, found.stderr
+    return folder
+
+
+@pytest.fixture
+def some(workers, linesman):
+    """Give workers whose profiler is linesman."""
+    return workers(
+        _APP,
+        env={"C2C_PROFILER_PATH": "profiler", "C2C_PROFILER_MODULES": "service pyramid", "PYTHONPATH": str(linesman)},
+    )
+
+
+def _page(some, path, status=200, method="GET", **headers):
+    found, answer, body = some.ask(method, path, headers=headers)
+    assert found == status, body
+    return answer, body.decode("utf-8", "replace")
+
+
+def test_it_profiles_and_shows(some, eventually):
+    """Enabled on its own page it profiles in all workers; its list, its tree with a recursion, its chart, its picture."""
+    _, text = _page(some, "/profiler")
+    assert "Linesman" in text
+    assert 'class="disabled"' in text
+    _, text = _page(some, "/profiler?enable")
+    assert 'class="enabled"' in text
+    pids = set()
+
+    def all_workers():
+        pids.update(int(_page(some, "/where/%3Cscript%3Ealert(1)%3C/script%3E")[1]) for _ in range(6))
+        return pids >= set(some.server.pids())
+
+    eventually(all_workers)
+    _, text = _page(some, "/profiler/")
+    found = re.findall(r'<tr id="([0-9a-f-]{36})">', text)
+    assert len(found) >= 6
+    assert "GET /where/&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text
+    _page(some, "/profiler?disable")
+    _page(some, "/where/unseen")
+    assert "unseen" not in _page(some, "/profiler")[1]
+
+    answer, text = _page(some, f"/profiler/profiles/{found[0]}")
+    assert "service.recurses" in text
+    assert "['service'," in text
+    assert "service.recurses -&gt; service." in text  # the recursion's edge, removed for display
+    assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
+    (picture,) = re.findall(r'href="\.\./graph/([^"]+)"', text)
+    answer, _ = _page(some, f"/profiler/graph/{picture}")
+    assert answer["Content-Type"] == "image/png"
+    answer, _ = _page(some, f"/profiler/graph/thumb-{picture}")
+    assert answer["Content-Type"] == "image/png"
+    answer, _ = _page(some, "/profiler/media/js/tables.js")
+    assert "javascript" in answer["Content-Type"]
+
+    assert "1 row(s) deleted" in _page(some, f"/profiler/delete/{found[0]}")[1]
+    _page(some, f"/profiler/profiles/{found[0]}", status=404)
+    body = f"session_uuids%5B%5D={found[1]}&session_uuids%5B%5D={found[2]}"
+    connection_headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, _, answer = some.ask("POST", "/profiler/delete", headers=connection_headers, body=body)
+    assert (status, b"2 row(s) deleted" in answer) == (200, True)
+    assert "row(s) deleted" in _page(some, "/profiler/delete/all")[1]
+    assert '<tr id="' not in _page(some, "/profiler")[1]
+
+
+def test_its_pages_are_guarded(some):
+    """Operators only; nothing changes from another site; what would take for ever or is not there is refused."""
+    for path in ("/profiler", "/profiler/media/js/tables.js", "/profiler/delete/all", "/profiler?enable"):
+        _page(some, path, status=403, **{"X-API-Key": ""})
+    for header in ("Origin", "Referer"):
+        _page(some, "/profiler?enable", status=403, **{header: "https://evil.example/x"})
+    _page(some, "/profiler?enable", status=403, **{"Sec-Fetch-Site": "cross-site"})
+    _page(some, "/profiler/delete/all", status=403, **{"Sec-Fetch-Site": "same-site"})
+    _page(some, "/profiler?enable", **{"Sec-Fetch-Site": "same-origin"})
+    _page(some, "/where/x")
+    (uuid,) = re.findall(r'<tr id="([0-9a-f-]{36})">', _page(some, "/profiler")[1])
+    for path, status in (
+        (f"profiles/{uuid}?cutoff_percent=x", 400),
+        (f"profiles/{uuid}?cutoff_percent=0.001", 400),
+        (f"graph/{uuid}--0.png", 404),
+        (f"graph/{uuid}--x.png", 404),
+        ("graph/../../../etc/passwd", 404),
+        ("media/../middleware.py", 404),
+        ("media/none.js", 404),
+        ("profiles/x", 404),
+        ("nothing", 404),
+    ):
+        _page(some, f"/profiler/{path}", status=status)
+
+
+def test_one_that_does_not_work_is_said(workers, linesman, tmp_path):
+    """Where linesman is installed and can't be imported, pyinstrument serves, and the log says why."""
+    broken = tmp_path / "broken"
+    (broken / "linesman").mkdir(parents=True)
+    (broken / "linesman" / "__init__.py").write_text("raise RuntimeError('as broken as can be')\n")
+    some = workers(_APP, workers=1, env={"C2C_PROFILER_PATH": "profiler", "PYTHONPATH": str(broken)})
+    assert "Engine: pyinstrument" in _page(some, "/profiler")[1]
+    assert "linesman is installed and can't be used: RuntimeError: as broken as can be" in some.server.log_text()
+
+
+def test_importing_it_leaves_no_name_behind(linesman):
+    """What the standard library lost is back for the time of the import only."""
+    program = (
+        "import sys, json, fractions, inspect; from c2c_debug._linesman import load; middleware = load();"
+        "print(json.dumps([middleware is not None, hasattr(fractions, 'gcd'), hasattr(inspect, 'getargspec'),"
+        " 'cPickle' in sys.modules]))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(linesman)},
+        timeout=120,
+    )
+    assert json.loads(found.stdout) == [True, False, False, False]

@@ -1,0 +1,354 @@
+"""The Python profiler's filter and pages, with pyinstrument."""
+
+import http.client
+import json
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from urllib.parse import urlencode
+
+import pytest
+from pyramid.config import Configurator
+from pyramid.response import Response
+from webtest import TestApp
+
+from c2c_broadcast import ConfigurationError
+from c2c_debug._markup import join, tag
+from c2c_debug._profiler_folder import Folder, service
+from c2c_debug._profiler_sessions import Session, Sessions
+from c2c_debug._profiler_shares import pie, shares
+from c2c_debug.profiler import filter_wsgi_app
+
+SECRET = "an-operators-secret-of-some-length"
+KEY = {"X-API-Key": SECRET}
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path):
+    """Let the private folder be in the test's own place."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path)
+    yield
+    tempfile.tempdir = before
+
+
+def _spin(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        json.dumps(list(range(2000)))
+
+
+def _app(**settings):
+    """Return an application with the filter round it, over WebTest."""
+    config = Configurator(settings={"c2c.profiler_path": "/profiler", "c2c.secret": SECRET, **settings})
+
+    def work(request):
+        _spin(0.2)
+        return Response("done", status=int(request.params.get("status", 200)))
+
+    def streams(request):
+        def parts():
+            for _ in range(4):
+                _spin(0.05)
+                yield b"part"
+
+        return Response(app_iter=parts())
+
+    def fails(request):
+        raise ValueError("the application's own")
+
+    for name, view in (("work", work), ("streams", streams), ("fails", fails)):
+        config.add_route(name, f"/{name}/{{rest:.*}}")
+        config.add_view(view, route_name=name)
+    return TestApp(filter_wsgi_app(config.make_wsgi_app()))
+
+
+def _numbers(app):
+    """Return the numbers of the profiled requests, as the page lists them."""
+    return re.findall(r"/profiler/session/(\d+)", app.get("/profiler", headers=KEY).text)
+
+
+def test_it_is_off_at_the_start(make_service):
+    """Until it is enabled no request is profiled."""
+    app = _app()
+    app.get("/work/")
+    page = app.get("/profiler", headers=KEY)
+    assert "Profiling is <strong" in page.text
+    assert ">disabled</strong>" in page.text
+    assert "No request is profiled yet" in page.text
+
+
+def test_without_a_path_there_is_none():
+    """The filter is the application itself."""
+    application = Configurator().make_wsgi_app()
+    assert filter_wsgi_app(application) is application
+
+
+def test_a_request_is_profiled_and_shown():
+    """Time, duration, method and path in the list; call tree, flame graph and pie of one."""
+    app = _app(**{"c2c.profiler_modules": "json no.such"})
+    page = app.post("/profiler/enable", headers=KEY, status=303)
+    assert page.location.endswith("/profiler/")
+    app.get("/work/here?status=418&password=hunter2", status=418)
+    page = app.get("/profiler", headers=KEY)
+    assert ">enabled</strong>" in page.text
+    assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", page.text)
+    assert re.search(r"<td class=\"number\">\d+\.\d ms</td><td>GET</td>", page.text)
+    assert ">/work/here</a></td><td>418</td>" in page.text
+    assert "hunter2" not in page.text
+    (number,) = _numbers(app)
+    page = app.get(f"/profiler/session/{number}", headers=KEY)
+    assert "<details" in page.text
+    assert "_spin (" in page.text
+    data = json.loads(re.search(r'id="flame-data">(.*?)</script>', page.text, re.DOTALL)[1])
+    assert data["unit"] == "seconds"
+    assert data["tree"][0] == "GET /work/here"
+    assert 0.2 <= data["tree"][1] < 10
+    assert sum(child[1] for child in data["tree"][2]) == pytest.approx(data["tree"][1], rel=0.3)
+    assert re.match(r"__call__ \(.*/pyramid/router\.py:", data["tree"][2][0][0])
+    assert "<svg" in page.text
+    assert re.search(r"<td>json</td><td class=\"number\">\d+\.\d ms</td>", page.text)
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert "no-cache" in page.headers["Cache-Control"]
+
+
+def test_a_streamed_body_is_profiled_to_its_end():
+    """What is done while the body is sent counts."""
+    app = _app()
+    app.post("/profiler/enable", headers=KEY)
+    assert app.get("/streams/").body == b"part" * 4
+    (number,) = _numbers(app)
+    text = app.get(f"/profiler/session/{number}", headers=KEY).text
+    assert "parts (" in text
+    assert re.search(r"[2-9]\d\d\.\d ms, status 200", text)
+
+
+def test_an_error_of_the_application_passes():
+    """It comes through as it is, and its request is kept."""
+    app = _app()
+    app.post("/profiler/enable", headers=KEY)
+    with pytest.raises(ValueError, match="the application's own"):
+        app.get("/fails/")
+    assert len(_numbers(app)) == 1
+
+
+def test_deleting():
+    """One, several, all."""
+    app = _app()
+    app.post("/profiler/enable", headers=KEY)
+    for number in range(5):
+        app.get(f"/nothing/{number}", status=404)
+    app.post("/profiler/disable", headers=KEY)
+    app.get("/nothing/6", status=404)
+    numbers = _numbers(app)
+    assert len(numbers) == 5
+    app.post("/profiler/delete", {"id": numbers[0]}, headers=KEY, status=303)
+    assert _numbers(app) == numbers[1:]
+    app.post("/profiler/delete", urlencode([("id", numbers[1]), ("id", numbers[2])]), headers=KEY, status=303)
+    assert _numbers(app) == numbers[3:]
+    app.post("/profiler/delete", {"all": "1"}, headers=KEY, status=303)
+    assert _numbers(app) == []
+
+
+def test_only_operators():
+    """Every page is a 403 without the secret; changes are refused by GET and from other sites."""
+    app = _app()
+    for path in ("/profiler", "/profiler/", "/profiler/session/1", "/profiler/static/page.css"):
+        app.get(path, status=403)
+    for path in ("enable", "disable", "delete"):
+        app.post(f"/profiler/{path}", status=403)
+        app.get(f"/profiler/{path}", headers=KEY, status=405)
+    app.get("/profiler", params={"secret": SECRET})
+    app.get("/profiler")  # by the cookie, from now on
+    app.post("/profiler/enable", headers={"Origin": "https://evil.example"}, status=403)
+    app.post("/profiler/enable", headers={"Origin": "http://localhost:80"}, status=303)
+
+
+def test_without_a_secret_everybody_may():
+    """On a developer's machine, where no secret is set, the pages are open."""
+    app = _app(**{"c2c.secret": ""})
+    app.post("/profiler/enable", status=303)
+    app.get("/work/")
+    assert "/work/" in app.get("/profiler").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("session/99", 404), ("session/x", 400), ("session/" + "9" * 40, 400), ("static/none", 404), ("nothing", 404)],
+)
+def test_what_is_not_there(path, status):
+    """Unknown pages and requests are said to be."""
+    _app().get(f"/profiler/{path}", headers=KEY, status=status)
+
+
+def test_static_files():
+    """Styles and scripts come from the package."""
+    app = _app()
+    assert app.get("/profiler/static/page.css", headers=KEY).content_type == "text/css"
+    assert "flame-data" in app.get("/profiler/static/flame_graph.js", headers=KEY).text
+
+
+@pytest.mark.parametrize("path", ["/a/b", "a/b", "/", "/a b", "/{x}"])
+def test_a_bad_path_stops_the_start(path):
+    """The path is one element at the root."""
+    with pytest.raises(ConfigurationError, match="C2C_PROFILER_PATH"):
+        _app(**{"c2c.profiler_path": path})
+
+
+def test_paths_that_only_begin_like_it_are_the_applications():
+    """``/profilers`` is not the profiler's."""
+    app = _app()
+    assert app.get("/profilers", status=404).headers.get("Content-Security-Policy") is None
+
+
+def test_markup_in_a_path_is_text():
+    """What a client sends is escaped in the list and in the page of its request."""
+    app = _app()
+    app.post("/profiler/enable", headers=KEY)
+    app.get("/work/%3Cscript%3Ealert(1)%3C/script%3E%22onload=%22x")
+    page = app.get("/profiler", headers=KEY).text
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+    (number,) = _numbers(app)
+    assert "<script>alert" not in app.get(f"/profiler/session/{number}", headers=KEY).text
+
+
+def test_a_profiler_that_fails_is_not_felt(tmp_path, caplog):
+    """With its file broken the request is answered, and the log says what happened."""
+    app = _app()
+    app.post("/profiler/enable", headers=KEY)
+    (path,) = tmp_path.glob("c2c-profiler-*/*/")
+    (path / "sessions.sqlite").unlink(missing_ok=True)
+    (path / "sessions.sqlite").mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert app.get("/work/").text == "done"
+    assert "can't be kept" in caplog.text
+
+
+def test_sessions_are_bounded(tmp_path):
+    """The newest 200 are kept."""
+    sessions = Sessions(tmp_path / "file.sqlite")
+    for number in range(210):
+        sessions.add(Session(begun=0, duration=number, method="GET", path="/", status="200"), ["x", 1, []])
+    found = sessions.all()
+    assert len(found) == 200
+    assert [found[0].duration, found[-1].duration] == [209, 10]
+
+
+def test_shares_of_packages():
+    """A frame's own time is of the innermost package among those who called it."""
+    tree = ["all", 10, [["f (/x/app/a.py:1)", 9, [["g (/x/lib/q.py:2)", 4, []], ["h (/x/app/sub/b.py:3)", 3, []]]]]]
+    assert shares(tree, ["app", "app.sub"]) == {"app": 6, "app.sub": 3, "other": 1}
+    assert str(pie({"one": 1.0, "other": 0.0})).count("<circle") == 1
+
+
+def test_elements_escape():
+    """Texts and attributes are escaped, elements are not."""
+    assert tag("a", "<b>", tag("i", "&"), href='"x"') == '<a href="&quot;x&quot;">&lt;b&gt;<i>&amp;</i></a>'
+    assert join("<", tag("br"), None) == "&lt;<br>"
+
+
+def test_the_folder_is_private(tmp_path):
+    """Nobody else may look in, and one that is not ours alone is refused."""
+    folder = Folder.of_service(tmp_path)
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.path.parent.stat().st_mode) == 0o700
+    folder.path.parent.chmod(0o755)
+    with pytest.raises(PermissionError, match="not a folder of this user alone"):
+        Folder.of_service(tmp_path)
+    folder.path.parent.chmod(0o700)
+    target = tmp_path / "elsewhere"
+    folder.path.parent.rename(target)
+    (tmp_path / f"c2c-profiler-{os.geteuid()}").symlink_to(target)
+    with pytest.raises(PermissionError):
+        Folder.of_service(tmp_path)
+
+
+def test_folders_of_the_dead_are_removed(tmp_path):
+    """A service that ended leaves nothing; those that live keep theirs."""
+    dead = Folder.of_service(tmp_path).path.parent / "999999-1"
+    dead.mkdir()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        alive = dead.parent / service(process.pid)
+        alive.mkdir()
+        Folder.of_service(tmp_path)
+        assert not dead.exists()
+        assert alive.exists()
+    finally:
+        process.communicate(b"\n")
+
+
+_APP = """
+import os, time
+from pyramid.config import Configurator
+from pyramid.response import Response
+from c2c_debug.profiler import filter_wsgi_app
+
+def where(request):
+    time.sleep(0.05)
+    return Response(str(os.getpid()))
+
+def build():
+    config = Configurator()
+    config.include("c2c_debug")
+    config.add_route("where", "/where")
+    config.add_view(where, route_name="where")
+    return config.make_wsgi_app()
+
+application = filter_wsgi_app(build())
+"""
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_all_workers(workers, eventually, preload):
+    """Enabled once it profiles in each of three workers, also in those born later; all pages show all requests."""
+    some = workers(_APP, preload=preload, env={"C2C_PROFILER_PATH": "profiler"})
+
+    def answered(times=9):
+        return {int(some.ask("GET", "/where")[2]) for _ in range(times)}
+
+    seen = set()
+    eventually(lambda: seen.update(answered()) or seen >= set(some.server.pids()))
+    assert b"No request is profiled yet" in some.ask("GET", "/profiler")[2]
+    assert some.ask("POST", "/profiler/enable")[0] == 303
+    answered(6)
+    for _ in range(4):
+        assert some.ask("GET", "/profiler")[2].count(b">/where<") == 6
+    before = set(some.server.pids())
+    some.server.signal(1)
+    eventually(lambda: len(some.server.pids()) == 3 and not before & set(some.server.pids()))
+    answered(3)
+    page = eventually(lambda: (page := some.ask("GET", "/profiler")[2]).count(b">/where<") >= 9 and page)
+    assert b">enabled<" in page
+    assert some.ask("POST", "/profiler/disable")[0] == 303
+    assert some.ask("POST", "/profiler/delete")[0] == 303
+    # Another start of the same service begins with it off, and without requests.
+    some.ask("POST", "/profiler/enable")
+    some.server.restart()
+    page = some.ask("GET", "/profiler")[2]
+    assert b">disabled<" in page
+    assert b"No request is profiled yet" in page
+
+
+def test_a_paste_pipeline(gunicorn, tmp_path):
+    """``use = egg:c2c-debug#profiler`` in an ini file."""
+    (tmp_path / "service.py").write_text(_APP.replace("filter_wsgi_app(build())", "None"))
+    (tmp_path / "production.ini").write_text(
+        "[pipeline:main]\npipeline = profiler app\n"
+        "[filter:profiler]\nuse = egg:c2c-debug#profiler\nc2c.profiler_path = /prof\n"
+        "[app:app]\npaste.app_factory = service:main\n"
+    )
+    with (tmp_path / "service.py").open("a") as file:
+        file.write("\ndef main(global_config, **settings):\n    return build()\n")
+    server = gunicorn(args=["--paste", "production.ini"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    connection.request("GET", "/prof")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert b"Profiling is" in answer.read()
+    connection.close()
