@@ -89,6 +89,17 @@ def test_the_ini_file_is_followed(ini, capsys, strict):
     assert strict(line)["msg"] == "100% done"
 
 
+def test_defaults_are_for_every_section(ini, capsys):
+    """A key of [DEFAULT] holds where a section has none, and where it says the same; others are not looked at."""
+    text = "[DEFAULT]\nlevel = INFO\nhere_too = %(NOT_DEFINED)s\ntarget_level = INFO\n" + replaced(
+        "level = %(OTHER_LOG_LEVEL)s", "level = INFO"
+    ).replace("level = %(LOG_LEVEL)s\n", "")
+    init(ini(text.replace("level = NOTSET", "level = %(target_level)s")))
+    assert logging.getLogger().level == logging.INFO
+    assert logging.getLogger("test_setup_app").level == logging.INFO
+    assert logging.getLogger().handlers[0].level == logging.INFO
+
+
 def test_the_variable_names_it(ini, monkeypatch):
     """C2CWSGIUTILS_CONFIG, as for the service."""
     path = ini()

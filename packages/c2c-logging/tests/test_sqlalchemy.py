@@ -171,8 +171,11 @@ def test_other_databases_are_left_alone(make_app):
     """SQLite has no such name."""
 
     def view(request):
-        with sa.create_engine("sqlite://").begin() as connection:
-            return connection.execute(sa.text("SELECT 1")).scalar()
+        engine = sa.create_engine("sqlite://")
+        with engine.begin() as connection:
+            found = connection.execute(sa.text("SELECT 1")).scalar()
+        engine.dispose()
+        return found
 
     assert make_app(view, **ON).get("/hello/a").json == 1
 

@@ -50,7 +50,7 @@ class Background(Generic[_T]):
         _FORKS.watch(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may log while we hold it
         self._items: queue.SimpleQueue[tuple[_T, int] | _Flush] = queue.SimpleQueue()
         self._size = 0
         self._thread: threading.Thread | None = None
@@ -74,7 +74,7 @@ class Background(Generic[_T]):
                 self._hurry.clear()
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-        self._items.put((item, size))
+            self._items.put((item, size))
         return True
 
     @property
@@ -115,9 +115,18 @@ class Background(Generic[_T]):
                     self._size -= sum(size for _, size in batch)
                     self._held = 0
             if mark is not None:
+                ends = mark.last and self._end()
                 mark.done.set()
-                if mark.last:
+                if ends:
                     return
+
+    def _end(self) -> bool:
+        """Say that this thread is no more, unless something was put in meanwhile."""
+        with self._lock:
+            if not self._items.empty():
+                return False
+            self._thread = None
+            return True
 
     def _next_batch(self) -> tuple[list[tuple[_T, int]], _Flush | None]:
         batch: list[tuple[_T, int]] = []

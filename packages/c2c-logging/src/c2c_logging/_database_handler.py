@@ -96,8 +96,9 @@ class SQLAlchemyHandler(logging.Handler):
         self._queue.flush(0 if self._log.is_away else _AT_EXIT)
 
     def close(self) -> None:
-        """Write what can be written at once, and end the thread."""
+        """Write what can be written at once, end the thread, and close its connections."""
         self._queue.flush(0 if self._log.is_away else _AT_EXIT, last=True)
+        self._log.close()
         super().close()
 
     def _take_dropped(self) -> int:

@@ -16,8 +16,15 @@ from c2c_broadcast import ConfigurationError, mask
 _NAME = re.compile(r"%(?:%|\(([^)]+)\)s|)")
 _DEEPEST = 10
 _GROUPS = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
+# What fileConfig looks for: other keys, of [DEFAULT] above all, may be as they like.
+_READ = frozenset(
+    {
+        *("level", "handlers", "qualname", "propagate", "class", "args", "kwargs", "formatter", "target"),
+        *("format", "datefmt", "style", "validate", "defaults"),
+    }
+)
 # Of formatters, whose percent signs are for logging.
-_RAW = frozenset({"format", "datefmt", "style", "validate"})
+_RAW = frozenset({"format", "datefmt", "style", "validate", "defaults"})
 
 
 def read_logging(path: Path, environ: Mapping[str, str]) -> configparser.RawConfigParser | None:
@@ -46,7 +53,7 @@ def read_logging(path: Path, environ: Mapping[str, str]) -> configparser.RawConf
                 if prefix == "formatter" and option in _RAW
                 else _value(path, found, section, option, names)
                 for option in found[section]
-                if option not in found.defaults() or option in _own(found, section)
+                if option.lower() in _READ
             }
             if prefix == "handler":
                 _check_class(path, section, ready[section].get("class", ""))
@@ -63,11 +70,6 @@ def _parse(path: Path) -> configparser.RawConfigParser:
     except configparser.Error as error:
         raise ConfigurationError(mask(str(error).replace("\n", " "))) from None
     return found
-
-
-def _own(found: configparser.RawConfigParser, section: str) -> set[str]:
-    """Return the keys that the section itself has, without those of [DEFAULT]."""
-    return {key for key in found[section] if found[section][key] != found.defaults().get(key)}
 
 
 def _value(

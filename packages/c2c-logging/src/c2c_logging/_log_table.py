@@ -50,6 +50,10 @@ class LogTable:
         """Say, once, that records are dropped."""
         self._full.wrong("is full: records are dropped and counted")
 
+    def close(self) -> None:
+        """Close the connections; the next row makes a new one."""
+        self._engine.dispose()
+
     def create(self) -> None:
         """Create database, schema and table, as far as they are absent."""
         with _writing():
