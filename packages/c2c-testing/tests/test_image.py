@@ -1,6 +1,8 @@
 """Comparison of images, and screenshots by a real Chromium."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -209,3 +211,10 @@ def test_screenshot_without_chromium(results, tmp_path, monkeypatch):
     program.chmod(0o755)
     with pytest.raises(RuntimeError, match="Chromium ended:\nno display"):
         check_screenshot("http://127.0.0.1/", results, tmp_path / "page.png")
+
+
+def test_without_the_extra():
+    """The error says what to install."""
+    code = "import sys; sys.modules['skimage'] = None; import c2c_testing.image"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'c2c-testing[images]'" in result.stderr.splitlines()[-1]

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+import c2c_testing
+
 
 def modules(code):
     """Return the names of the modules that are there after this code, in a fresh process."""
@@ -49,3 +53,14 @@ def test_one_server_for_the_whole_run_and_others_for_a_test(pytester):
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_names_of_the_package():
+    """Those of its modules are here too, and importing the package imports none of them."""
+    for name in c2c_testing.__all__:
+        assert getattr(c2c_testing, name) is not None
+        assert name in dir(c2c_testing)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = c2c_testing.no_such_name
+    new = modules("import c2c_testing")
+    assert {name for name in new if name.startswith("c2c_testing")} == {"c2c_testing"}

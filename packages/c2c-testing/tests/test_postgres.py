@@ -125,7 +125,7 @@ def _eventually(what, tries=500):
     return any(what() for _ in range(tries))
 
 
-def test_takes_options(new_postgres):
+def test_takes_options(postgres, new_postgres):
     """Login, database and settings are the caller's, special characters included; a second server is its own."""
     server = new_postgres(
         user="a@b", password="p:/@%' \\#", database="dé mo", settings={"max_connections": 17, "search_path": "it's"}
@@ -135,6 +135,9 @@ def test_takes_options(new_postgres):
         assert cursor.fetchone() == ("a@b", "dé mo", "17")
     assert "p:/@" not in repr(server)
     other = new_postgres()
+    # The others of this user are copies of the first one's new data folder; this one is not.
+    identity = "SELECT system_identifier FROM pg_control_system()"
+    assert other.execute(identity) == postgres.execute(identity) != server.execute(identity)
     server.execute("CREATE TABLE public.mine ()")
     assert other.execute("SELECT to_regclass('public.mine')") == [(None,)]
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from c2c_testing.servers._keeper import Keeper
 from c2c_testing.servers._places import free_port, postgresql, unprivileged_uid
 from c2c_testing.servers._server import LocalServer
+from c2c_testing.servers._template import TEMPLATES
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name
@@ -126,7 +127,15 @@ class Postgres(LocalServer):
                 file.write(f"{name} = '{escaped}'\n")
 
     def initialize(self, settings: Mapping[str, str | float]) -> None:
-        """Make the data folder (initdb)."""
+        """Make the data folder."""
+        if template := TEMPLATES.find(self.user, self.password):
+            self._keeper.run(["cp", "-a", template, self.data], {})
+        else:
+            self._initdb()
+            TEMPLATES.keep(self.user, self.password, self.data, self._keeper.uid)
+        self.configure({**_SETTINGS, "scram_iterations": 1, **settings})
+
+    def _initdb(self) -> None:
         secret = self.folder / "password"
         secret.write_text(self.password + "\n")
         os.chown(secret, self._keeper.uid, -1)
@@ -141,7 +150,6 @@ class Postgres(LocalServer):
             clean_environment(),
         )
         secret.unlink()
-        self.configure({**_SETTINGS, "scram_iterations": 1, **settings})
 
 
 def _quoted(name: str) -> str:
