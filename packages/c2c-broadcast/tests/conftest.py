@@ -12,9 +12,14 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from c2c_broadcast import BroadcastSettings
 from c2c_broadcast.broadcast import Broadcaster
+
+# No test asserts a duration, Hypothesis's neither: a busy machine takes its time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _PROGRAM = Path(__file__).with_name("member_process.py")
 

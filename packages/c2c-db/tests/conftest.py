@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyramid.config import Configurator
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -13,6 +14,10 @@ from webtest import TestApp
 from c2c_db import RunningDatabase, databases, init
 from c2c_db._application import application_of
 from c2c_testing.servers import PostgresPair
+
+# No test asserts a duration, Hypothesis's neither: a busy machine takes its time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 class Base(DeclarativeBase):

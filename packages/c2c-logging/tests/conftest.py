@@ -6,10 +6,15 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyramid.config import Configurator
 from webtest import TestApp
 
 from c2c_logging import JsonLogHandler, uninstrument_requests
+
+# No test asserts a duration, Hypothesis's neither: a busy machine takes its time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def parse_strictly(line):

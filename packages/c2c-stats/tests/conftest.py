@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyramid.config import Configurator
 from webtest import TestApp
 
 import c2c_stats as stats
+
+# No test asserts a duration, Hypothesis's neither: a busy machine takes its time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _NAMES = ("STATS_VIEW", "STATSD_ADDRESS", "STATSD_PREFIX", "STATSD_USE_TAGS", "C2C_SECRET", "C2C_REDIS_URL")
 
