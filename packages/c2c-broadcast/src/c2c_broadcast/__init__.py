@@ -3,7 +3,7 @@
 from c2c_broadcast._access import auth_view, is_auth, json_error
 from c2c_broadcast._answers import Answers, Failure, Missing
 from c2c_broadcast._base_settings import BroadcastSettings
-from c2c_broadcast._errors import BroadcastError, ConfigurationError
+from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, BroadcastError, ConfigurationError
 from c2c_broadcast._includeme import includeme, masker_of, settings_of
 from c2c_broadcast._mask import Masker, mask, names_secret
 from c2c_broadcast._sections import Field, Form, Link, Section, sections
@@ -11,6 +11,7 @@ from c2c_broadcast._settings import Declaration, Resolved, declarations, family,
 from c2c_broadcast.shared_state import Entry, SharedState
 
 __all__ = [
+    "ANSWERS_EXCEPTIONS",
     "Answers",
     "BroadcastError",
     "BroadcastSettings",

@@ -12,3 +12,11 @@ class ConfigurationError(PyramidConfigurationError):
 
 class BroadcastError(Exception):
     """A broadcast that could not be made: the message says why and what to do."""
+
+
+ANSWERS_EXCEPTIONS = "c2c.answers_exceptions"
+"""The registry has this key where a package answers every exception: others then register no views for theirs.
+
+It says so in its ``includeme``; the others look in an action, when all are included. Such a package takes the status
+of an exception from its class's ``http_status``, and seconds for ``Retry-After`` from ``retry_after``.
+"""

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pyramid.config import Configurator
+from pyramid.config import PHASE2_CONFIG, Configurator
 from pyramid.httpexceptions import HTTPException, HTTPServiceUnavailable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from c2c_broadcast import json_error
+from c2c_broadcast import ANSWERS_EXCEPTIONS, json_error
 from c2c_db._errors import UnavailableError
 from c2c_db._failures import Failure, failure_of
 
@@ -39,11 +39,18 @@ class UnavailablePredicate:
 
 
 def add_error_views(config: Configurator) -> None:
-    """Register the views, for our own errors and for SQLAlchemy's."""
+    """Register the views, for our own errors and for SQLAlchemy's, unless another package answers all exceptions."""
+
+    def register() -> None:
+        if ANSWERS_EXCEPTIONS in config.registry:
+            return
+        config.add_exception_view(_our_view, context=UnavailableError)
+        for error in (DBAPIError, PoolTimeoutError):
+            config.add_exception_view(_sqlalchemy_view, context=error, c2c_db_unavailable=True)
+
     config.add_view_predicate("c2c_db_unavailable", UnavailablePredicate)
-    config.add_exception_view(_our_view, context=UnavailableError)
-    for error in (DBAPIError, PoolTimeoutError):
-        config.add_exception_view(_sqlalchemy_view, context=error, c2c_db_unavailable=True)
+    # Before the views are made, after every package was included.
+    config.action(("c2c_db", "error views"), register, order=PHASE2_CONFIG)
 
 
 def _our_view(error: UnavailableError, _request: Any) -> HTTPException:

@@ -14,6 +14,8 @@ class ReadOnlySessionError(DatabaseError):
 class UnavailableError(DatabaseError):
     """The database can't do this now: a 503 with ``Retry-After``, in seconds."""
 
+    http_status = 503
+
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after

@@ -85,7 +85,7 @@ class Replicas:
         return has_replayed(replica, mark.position)
 
     def _in_turn(self) -> tuple[Replica, ...]:
-        if len(self.all) == 1:
+        if len(self.all) <= 1:
             return self.all
         start = next(self._turn) % len(self.all)
         return self.all[start:] + self.all[:start]

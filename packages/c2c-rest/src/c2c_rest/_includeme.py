@@ -4,7 +4,7 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
 from webob.exc import WSGIHTTPException
 
-from c2c_broadcast import load
+from c2c_broadcast import ANSWERS_EXCEPTIONS, load
 from c2c_rest._cornice import include_cornice
 from c2c_rest._cors import OPERATORS, operators_path
 from c2c_rest._error_view import ERROR_VIEW, ErrorView
@@ -27,6 +27,7 @@ def includeme(config: Configurator) -> None:
     include_cornice(config)
     add_renderers(config, settings)
     if settings.handles_exceptions:
+        config.registry[ANSWERS_EXCEPTIONS] = True
         view = config.registry.setdefault(ERROR_VIEW, ErrorView(settings))
         # Pyramid has a view of its own for HTTP exceptions, its own and WebOb's: nearer than one for Exception.
         for context in (Exception, HTTPException, WSGIHTTPException):

@@ -1,0 +1,43 @@
+"""A database without a replica, and its primary away."""
+
+import pytest
+from pyramid.config import Configurator
+from sqlalchemy.exc import OperationalError
+from webtest import TestApp
+
+from c2c_broadcast import ANSWERS_EXCEPTIONS
+from c2c_db import create_session
+
+URL = "postgresql+psycopg2://u:p@127.0.0.1:1/d"
+
+
+def application(config: Configurator) -> TestApp:
+    """Return an application with one view that reads."""
+    config.include("c2c_db")
+    session = create_session(config, "away", URL)
+    config.add_route("read", "/read")
+    config.add_view(lambda request: {"one": session.connection() and 1}, route_name="read", renderer="json")
+    return TestApp(config.make_wsgi_app())
+
+
+def test_a_script_gets_the_drivers_error() -> None:
+    """Nowhere to fail over to: the error is the one of the connection."""
+    session = create_session(None, "away", URL)
+    with pytest.raises(OperationalError):
+        session.connection()
+
+
+def test_a_request_gets_a_503() -> None:
+    """The answer says when to try again."""
+    response = application(Configurator()).get("/read", status=503)
+    assert int(response.headers["Retry-After"]) > 0
+    assert response.json["status"] == 503
+
+
+def test_where_another_package_answers_exceptions_ours_keep_away() -> None:
+    """The error reaches that package's view as it is."""
+    config = Configurator()
+    config.registry[ANSWERS_EXCEPTIONS] = True
+    app = application(config)
+    with pytest.raises(OperationalError):
+        app.get("/read")
