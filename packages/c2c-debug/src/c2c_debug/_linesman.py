@@ -70,7 +70,12 @@ def _lost_names() -> Iterator[None]:
 
 
 def _format_arguments(
-    args: list[str], varargs: str | None = None, varkw: str | None = None, defaults: Any = None, **options: Any
+    args: list[str],
+    varargs: str | None = None,
+    varkw: str | None = None,
+    defaults: Any = None,
+    *_modern: Any,
+    **options: Any,
 ) -> str:
     shown: Callable[[Any], str] = options.get("formatvalue", lambda value: f"={value!r}")
     first = len(args) - len(defaults or ())

@@ -21,8 +21,8 @@ MOST_STACKS = 20_000
 
 _DEEPEST = 200
 
-# Each frame is two entries: the id of its code, and the instruction that it is at. Newest frame first.
-_Key = tuple[int, ...]
+# The ids of the frames' codes, and the instruction that each is at; the newest frame first.
+_Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(slots=True)
@@ -40,32 +40,34 @@ class Samples:
     def take(self, own: int) -> None:
         """Take one sample of all threads but our own."""
         self.count += 1
-        codes = self.codes
         for thread, newest in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
             if thread == own:
                 continue
-            key: list[int] = []
+            codes: list[CodeType] = []
+            instructions: list[int] = []
+            add_code, add_instruction = codes.append, instructions.append
             frame: FrameType | None = newest
-            depth = 0
-            while frame is not None and depth < _DEEPEST:
-                code = frame.f_code
-                codes[id(code)] = code  # kept, so that no other code has its id
-                key += (id(code), frame.f_lasti)
+            while frame is not None:
+                add_code(frame.f_code)
+                add_instruction(frame.f_lasti)
                 frame = frame.f_back
-                depth += 1
-            self._count(thread, tuple(key))
+            key = (tuple(map(id, codes[:_DEEPEST])), tuple(instructions[:_DEEPEST]))
+            found = self.threads.get(thread)
+            if found is None:
+                found = self.threads[thread] = {}
+            if key in found:
+                found[key] += 1
+            else:
+                self._add(found, key, codes)
 
-    def _count(self, thread: int, key: _Key) -> None:
-        found = self.threads.get(thread)
-        if found is None:
-            found = self.threads[thread] = {}
-        if key in found:
-            found[key] += 1
-        elif self.stacks < MOST_STACKS:
-            found[key] = 1
-            self.stacks += 1
-        else:
+    def _add(self, found: dict[_Key, int], key: _Key, codes: list[CodeType]) -> None:
+        if self.stacks >= MOST_STACKS:
             self.dropped += 1
+            return
+        self.stacks += 1
+        found[key] = 1
+        # Kept, so that no other code has its id.
+        self.codes.update(zip(key[0], codes, strict=False))
 
     def answer(self) -> dict[str, Any]:
         """Return the samples as JSON has them.
@@ -102,7 +104,7 @@ class _Lines:
         self.frames: list[tuple[str, str, int]] = []
 
     def entry(self, key: _Key, count: int) -> tuple[int, list[int], str | None]:
-        codes, instructions = key[-2::-2], key[-1::-2]
+        codes, instructions = key[0][::-1], key[1][::-1]
         stack = [self._index(code, instruction) for code, instruction in zip(codes, instructions, strict=True)]
         places = [(self._codes[code].co_filename, self._codes[code].co_name) for code in codes]
         _, file, line = self.frames[stack[-1]]

@@ -82,7 +82,10 @@ class Statements:
             runs = counts.get(text, 0) + 1
             if len(counts) < MOST or runs > 1:
                 counts[text] = runs
-        wait = self._waits.__dict__.pop("seconds", 0.0)
+        waits = self._waits
+        wait = getattr(waits, "seconds", 0.0)
+        if wait:
+            waits.seconds = 0.0
         slowest = False
         with self._lock:
             found = self._found.get(text)

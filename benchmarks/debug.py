@@ -1,0 +1,137 @@
+"""What the diagnosis costs those who are diagnosed. Run: ``python -m benchmarks.debug``.
+
+Contenders alternate within one run; the best round counts for single costs, the median for the slow-down.
+"""
+
+import json
+import logging
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from c2c_debug._sampling import sample
+from c2c_debug._stacks_view import rendered
+from c2c_debug._threads import names, stacks
+from c2c_debug.sql_profiler import SqlProfiler
+
+_THREADS = 20
+_DEPTH = 25
+
+
+def main() -> None:
+    """Print each cost and its bar."""
+    _stacks()
+    _sampling()
+    _statements()
+
+
+def _stacks() -> None:
+    """Take the stacks of twenty threads."""
+    end = threading.Event()
+
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        else:
+            end.wait()
+
+    threads = [threading.Thread(target=deep, args=(_DEPTH,), daemon=True) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    take = _best(lambda: (stacks(), names()), 200, 20)
+    found, named = stacks(), names()
+    render = _best(lambda: rendered(found, named, "host/1"), 50, 5)
+    end.set()
+    for thread in threads:
+        thread.join()
+    print(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames: taken in {take * 1e3:.3f} ms (bar 0.5), ", end="")
+    print(f"made JSON of in {render * 1e3:.3f} ms more, during which other threads have their turns")
+
+
+def _sampling() -> None:
+    """Sample a busy application with twenty threads at 100 Hz."""
+    end = threading.Event()
+
+    def waits(left: int = _DEPTH) -> None:
+        if left:
+            waits(left - 1)
+        else:
+            end.wait()
+
+    done = [0]
+    document = json.dumps({"items": [{"id": number, "name": f"name {number}"} for number in range(100)]})
+
+    def works(left: int = _DEPTH) -> None:
+        if left:
+            works(left - 1)
+            return
+        while not end.is_set():
+            json.loads(document)
+            done[0] += 1
+
+    threads = [threading.Thread(target=waits, daemon=True) for _ in range(_THREADS - 1)]
+    threads.append(threading.Thread(target=works, daemon=True))
+    for thread in threads:
+        thread.start()
+
+    def rate(watch: Callable[[], Any]) -> float:
+        before, start = done[0], time.perf_counter()
+        watch()
+        return (done[0] - before) / (time.perf_counter() - start)
+
+    ratios = []
+    for _ in range(15):
+        alone = rate(lambda: time.sleep(1.0))
+        sampled = rate(lambda: sample(1.0, 100))
+        after = rate(lambda: time.sleep(1.0))
+        ratios.append(sampled / ((alone + after) / 2))
+    end.set()
+    for thread in threads:
+        thread.join()
+    slower = (1 - statistics.median(ratios)) * 100
+    print(f"sampling at 100 Hz with {_THREADS} threads: a busy one is {slower:.1f} % slower (bar 3)")
+
+
+def _statements() -> None:
+    """Run statements on SQLite: what is on top of them."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
+    statement = sa.text("SELECT 1")
+    profiler = SqlProfiler()
+    logging.getLogger("c2c_debug.sql_profiler").setLevel(logging.ERROR)  # of SQLite it has nothing to say
+
+    with engine.connect() as connection:
+
+        def run() -> None:
+            connection.execute(statement)
+
+        never = _best(run, 30, 1000)
+        on = off = float("inf")
+        for _ in range(30):
+            profiler.switch("analyze")
+            on = min(on, _best(run, 1, 1000))
+            profiler.switch(None)
+            off = min(off, _best(run, 1, 1000))
+    engine.dispose()
+    print(
+        f"SQL profiler, a statement of {never * 1e6:.1f} us: off again {(off - never) * 1e6:+.2f} us (bar 0), ", end=""
+    )
+    print(f"report on {(on - off) * 1e6:+.2f} us (bar 5)")
+
+
+def _best(what: Callable[[], Any], rounds: int, times: int) -> float:
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(times):
+            what()
+        best = min(best, (time.perf_counter() - start) / times)
+    return best
+
+
+if __name__ == "__main__":
+    main()
