@@ -94,8 +94,9 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter
 	@$(VENV)/bin/ruff format --quiet --check . || { $(VENV)/bin/ruff format --diff . 2>&1 | head -40; echo "make format mends this" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(say) "mypy --strict"
-	@$(VENV)/bin/mypy packages/*/src acceptance_tests/app/src tools
+	@$(VENV)/bin/mypy packages/*/src tools
 	@$(VENV)/bin/mypy acceptance_tests/*.py benchmarks
+	@$(VENV)/bin/mypy -p acceptance_app
 	@$(say) "import-linter"
 	@$(VENV)/bin/lint-imports
 	@$(say) "settings tables of the READMEs"

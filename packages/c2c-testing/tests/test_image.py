@@ -1,4 +1,4 @@
-"""Comparison of images, and screenshots by a real Chromium."""
+"""Comparison of images. Screenshots by a real Chromium are in ``browser/tests``."""
 
 import re
 import subprocess
@@ -9,11 +9,6 @@ import pytest
 from PIL import Image
 
 from c2c_testing.image import check_image, check_image_file, check_screenshot
-
-PAGE = """<!doctype html><style>
-body { margin: 0; background: rgb(0, 128, 0) }
-@media (prefers-color-scheme: dark) { body { background: rgb(0, 0, 64) } }
-</style><img src="/picture">"""
 
 
 def picture(width=60, height=40):
@@ -178,27 +173,6 @@ def test_files(results, expected, tmp_path):
     check_image_file(results, jpeg, expected, level=0.8)
     with pytest.raises(AssertionError, match="differs"):
         check_image_file(results, jpeg, expected)
-
-
-def test_screenshot(results, tmp_path, http_sink):
-    """The page in the window's size, with the headers in all its requests and the features of CSS."""
-    http_sink.answer("/page", body=PAGE, headers={"Content-Type": "text/html"})
-    url, path = f"{http_sink.url}/page", tmp_path / "page.expected.png"
-    light = Image.new("RGB", (120, 80), (0, 128, 0))
-    light.save(path)
-    check_screenshot(url, results, path, width=120, height=80, headers={"X-Word": "hello"}, level=0.8)
-    assert [request.headers.get("x-word") for request in http_sink.requests[:2]] == ["hello"] * 2
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    with pytest.raises(AssertionError, match="differs"):
-        check_screenshot(url, results, path, width=120, height=80, media=dark, level=0.8)
-    shown = Image.open(results / "page.actual.png").convert("RGB")
-    assert (shown.size, shown.getpixel((100, 70))) == ((120, 80), (0, 0, 64))
-
-
-def test_screenshot_of_no_page(results, tmp_path, http_sink):
-    """The error has the URL and Chromium's reason."""
-    with http_sink.down(), pytest.raises(RuntimeError, match=rf"cannot show {http_sink.url}.*CONNECTION_REFUSED"):
-        check_screenshot(http_sink.url, results, tmp_path / "page.png")
 
 
 def test_screenshot_without_chromium(results, tmp_path, monkeypatch):
