@@ -3,6 +3,7 @@
 import logging
 import re
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _POD = re.compile(r"(?P<service>.+)-(?:[bcdfghjklmnpqrstvwxz2456789]{6,10}|(?=[a
 Data = Iterable[tuple[Mapping[str, Any], float]]
 
 
-class Provider:
+class Provider(ABC):
     """One metric whose values are asked for at each scrape; derive from it and write ``get_data``.
 
     ``type_`` is gauge, counter or unknown; ``extend`` adds the labels ``pod_name`` and ``service_name``.
@@ -41,9 +42,9 @@ class Provider:
         self.type = type_
         self.extend = extend
 
+    @abstractmethod
     def get_data(self) -> Data:
         """Return (labels, value) of each series."""
-        raise NotImplementedError
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric, as collectors of prometheus_client do."""
