@@ -214,11 +214,18 @@ def test_custom_collectors(make_app, provide):
 
 
 def test_bad_providers():
-    """A name or type that Prometheus does not know is an error at once."""
+    """A name or type that Prometheus does not know, or no get_data, is an error at once."""
+
+    class Empty(Provider):
+        def get_data(self):
+            return []
+
     with pytest.raises(ValueError, match="speed"):
-        Provider("a", "x", type_="speed")
+        Empty("a", "x", type_="speed")
     with pytest.raises(ValueError, match="metric name"):
-        Provider("", "x")
+        Empty("", "x")
+    with pytest.raises(TypeError, match="get_data"):
+        Provider("a", "x")
 
 
 def test_view_with_default_permission(make_app):
