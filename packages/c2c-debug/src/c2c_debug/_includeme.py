@@ -2,7 +2,7 @@
 
 from pyramid.config import Configurator
 
-from c2c_broadcast import load, masker_of
+from c2c_broadcast import Field, Form, Link, Section, load, masker_of
 from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view
 from c2c_debug._settings import DebugSettings
 from c2c_debug._tools import KEY, Tools
@@ -28,6 +28,9 @@ def includeme(config: Configurator) -> None:
         _sql_view.install(config.registry, masker_of(config.registry))
         add = config.add_operator_view
         add(_sql_view.view, name="sql_profiler", path="/sql_profiler", changes_state=_sql_view.changes)
+        config.add_section(_SQL)
+    if settings.profiler_path is not None:
+        _add_profiler_link(config, settings.profiler_path)
 
 
 def _add_debug_views(config: Configurator) -> None:
@@ -44,3 +47,94 @@ def _add_debug_views(config: Configurator) -> None:
     add(_requests.headers, name="debug_headers", path="/debug/headers")
     add(_requests.error, name="debug_error", path="/debug/error")
     add(_requests.now, name="debug_time", path="/debug/time", public=True)
+    config.add_section(_DEBUG)
+
+
+def _add_profiler_link(config: Configurator, path: str) -> None:
+    """Add the address of the filter's page, which is at the root whatever prefix the application's routes have."""
+    prefix, config.route_prefix = config.route_prefix, None
+    try:
+        config.add_route("c2c_profiler", path, static=True)
+    finally:
+        config.route_prefix = prefix
+    link = Link(title="Requests", route="c2c_profiler", help="profiled while it is enabled there")
+    config.add_section(Section(name="profiler", title="Python profiler", order=62, links=(link,)))
+
+
+_DEBUG = Section(
+    name="debug",
+    title="Debug",
+    order=60,
+    links=(
+        Link(title="Stacks", route="c2c_debug_stacks", help="of every thread of every process"),
+        Link(title="Memory", route="c2c_debug_memory", help="of every process; takes up to a minute"),
+        Link(title="Memory maps", route="c2c_debug_memory_maps", help="of this process"),
+        Link(title="Headers", route="c2c_debug_headers", help="as received"),
+        Link(title="Time", route="c2c_debug_time", help="of this server"),
+    ),
+    forms=(
+        Form(
+            title="Profile",
+            route="c2c_debug_profile",
+            fields=(
+                Field(name="seconds", label="Seconds", type="number", value="5"),
+                Field(name="hz", label="Samples a second", type="number", value="100"),
+                Field(name="scope", label="Processes", type="select", value="all", choices=("all", "one")),
+                Field(
+                    name="format",
+                    label="Format",
+                    type="select",
+                    value="html",
+                    choices=("html", "speedscope", "collapsed"),
+                ),
+            ),
+            help="of all threads, while the service works",
+        ),
+        Form(
+            title="Memory of a type",
+            route="c2c_debug_memory",
+            fields=(
+                Field(name="analyze_type", label="Type", value="builtins.dict", required=True),
+                Field(name="limit", label="Limit", type="number", value="30"),
+            ),
+        ),
+        Form(
+            title="Memory that a request leaves behind",
+            route="c2c_debug_memory_diff",
+            fields=(Field(name="path", label="Path", value="/", required=True),),
+        ),
+        Form(
+            title="Graph of references",
+            route="c2c_debug_show_refs",
+            fields=(
+                Field(name="analyze_type", label="Type", required=True),
+                Field(name="max_depth", label="Depth", type="number", value="3"),
+            ),
+            help="for Graphviz",
+        ),
+    ),
+)
+
+_SQL = Section(
+    name="sql_profiler",
+    title="SQL profiler",
+    order=61,
+    links=(
+        Link(title="Report", route="c2c_sql_profiler", query={"report": "1"}, help="statements by total time"),
+        Link(title="State", route="c2c_sql_profiler"),
+    ),
+    forms=(
+        Form(
+            title="Switch in all processes",
+            route="c2c_sql_profiler",
+            method="POST",
+            fields=(
+                Field(name="enable", label="On", type="select", value="1", choices=("1", "0")),
+                Field(name="ttl", label="Seconds", type="number", value="600"),
+                Field(name="mode", label="Mode", type="select", value="analyze", choices=("analyze", "explain")),
+            ),
+            submit="Switch",
+            help="analyze runs each new SELECT a second time",
+        ),
+    ),
+)

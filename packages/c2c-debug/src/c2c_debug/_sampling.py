@@ -1,7 +1,7 @@
 """A sampling profile of this process: the stacks of all threads, a hundred times a second.
 
-A sample holds the interpreter for some microseconds a thread: it looks at frames and keeps numbers; names and lines are
-found once, in the end.
+A sample holds the interpreter for some microseconds a thread that did something since the one before, and for one a
+thread that did not. It looks at frames and keeps numbers; names and lines are found once, in the end.
 """
 
 import sys
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import clock_gettime_ns
 from types import CodeType, FrameType
 from typing import Any
 
@@ -25,6 +26,42 @@ _DEEPEST = 200
 _Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+class _Idleness:
+    """Which threads did nothing since they were last looked at: those whose CPU time is the same. Linux tells."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+
+    def is_idle(self, thread: int) -> bool:
+        """Tell whether a thread did nothing since this was asked before; false where it is not known."""
+        clock = self._clocks.get(thread)
+        if clock is None:
+            clock = self._find(thread)
+        if not clock:
+            return False
+        try:
+            now = clock_gettime_ns(clock)
+        except OSError:  # that thread is no more, and another one has its identifier
+            self._clocks.pop(thread, None)
+            self._last.pop(thread, None)
+            return False
+        if self._last.get(thread) == now:
+            return True
+        self._last[thread] = now
+        return False
+
+    def _find(self, thread: int) -> int:
+        """Return the number of a thread's clock: MAKE_THREAD_CPUCLOCK of Linux's posix-timers.h; 0 if it has none.
+
+        Not ``time.pthread_getcpuclockid``, which may crash for a thread that has just ended.
+        """
+        known = {one.ident: one.native_id for one in threading.enumerate()} if sys.platform == "linux" else {}
+        native = known.get(thread)
+        found = self._clocks[thread] = (~native << 3) | 6 if native else 0
+        return found
+
+
 @dataclass(slots=True)
 class Samples:
     """What was seen: for each thread, how often each stack."""
@@ -36,12 +73,17 @@ class Samples:
     count: int = 0
     dropped: int = 0
     seconds: float = 0.0
+    idleness: _Idleness = field(default_factory=_Idleness)
+    last: dict[int, _Key] = field(default_factory=dict)
 
     def take(self, own: int) -> None:
         """Take one sample of all threads but our own."""
         self.count += 1
         for thread, newest in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
             if thread == own:
+                continue
+            if self.idleness.is_idle(thread) and thread in self.last:
+                self.threads[thread][self.last[thread]] += 1
                 continue
             codes: list[CodeType] = []
             instructions: list[int] = []
@@ -57,13 +99,15 @@ class Samples:
                 found = self.threads[thread] = {}
             if key in found:
                 found[key] += 1
-            else:
+                self.last[thread] = key
+            elif self.stacks < MOST_STACKS:
                 self._add(found, key, codes)
+                self.last[thread] = key
+            else:
+                self.dropped += 1
+                self.last.pop(thread, None)
 
     def _add(self, found: dict[_Key, int], key: _Key, codes: list[CodeType]) -> None:
-        if self.stacks >= MOST_STACKS:
-            self.dropped += 1
-            return
         self.stacks += 1
         found[key] = 1
         # Kept, so that no other code has its id.
