@@ -8,8 +8,14 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
+
+from c2c_debug._linesman import cycles
+from c2c_debug._linesman_sessions import LinesmanSessions
 
 _APP = """
 import os, time
@@ -67,7 +73,7 @@ def some(workers, linesman):
 
 def _page(some, path, status=200, method="GET", **headers):
     found, answer, body = some.ask(method, path, headers=headers)
-    assert found == status, body
+    assert found == status, body.decode("utf-8", "replace") + some.server.log_text()[-3000:]
     return answer, body.decode("utf-8", "replace")
 
 
@@ -167,3 +173,33 @@ def test_importing_it_leaves_no_name_behind(linesman):
         timeout=120,
     )
     assert json.loads(found.stdout) == [True, False, False, False]
+
+
+def test_functions_without_numbers_count_as_nothing(tmp_path):
+    """A callee that cProfile has no numbers of is in the graph, with zeros."""
+    import networkx as nx
+
+    sessions = LinesmanSessions(tmp_path / "file.sqlite", nx.DiGraph)
+    graph = nx.DiGraph(name="G")
+    graph.add_node("caller", totaltime=1.0, inlinetime=0.5, callcount=1, reccallcount=0)
+    graph.add_edge("caller", "callee", weight=0.5)
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    sessions.add(SimpleNamespace(_graph=graph, uuid="u", path="/", duration=1.0, timestamp=when))
+    found = sessions.get("u")._graph.nodes
+    assert found["caller"]["inlinetime"] == 0.5
+    assert found["callee"] == {"callcount": 0, "reccallcount": 0, "inlinetime": 0.0, "totaltime": 0.0}
+
+
+def test_cycles_are_closed_and_end():
+    """A cycle a time until none is left; its first edge is what the caller removes."""
+    import networkx as nx
+
+    graph = nx.DiGraph([("a", "a"), ("a", "b"), ("b", "c"), ("c", "a"), ("c", "b"), ("x", "a")])
+    found = []
+    for cycle in cycles(graph):
+        assert cycle[0] == cycle[-1]
+        assert all(graph.has_edge(*edge) for edge in pairwise(cycle))
+        graph.remove_edge(*cycle[:2])
+        found.append(cycle)
+    assert nx.is_directed_acyclic_graph(graph)
+    assert 3 <= len(found) <= 5

@@ -13,6 +13,8 @@ from typing import Any
 from c2c_debug._profiler_sessions import MOST, MOST_BYTES
 
 _PATIENCE = 5.0
+# Of a function that cProfile saw being called and never itself, as may be from Python 3.12 on.
+_NOTHING = {"callcount": 0, "reccallcount": 0, "inlinetime": 0.0, "totaltime": 0.0}
 _TABLE = """
 CREATE TABLE IF NOT EXISTS linesman (
     number INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE, path TEXT, duration REAL, timestamp REAL, graph BLOB)
@@ -82,7 +84,7 @@ class LinesmanSessions:
         found, data = _session(row), json.loads(zlib.decompress(row[4]))
         found._graph = self._graph(name="G")  # noqa: SLF001 # as above
         for node, attributes in data["nodes"]:
-            found._graph.add_node(node, **attributes)  # noqa: SLF001 # as above
+            found._graph.add_node(node, **{**_NOTHING, **attributes})  # noqa: SLF001 # as above
         for start, end, attributes in data["edges"]:
             found._graph.add_edge(start, end, **attributes)  # noqa: SLF001 # as above
         return found
