@@ -47,6 +47,13 @@ def load() -> Any:
     graph = networkx.DiGraph if hasattr(networkx.DiGraph(), "node") else _graph_of_2012(networkx.DiGraph)
     adapted = SimpleNamespace(DiGraph=graph, simple_cycles=cycles, to_agraph=agraph.to_agraph)
     sys.modules[_DISTRIBUTION].nx = middleware.nx = adapted  # type: ignore[attr-defined] # a name of linesman's
+
+    def draw_graph(drawn: Any, output_path: str) -> None:
+        # Written here: pygraphviz has fileinput open the file, which can't for bytes in Python 3.11.2.
+        path = Path(output_path)
+        path.write_bytes(agraph.to_agraph(drawn).draw(format=path.suffix[1:], prog="dot"))
+
+    middleware.draw_graph = draw_graph
     middleware.Image = SimpleNamespace(open=image.open, ANTIALIAS=image.Resampling.LANCZOS)
     return middleware
 
