@@ -109,7 +109,7 @@ def test_a_request_is_profiled_and_shown():
     assert data["tree"][0] == "GET /work/here"
     assert 0.2 <= data["tree"][1] < 10
     assert sum(child[1] for child in data["tree"][2]) == pytest.approx(data["tree"][1], rel=0.3)
-    assert re.match(r"__call__ \(.*/pyramid/router\.py:", data["tree"][2][0][0])
+    assert re.match(r"__call__ \(pyramid/router\.py:", data["tree"][2][0][0])
     assert "<svg" in page.text
     assert re.search(r"<td>json</td><td class=\"number\">\d+\.\d ms</td>", page.text)
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")

@@ -88,6 +88,13 @@ def _children(level: dict[str, Any]) -> list[Any]:
     return sorted(found, key=lambda one: -one[1])
 
 
+def shortened(node: list[Any]) -> list[Any]:
+    """Return a tree of ``function (file:line)`` with the files' paths shortened."""
+    text, count, children = node
+    function, bracket, place = text.partition(" (/")
+    return [f"{function} ({_short('/' + place)}" if bracket else text, count, [shortened(one) for one in children]]
+
+
 def _short(file: str) -> str:
     """Return the last parts of a path, from the package's folder on where it is a library's."""
     for folder in ("/site-packages/", "/dist-packages/"):

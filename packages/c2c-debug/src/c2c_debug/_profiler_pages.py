@@ -13,6 +13,7 @@ from c2c_broadcast import BroadcastSettings, json_error, load
 from c2c_debug._flame_graph import CONTROLS, data_block, part
 from c2c_debug._markup import Html, join, tag
 from c2c_debug._parameters import bad
+from c2c_debug._profile_formats import shortened
 from c2c_debug._profiler_folder import Folder
 from c2c_debug._profiler_sessions import Session, Sessions
 from c2c_debug._profiler_shares import pie, shares
@@ -93,6 +94,7 @@ class Pages:
         session, tree = self._find(request)
         title = f"{session.method} {session.path}"
         chart = [tag("h2", "Time by package"), pie(shares(tree, self._modules))] if self._modules else []
+        tree = shortened(tree)
         data = tag("script", Html(data_block(tree, "seconds")), type="application/json", id="flame-data")
         return _page(
             request,
