@@ -1,6 +1,8 @@
 """The demo's own start-up, for the tests: the same servers and the same service as ``make run``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -39,8 +41,12 @@ def client(demo: start.Demo) -> Client:
 
 @pytest.fixture
 def new_demo(_servers: tuple[PostgresPair, Redis]) -> Iterator[Callable[..., start.Demo]]:
-    """Give a function that starts another service on the same servers."""
-    from contextlib import ExitStack
-
+    """Give a function that starts another service on the same servers, whose processes know each other only."""
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(start.service(*_servers, port=free_port(), **options))
+
+        def run(environ: Mapping[str, str] | None = None, **options: Any) -> start.Demo:
+            port = free_port()
+            own = {"C2C_BROADCAST_PREFIX": f"service_{port}_", **(environ or {})}
+            return stack.enter_context(start.service(*_servers, port=port, environ=own, **options))
+
+        yield run
