@@ -86,10 +86,10 @@ def _sampling() -> None:
         return (done[0] - before) / (time.perf_counter() - start)
 
     ratios = []
-    for _ in range(20):
-        alone = rate(lambda: time.sleep(1.0))
-        sampled = rate(lambda: sample(1.0, 100))
-        after = rate(lambda: time.sleep(1.0))
+    for _ in range(60):
+        alone = rate(lambda: time.sleep(0.5))
+        sampled = rate(lambda: sample(0.5, 100))
+        after = rate(lambda: time.sleep(0.5))
         ratios.append(sampled / ((alone + after) / 2))
     end.set()
     for thread in threads:

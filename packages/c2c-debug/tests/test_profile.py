@@ -14,7 +14,7 @@ import time
 import pytest
 
 from c2c_debug._profile_formats import collapsed, shortened, speedscope, tree
-from c2c_debug._sampling import sample
+from c2c_debug._sampling import Samples, sample
 from c2c_debug._tools import tools_of
 
 
@@ -53,6 +53,54 @@ def test_the_sampler_itself_is_not_there(busy):
     """The thread that samples leaves itself out."""
     answer = sample(0.1, 100).answer()
     assert threading.get_ident() not in [thread["id"] for thread in answer["threads"]]
+
+
+def test_a_thread_that_does_nothing_is_counted_all_the_same(eventually):
+    """A thread that waits has as many samples as there are; once it goes on it is found elsewhere."""
+    first, second = threading.Event(), threading.Event()
+
+    def waits_twice():
+        first.wait()
+        second.wait()
+
+    thread = threading.Thread(target=waits_twice, name="waiter", daemon=True)
+    thread.start()
+    samples = Samples()
+    try:
+        for _ in range(20):
+            samples.take(threading.get_ident())
+        first.set()
+
+        def lines():
+            samples.take(threading.get_ident())
+            samples.names = {thread.ident: "waiter"}
+            answer = samples.answer()
+            (found,) = [one for one in answer["threads"] if one["name"] == "waiter"]
+            assert sum(count for count, *_ in found["stacks"]) == samples.count
+            frames = [answer["frames"][index] for _, stack, _ in found["stacks"] for index in stack]
+            return {line for name, _, line in frames if name.endswith("waits_twice")}
+
+        start = waits_twice.__code__.co_firstlineno
+        eventually(lambda: {start + 1, start + 2} <= lines())
+    finally:
+        second.set()
+        thread.join()
+
+
+def test_threads_come_and_go():
+    """Threads that end and others that get their identifiers are all found, by name."""
+    samples = Samples()
+    found = []
+    for number in range(50):
+        end = threading.Event()
+        thread = threading.Thread(target=end.wait, name=f"short {number}", daemon=True)
+        thread.start()
+        samples.take(threading.get_ident())
+        found.append(thread.ident)
+        end.set()
+        thread.join()
+    counted = {ident: sum(count for (count,) in thread.stacks.values()) for ident, thread in samples.threads.items()}
+    assert all(counted[ident] >= found.count(ident) for ident in found)
 
 
 class _Clock:

@@ -21,45 +21,33 @@ MOST_STACKS = 20_000
 """Different stacks that are kept of one process; samples of others are only counted."""
 
 _DEEPEST = 200
+_UNKNOWN = -1
 
 # The ids of the frames' codes, and the instruction that each is at; the newest frame first.
 _Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-class _Idleness:
-    """Which threads did nothing since they were last looked at: those whose CPU time is the same. Linux tells."""
+class _Thread:
+    """What was seen of one thread. ``cpu`` is its CPU time when ``count`` was that of the stack it had."""
 
-    def __init__(self) -> None:
-        self._clocks: dict[int, int] = {}
-        self._last: dict[int, int] = {}
+    __slots__ = ("clock", "count", "cpu", "stacks")
 
-    def is_idle(self, thread: int) -> bool:
-        """Tell whether a thread did nothing since this was asked before; false where it is not known."""
-        clock = self._clocks.get(thread)
-        if clock is None:
-            clock = self._find(thread)
-        if not clock:
-            return False
-        try:
-            now = clock_gettime_ns(clock)
-        except OSError:  # that thread is no more, and another one has its identifier
-            self._clocks.pop(thread, None)
-            self._last.pop(thread, None)
-            return False
-        if self._last.get(thread) == now:
-            return True
-        self._last[thread] = now
-        return False
+    def __init__(self, thread: int) -> None:
+        self.clock = _clock_of(thread)
+        self.cpu = _UNKNOWN
+        self.count = [0]
+        self.stacks: dict[_Key, list[int]] = {}
 
-    def _find(self, thread: int) -> int:
-        """Return the number of a thread's clock: MAKE_THREAD_CPUCLOCK of Linux's posix-timers.h; 0 if it has none.
 
-        Not ``time.pthread_getcpuclockid``, which may crash for a thread that has just ended.
-        """
-        known = {one.ident: one.native_id for one in threading.enumerate()} if sys.platform == "linux" else {}
-        native = known.get(thread)
-        found = self._clocks[thread] = (~native << 3) | 6 if native else 0
-        return found
+def _clock_of(thread: int) -> int:
+    """Return the number of a thread's clock of CPU time: MAKE_THREAD_CPUCLOCK of Linux's posix-timers.h; 0 if none.
+
+    Not ``time.pthread_getcpuclockid``, which may crash for a thread that has just ended.
+    """
+    if sys.platform != "linux":
+        return 0
+    native = next((one.native_id for one in threading.enumerate() if one.ident == thread), None)
+    return (~native << 3) | 6 if native else 0
 
 
 @dataclass(slots=True)
@@ -67,51 +55,58 @@ class Samples:
     """What was seen: for each thread, how often each stack."""
 
     codes: dict[int, CodeType] = field(default_factory=dict)
-    threads: dict[int, dict[_Key, int]] = field(default_factory=dict)
+    threads: dict[int, _Thread] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     stacks: int = 0
     count: int = 0
     dropped: int = 0
     seconds: float = 0.0
-    idleness: _Idleness = field(default_factory=_Idleness)
-    last: dict[int, _Key] = field(default_factory=dict)
 
     def take(self, own: int) -> None:
-        """Take one sample of all threads but our own."""
-        self.count += 1
-        for thread, newest in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
-            if thread == own:
-                continue
-            if self.idleness.is_idle(thread) and thread in self.last:
-                self.threads[thread][self.last[thread]] += 1
-                continue
-            codes: list[CodeType] = []
-            instructions: list[int] = []
-            add_code, add_instruction = codes.append, instructions.append
-            frame: FrameType | None = newest
-            while frame is not None:
-                add_code(frame.f_code)
-                add_instruction(frame.f_lasti)
-                frame = frame.f_back
-            key = (tuple(map(id, codes[:_DEEPEST])), tuple(instructions[:_DEEPEST]))
-            found = self.threads.get(thread)
-            if found is None:
-                found = self.threads[thread] = {}
-            if key in found:
-                found[key] += 1
-                self.last[thread] = key
-            elif self.stacks < MOST_STACKS:
-                self._add(found, key, codes)
-                self.last[thread] = key
-            else:
-                self.dropped += 1
-                self.last.pop(thread, None)
+        """Take one sample of all threads but our own.
 
-    def _add(self, found: dict[_Key, int], key: _Key, codes: list[CodeType]) -> None:
-        self.stacks += 1
-        found[key] = 1
-        # Kept, so that no other code has its id.
-        self.codes.update(zip(key[0], codes, strict=False))
+        A thread whose CPU time is the same has done nothing, so its stack is the same: it is not looked at.
+        """
+        self.count += 1
+        threads = self.threads
+        for ident, newest in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
+            thread = threads.get(ident)
+            if thread is None:
+                if ident == own:
+                    continue
+                thread = threads[ident] = _Thread(ident)
+            if thread.clock:
+                try:
+                    cpu = clock_gettime_ns(thread.clock)
+                except OSError:  # that thread is no more, and another one has its identifier
+                    thread.clock, cpu = _clock_of(ident), _UNKNOWN
+                if cpu == thread.cpu != _UNKNOWN:
+                    thread.count[0] += 1
+                    continue
+                thread.cpu = cpu
+            self._look(thread, newest)
+
+    def _look(self, thread: _Thread, frame: FrameType | None) -> None:
+        codes: list[CodeType] = []
+        instructions: list[int] = []
+        add_code, add_instruction = codes.append, instructions.append
+        while frame is not None:
+            add_code(frame.f_code)
+            add_instruction(frame.f_lasti)
+            frame = frame.f_back
+        key = (tuple(map(id, codes[:_DEEPEST])), tuple(instructions[:_DEEPEST]))
+        found = thread.stacks.get(key)
+        if found is None:
+            if self.stacks >= MOST_STACKS:
+                self.dropped += 1
+                thread.cpu = _UNKNOWN
+                return
+            self.stacks += 1
+            found = thread.stacks[key] = [0]
+            # Kept, so that no other code has its id.
+            self.codes.update(zip(key[0], codes, strict=False))
+        found[0] += 1
+        thread.count = found
 
     def answer(self) -> dict[str, Any]:
         """Return the samples as JSON has them.
@@ -125,9 +120,9 @@ class Samples:
             {
                 "id": thread,
                 "name": self.names.get(thread, ""),
-                "stacks": [lines.entry(key, count) for key, count in stacks.items()],
+                "stacks": [lines.entry(key, count) for key, (count,) in seen.stacks.items()],
             }
-            for thread, stacks in self.threads.items()
+            for thread, seen in self.threads.items()
         ]
         return {
             "seconds": self.seconds,
