@@ -61,7 +61,7 @@ def _app(**settings):
     def fails(request):
         raise ValueError("the application's own")
 
-    for name, view in (("work", work), ("streams", streams), ("fails", fails)):
+    for name, view in (("job", work), ("streams", streams), ("fails", fails)):
         config.add_route(name, f"/{name}/{{rest:.*}}")
         config.add_view(view, route_name=name)
     return TestApp(filter_wsgi_app(config.make_wsgi_app()))
@@ -75,7 +75,7 @@ def _numbers(app):
 def test_it_is_off_at_the_start(make_service):
     """Until it is enabled no request is profiled."""
     app = _app()
-    app.get("/work/")
+    app.get("/job/")
     page = app.get("/profiler", headers=KEY)
     assert "Profiling is <strong" in page.text
     assert ">disabled</strong>" in page.text
@@ -93,12 +93,12 @@ def test_a_request_is_profiled_and_shown():
     app = _app(**{"c2c.profiler_modules": "json no.such"})
     page = app.post("/profiler/enable", headers=KEY, status=303)
     assert page.location.endswith("/profiler/")
-    app.get("/work/here?status=418&password=hunter2", status=418)
+    app.get("/job/here?status=418&password=hunter2", status=418)
     page = app.get("/profiler", headers=KEY)
     assert ">enabled</strong>" in page.text
     assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", page.text)
     assert re.search(r"<td class=\"number\">\d+\.\d ms</td><td>GET</td>", page.text)
-    assert ">/work/here</a></td><td>418</td>" in page.text
+    assert ">/job/here</a></td><td>418</td>" in page.text
     assert "hunter2" not in page.text
     (number,) = _numbers(app)
     page = app.get(f"/profiler/session/{number}", headers=KEY)
@@ -106,7 +106,7 @@ def test_a_request_is_profiled_and_shown():
     assert "_spin (" in page.text
     data = json.loads(re.search(r'id="flame-data">(.*?)</script>', page.text, re.DOTALL)[1])
     assert data["unit"] == "seconds"
-    assert data["tree"][0] == "GET /work/here"
+    assert data["tree"][0] == "GET /job/here"
     assert 0.2 <= data["tree"][1] < 10
     assert sum(child[1] for child in data["tree"][2]) == pytest.approx(data["tree"][1], rel=0.3)
     assert re.match(r"__call__ \(pyramid/router\.py:", data["tree"][2][0][0])
@@ -172,8 +172,8 @@ def test_without_a_secret_everybody_may():
     """On a developer's machine, where no secret is set, the pages are open."""
     app = _app(**{"c2c.secret": ""})
     app.post("/profiler/enable", status=303)
-    app.get("/work/")
-    assert "/work/" in app.get("/profiler").text
+    app.get("/job/")
+    assert "/job/" in app.get("/profiler").text
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_markup_in_a_path_is_text():
     """What a client sends is escaped in the list and in the page of its request."""
     app = _app()
     app.post("/profiler/enable", headers=KEY)
-    app.get("/work/%3Cscript%3Ealert(1)%3C/script%3E%22onload=%22x")
+    app.get("/job/%3Cscript%3Ealert(1)%3C/script%3E%22onload=%22x")
     page = app.get("/profiler", headers=KEY).text
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert" not in page
@@ -225,7 +225,7 @@ def test_a_profiler_that_fails_is_not_felt(tmp_path, caplog):
     (path / "sessions.sqlite").unlink(missing_ok=True)
     (path / "sessions.sqlite").mkdir()
     with caplog.at_level(logging.WARNING):
-        assert app.get("/work/").text == "done"
+        assert app.get("/job/").text == "done"
     assert "can't be kept" in caplog.text
 
 
