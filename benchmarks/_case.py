@@ -1,0 +1,86 @@
+"""The shape of what every benchmark gives: a module's ``cases()`` yields them, ``python -m benchmarks`` prints them.
+
+A module of a benchmark has ``def cases() -> Iterator[Case | Missing]``. Contenders alternate: a round of each, again
+and again, so that what else the machine does hits all of them alike.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one contender took: one sample a round, in the case's unit."""
+
+    name: str
+    samples: tuple[float, ...]
+    # Bars: our median divided by this contender's is to be at most, or at least, this. None: no bar.
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def median(self) -> float:
+        """Return the median of the rounds."""
+        return statistics.median(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """Return how far the middle half of the rounds is apart (interquartile range), as a part of the median."""
+        if len(self.samples) < 2 or not self.median:  # noqa: PLR2004 # quartiles need two
+            return 0.0
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return abs((high - low) / self.median)
+
+    def over(self, base: "Measured") -> "Measured":
+        """Return what this took on top of ``base``, round by round."""
+        return replace(self, samples=tuple(a - b for a, b in zip(self.samples, base.samples, strict=True)))
+
+    def bar(self, *, most: float | None = None, least: float | None = None) -> "Measured":
+        """Return the same with the bar that ours has against it."""
+        return replace(self, most=most, least=least)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table: what is measured, ours, and what a user would otherwise pick."""
+
+    name: str
+    unit: str  # us, ms, s, MB; of a rate 1/s
+    ours: Measured
+    peers: tuple[Measured, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A case, or a peer of one, that could not be measured here, and why."""
+
+    name: str
+    why: str
+
+
+def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Measured]:
+    """Ask each contender for a sample, in turn, ``rounds`` times; each goes first equally often."""
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            samples[name].append(contenders[name]())
+    return {name: Measured(name, tuple(taken)) for name, taken in samples.items()}
+
+
+def timed(
+    call: Callable[[], object], times: int, scale: float = 1e6, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
+    """Return a contender: ``times`` calls, their mean duration; ``scale`` makes the unit of seconds (us)."""
+
+    def sample() -> float:
+        start = clock()
+        for _ in range(times):
+            call()
+        return (clock() - start) / times * scale
+
+    return sample
