@@ -14,11 +14,16 @@ UV := $(VENV)/bin/uv
 # The order of the layers: what breaks below is seen first.
 PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-meta c2c-compat
 ARGS ?=
+# RETRY=1 (CI) runs what failed once more, when the machine is quieter, and says so: such a test wants mending, but
+# a hiccup of a shared machine does not stop a release.
+RETRY ?=
 # How many packages are tested at once: as many as there are cores, four at most.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n)))
 TESTED := $(addprefix test-,$(PACKAGES))
 ISOLATED := $(PACKAGES:%=.venvs/%/.installed)
 BROWSER := $(patsubst packages/%/browser/tests,%,$(wildcard packages/*/browser/tests))
+# pytest of an environment, with a cache of its own: packages are tested at the same time.
+pytest = $(ROOT)/tools/run_tests $(ROOT)/$(1) $(ROOT)/.pytest_cache/$(2) $(if $(RETRY),--retry) -- $(ARGS)
 say = printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help
@@ -69,7 +74,7 @@ test-packages: $(TESTED)
 
 $(TESTED): test-%: .venvs/%/.installed
 	@$(say) "$*: tests in its own environment"
-	@cd packages/$* && $(ROOT)/.venvs/$*/bin/python -m pytest -q $(ARGS) tests
+	@cd packages/$* && $(call pytest,.venvs/$*,$*) tests
 
 .PHONY: test-one
 test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
@@ -79,13 +84,13 @@ test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
 .PHONY: acceptance
 acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 	@$(say) "acceptance tests"
-	@$(VENV)/bin/python -m pytest -q $(ARGS) acceptance_tests/tests
+	@$(call pytest,.venv,acceptance) acceptance_tests/tests
 
 .PHONY: test-browser
 test-browser: $(BROWSER:%=.venvs/%/.installed) ## the tests that need a browser: Debian's chromium
 	@for p in $(BROWSER); do \
 		$(say) "$$p: tests in the browser"; \
-		(cd packages/$$p && $(ROOT)/.venvs/$$p/bin/python -m pytest -q $(ARGS) browser/tests); \
+		(cd packages/$$p && $(call pytest,.venvs/$$p,$$p-browser) browser/tests); \
 	done
 
 .PHONY: check

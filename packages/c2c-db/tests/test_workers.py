@@ -50,12 +50,16 @@ def test_written_by_one_worker_read_by_another(pair, serve, preload):
     server = serve(preload)
     pair.set_lag(0.3)
     readers = set()
-    for number in range(1, 26):
+    number = 0
+    # Which worker accepts a connection is the kernel's choice: written and read until each had its turn.
+    limit = time.monotonic() + 60
+    while number < 25 or (len(readers) < 2 and time.monotonic() < limit):
+        number += 1
         _, headers = _ask(server, method="POST")
         seen, _ = _ask(server, **{"X-C2C-DB-LSN": headers["X-C2C-DB-LSN"]})
         assert seen["count"] == number
         readers.add(seen["pid"])
-    assert len(readers) > 1
+    assert len(readers) == 2
     assert _ask(server)[0]["server"] == "replica"
 
 
