@@ -8,7 +8,7 @@ from pyramid.exceptions import ConfigurationConflictError
 from pyramid.httpexceptions import HTTPNotFound
 from webtest import TestApp
 
-from c2c_broadcast import ConfigurationError, Link, Section, masker_of, sections
+from c2c_broadcast import ConfigurationError, Link, Live, Section, masker_of, sections
 
 SECRET = "a-long-enough-secret"
 
@@ -112,8 +112,11 @@ def test_including_twice_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
     config.add_section(Section(name="one", title="One"))
     config.commit()
     config.include("c2c_broadcast")
-    config.add_section(Section(name="two", title="Two", order=1, links=(Link(title="X", route="c2c_x"),)))
+    live = Live(title="Y", route="c2c_x", every=5)
+    two = Section(name="two", title="Two", order=1, links=(Link(title="X", route="c2c_x"),), live=(live,))
+    config.add_section(two)
     config.make_wsgi_app()
+    assert (live.kind, sections(config.registry)[0].live) == ("table", (live,))
     assert [section.name for section in sections(config.registry)] == ["two", "one"]
 
 

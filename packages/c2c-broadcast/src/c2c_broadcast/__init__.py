@@ -6,7 +6,7 @@ from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, BroadcastError, ConfigurationError
 from c2c_broadcast._includeme import includeme, masker_of, settings_of
 from c2c_broadcast._mask import Masker, mask, names_secret
-from c2c_broadcast._sections import Field, Form, Link, Section, sections
+from c2c_broadcast._sections import Field, Form, Link, Live, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
 from c2c_broadcast.shared_state import Entry, SharedState
 
@@ -22,6 +22,7 @@ __all__ = [
     "Field",
     "Form",
     "Link",
+    "Live",
     "Masker",
     "Missing",
     "Resolved",

@@ -44,6 +44,22 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What the page asks of a route and shows in place, ``every`` so many seconds; 0 is when somebody asks for it.
+
+    ``kind`` is how it is shown: ``table`` suits any JSON, other kinds are those that the page knows by name. Without
+    JavaScript it is a link, as the section's others.
+    """
+
+    title: str
+    route: str
+    kind: str = "table"
+    query: Mapping[str, str] | None = None
+    every: float = 0
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of the index page. The lowest ``order`` comes first; ``operators_only`` hides it from others."""
 
@@ -54,6 +70,7 @@ class Section:
     text: str = ""
     links: tuple[Link, ...] = ()
     forms: tuple[Form, ...] = ()
+    live: tuple[Live, ...] = ()
 
 
 def add_section(config: Configurator, section: Section) -> None:

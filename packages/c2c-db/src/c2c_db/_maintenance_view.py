@@ -6,7 +6,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest
 
-from c2c_broadcast import Field, Form, Link, Section, json_error, settings_of
+from c2c_broadcast import Field, Form, Link, Live, Section, json_error, settings_of
 from c2c_db._application import application_of
 
 _ROUTE = "c2c_db_maintenance"
@@ -29,6 +29,7 @@ _SECTION = Section(
             ),
         ),
     ),
+    live=(Live(title="Mode", kind="maintenance", route=_ROUTE, every=10.0),),
 )
 _WORDS = {"true": True, "false": False}
 

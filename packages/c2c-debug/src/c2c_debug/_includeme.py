@@ -2,7 +2,7 @@
 
 from pyramid.config import Configurator
 
-from c2c_broadcast import Field, Form, Link, Section, load, masker_of
+from c2c_broadcast import Field, Form, Link, Live, Section, load, masker_of
 from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view
 from c2c_debug._settings import DebugSettings
 from c2c_debug._tools import KEY, Tools
@@ -113,6 +113,11 @@ _DEBUG = Section(
             help="for Graphviz",
         ),
     ),
+    live=(
+        Live(title="Stacks", kind="stacks", route="c2c_debug_stacks", help="every thread of every process"),
+        Live(title="Memory", kind="memory", route="c2c_debug_memory", help="of every process; takes up to a minute"),
+        Live(title="Profile", kind="profile", route="c2c_debug_profile", query={"scope": "all"}),
+    ),
 )
 
 _SQL = Section(
@@ -137,4 +142,5 @@ _SQL = Section(
             help="analyze runs each new SELECT a second time",
         ),
     ),
+    live=(Live(title="Statements", kind="sql", route="c2c_sql_profiler", query={"report": "1"}, every=10.0),),
 )

@@ -5,7 +5,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.events import ApplicationCreated
 
-from c2c_broadcast import Link, Section, load, masker_of
+from c2c_broadcast import Link, Live, Section, load, masker_of
 from c2c_health import _everywhere, _versions, _views
 from c2c_health._automatic import go_live
 from c2c_health._checks import checks_of, install
@@ -14,6 +14,8 @@ from c2c_health._health_check import HealthCheck
 from c2c_health._settings import HealthSettings
 
 _SEEN = "c2c_health.included"
+_EVERY_LEVEL = "1000000"
+_LOOK_AGAIN = 10.0  # seconds
 
 
 def includeme(config: Configurator) -> None:
@@ -53,10 +55,13 @@ def _application_created(event: Any) -> None:
 def _section(*, versions: bool) -> Section:
     links = [
         Link(title="Level 1", route="c2c_health_check", help="what the service can't work without"),
-        Link(title="All", route="c2c_health_check", query={"max_level": "1000000"}, help="every check there is"),
+        Link(title="All", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, help="every check there is"),
         Link(title="Live", route="c2c_health_live", help="this process only"),
         Link(title="Ready", route="c2c_health_ready", help="may a balancer send requests here"),
     ]
     if versions:
         links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
-    return Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links))
+    live = Live(
+        title="Checks", kind="health", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, every=_LOOK_AGAIN
+    )
+    return Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links), live=(live,))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPBadRequest
 
-from c2c_broadcast import Field, Form, Link, Section, json_error
+from c2c_broadcast import Field, Form, Link, Live, Section, json_error
 from c2c_logging._level_names import NAMES, known_names
 from c2c_logging._levels import LEVELS, all_levels, checked_name, level_of
 
@@ -36,6 +36,7 @@ SECTION = Section(
         Link(title="Levels set by hand", route=ROUTE),
         Link(title="All loggers", route=ROUTE, query={"list": "1"}),
     ),
+    live=(Live(title="Loggers", kind="levels", route=ROUTE, query={"list": "1"}, every=10.0),),
 )
 
 

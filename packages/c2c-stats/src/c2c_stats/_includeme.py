@@ -8,7 +8,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.tweens import INGRESS
 from pyramid.viewderivers import VIEW
 
-from c2c_broadcast import Link, Section, broadcast, load
+from c2c_broadcast import Link, Live, Section, broadcast, load
 from c2c_stats import _spies, _stats_view
 from c2c_stats._memory import MemoryBackend
 from c2c_stats._settings import StatsSettings
@@ -16,6 +16,7 @@ from c2c_stats._sink import SINK, BuiltIn
 from c2c_stats._statsd_lines import Format
 
 _KEY = "c2c_stats.settings"
+_LOOK_AGAIN = 5.0  # seconds
 
 
 def init_backends(settings: Mapping[str, Any] | None = None) -> None:
@@ -48,12 +49,15 @@ def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
 
 
 def _section(settings: StatsSettings) -> Section:
+    live: tuple[Live, ...] = ()
     links = [Link(title="Prometheus", route="c2c_metrics", help="all processes of this host")]
     if settings.stats_view:
         links.append(
             Link(title="Statistics", route="c2c_stats", query={"scope": "all"}, help="all processes of the service")
         )
-    return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links))
+    if settings.stats_view:
+        live = (Live(title="Timings", kind="timings", route="c2c_stats", query={"scope": "all"}, every=_LOOK_AGAIN),)
+    return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links), live=live)
 
 
 def includeme(config: Configurator) -> None:
