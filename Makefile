@@ -100,7 +100,7 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter
 	@$(VENV)/bin/ruff check --quiet .
 	@$(say) "mypy --strict"
 	@$(VENV)/bin/mypy packages/*/src tools
-	@$(VENV)/bin/mypy acceptance_tests/*.py benchmarks
+	@$(VENV)/bin/mypy acceptance_tests/*.py benchmarks documentation/*.py
 	@$(VENV)/bin/mypy -p acceptance_app
 	@$(say) "import-linter"
 	@$(VENV)/bin/lint-imports
@@ -117,10 +117,12 @@ bench: setup ## the benchmarks: ratios within one run
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 .PHONY: constraints
-constraints: ## rewrite constraints.txt from what is installed in .venv
-	@$(UV) pip freeze --quiet --python $(VENV) --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^pip==' > constraints.new
+constraints: ## rewrite constraints.txt from what is installed in .venv, .venvs/docs and .venvs/release
+	@for e in $(VENV) $(wildcard .venvs/docs .venvs/release); do $(UV) pip freeze --quiet --python $$e --exclude-editable; done | sort -u | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^pip==' > constraints.new
 	@mv constraints.new constraints.txt
+
+include documentation/targets.mk
 
 .PHONY: clean
 clean: ## remove the environments and caches
-	@rm -rf .venv .venvs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	@rm -rf .venv .venvs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist site
