@@ -61,7 +61,11 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the index page. The lowest ``order`` comes first; ``operators_only`` hides it from others."""
+    """A part of the index page. The lowest ``order`` comes first; ``operators_only`` hides it from others.
+
+    ``html`` is for what an application writes itself: an object with ``__html__()``, asked at each display (as
+    ``markupsafe.Markup`` is); what is false is not shown.
+    """
 
     name: str
     title: str
@@ -71,6 +75,7 @@ class Section:
     links: tuple[Link, ...] = ()
     forms: tuple[Form, ...] = ()
     live: tuple[Live, ...] = ()
+    html: Any = None
 
 
 def add_section(config: Configurator, section: Section) -> None:

@@ -9,7 +9,7 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 
-from c2c_broadcast import is_auth, sections, settings_of
+from c2c_broadcast import Section, is_auth, sections, settings_of
 
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
@@ -27,7 +27,7 @@ def _page(request: Any) -> Response:
     given = request.POST.get("secret") if request.method == "POST" else None
     if given == "" or (given and operator):
         return HTTPSeeOther(request.route_path("c2c_index"))
-    shown = [section for section in sections(request.registry) if operator or not section.operators_only]
+    shown = [section for section in sections(request.registry) if _is_shown(section, operator=operator)]
     html = _template().render(
         sections=shown,
         operator=operator,
@@ -38,6 +38,12 @@ def _page(request: Any) -> Response:
     response = Response(html, status=403 if given else 200, content_type="text/html", charset="UTF-8")
     response.headers["Content-Security-Policy"] = _POLICY
     return response
+
+
+def _is_shown(section: Section, *, operator: bool) -> bool:
+    if section.html is not None and not section.html:
+        return False  # nothing but what the application writes itself, and it has written nothing
+    return operator or not section.operators_only
 
 
 def _style(_request: Any) -> Response:
