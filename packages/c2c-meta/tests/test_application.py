@@ -111,3 +111,12 @@ def test_proxy_headers(folder, exclude, host):
     """The served application is wrapped: it sees what a proxy's headers mean, unless c2c_rest is excluded."""
     process = folder.serve(params="--worker-class gthread --workers 1", C2C_EXCLUDE=exclude)
     assert process.get("/host", {"X-Forwarded-Host": "service.example"})[2] == host
+
+
+def test_create_application(folder):
+    """The bare application of a file: none of the filters is round it."""
+    code = "import c2c_meta.wsgi as w; print(type(w.create_application('c2c://production.ini')).__name__)"
+    assert folder.python(code).splitlines()[-1] == "Router"
+    assert folder.python(code.replace("'c2c://production.ini'", ""), C2CWSGIUTILS_CONFIG="production.ini").endswith(
+        "Router\n"
+    )

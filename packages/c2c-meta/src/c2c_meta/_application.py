@@ -58,8 +58,8 @@ def wrap(application: Any, wrappers: Iterable[Wrapper] = WRAPPERS, exclude: Coll
     return application
 
 
-def build(path: str) -> Any:
-    """Return the wrapped application of an ini file; logging is set up before anything of it is imported.
+def bare(path: str) -> Any:
+    """Return the application of an ini file as it is; logging is set up before anything of it is imported.
 
     Raises:
         IniError: the file is missing or broken
@@ -67,13 +67,25 @@ def build(path: str) -> Any:
     set_up_logging_once(path)
 
     from plaster import PlasterURL
+
+    from c2c_meta._loader import Loader
+
+    return Loader(PlasterURL("c2c", path)).get_wsgi_app()
+
+
+def build(path: str) -> Any:
+    """Return the wrapped application of an ini file; logging is set up before anything of it is imported.
+
+    Raises:
+        IniError: the file is missing or broken
+    """
+    application = bare(path)
+
     from pyramid.config import global_registries
 
     from c2c_broadcast import load
-    from c2c_meta._loader import Loader
     from c2c_meta._settings import MetaSettings
 
-    application = Loader(PlasterURL("c2c", path)).get_wsgi_app()
     # An application that is none of Pyramid's has no settings of ours but the environment's.
     settings = getattr(global_registries.last, "settings", None) or {}
     return wrap(application, exclude=load(MetaSettings, settings).exclude)

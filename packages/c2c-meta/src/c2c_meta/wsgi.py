@@ -3,11 +3,24 @@
 Importing this module does nothing. The application is built, once, when ``application`` is first read.
 """
 
+import os
 from typing import Any
 
-from c2c_meta._application import Once
+from c2c_meta._application import Once, bare
+from c2c_meta._run import config_path
 
 _once = Once()
+
+
+def create_application(configfile: str = "") -> Any:
+    """Return a new application of an ini file without the filters of ``application``: logging first, then it.
+
+    ``configfile`` is by default what ``C2CWSGIUTILS_CONFIG`` names, else ``/app/production.ini``.
+
+    Raises:
+        IniError: the file is missing or broken
+    """
+    return bare(configfile.removeprefix("c2c://") or config_path(os.environ))
 
 
 def __getattr__(name: str) -> Any:
