@@ -1,9 +1,10 @@
-"""Write the settings tables of the READMEs from the dataclasses: ``python tools/settings_tables.py [--check]``.
+"""Write the settings tables of READMEs and docs from the dataclasses: ``python tools/settings_tables.py [--check]``.
 
-A README says where by a line ``<!-- settings: module.Class -->``; all up to ``<!-- end -->`` is replaced.
+A page says where by a line ``<!-- settings: module.Class -->``; all up to ``<!-- end -->`` is replaced.
 """
 
 import importlib
+import logging
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 from c2c_broadcast import declarations
 
-PACKAGES = Path(__file__).resolve().parent.parent / "packages"
-_PLACE = re.compile(r"(<!-- settings: (\w+)\.(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md")])
+_PLACE = re.compile(r"(<!-- settings: ([\w.]+)\.(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(cls: type[Any]) -> str:
@@ -21,17 +23,26 @@ def table(cls: type[Any]) -> str:
     for declaration, default in declarations(cls).values():
         star = "{name}" if declaration.prefix else ""
         names = [f"`{name}{star}`" if name else "" for name in (declaration.env, declaration.key)]
-        shown = (
-            "none"
-            if default in (None, (), {})
-            else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        )
+        shown = _shown(declaration.env, default)
         lines.append(f"| {names[0]} | {names[1]} | {shown} | {declaration.help} |")
     return "\n".join(lines) + "\n"
 
 
+def _shown(env: str | None, default: object) -> str:
+    """Return a default as one would write it in a setting."""
+    if default in (None, "", (), {}):
+        return "none"
+    if isinstance(default, tuple):
+        return f"`{', '.join(str(part) for part in default)}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, int) and (env or "").endswith("_LEVEL"):
+        return f"`{logging.getLevelName(default)}`"
+    return f"`{default}`"
+
+
 def written(text: str) -> str:
-    """Return a README's text with each of its tables made anew."""
+    """Return a page's text with each of its tables made anew."""
 
     def replace(match: re.Match[str]) -> str:
         return match[1] + table(getattr(importlib.import_module(match[2]), match[3])) + match[4]
@@ -42,13 +53,13 @@ def written(text: str) -> str:
 def main() -> int:
     """Write them; with ``--check`` change nothing and exit 1 where one is out of date."""
     stale = []
-    for readme in sorted(PACKAGES.glob("*/README.md")):
-        text = readme.read_text(encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
         new = written(text)
         if new != text:
-            stale.append(str(readme.relative_to(PACKAGES.parent)))
+            stale.append(str(page.relative_to(ROOT)))
             if "--check" not in sys.argv:
-                readme.write_text(new, encoding="utf-8")
+                page.write_text(new, encoding="utf-8")
     if stale and "--check" in sys.argv:
         sys.stderr.write(f"Out of date: {', '.join(stale)}; mend by: python tools/settings_tables.py\n")
         return 1
