@@ -8,39 +8,60 @@
 Nothing is imported before it is asked for.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+if TYPE_CHECKING:
+    # What __getattr__ gives. Of a name that two packages have the first one counts: _names.CLASHES.
+    # isort: off
+    import c2c_broadcast as broadcast
+    import c2c_db as db
+    import c2c_debug as debug
+    import c2c_health as health
+    import c2c_logging as logging
+    import c2c_rest as rest
+    import c2c_sentry as sentry
+    import c2c_stats as stats
+    import c2c_testing
+    from c2c_meta._bootstrap import bootstrap
+    from c2c_meta._coverage import start_coverage
+    from c2c_meta._events import ShuttingDown
+    from c2c_meta._include import includeme
+    from c2c_meta._ini import IniError
+    from c2c_broadcast import *  # noqa: F403 - all that is public
+    from c2c_logging import *  # noqa: F403
+    from c2c_sentry import *  # type: ignore[assignment]  # noqa: F403 - init
+    from c2c_stats import *  # noqa: F403
+    from c2c_rest import *  # noqa: F403
+    from c2c_db import *  # type: ignore[assignment]  # noqa: F403 - init
+    from c2c_health import *  # type: ignore[assignment]  # noqa: F403 - State
+    from c2c_debug import *  # noqa: F403
+    from c2c_testing import *  # noqa: F403
 
-# Given by __getattr__, as are the packages and all their public names.
-__all__ = ["IniError", "ShuttingDown", "bootstrap", "includeme"]
+    # isort: on
+    testing = c2c_testing
+else:
+    from c2c_meta._names import find, names
 
-_OWN = {
-    "IniError": "c2c_meta._ini",
-    "ShuttingDown": "c2c_meta._events",
-    "bootstrap": "c2c_meta._bootstrap",
-    "includeme": "c2c_meta._include",
-}
+    def __getattr__(name: str) -> object:
+        value = globals()[name] = find(name)  # from now on it is there
+        return value
 
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _OWN:
-        return getattr(importlib.import_module(_OWN[name]), name)
-    packages = {**SHORT_NAMES, **OPTIONAL_SHORT_NAMES}
-    if name in packages:
-        return importlib.import_module(packages[name])
-    for package in SHORT_NAMES.values():
-        module = importlib.import_module(package)
-        if name in getattr(module, "__all__", ()):
-            return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}, nor has any package of the toolkit")
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *names()})
 
 
-def __dir__() -> list[str]:
-    names = {*globals(), *_OWN, *SHORT_NAMES, *OPTIONAL_SHORT_NAMES}
-    for package in SHORT_NAMES.values():
-        names.update(getattr(importlib.import_module(package), "__all__", ()))
-    return sorted(names)
+__all__ = [
+    "IniError",
+    "ShuttingDown",
+    "bootstrap",
+    "broadcast",
+    "db",
+    "debug",
+    "health",
+    "includeme",
+    "logging",
+    "rest",
+    "sentry",
+    "start_coverage",
+    "stats",
+]
