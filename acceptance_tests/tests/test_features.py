@@ -132,3 +132,19 @@ def test_debug_and_probe_views_are_for_operators(client: Client) -> None:
         assert response.status_code == 403, path
         assert "no-cache" in response.headers["Cache-Control"]
         assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_the_sql_report_names_the_application_s_line(client: Client) -> None:
+    """Not a line of the packages between the application and its database, wherever these are installed."""
+    client.get("/c2c/sql_profiler?enable=1&ttl=120", operator=True)
+    try:
+
+        def lines() -> list[str]:
+            client.get("/hello")
+            report = client.get("/c2c/sql_profiler?report=1", operator=True)
+            return [one["line"] for one in report["statements"] if "FROM hello" in one["statement"]]
+
+        wait_for(lambda: bool(lines()))
+        assert all("/acceptance_app/views.py:" in line for line in lines())
+    finally:
+        client.get("/c2c/sql_profiler?enable=0", operator=True)

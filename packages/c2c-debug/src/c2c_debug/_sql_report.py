@@ -4,6 +4,7 @@ import heapq
 import sys
 import threading
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import chain
 from types import FrameType
 from typing import Any
@@ -19,8 +20,11 @@ N_PLUS_ONE = 10
 _ROOM = MOST // 10
 _LONGEST_TEXT = 4_000
 _COUNTS = "c2c_debug.statements"
-# Between the database and the application's own line.
-_NOT_THE_APPLICATION = ("/sqlalchemy/", "/c2c_debug/", "/c2c_stats/", "/zope/", "/contextlib.py", "<string>")
+# Between the database and the application's own line: what only hands the statement on, wherever it is installed.
+_NOT_THE_APPLICATION = (
+    *("/sqlalchemy/", "/zope/", "/contextlib.py", "<string>"),
+    *(f"/c2c_{package}/" for package in ("broadcast", "db", "debug", "health", "meta", "rest", "stats")),
+)
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
 
 
@@ -141,16 +145,23 @@ def _runs_in(request: Any, text: str) -> int:
 
 def application_line(frame: FrameType | None) -> str | None:
     """Return ``file:line function`` of the application's newest frame, else of a library that uses the database."""
-    fallback = None
+    library: FrameType | None = None
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not any(part in file for part in _NOT_THE_APPLICATION):
-            line = f"{file}:{frame.f_lineno} {frame.f_code.co_name}"
-            if not any(part in file for part in _LIBRARIES):
-                return line
-            fallback = fallback or line
+        kind = _kind(frame.f_code.co_filename)
+        if kind == "application":
+            break
+        if kind == "library" and library is None:
+            library = frame
         frame = frame.f_back
-    return fallback
+    found = frame or library
+    return f"{found.f_code.co_filename}:{found.f_lineno} {found.f_code.co_name}" if found else None
+
+
+@lru_cache(maxsize=4_096)
+def _kind(file: str) -> str:
+    if any(part in file for part in _NOT_THE_APPLICATION):
+        return "between"
+    return "library" if any(part in file for part in _LIBRARIES) else "application"
 
 
 def merged(answers: Iterable[dict[str, Any]]) -> dict[str, Any]:
