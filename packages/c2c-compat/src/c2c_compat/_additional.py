@@ -1,0 +1,44 @@
+"""What a service adds to the index page: HTML in the lists of ``c2cwsgiutils.index``, read at each display."""
+
+import sys
+
+from pyramid.config import Configurator
+
+from c2c_broadcast import Section
+
+ADDITIONAL_AUTH: list[str] = []
+"""HTML for operators."""
+ADDITIONAL_NOAUTH: list[str] = []
+"""HTML for everybody."""
+_MODULE = "c2cwsgiutils.index"
+
+
+class Html:
+    """HTML that a service wrote, joined when the page is shown."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __html__(self) -> str:
+        # The names of the module may be given other values, which only the module knows.
+        value = getattr(sys.modules.get(_MODULE), self._name, None)
+        return value if isinstance(value, str) else "\n".join(value or ())
+
+    def __bool__(self) -> bool:
+        return bool(self.__html__())
+
+
+def add_sections(config: Configurator) -> None:
+    """Add the sections; one that is empty is not shown."""
+    add = config.add_section
+    add(Section(name="additional_title", title="Service", order=0, operators_only=False, html=Html("additional_title")))
+    add(Section(name="additional_auth", title="Service: operators", order=900, html=Html("additional_auth")))
+    add(
+        Section(
+            name="additional_noauth",
+            title="Service: more",
+            order=901,
+            operators_only=False,
+            html=Html("additional_noauth"),
+        )
+    )

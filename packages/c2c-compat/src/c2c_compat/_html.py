@@ -1,0 +1,48 @@
+"""Pieces of HTML for the index page: texts. Labels, names, values and URLs are escaped; content is HTML already."""
+
+from html import escape
+
+
+def section(title: str, *content: str, sep: bool = True) -> str:
+    """Return a section with a heading; ``sep`` draws a line above it."""
+    line = "<hr>" if sep else ""
+    return f"{line}<section><h3>{escape(title)}</h3>{''.join(content)}</section>"
+
+
+def paragraph(*content: str, title: str | None = None) -> str:
+    """Return a paragraph, with a title in front."""
+    front = f"<strong>{escape(title)}</strong> " if title else ""
+    return f"<p>{front}{''.join(content)}</p>"
+
+
+def link(url: str | None, label: str, cssclass: str = "btn", target: str = "_blank") -> str:
+    """Return a link; nothing where there is no URL."""
+    if url is None:
+        return ""
+    attributes = _attributes(href=url, target=target, rel="noopener", **{"class": cssclass})
+    return f"<a{attributes}>{escape(label)}</a>"
+
+
+def form(url: str | None, *content: str, method: str = "get", target: str = "_blank") -> str:
+    """Return a form; nothing where there is no URL."""
+    if url is None:
+        return ""
+    return f"<form{_attributes(action=url, method=method, target=target)}>{''.join(content)}</form>"
+
+
+def input_(name: str, label: str | None = None, type_: str | None = None, value: str | float = "") -> str:
+    """Return a field of a form with its label, by default made of the name."""
+    kind = type_ or ("number" if isinstance(value, int | float) else "text")
+    field = f"<input{_attributes(type=kind, name=name, value=str(value))}>"
+    if kind == "hidden":
+        return field
+    return f"<label>{escape(label or name.replace('_', ' ').capitalize())} {field}</label>"
+
+
+def button(label: str) -> str:
+    """Return the button that sends a form."""
+    return f'<button type="submit">{escape(label)}</button>'
+
+
+def _attributes(**values: str) -> str:
+    return "".join(f' {name}="{escape(value)}"' for name, value in values.items() if value or name == "value")

@@ -1,0 +1,35 @@
+"""The ``init`` that services call with a configurator and scripts without."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.config import Configurator
+
+import c2c_broadcast
+import c2c_sentry
+from c2c_broadcast import broadcast
+
+
+def init_broadcast(config: Configurator | Mapping[str, Any] | None = None) -> None:
+    """Set broadcasts up: as ``config.include("c2c_broadcast")``; in a script by the environment (and settings).
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    if isinstance(config, Configurator):
+        c2c_broadcast.includeme(config)
+    else:
+        broadcast.init(config)
+        broadcast.start()
+
+
+def init_sentry(config: Configurator | Mapping[str, Any] | None = None) -> None:
+    """Report errors: as ``config.include("c2c_sentry")``; in a script by the environment (and settings).
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    if isinstance(config, Configurator):
+        c2c_sentry.includeme(config)
+    else:
+        c2c_sentry.init(config)

@@ -1,0 +1,46 @@
+"""What importing ``c2cwsgiutils.setup_process`` does: a script or a daemon has what the service has, without it."""
+
+import logging
+import os
+from collections.abc import Mapping
+
+import c2c_logging
+import c2c_sentry
+import c2c_stats
+from c2c_broadcast import broadcast
+from c2c_compat._loggers import adopt
+
+_LOG = logging.getLogger(__name__)
+
+
+def set_up() -> None:
+    """Set this process up: logging, Sentry, metrics, broadcasts; the application is not loaded.
+
+    Settings are those of the environment, and of the application in the ini file that ``C2CWSGIUTILS_CONFIG`` names
+    (``/app/production.ini``), where there is one. Twice is fine, and so is a process that serves an application.
+
+    Raises:
+        ConfigurationError: A setting, or what the ini file says about logging, can't be followed.
+    """
+    adopt()
+    settings = _application_settings(c2c_logging.init())
+    c2c_sentry.init(settings)
+    if not c2c_stats.BACKENDS:  # an application of this process has set up more
+        c2c_stats.init_backends(settings)
+    broadcast.init(settings)
+    broadcast.start()
+
+
+def _application_settings(path: str | None) -> Mapping[str, str]:
+    if path is None or not os.path.isfile(path):  # noqa: PTH113 # the text is what is passed on
+        return {}
+    from c2c_meta import IniError
+    from c2c_meta._ini import Ini
+    from c2c_meta._ini_check import application_values
+
+    try:
+        return application_values(Ini(path))
+    except IniError as error:
+        # The application needs more variables than a script may have.
+        _LOG.warning("The settings of this process are those of the environment alone: %s", error)
+        return {}

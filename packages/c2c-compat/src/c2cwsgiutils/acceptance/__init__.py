@@ -1,0 +1,5 @@
+"""Tools for acceptance tests."""
+
+from c2c_testing.utils import retry
+
+__all__ = ["retry"]

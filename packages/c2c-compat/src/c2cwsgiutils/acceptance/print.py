@@ -1,0 +1,5 @@
+"""MapFish Print."""
+
+from c2c_testing.print import PrintConnection
+
+__all__ = ["PrintConnection"]

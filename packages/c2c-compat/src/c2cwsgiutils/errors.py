@@ -1,0 +1,5 @@
+"""JSON errors."""
+
+from c2c_rest import includeme as init
+
+__all__ = ["init"]

@@ -1,0 +1,20 @@
+"""What a service adds to the index page: HTML, in these lists, made with these functions or otherwise."""
+
+from c2c_compat._additional import ADDITIONAL_AUTH, ADDITIONAL_NOAUTH
+from c2c_compat._html import button, form, input_, link, paragraph, section
+
+__all__ = [
+    "additional_auth",
+    "additional_noauth",
+    "additional_title",
+    "button",
+    "form",
+    "input_",
+    "link",
+    "paragraph",
+    "section",
+]
+
+additional_title: str | None = None
+additional_auth = ADDITIONAL_AUTH
+additional_noauth = ADDITIONAL_NOAUTH

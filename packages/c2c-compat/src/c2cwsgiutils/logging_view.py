@@ -1,0 +1,5 @@
+"""Log levels at run time."""
+
+from c2c_logging import includeme as init
+
+__all__ = ["init"]

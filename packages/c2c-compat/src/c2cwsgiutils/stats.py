@@ -1,0 +1,23 @@
+"""Timers, counters and gauges."""
+
+from c2c_stats import (
+    BACKENDS,
+    increment_counter,
+    init_backends,
+    outcome_timer_context,
+    set_gauge,
+    timer,
+    timer_context,
+)
+from c2c_stats import includeme as init
+
+__all__ = [
+    "BACKENDS",
+    "increment_counter",
+    "init",
+    "init_backends",
+    "outcome_timer_context",
+    "set_gauge",
+    "timer",
+    "timer_context",
+]

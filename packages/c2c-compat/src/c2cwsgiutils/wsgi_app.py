@@ -1,0 +1,11 @@
+"""The application that servers ask for: ``c2cwsgiutils.wsgi_app:application``. Built when it is first read."""
+
+from typing import Any
+
+from c2c_meta import wsgi
+
+__all__ = ["application"]  # noqa: F822 # given by __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(wsgi, name)
