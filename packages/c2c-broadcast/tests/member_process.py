@@ -70,7 +70,7 @@ def reset(name, key):
 def entries(name):
     """Return the values of a shared state, and the changes that were told."""
     values = {key: entry.value for key, entry in STATES[name].entries().items()}
-    return {"values": values, "changes": CHANGES}
+    return {"values": values, "changes": CHANGES, "everywhere": STATES[name].everywhere}
 
 
 def calls():

@@ -5,6 +5,7 @@ from c2c_broadcast._answers import Answers, Failure, Missing
 from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, BroadcastError, ConfigurationError
 from c2c_broadcast._includeme import includeme, masker_of, settings_of
+from c2c_broadcast._light_requests import add_request_attributes
 from c2c_broadcast._mask import Masker, mask, names_secret
 from c2c_broadcast._sections import Field, Form, Link, Live, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
@@ -28,6 +29,7 @@ __all__ = [
     "Resolved",
     "Section",
     "SharedState",
+    "add_request_attributes",
     "auth_view",
     "declarations",
     "family",

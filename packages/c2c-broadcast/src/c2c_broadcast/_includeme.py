@@ -9,6 +9,7 @@ from pyramid.tweens import INGRESS
 from c2c_broadcast import broadcast
 from c2c_broadcast._access import install
 from c2c_broadcast._base_settings import BroadcastSettings, warn_of_retired
+from c2c_broadcast._light_requests import lighten_requests
 from c2c_broadcast._mask import Masker
 from c2c_broadcast._operator_views import add_operator_view, guard
 from c2c_broadcast._renderer import add_fallback_renderer
@@ -50,6 +51,7 @@ def includeme(config: Configurator) -> None:
     config.add_view_deriver(guard, "c2c_operator")
     config.add_tween("c2c_broadcast._tween.tween_factory", under=INGRESS)
     add_fallback_renderer(config)
+    lighten_requests(config)
     if first:
         warn_of_retired()
         broadcast.init(settings)

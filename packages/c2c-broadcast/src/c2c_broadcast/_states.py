@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from c2c_broadcast._alarms import Alarms
+from c2c_broadcast._answers import Health
 from c2c_broadcast._messages import BadMessageError
 from c2c_broadcast._node import Node
 from c2c_broadcast._state_core import StateCore
@@ -25,6 +26,9 @@ class Owner(Protocol):
 
     def running(self) -> Node:
         """Return it, started."""
+
+    def health(self) -> Health:
+        """Tell how it is."""
 
     def subscribe(self, channel: str, callback: Callable[..., Any]) -> None:
         """Have the callback answer a channel."""
@@ -74,6 +78,13 @@ class States:
             node.transport.save(name, lacking, useless)
             if entries:
                 node.tell(_channel(name), {"entries": [asdict(entry) for entry in entries]})
+
+    def reach_all(self) -> bool:
+        """Tell whether what is told now reaches the other processes."""
+        self._owner.running()
+        health = self._owner.health()
+        # Still connecting for the first time is no error: what is set now is told with the first connection.
+        return health.transport == "local" or health.connected or health.error is None
 
     def wake(self) -> None:
         """End what ended while nobody watched, and watch again: at the start, in a forked child too."""

@@ -90,6 +90,11 @@ class SharedState:
         """Return all that is in force: value, version, origin, expiry, who and why, by key."""
         return self._core.active()
 
+    @property
+    def everywhere(self) -> bool:
+        """Tell whether a change reaches every process now: false while Redis is configured and can't be used."""
+        return self._states.reach_all()
+
     def close(self) -> None:
         """Have ``on_change`` called no more."""
         if self._on_change in self._core.listeners:

@@ -1,12 +1,10 @@
 """Cornice, without what it costs each request that is not for one of its services.
 
-Cornice prepares each request in a subscriber to NewRequest: that alone makes Pyramid notify its five events, and the
-property that it adds makes Pyramid create a class a request. Here the class of the request is switched, once known, to
-one that has cornice's attributes, made when they are asked for. What services see is the same.
+Cornice prepares each request in a subscriber to NewRequest: that alone makes Pyramid notify its five events. Here the
+class of requests has cornice's attributes, made when they are asked for. What services see is the same.
 """
 
 from collections import deque
-from functools import lru_cache
 from typing import Any
 
 from cornice.cors import apply_cors_post_request
@@ -17,6 +15,7 @@ from pyramid.config import PHASE3_CONFIG, Configurator
 from pyramid.decorator import reify
 from pyramid.interfaces import IRequestExtensions
 
+from c2c_broadcast import add_request_attributes
 from c2c_rest._cors import finish_cors
 from c2c_rest._error_view import ERROR_VIEW
 
@@ -35,7 +34,7 @@ def include_cornice(config: Configurator) -> None:
     if not hasattr(config.registry, "cornice_services"):
         # A second time, cornice's own includeme would forget the services that it knows.
         config.include("cornice")
-    config.add_request_method(_Prepares(), "c2c_prepared_for_cornice")
+    add_request_attributes(config.registry, _attributes)
     config.action(("c2c_rest", "cornice"), _lighten, args=(config.registry,), order=_LAST)
 
 
@@ -50,38 +49,19 @@ def _withdraw_exception_views(config: Any) -> None:
 
 
 def _lighten(registry: Any) -> None:
-    """Take back what cornice does to each request: `_Prepares` does the same."""
+    """Take back what cornice does to each request: the attributes do the same."""
     for registration in list(registry.registeredHandlers()):
         if getattr(registration.handler, "__wrapped__", None) is wrap_request:
             registry.unregisterHandler(registration.handler, registration.required)
-    if not any(registry.registeredHandlers()) and not any(registry.registeredSubscriptionAdapters()):
-        registry.has_listeners = False
     registry.queryUtility(IRequestExtensions).descriptors.pop("current_service", None)
 
 
-class _Prepares:
-    """A request method, because Pyramid binds those to each request first, whoever made it: sub-requests too."""
-
-    def __get__(self, request: Any, cls: Any) -> "_Prepares":
-        request.__class__ = _with_cornice(cls)
-        # Pyramid makes this one when it is asked for, which costs more.
-        request.__dict__["response_callbacks"] = deque((_finish,))
-        return self
-
-    def __call__(self) -> bool:
-        """Tell that it is."""
-        return True
-
-
-@lru_cache(maxsize=64)
-def _with_cornice(cls: Any) -> type[Any]:
-    """Return the request class with cornice's attributes, but those that the class has by itself."""
-    attributes = {
+def _attributes(cls: type[Any]) -> dict[str, Any]:
+    """Return what cornice's services find on a request, but what the class has by itself; and the callback."""
+    found = {
         name: value for name, value in vars(_Attributes).items() if isinstance(value, reify) and not hasattr(cls, name)
     }
-    # As in pyramid.util: the class has no interfaces of its own.
-    interfaces = {name: getattr(cls, name) for name in ("__implemented__", "__provides__") if hasattr(cls, name)}
-    return type(cls.__name__, (cls,), {"__module__": cls.__module__, **attributes, **interfaces})
+    return {**found, "response_callbacks": response_callbacks}
 
 
 class _Attributes:
@@ -125,6 +105,12 @@ def _finish(request: Any, response: Any) -> None:
         response.headers.setdefault(*_NO_SNIFF)
     else:
         headers.append(_NO_SNIFF)
+
+
+@reify
+def response_callbacks(_request: Any) -> deque[Any]:
+    """Return what is called with the response: Pyramid asks for it when there is one."""
+    return deque((_finish,))
 
 
 def _replace(request: Any, response: Any, error: Exception) -> None:
