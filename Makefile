@@ -112,6 +112,32 @@ format: setup ## format the code and mend what ruff can
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
+# -- wheels and releases --------------------------------------------------------------------------------------------
+
+RELEASE := .venvs/release
+
+$(RELEASE)/.installed: $(UV) pyproject.toml constraints.txt
+	@$(say) "installing the tools that build and release into $(RELEASE)"
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(RELEASE)
+	@$(UV) pip install --quiet --python $(RELEASE) -c constraints.txt --group release
+	@touch $@
+
+# A package's files are built anew when any file that goes into them has changed, or is gone.
+.SECONDEXPANSION:
+dist/.%: packages/%/pyproject.toml packages/%/README.md packages/%/CHANGELOG.md packages/%/LICENSE \
+		$$(shell find packages/$$*/src -not -name __pycache__ -not -name '*.pyc') | $(RELEASE)/.installed
+	@mkdir -p dist && rm -f dist/$(subst -,_,$*)-[0-9]*
+	@$(UV) build --quiet --no-build-isolation --python $(RELEASE) --out-dir dist packages/$*
+	@touch $@
+
+.PHONY: dist
+dist: $(RELEASE)/.installed ## wheel and source archive of each package, in dist/
+	@$(MAKE) -j$(JOBS) $(PACKAGES:%=dist/.%)
+
+.PHONY: footprints
+footprints: dist ## rewrite packages/*/footprint.txt: what installing each package brings
+	@$(RELEASE)/bin/python -m tools.footprints
+
 .PHONY: bench
 bench: setup ## the benchmarks: ratios within one run
 	@$(VENV)/bin/python -m benchmarks $(ARGS)

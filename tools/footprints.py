@@ -1,0 +1,123 @@
+"""Write what installing each package brings into its footprint.txt: ``python -m tools.footprints``.
+
+The names of all distributions but its own, one a line, sorted; below ``[extra]`` what this extra adds. Where a
+dependency is for some versions of Python only, the line has its marker (PEP 508). ``make test-dist`` installs the
+wheels and compares, so that a new dependency is a decision that one sees in a diff.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from uv import find_uv_bin
+
+from tools.workspace import CONSTRAINTS, DIST, Package, RefusedError, canonical, packages
+
+_HEADER = """\
+# What `pip install {name}` brings on Linux, and what each [extra] adds.
+# `make footprints` writes this, `make test-dist` compares it with what is installed.
+"""
+# The oldest Python that we know of in use (Debian 12), and the newest of each later line.
+_PYTHONS = ("3.11.2", "3.11.99", "3.12.99", "3.13.99")
+# linesman wants the networkx of 2012, nobody else does.
+_OTHER_PINS = {("c2c-debug", "linesman"): ("networkx",)}
+
+
+def constraints(package: str = "", extra: str = "") -> str:
+    """Return the tested versions, and ours as they are here, as pip's constraints for what holds this extra."""
+    others = _OTHER_PINS.get((package, extra), ())
+    lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    lines = [line for line in lines if line.split("==")[0] not in others]
+    return "\n".join([*lines, *(f"{found.name}=={found.version}" for found in packages()), ""])
+
+
+def read(path: Path) -> dict[str, list[Requirement]]:
+    """Return what is in a footprint: by extra (``""`` is the package alone) the distributions with their markers."""
+    found: dict[str, list[Requirement]] = {"": []}
+    extra = ""
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("["):
+            extra = line.strip("[]")
+            found[extra] = []
+        elif line and not line.startswith("#"):
+            found[extra].append(Requirement(line))
+    return found
+
+
+def expected(wanted: Iterable[Requirement], python: str) -> set[str]:
+    """Return all that installing our packages ``wanted`` brings to this version of Python, themselves included."""
+    names: set[str] = set()
+    for requirement in wanted:
+        footprint = read(Package(requirement.name).footprint)
+        lines = [line for extra in ("", *requirement.extras) for line in footprint[extra]]
+        names |= {requirement.name} | {line.name for line in lines if _holds(line.marker, python)}
+    return names
+
+
+def _holds(marker: Marker | None, python: str) -> bool:
+    """Tell whether a dependency is wanted on Linux by this version of Python."""
+    environment = {
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "implementation_version": python,
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+    }
+    return marker is None or marker.evaluate(environment)
+
+
+def _resolve(wanted: str, pins: str) -> dict[str, str]:
+    """Return the names of what pip would install on Linux, for any Python, and the line of each in a footprint."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(pins)
+        file.flush()
+        command = [find_uv_bin(), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+        command += ["--no-header", "--no-annotate", "--find-links", str(DIST), "--constraints", file.name, "-"]
+        found = subprocess.run(command, input=wanted, check=False, capture_output=True, text=True)
+    if found.returncode:
+        raise RefusedError(f"{wanted} can't be resolved: {' '.join(found.stderr.split())}")
+    lines = {}
+    for requirement in map(Requirement, found.stdout.splitlines()):
+        holds = [_holds(requirement.marker, python) for python in _PYTHONS]
+        name = canonical(requirement.name)
+        if any(holds):
+            lines[name] = name if all(holds) else f"{name} ; {requirement.marker}"
+    return lines
+
+
+def footprint(package: Package) -> str:
+    """Return the text of a package's footprint."""
+    alone = _resolve(package.name, constraints())
+    del alone[package.name]
+    text = _HEADER.format(name=package.name) + "".join(f"{line}\n" for _, line in sorted(alone.items()))
+    for extra in package.extras:
+        more = _resolve(f"{package.name}[{extra}]", constraints(package.name, extra))
+        added = sorted(more[name] for name in more.keys() - alone.keys() - {package.name})
+        text += f"\n[{extra}]\n" + "".join(f"{line}\n" for line in added)
+    return text
+
+
+def main() -> int:
+    """Write them all, from the wheels in dist/ and the registry; print what has changed."""
+    for package in packages():
+        text = footprint(package)
+        if not package.footprint.exists() or package.footprint.read_text("utf-8") != text:
+            package.footprint.write_text(text, "utf-8")
+            sys.stdout.write(
+                f"{package.footprint.relative_to(package.folder.parent.parent)} is new: look at its diff\n"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except RefusedError as error:
+        sys.exit(f"footprints: {error}")

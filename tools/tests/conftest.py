@@ -1,0 +1,105 @@
+"""Environments that hold what is installed from the built wheels, and the Pythons to make them with."""
+
+import os
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from tools import pythons
+from tools.footprints import constraints
+from tools.workspace import DIST, packages
+
+_SMOKE = Path(__file__).parent / "smoke" / "run.py"
+# What is tested is what is installed, as on a machine that has no repository.
+_ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("C2C_", "PYTHON", "VIRTUAL_ENV"))}
+
+
+def _run(*command, **options):
+    return subprocess.run(
+        [str(word) for word in command],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=_ENVIRON,
+        **options,
+    )
+
+
+def pytest_report_header():
+    """Say which Pythons are tested, and which are not here."""
+    used = ", ".join(f"{version} ({path})" for path, version in pythons.found().values())
+    missing = [line for line in pythons.LINES if line not in pythons.found()]
+    return [f"Pythons: {used}", *([f"NOT TESTED, because not found: Python {', '.join(missing)}"] if missing else [])]
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test that has ``python`` on each line of Python that is here."""
+    if "python" in metafunc.fixturenames:
+        metafunc.parametrize("python", list(pythons.found()))
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment made by uv for one test."""
+
+    folder: Path
+    python: str
+    python_version: str
+
+    def install(self, wanted, *options, pins=None):
+        """Install ``wanted`` from the wheels in dist/ and, what is not ours, from the registry."""
+        file = self.folder / "constraints.txt"
+        file.write_text(constraints() if pins is None else pins)
+        sources = ["--no-sources", "--find-links", DIST, "--constraints", file]
+        found = self._uv("install", "--quiet", *sources, *options, *wanted)
+        assert found.returncode == 0, f"{self._name} can't install {' '.join(wanted)}:\n{found.stdout}"
+        found = self._uv("check")
+        assert found.returncode == 0, f"{self._name}: uv pip check after installing {' '.join(wanted)}:\n{found.stdout}"
+
+    def names(self):
+        """Return the names of all distributions in it."""
+        lines = self._uv("freeze", "--quiet").stdout.splitlines()
+        return {line.replace(" @ ", "==").split("==")[0] for line in lines}
+
+    def holds_the_wheels(self):
+        """Check that our packages in it are the wheels of dist/, file by file, and not another's of that name."""
+        site = next(self.folder.glob("lib/python3*/site-packages"))
+        for package in packages():
+            record = site / f"{package.file_name}.dist-info" / "RECORD"
+            if record.exists():
+                with zipfile.ZipFile(DIST / f"{package.file_name}-py3-none-any.whl") as wheel:
+                    lines = wheel.read(f"{package.file_name}.dist-info/RECORD").decode().splitlines()
+                different = set(filter(None, lines)) - set(record.read_text().splitlines())
+                different = {line for line in different if "/RECORD," not in line}
+                assert not different, f"{package.name} is not the wheel of dist/: {sorted(different)}"
+
+    def smoke(self, *wanted):
+        """Import and include what was installed, and ask it something."""
+        found = _run(self.folder / "bin" / "python", _SMOKE, *wanted, timeout=300, cwd=self.folder)
+        assert found.returncode == 0, f"{self._name}: {' '.join(wanted)} does not work:\n{found.stdout}"
+        return found.stdout
+
+    def _uv(self, *arguments):
+        return _run(find_uv_bin(), "pip", arguments[0], "--python", self.folder, *arguments[1:], timeout=900)
+
+    @property
+    def _name(self):
+        return f"Python {self.python_version}"
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Give a function that makes an empty environment for a line of Python."""
+
+    def make(line):
+        python, version = pythons.found()[line]
+        found = _run(find_uv_bin(), "venv", "--quiet", "--python", python, tmp_path / line, timeout=300)
+        assert found.returncode == 0, found.stdout
+        return Environment(tmp_path / line, python, version)
+
+    return make

@@ -1,0 +1,28 @@
+"""Try c2c-meta."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from call import add_view, configure, get
+
+import c2c_meta
+
+
+def alone() -> None:
+    """Ask an application that includes everything; its commands are there."""
+    config = configure("c2c_meta")
+    add_view(config, lambda _: {"hello": "world"})
+    app = config.make_wsgi_app()
+    assert get(app, "/try").json == {"hello": "world"}
+    assert get(app, "/c2c/health_check").status == 200
+    assert "c2c_route_seconds" in get(app, "/metrics").text
+    assert get(app, "/c2c", operator=True).status == 200
+    assert callable(c2c_meta.setup_session)
+    command = Path(sys.prefix, "bin", "c2c-run")
+    assert "usage" in subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout.lower()
+
+
+def testing() -> None:
+    """Have the tools for tests under their short name."""
+    assert c2c_meta.testing.Connection

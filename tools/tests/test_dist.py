@@ -1,0 +1,45 @@
+"""Installing from the built wheels: each package alone, each extra, some together; what that brings; that it works."""
+
+import pytest
+from packaging.requirements import Requirement
+
+from tools import pythons
+from tools.footprints import constraints, expected
+from tools.workspace import packages, third_parties
+
+_ALONE = [package.name for package in packages()]
+_EXTRAS = [f"{package.name}[{extra}]" for package in packages() for extra in package.extras]
+# What several packages are installed with; each is tried, and what is in tools/tests/smoke/try_<name>_<name>.py.
+_TOGETHER = ["c2c-health c2c-db"]
+# Pyramid 2.0 imports pkg_resources, which setuptools 82 has no more, and does not say so (2.1 does).
+_UNDECLARED = "setuptools<82\n"
+
+
+@pytest.mark.parametrize("wanted", [*_ALONE, *_EXTRAS, *_TOGETHER])
+def test_from_wheels(wanted, python, environment):
+    """What is installed is what the footprint says, fits together, and answers a request."""
+    made = environment(python)
+    requirements = [Requirement(word) for word in wanted.split()]
+    pins = constraints(requirements[0].name, *requirements[0].extras)
+    made.install(wanted.split(), pins=pins)
+    made.holds_the_wheels()
+    found, declared = made.names(), expected(requirements, made.python_version)
+    assert found == declared, (
+        f"{wanted} on Python {made.python_version}: new {sorted(found - declared)}, gone {sorted(declared - found)}, "
+        f"compared with footprint.txt; if that is wanted: make footprints"
+    )
+    made.smoke(*wanted.split())
+
+
+@pytest.mark.parametrize("package", packages(), ids=_ALONE)
+def test_lowest_versions(package, environment):
+    """With the lowest versions that it declares to work with, and all its extras, a package answers its requests."""
+    line = next(iter(pythons.found()))
+    made = environment(line)
+    extras = f"[{','.join(package.extras)}]" if package.extras else ""
+    wanted = f"{package.name}{extras}"
+    ours = "".join(f"{found.name}=={found.version}\n" for found in packages())
+    lowest = third_parties([Requirement(wanted)])
+    made.install([wanted, *lowest], "--resolution", "lowest-direct", pins=ours + _UNDECLARED)
+    made.holds_the_wheels()
+    made.smoke(wanted)
