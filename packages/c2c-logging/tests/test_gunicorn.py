@@ -113,6 +113,7 @@ def test_a_ttl_ends_without_redis(serve, new_redis_server):
     wait_for_level(server, "DEBUG")
     redis_server.kill()
     wait_for_level(server, "WARNING")
+    assert ask(server, name=LOGGER, level="INFO")["complete"] is False, "it is of one process only, and says so"
 
 
 def test_logs_of_gunicorn_and_of_the_workers(serve, strict, tmp_path):

@@ -37,6 +37,11 @@ class Maintenance:
         """
         self._state.set(_KEY, readonly, ttl=ttl, reason=reason, who=who)
 
+    @property
+    def everywhere(self) -> bool:
+        """Tell whether a switch reaches every process now: not while Redis is away."""
+        return self._state.everywhere
+
     def retry_after(self) -> int:
         """Return in how many seconds a write may be tried again: when the mode ends, else in a minute."""
         entry = self.entry

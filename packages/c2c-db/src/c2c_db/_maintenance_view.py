@@ -59,7 +59,9 @@ def _view(request: Any) -> dict[str, Any]:
         maintenance.switch(readonly=readonly, ttl=_ttl(request), reason=reason, who=request.client_addr)
     except ValueError as error:
         raise json_error(HTTPBadRequest, f"ttl: {error}") from None
-    return {"status": 200, "readonly": readonly}
+    answer = {"status": 200, "readonly": readonly}
+    # Said only when it is so: the answer is the documented one otherwise.
+    return answer if maintenance.everywhere else {**answer, "complete": False}
 
 
 def _ttl(request: Any) -> float | None:

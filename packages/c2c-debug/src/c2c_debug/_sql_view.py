@@ -67,6 +67,8 @@ def view(request: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"status": 200, "enabled": entry is not None}
     if entry is not None and entry.expires is not None:
         found["until"] = entry.expires
+    if not switch.state.everywhere:
+        found["complete"] = False
     if flag(request, "report"):
         answers = broadcast.ask(_CHANNEL)
         found |= {"complete": answers.complete, "missing": silent(answers), **merged(answers.answers)}

@@ -63,7 +63,9 @@ def level_view(request: Any) -> dict[str, Any]:
     except ValueError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
     found = level_of(name)
-    return {"status": 200, "name": name, "level": found.level, "effective_level": found.effective_level}
+    answer = {"status": 200, "name": name, "level": found.level, "effective_level": found.effective_level}
+    # Said only when it is so: the answer is the documented one otherwise.
+    return answer if LEVELS.everywhere else {**answer, "complete": False}
 
 
 def _set(request: Any, name: str, level: str) -> None:

@@ -48,6 +48,11 @@ class Levels:
         """End an override in every process: back to what the ini said."""
         self.follow().reset(checked_name(name), who=who)
 
+    @property
+    def everywhere(self) -> bool:
+        """Tell whether a change reaches every process now: not while Redis is away."""
+        return self.follow().everywhere
+
     def overrides(self) -> dict[str, Entry]:
         """Return the overrides in force, by logger."""
         return dict(sorted(self.follow().entries().items()))
