@@ -19,4 +19,4 @@ def includeme(config: Any) -> None:
     """
     from c2c_compat._include import add
 
-    add(config)
+    config.include(add)  # Pyramid sees that it is the same one, by whatever name the service includes it

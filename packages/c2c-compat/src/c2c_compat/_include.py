@@ -1,32 +1,61 @@
-"""What ``config.include(c2cwsgiutils.pyramid.includeme)`` does."""
+"""What ``config.include(c2cwsgiutils.pyramid.includeme)`` does, and the ``init(config)`` of the single modules."""
 
 import logging
+from collections.abc import Callable
 
 from pyramid.config import Configurator
 
 from c2c_broadcast import load
 from c2c_compat._additional import add_sections
 from c2c_compat._loggers import adopt
-from c2c_stats import StatsSettings
 
 _LOG = logging.getLogger(__name__)
-_KEY = "c2c_compat.included"
+_SAID = "c2c_compat.said"
 _RESET = "c2c.stats_public_reset"
 
 
 def add(config: Configurator) -> None:
     """Add c2c-meta, keep open what was open, and say so, once an application."""
+    include(config, "c2c_meta")
+    add_sections(config)
+
+
+def including(package: str) -> Callable[[Configurator], None]:
+    """Return the ``init(config)`` that includes a package, however often and from however many modules it is called."""
+
+    def init(config: Configurator) -> None:
+        include(config, package)
+
+    init.__doc__ = f"""Call the package's includeme: ``config.include({package!r})``.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    return init
+
+
+def include(config: Configurator, package: str) -> None:
+    """Include a package, with what was open in c2cwsgiutils 3 open."""
     adopt()
     settings = config.get_settings()
     settings.setdefault(_RESET, "true")
-    config.include("c2c_meta")
-    add_sections(config)
-    if config.registry.setdefault(_KEY, False):
+    config.include(package)
+    if _SAID in config.registry or not _shows_stats(config, package):
         return
-    config.registry[_KEY] = True
+    from c2c_stats import StatsSettings
+
+    config.registry[_SAID] = True
     if load(StatsSettings, settings).stats_public_reset:
         _LOG.warning(
             "c2c-compat keeps open what was open in c2cwsgiutils 3: everybody may reset stats.json, where STATS_VIEW "
             "is on; C2C_STATS_PUBLIC_RESET=false (ini key %s) closes it",
             _RESET,
         )
+
+
+def _shows_stats(config: Configurator, package: str) -> bool:
+    if package != "c2c_meta":
+        return package == "c2c_stats"
+    from c2c_meta._include import included
+
+    return "c2c_stats" in included(config.registry)

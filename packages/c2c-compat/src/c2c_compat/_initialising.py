@@ -1,13 +1,13 @@
-"""The ``init`` that services call with a configurator and scripts without."""
+"""The ``init`` that services call with a configurator, and scripts without."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pyramid.config import Configurator
 
-import c2c_broadcast
 import c2c_sentry
 from c2c_broadcast import broadcast
+from c2c_compat._include import include
 
 
 def init_broadcast(config: Configurator | Mapping[str, Any] | None = None) -> None:
@@ -17,7 +17,7 @@ def init_broadcast(config: Configurator | Mapping[str, Any] | None = None) -> No
         ConfigurationError: A setting can't be read.
     """
     if isinstance(config, Configurator):
-        c2c_broadcast.includeme(config)
+        include(config, "c2c_broadcast")
     else:
         broadcast.init(config)
         broadcast.start()
@@ -30,6 +30,6 @@ def init_sentry(config: Configurator | Mapping[str, Any] | None = None) -> None:
         ConfigurationError: A setting can't be read.
     """
     if isinstance(config, Configurator):
-        c2c_sentry.includeme(config)
+        include(config, "c2c_sentry")
     else:
         c2c_sentry.init(config)

@@ -1,5 +1,7 @@
 """JSON errors."""
 
-from c2c_rest import includeme as init
+from c2c_compat._include import including
 
 __all__ = ["init"]
+
+init = including("c2c_rest")

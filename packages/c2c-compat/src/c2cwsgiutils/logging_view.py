@@ -1,5 +1,7 @@
 """Log levels at run time."""
 
-from c2c_logging import includeme as init
+from c2c_compat._include import including
 
 __all__ = ["init"]
+
+init = including("c2c_logging")

@@ -1,5 +1,7 @@
 """Plans of SQL statements."""
 
-from c2c_debug import includeme as init
+from c2c_compat._include import including
 
 __all__ = ["init"]
+
+init = including("c2c_debug")

@@ -1,5 +1,6 @@
 """Timers, counters and gauges."""
 
+from c2c_compat._include import including
 from c2c_stats import (
     BACKENDS,
     increment_counter,
@@ -9,7 +10,6 @@ from c2c_stats import (
     timer,
     timer_context,
 )
-from c2c_stats import includeme as init
 
 __all__ = [
     "BACKENDS",
@@ -21,3 +21,5 @@ __all__ = [
     "timer",
     "timer_context",
 ]
+
+init = including("c2c_stats")

@@ -1,5 +1,7 @@
 """Metrics of requests, rendering and SQL."""
 
-from c2c_stats import includeme as init
+from c2c_compat._include import including
 
 __all__ = ["init"]
+
+init = including("c2c_stats")

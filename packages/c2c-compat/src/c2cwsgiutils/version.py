@@ -1,6 +1,8 @@
 """Which version of the service this is."""
 
-from c2c_health import includeme as init
+from c2c_compat._include import including
 from c2c_health.version import get_version
 
 __all__ = ["get_version", "init"]
+
+init = including("c2c_health")
