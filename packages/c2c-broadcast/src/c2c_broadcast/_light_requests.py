@@ -15,6 +15,8 @@ from pyramid.events import BeforeRender, BeforeTraversal, ContextFound, NewReque
 from pyramid.interfaces import IRequestExtensions
 from zope.interface import implementedBy
 
+from c2c_broadcast._light_routes import lighten_routes
+
 Attributes = Callable[[type[Any]], Mapping[str, Any]]
 """Gives what a class of requests gets: name -> descriptor."""
 
@@ -39,6 +41,7 @@ def lighten_requests(config: Configurator) -> None:
 
 def _lighten(registry: Any) -> None:
     _lighten_events(registry)
+    lighten_routes(registry)
     extensions = registry.queryUtility(IRequestExtensions)
     attributes = registry.get(_ATTRIBUTES, [])
     if extensions is not None and (extensions.descriptors or attributes) and _METHOD not in extensions.methods:
