@@ -10,6 +10,7 @@ from c2c_logging._background import Background, Bounds
 from c2c_logging._environment import handler_settings
 from c2c_logging._fields import host_name, syslog_level
 from c2c_logging._line import line_of
+from c2c_logging._records import make_records_quickly
 from c2c_logging._syslog_sender import Line, SyslogSender
 
 _KINDS = {
@@ -53,6 +54,7 @@ class PyramidCeeSysLogHandler(logging.Handler):
         self._sender = SyslogSender(self.address, _kind(socktype), self._take_dropped)
         self._queue: Background[Line] = Background("c2c-logging-syslog", self._sender.send, _BOUNDS)
         host_name()
+        make_records_quickly()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON. Never raises."""

@@ -7,6 +7,7 @@ from c2c_logging._environment import handler_settings
 from c2c_logging._fields import host_name
 from c2c_logging._line import line_of
 from c2c_logging._quiet import QuietStreamHandler
+from c2c_logging._records import make_records_quickly
 
 
 class JsonLogHandler(QuietStreamHandler):
@@ -26,6 +27,7 @@ class JsonLogHandler(QuietStreamHandler):
         super().__init__(stream)
         self.dialect = handler_settings().json_dialect
         host_name()  # now, for it may ask the DNS
+        make_records_quickly()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON, without an end of line. Never raises."""
