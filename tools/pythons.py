@@ -24,14 +24,14 @@ def found() -> dict[str, tuple[str, str]]:
 def _find(line: str) -> tuple[str, str] | None:
     """Return this Python, one on the PATH, or one of pyenv's, whichever is of this line and runs."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for candidate in (sys.executable, f"python{line}", *sorted(pyenv.glob(f"versions/{line}.*/bin/python"))):
+    for candidate in (sys.executable, f"python{line}", *map(str, sorted(pyenv.glob(f"versions/{line}.*/bin/python")))):
         version = _version(candidate)
         if version.startswith(f"{line}."):
-            return str(candidate), version
+            return candidate, version
     return None
 
 
-def _version(program: str | Path) -> str:
+def _version(program: str) -> str:
     """Return the version of a Python; nothing where it does not run, as a shim of pyenv may not."""
     command = [program, "-c", "import platform; print(platform.python_version())"]
     try:

@@ -110,3 +110,9 @@ def git(*arguments: str, check: bool = True) -> str:
     if check and found.returncode:
         raise RefusedError(f"git {arguments[0]} failed: {' '.join(found.stderr.split())}")
     return found.stdout.strip() if not found.returncode else ""
+
+
+def released(package: Package) -> dict[Version, str]:
+    """Return the releases that this revision contains: by version the tag, such as ``c2c-health-v1.0.0``."""
+    tags = git("tag", "--list", f"{package.name}-v[0-9]*", "--merged", "HEAD").splitlines()
+    return {Version(tag.removeprefix(f"{package.name}-v")): tag for tag in tags}
