@@ -6,10 +6,6 @@ from pyramid.config import Configurator
 
 from c2c_broadcast import Section
 
-ADDITIONAL_AUTH: list[str] = []
-"""HTML for operators."""
-ADDITIONAL_NOAUTH: list[str] = []
-"""HTML for everybody."""
 _MODULE = "c2cwsgiutils.index"
 
 

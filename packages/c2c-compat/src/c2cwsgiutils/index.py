@@ -1,6 +1,5 @@
 """What a service adds to the index page: HTML, in these lists, made with these functions or otherwise."""
 
-from c2c_compat._additional import ADDITIONAL_AUTH, ADDITIONAL_NOAUTH
 from c2c_compat._html import button, form, input_, link, paragraph, section
 
 __all__ = [
@@ -16,5 +15,8 @@ __all__ = [
 ]
 
 additional_title: str | None = None
-additional_auth = ADDITIONAL_AUTH
-additional_noauth = ADDITIONAL_NOAUTH
+"""HTML above the rest, for everybody."""
+additional_auth: list[str] = []
+"""HTML for operators."""
+additional_noauth: list[str] = []
+"""HTML for everybody."""
