@@ -50,7 +50,8 @@ class Service(LocalServer):
         ]
 
     def _env(self) -> Mapping[str, str | None]:
-        return {**self._environ, "OWN_URL": self.url}
+        # The service that /api/outgoing asks: itself, unless another is named.
+        return {"OUTGOING_URL": self.url, **self._environ}
 
     def _is_ready(self, pid: int) -> bool:  # noqa: ARG002 # the port was free before
         try:

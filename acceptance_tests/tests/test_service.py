@@ -2,11 +2,12 @@
 
 import json
 import uuid
+from collections.abc import Callable
 
 import requests
 
 from acceptance_tests.client import Client, wait_for
-from acceptance_tests.demo import Demo
+from acceptance_tests.demo import Demo, Service
 
 
 def test_ping(client: Client) -> None:
@@ -115,6 +116,30 @@ def test_a_request_that_asks_the_service_itself(client: Client) -> None:
     assert answer["request_id"] == "42 is the answer"
     assert answer["next"]["next"]["request_id"] == "42 is the answer"
     client.get("/outgoing/9", status=400)
+
+
+def test_an_id_follows_a_request_to_another_service(new_demo: Callable[..., Demo]) -> None:
+    """What two services log of one request, each in its own log, has the id that the client gave to the first."""
+    asked = new_demo(workers=1)
+    first = new_demo({"OUTGOING_URL": asked.service.url}, workers=1)
+    request_id = f"42 is the answer {uuid.uuid4()}"
+    answer = Client(first).session.get(
+        f"{first.service.url}/api/outgoing/1", headers={"X-Request-ID": request_id}, timeout=30
+    )
+    assert answer.headers["X-Request-ID"] == request_id
+    assert answer.json() == {"request_id": request_id, "next": {"request_id": request_id}}
+
+    def logged(service: Service) -> list[str]:
+        """Return the paths that a service logged under this id."""
+        records = [json.loads(line) for line in service.log_text().splitlines() if line.startswith("{")]
+        return [
+            record["path"]
+            for record in records
+            if record.get("request_id") == request_id and record["logger_name"] == "acceptance_app.views"
+        ]
+
+    wait_for(lambda: logged(first.service) == ["/api/outgoing/1"])
+    wait_for(lambda: logged(asked.service) == ["/api/outgoing/0"])
 
 
 def test_the_index_page(client: Client, demo: Demo) -> None:

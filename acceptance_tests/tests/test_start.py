@@ -94,7 +94,7 @@ def _environ(**changed: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "SQLALCHEMY_URL": "postgresql://u:canary-pw@127.0.0.1:1/d",
         "SQLALCHEMY_URL_SLAVE": "postgresql://u:canary-pw@127.0.0.1:1/d",
-        "OWN_URL": "http://127.0.0.1:1",
+        "OUTGOING_URL": "http://127.0.0.1:1",
         "LOG_LEVEL": "INFO",
         "OTHER_LOG_LEVEL": "INFO",
         "SQL_LOG_LEVEL": "WARNING",

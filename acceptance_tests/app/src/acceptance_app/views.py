@@ -1,5 +1,6 @@
 """The service's own views."""
 
+import logging
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ _error = services.create("error", "/error")
 _sleep = services.create("sleep", "/sleep")
 _outgoing = services.create("outgoing", "/outgoing/{depth}")
 
+_LOG = logging.getLogger(__name__)
 _DEEPEST = 3
 _LONGEST_SLEEP = 60.0
 
@@ -85,13 +87,14 @@ def sleep(request: Any) -> dict[str, float]:
 
 @_outgoing.get()
 def outgoing(request: Any) -> dict[str, Any]:
-    """Ask this same service over HTTP, ``depth`` times nested."""
+    """Ask a service of this kind (itself, unless set up otherwise) over HTTP, ``depth`` times nested."""
     depth = request.matchdict["depth"]
     if not depth.isdigit() or int(depth) > _DEEPEST:
         raise HTTPBadRequest(f"depth must be a number from 0 to {_DEEPEST}")
+    _LOG.info("Asked, %s more to ask", depth)
     answer: dict[str, Any] = {"request_id": getattr(request, "c2c_request_id", None)}
     if int(depth) > 0:
-        url = request.registry.settings["acceptance.own_url"]
+        url = request.registry.settings["acceptance.outgoing_url"]
         answer["next"] = requests.get(f"{url}/api/outgoing/{int(depth) - 1}", timeout=10).json()
     return answer
 
