@@ -64,6 +64,7 @@ def bare(path: str) -> Any:
     Raises:
         IniError: the file is missing or broken
     """
+    start_measuring()
     set_up_logging_once(path)
 
     from plaster import PlasterURL
@@ -89,6 +90,14 @@ def build(path: str) -> Any:
     # An application that is none of Pyramid's has no settings of ours but the environment's.
     settings = getattr(global_registries.last, "settings", None) or {}
     return wrap(application, exclude=load(MetaSettings, settings).exclude)
+
+
+def start_measuring() -> None:
+    """Begin coverage before anything else is imported, where ``COVERAGE`` asks for it."""
+    if os.environ.get("COVERAGE"):
+        from c2c_meta._coverage import start_coverage
+
+        start_coverage()
 
 
 @cache

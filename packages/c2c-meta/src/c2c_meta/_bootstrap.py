@@ -8,6 +8,7 @@ import plaster
 from pyramid import paster
 
 from c2c_broadcast import broadcast
+from c2c_meta._coverage import start_coverage
 from c2c_meta._run import config_path
 
 
@@ -27,6 +28,7 @@ def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, s
     Raises:
         IniError: the file is missing or broken
     """
+    start_coverage()
     uri = config_uri or config_path(os.environ)
     if "://" not in uri and not uri.startswith("c2c+egg:"):
         uri = f"c2c://{uri}"

@@ -7,7 +7,7 @@ set there run too.
 import os
 import sys
 
-from c2c_meta._application import set_up_logging_once
+from c2c_meta._application import set_up_logging_once, start_measuring
 from c2c_meta._ini import IniError
 from c2c_meta._run import config_path
 
@@ -15,8 +15,13 @@ from c2c_meta._run import config_path
 def main() -> None:
     """Serve until told to stop; exit 2 with one line when logging can't be set up."""
     try:
+        start_measuring()
         set_up_logging_once(config_path(os.environ))
-    except IniError as error:
+    except Exception as error:
+        from c2c_broadcast import ConfigurationError
+
+        if not isinstance(error, IniError | ConfigurationError):
+            raise
         sys.stderr.write(f"c2c-run: {error}\n")
         sys.exit(2)
     sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast

@@ -78,8 +78,12 @@ def worker_int(_worker: Any) -> None:
 
 @_safe
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """Announce the end where nothing did, as after max-requests."""
+    """Announce the end where nothing did, as after max-requests; keep what was measured."""
     announce_shutdown()
+    if "c2c_meta._coverage" in sys.modules:
+        from c2c_meta._coverage import save_coverage
+
+        save_coverage()
 
 
 @_safe

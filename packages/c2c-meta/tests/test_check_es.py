@@ -1,0 +1,189 @@
+"""c2c-check-es, the real command, against a server that answers as Elasticsearch does."""
+
+import base64
+import math
+import re
+import time
+
+import pytest
+
+from c2c_broadcast import ConfigurationError
+from c2c_meta._check_es import CheckSettings, measure
+from c2c_meta._elasticsearch import ElasticsearchError
+
+SEARCH = "/_all/_search"
+
+
+def answer(age=None, hits=()):
+    """Return what a search answers: the newest record's time, and records."""
+    value = None if age is None else (time.time() - age) * 1000
+    return {
+        "took": 1,
+        "timed_out": False,
+        "_shards": {"total": 2, "successful": 2, "failed": 0},
+        "hits": {"hits": list(hits)},
+        "aggregations": {"newest": {"value": value}},
+    }
+
+
+@pytest.fixture
+def check(folder, http_sink, statsd_sink):
+    """Return a function that runs the command against the stand-in."""
+
+    def run(*arguments, **environ):
+        given = {
+            "ES_URL": http_sink.url,
+            "LOG_INTERVAL": "0.05",
+            "LOG_TYPE": "json",
+            "STATSD_ADDRESS": statsd_sink.address,
+        }
+        return folder.run("c2c-check-es", *arguments, **{**given, **environ})
+
+    return run
+
+
+def test_age_and_round_trip(check, http_sink, statsd_sink):
+    """The age of the newest record and the time until a new one is there are gauges in seconds, and said."""
+    http_sink.answer(SEARCH, method="POST", json=answer(100, [{"_id": "1"}]))
+    http_sink.answer(SEARCH, method="POST", json=answer(100), times=3)  # the record is not there at once
+    done = check()
+    assert done.returncode == 0, done.stderr
+    age, took = map(
+        float, re.search(r"^the newest record is (\S+) s old; a new one took (\S+) s$", done.stdout, re.MULTILINE).groups()
+    )
+    assert age >= 100
+    assert took >= 0.1  # two questions more, 0.05 s before each
+    statsd_sink.wait("max_age")
+    statsd_sink.wait("roundtrip")
+    (metric,) = statsd_sink.named("max_age")
+    assert metric.kind == "g"
+    assert metric.value == pytest.approx(age, abs=0.001)
+    bodies = [request.json() for request in http_sink.requests]
+    assert bodies[0]["aggs"]["newest"]["max"] == {"field": "@timestamp"}
+    tokens = {body["query"]["bool"]["filter"][0]["multi_match"]["query"] for body in bodies[1:]}
+    assert len(bodies) == 4
+    assert len(tokens) == 1
+    assert tokens.pop() in done.stdout + done.stderr  # it was logged
+
+
+def test_where_to_look(check, http_sink):
+    """Indexes, fields and the field of the time are as the variables say; nothing is logged with LOG_TIMEOUT=0."""
+    http_sink.answer("/base/logstash-*,b/_search", json=answer(1))
+    done = check(
+        ES_URL=f"{http_sink.url}/base/",
+        ES_INDEXES="logstash-*, b",
+        ES_FILTERS="kubernetes.namespace=prod, app=shop",
+        ES_TIMESTAMP="time",
+        LOG_TIMEOUT="0",
+    )
+    assert done.returncode == 0, done.stderr
+    (request,) = http_sink.requests
+    body = request.json()
+    assert body["query"]["bool"]["filter"] == [{"term": {"kubernetes.namespace": "prod"}}, {"term": {"app": "shop"}}]
+    assert body["aggs"]["newest"]["max"] == {"field": "time"}
+    assert "a new one took" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ({"ES_AUTH": "user:hunter2 "}, base64.b64encode(b"user:hunter2").decode()),
+        ({"ES_AUTH": "ApiKey hunter2"}, "ApiKey hunter2"),
+        ({"ES_URL": "http://us%40er:hunter%2F2@{}"}, base64.b64encode(b"us@er:hunter/2").decode()),
+    ],
+)
+def test_authorization(check, http_sink, given, header):
+    """A password comes in ES_AUTH or in the URL, a whole header in ES_AUTH; none is ever shown."""
+    http_sink.answer(SEARCH, json={"error": {"reason": "unable to authenticate"}}, status=401)
+    host = http_sink.url.removeprefix("http://")
+    done = check(**{name: value.replace("{}", host) for name, value in given.items()})
+    assert http_sink.requests[0].headers["authorization"].removeprefix("Basic ") == header
+    assert done.returncode == 2
+    assert done.stderr == "c2c-check-es: status 401 unable to authenticate\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"body": "<html>"}, "the answer is no JSON"),
+        ({"json": []}, "the answer is no JSON object"),
+        ({"json": {}}, "the answer has no aggregations.newest.value"),
+        ({"json": {"aggregations": {"newest": {"value": "soon"}}}}, "the answer has no aggregations.newest.value"),
+        ({"json": {"aggregations": {"newest": {"value": 1.0}}}}, "the answer has no hits.hits"),
+        ({"json": {"_shards": {"failed": 1}}}, "the answer is not complete: shards failed or took too long"),
+        ({"json": {"timed_out": True}}, "the answer is not complete: shards failed or took too long"),
+        ({"json": answer()}, "there is no record in any index with a @timestamp (and ES_FILTERS)"),
+        ({"body": " " * 2_000_000}, "the answer is longer than 1048576 bytes"),
+        ({"status": 503, "body": "away"}, "status 503 Service Unavailable"),
+        ({"status": 404, "json": {"error": {"reason": "no such index [x]"}}}, "status 404 no such index [x]"),
+        ({"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}}, "status 302 Found"),
+        ({"delay": math.inf}, "no answer in 0.5 s"),
+    ],
+)
+def test_bad_answers(http_sink, rule, expected):
+    """An answer of no use, or none in time, is an error that says so."""
+    http_sink.answer(SEARCH, **rule)
+    timeout = 0.5 if "delay" in rule else 60
+    with pytest.raises(ElasticsearchError) as caught:
+        measure(CheckSettings(url=http_sink.url, timeout=timeout))
+    assert str(caught.value) == expected
+
+
+def test_away(check, http_sink):
+    """A server that is not there is said."""
+    with http_sink.down():
+        done = check()
+    assert done.returncode == 2
+    assert done.stderr == "c2c-check-es: [Errno 111] Connection refused\n"
+
+
+def test_the_record_does_not_come(check, http_sink, statsd_sink):
+    """A record that is not there in time is exit status 1; the age is a gauge all the same."""
+    http_sink.answer(SEARCH, json=answer(1))
+    done = check(LOG_TIMEOUT="0.3")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "c2c-check-es: the new record is not there after 0.3 s (LOG_TIMEOUT)"
+    statsd_sink.wait("max_age")
+    assert statsd_sink.named("roundtrip") == []
+
+
+def test_pushgateway(check, http_sink):
+    """The gauges go to a Pushgateway, too; one that refuses is said."""
+    http_sink.answer(SEARCH, json=answer(1))
+    done = check("--prometheus-url", http_sink.url, "--prometheus-instance", "prod", LOG_TIMEOUT="0")
+    assert done.returncode == 0, done.stderr
+    pushed = http_sink.requests[-1]
+    assert pushed.path == "/metrics/job/c2c_check_es/instance/prod"
+    assert re.search(rb"^c2c_max_age \d+\.\d+$", pushed.body, re.MULTILINE)
+    http_sink.answer("/metrics/job/c2c_check_es", status=500)
+    done = check("--prometheus-url", http_sink.url, LOG_TIMEOUT="0")
+    assert done.returncode == 2
+    assert "500" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["es.example.com:9200/hunter2", "ftp://hunter2@x", "https://"])
+def test_no_url(url):
+    """What is no URL is said, and not shown."""
+    with pytest.raises(ConfigurationError, match=r"^ES_URL is no URL: give it as in https://es\.example\.com:9200$"):
+        measure(CheckSettings(url=url))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "expected"),
+    [
+        ([], {"ES_URL": ""}, "ES_URL is not set: where is Elasticsearch?"),
+        ([], {"ES_FILTERS": "name"}, "environment ES_FILTERS: 'name': give them as in name=value,name=value"),
+        (["--nonsense"], {}, "unrecognized arguments: --nonsense (c2c-check-es --help says what there is)"),
+    ],
+)
+def test_mistakes(check, arguments, environ, expected):
+    """A variable or an argument that can't be followed is one line; exit status 2."""
+    done = check(*arguments, **environ)
+    assert (done.returncode, done.stderr) == (2, f"c2c-check-es: {expected}\n")
+
+
+def test_help(check):
+    """--help says what it does."""
+    done = check("--help")
+    assert done.returncode == 0
+    assert "Elasticsearch" in done.stdout

@@ -1,0 +1,202 @@
+"""Coverage of a service's processes and its report, for real: an acceptance test run under pytest."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+SERVICE = """
+import os
+from pyramid.config import Configurator
+
+def left(request):
+    return "left"
+
+def right(request):
+    return "right"
+
+def never(request):
+    return "never"
+
+def main(global_config, **settings):
+    config = Configurator(settings=settings)
+    for name, view in {"left": left, "right": right, "never": never, "pid": lambda request: os.getpid()}.items():
+        config.add_route(name, "/" + name)
+        config.add_view(view, route_name=name, renderer="json")
+    return config.make_wsgi_app()
+"""
+
+COMPOSITION = """
+[ports]
+PORT = 0
+[environment]
+COVERAGE = "1"
+C2C_HEALTH_LINGER = "0"
+[services.api]
+command = "c2c-run service.ini -- -b 127.0.0.1:${PORT} --worker-class gthread --workers 2 PRELOAD"
+environment = { COVERAGE_PATH = "coverage-data", GUNICORN_PARAMS = "--threads 2" }
+ready = "http://127.0.0.1:${PORT}/pid"
+"""
+
+ACCEPTANCE = """
+import pytest, requests
+from c2c_testing import LocalComposition, retry_timeout
+
+@pytest.fixture
+def api(request):
+    composition = LocalComposition(request, "shop", "composition.toml", coverage_paths=["api:coverage-data"])
+    yield f"http://127.0.0.1:{composition.environment['PORT']}"
+
+def test_it(api):
+    pids = set()
+    def both():
+        pids.add(requests.get(f"{api}/pid", timeout=60).text)
+        return len(pids) == 2
+    retry_timeout(both, 120, 0)
+    requests.get(f"{api}/left", timeout=60)
+    requests.get(f"{api}/right", timeout=60)
+    with open("pids", "w") as file:
+        file.write(" ".join(pids))
+"""
+
+
+@pytest.fixture
+def service(folder):
+    """A service that a test is going to measure."""
+    folder.write("shop.py", SERVICE)
+    folder.write("service.ini", "[app:main]\nuse = call:shop:main\n")
+    folder.write("test_shop.py", ACCEPTANCE)
+    return folder
+
+
+def covered(folder, name="shop.py"):
+    """Return the lines of a file -> hits, as the report has them."""
+    root = ET.parse(folder.path / "reports" / "coverage-report" / "coverage.xml").getroot()
+    (found,) = [one for one in root.iter("class") if one.get("filename").endswith(name)]
+    return {int(line.get("number")): int(line.get("hits")) for line in found.iter("line")}
+
+
+def line(text):
+    """Return the number of a line of the service."""
+    return SERVICE.splitlines().index(text) + 1
+
+
+@pytest.mark.parametrize("preload", ["", "--preload"])
+def test_acceptance_run(service, preload):
+    """Each worker writes its data, a composition brings it, and the command makes one report of all."""
+    service.write("composition.toml", COMPOSITION.replace("PRELOAD", preload))
+    done = service.run("python", "-m", "pytest", "-q", "-p", "no:valkey", "test_shop.py")
+    assert done.returncode == 0, done.stdout
+    files = [path.name for path in (service.path / "reports" / "coverage" / "api").iterdir()]
+    workers = set((service.path / "pids").read_text().split())
+    assert workers <= {re.search(r"\.pid(\d+)\.", name)[1] for name in files}
+    done = service.run("c2c-coverage-report")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^shop\.py +\d+ +1 ", done.stdout, re.MULTILINE)  # one line was not run
+    hits = covered(service)
+    ran = {text: hits[line(text)] for text in ('    return "left"', '    return "right"', '    return "never"')}
+    assert list(ran.values()) == [1, 1, 0]
+    assert hits[line("import os")] == 1
+    assert (service.path / "reports" / "coverage-report" / "index.html").is_file()
+    again = service.run("c2c-coverage-report", "--fail-under", "99")
+    assert again.returncode == 1
+    assert again.stderr.startswith("c2c-coverage-report: ")
+    assert again.stderr.endswith(" % are covered, less than 99 %\n")
+
+
+SCRIPT = """
+import c2c_meta as c2c
+started = c2c.start_coverage()
+import shop
+shop.never(None)
+print(started, c2c.start_coverage())
+"""
+
+
+def test_script(service):
+    """A script of its own is measured from its first statement on; the sources may be elsewhere at the report."""
+    out = service.python(SCRIPT, COVERAGE="1", COVERAGE_PATH="data", COVERAGE_SOURCE="shop")
+    assert out == "True True\n"
+    elsewhere = service.path / "elsewhere"
+    elsewhere.mkdir()
+    (service.path / "shop.py").rename(elsewhere / "shop.py")
+    done = service.run("c2c-coverage-report", "data")
+    assert done.returncode == 2
+    assert done.stderr.startswith("c2c-coverage-report: No source for code: ")
+    assert "(--map FROM=TO says where the sources are here)" in done.stderr
+    done = service.run("c2c-coverage-report", "data", "--map", f"{service.path}=elsewhere")
+    assert done.returncode == 0, done.stderr
+    hits = covered(service)
+    assert (hits[line('    return "never"')], hits[line('    return "left"')]) == (1, 0)
+
+
+@pytest.mark.parametrize("include", ["c2c_meta.start_coverage", "c2c_meta"])
+def test_pserve(service, include):
+    """Under another server an include begins it; without COVERAGE it does nothing."""
+    service.setting(f"pyramid.includes = {include}")
+    for coverage in ("0", "1"):
+        port = service.free_port()
+        environ = {"COVERAGE": coverage, "COVERAGE_PATH": f"data-{coverage}", "TINY_PORT": str(port)}
+        service.start("pserve", "c2c://production.ini", port=port, **environ).up().stop(2)
+    assert not (service.path / "data-0").exists()
+    service.until(lambda: list((service.path / "data-1").glob("coverage.*.pid*")))
+
+
+def test_off(service):
+    """Without COVERAGE nothing is measured, nor imported."""
+    out = service.python("import sys, c2c_meta as c2c; print(c2c.start_coverage(), 'coverage' in sys.modules)")
+    assert out == "False False\n"
+
+
+def test_bootstrap(service):
+    """A script's ``bootstrap`` begins it."""
+    code = "import c2c_meta as c2c\nwith c2c.bootstrap('service.ini') as env: pass"
+    service.python(code, COVERAGE="1", COVERAGE_PATH="data")
+    assert service.run("c2c-coverage-report", "data").returncode == 0
+    assert covered(service)[line("    return config.make_wsgi_app()")] == 1
+
+
+MISSING = """
+import sys
+sys.modules["coverage"] = None  # as if it were not installed
+"""
+
+
+def test_not_installed(service):
+    """Without the extra, COVERAGE=1 and the command say what to install."""
+    remedy = "pip install 'c2c-meta[coverage]'"
+    service.write("sitecustomize.py", MISSING)
+    for command in ("c2c-coverage-report", "c2c-run"):
+        done = service.run(command, *(["service.ini"] if command == "c2c-run" else []), COVERAGE="1")
+        assert done.returncode == 2
+        assert done.stderr.endswith(f"{remedy}\n")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "no data in reports/coverage: were the processes started with COVERAGE=1, and did they end in peace?"),
+        (["nowhere"], "no data in nowhere: were"),
+        (["--map", "x"], "argument --map: 'x' is not FROM=TO (c2c-coverage-report --help"),
+        (["broken"], "No usable data files"),
+        (["service.ini"], "no data in service.ini"),
+    ],
+)
+def test_mistakes(service, arguments, expected):
+    """What can't be done is one line; exit status 2."""
+    service.write("broken", "SQLite format 3\0 and no more")
+    done = service.run("c2c-coverage-report", *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert done.stderr.startswith("c2c-coverage-report: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("COVERAGE", "perhaps"), ("COVERAGE_PATH", "service.ini/x")])
+def test_settings(service, name, value):
+    """A variable that can't be followed stops c2c-run: one line that names it, exit status 2."""
+    done = service.run("c2c-run", "service.ini", **{"COVERAGE": "1", name: value})
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1
