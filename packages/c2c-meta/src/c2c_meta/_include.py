@@ -7,6 +7,7 @@ from pyramid.config import Configurator
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_meta import _glue, _index, _members
+from c2c_meta._coverage import start_coverage
 from c2c_meta._packages import SHORT_NAMES
 from c2c_meta._settings import MetaSettings
 
@@ -21,6 +22,7 @@ def includeme(config: Configurator) -> None:
     Raises:
         ConfigurationError: ``c2c.exclude`` names something else, or a setting of a package can't be read.
     """
+    start_coverage()
     settings = load(MetaSettings, config.get_settings())
     names = [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"]
     unknown = sorted(set(settings.exclude) - set(names))
