@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pyramid.config import Configurator
 
 from c2c_broadcast import broadcast
+from c2c_broadcast._shared_lockout import _OF_THIS_PROCESS
 from c2c_broadcast.shared_state import SharedState
 
 
@@ -31,6 +32,7 @@ def _who():
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "parent": os.getppid(),
         "value": STATE.get("key"),
+        "wrong": [count for lockout in _OF_THIS_PROCESS for count, _ in lockout._failures.values()],
     }
 
 
@@ -38,6 +40,7 @@ def main():
     """Return the application."""
     config = Configurator()
     config.include("c2c_broadcast")
+    config.add_operator_view(hello, name="mine", path="/mine", renderer="json")
     for view in (ask, hello, change):
         config.add_route(view.__name__, f"/{view.__name__}")
         config.add_view(view, route_name=view.__name__, renderer="json")

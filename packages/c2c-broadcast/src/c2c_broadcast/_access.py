@@ -11,7 +11,7 @@ from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPTooManyRequ
 
 from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._cookie import REFRESH_AFTER, OperatorCookie
-from c2c_broadcast._lockout import Lockout
+from c2c_broadcast._shared_lockout import SharedLockout
 
 _LOG = logging.getLogger(__name__)
 _KEY = "c2c_broadcast.access"
@@ -46,7 +46,7 @@ class Access:
 
     def __init__(self, settings: BroadcastSettings) -> None:
         self.secret = settings.secret
-        self.lockout = Lockout()
+        self.lockout = SharedLockout()
         self.cookie = OperatorCookie(settings.secret) if settings.secret else None
         if settings.secret and len(settings.secret) < SHORTEST_SECRET:
             _LOG.warning("C2C_SECRET is shorter than %s characters: choose a longer one", SHORTEST_SECRET)

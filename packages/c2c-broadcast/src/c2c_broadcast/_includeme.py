@@ -45,7 +45,7 @@ def includeme(config: Configurator) -> None:
     """
     first = _SETTINGS not in config.registry
     settings = config.registry.setdefault(_SETTINGS, load(BroadcastSettings, config.get_settings()))
-    install(config.registry, settings)
+    access = install(config.registry, settings)
     config.add_directive("add_operator_view", add_operator_view)
     config.add_directive("add_section", add_section)
     config.add_view_deriver(guard, "c2c_operator")
@@ -55,3 +55,4 @@ def includeme(config: Configurator) -> None:
     if first:
         warn_of_retired()
         broadcast.init(settings)
+        access.lockout.share()

@@ -30,12 +30,18 @@ class Lockout:
 
     def remaining(self, address: str) -> float:
         """Return for how many seconds ``address`` is still locked, 0 when it is not."""
-        found = self._failures.get(_network(address))
+        found = self._failures.get(network_of(address))
         return max(0.0, found[1] - self._clock()) if found else 0.0
 
     def failed(self, address: str) -> None:
         """Count a wrong secret from ``address``, and lock it when these are too many."""
-        network = _network(address)
+        network = network_of(address)
+        count, seconds = self.count(network)
+        if seconds:
+            _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
+
+    def count(self, network: str) -> tuple[int, float]:
+        """Count a wrong secret and return how many there were, and for how many seconds the network is locked now."""
         with self._lock:
             count, until = self._failures.pop(network, (0, 0.0))
             count += 1
@@ -46,20 +52,23 @@ class Lockout:
             self._failures[network] = (count, until)
             while len(self._failures) > MOST_ADDRESSES:
                 self._failures.popitem(last=False)
-        if seconds:
-            _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
+        return count, seconds
 
-    def succeeded(self, address: str) -> None:
-        """Forget the failures of ``address``: it knows the secret."""
-        if self._failures:
-            with self._lock:
-                self._failures.pop(_network(address), None)
+    def succeeded(self, address: str) -> bool:
+        """Forget the failures of ``address``, which knows the secret; tell whether there were any."""
+        return bool(self._failures) and self.forget(network_of(address))
+
+    def forget(self, network: str) -> bool:
+        """Forget the failures of a network; tell whether there were any."""
+        with self._lock:
+            return self._failures.pop(network, None) is not None
 
     def __len__(self) -> int:
         return len(self._failures)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """Return what is counted for an address: itself, of IPv6 the /64 network."""
     if ":" not in address:
         return address[:64]
     try:

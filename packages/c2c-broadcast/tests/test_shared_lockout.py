@@ -1,0 +1,35 @@
+"""Wrong secrets, counted in all workers at once."""
+
+from pathlib import Path
+
+import requests
+
+_HERE = Path(__file__).parent
+_SECRET = "a-secret-for-operators"
+
+
+def status(server, secret):
+    """Ask an operator view on a connection of its own, so that any worker may answer."""
+    headers = {"X-API-Key": secret, "Connection": "close"}
+    return requests.get(f"{server.url}/c2c/mine", headers=headers, timeout=60).status_code
+
+
+def wrong(server):
+    """Return how many wrong secrets each of the three workers has counted."""
+    found = requests.get(f"{server.url}/ask?timeout=5", headers={"Connection": "close"}, timeout=60).json()
+    return [answer["wrong"] for answer in found["answers"]] if found["complete"] else None
+
+
+def test_failures_count_in_every_worker(redis_server, gunicorn, prefix, eventually):
+    """Whichever worker took the wrong secrets, all count them; a right one is heard by all too; a lock is one line."""
+    env = {"C2C_REDIS_URL": redis_server.url, "C2C_BROADCAST_PREFIX": prefix, "C2C_SECRET": _SECRET}
+    server = gunicorn("broadcast_app:app", workers=3, cwd=_HERE, ready="/hello", env=env)
+    eventually(lambda: wrong(server) == [[]] * 3, 60)
+    assert [status(server, "a guess") for _ in range(3)] == [403] * 3
+    eventually(lambda: wrong(server) == [[3]] * 3, 60)
+    assert status(server, _SECRET) == 200
+    eventually(lambda: wrong(server) == [[]] * 3, 60)
+    for number in range(1, 6):
+        assert status(server, "a guess") == 403
+        eventually(lambda number=number: wrong(server) == [[number]] * 3, 60)
+    assert server.log_text().count("wrong secrets from 127.0.0.1: locked") == 1
