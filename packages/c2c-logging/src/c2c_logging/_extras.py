@@ -2,6 +2,7 @@
 
 import logging
 from functools import lru_cache
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -22,6 +23,10 @@ RESERVED = frozenset(
 """Names of our own fields, in lines with a request or without: an extra of such a name is moved."""
 
 _BIGGEST = 2**63
+# The attributes of a record that are made first, in their order; extras come behind them.
+_BARE = list(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+_LAST = _BARE[-1]
+_STANDARD_BUT_ONE = len(_BARE) - 1
 
 
 def extras(record: logging.LogRecord, walk: Walk) -> dict[str, Any]:
@@ -41,7 +46,10 @@ def extras_text(record: logging.LogRecord) -> str:
     """Return the extras as JSON, each with a comma before it: the same as ``extras``, fast where they are usual."""
     attributes = record.__dict__
     text = ""
-    for key in attributes:
+    keys = iter(attributes)
+    if next(islice(keys, _STANDARD_BUT_ONE, None), None) != _LAST:
+        return _slow(record)  # not made by logging, or changed since
+    for key in keys:
         if key in STANDARD:
             continue
         head = _head(key)
