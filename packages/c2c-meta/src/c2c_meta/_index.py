@@ -1,7 +1,8 @@
 """The index page: the sections that the packages bring as data, and the operators' log-in."""
 
+import shlex
+import socket
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import jinja2
@@ -9,16 +10,18 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 
-from c2c_broadcast import Section, is_auth, sections, settings_of
+from c2c_broadcast import Form, Section, is_auth, sections, settings_of
+from c2c_meta import _page_files
+from c2c_meta._overview import overview_of
 
-_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 
 
 def add(config: Configurator) -> None:
-    """Add the page at the base path, with and without a slash, and its style sheet."""
+    """Add the page at the base path, with and without a slash, and its files."""
     for name, path in (("index", ""), ("index_slash", "/")):
         config.add_operator_view(_page, name=name, path=path, renderer=None, public=True, methods=("GET", "POST"))
-    config.add_operator_view(_style, name="index_style", path="/static/index.css", renderer=None, public=True)
+    config.add_operator_view(_page_files.view, name="index_file", path="/static/{file}", renderer=None, public=True)
 
 
 def _page(request: Any) -> Response:
@@ -27,17 +30,36 @@ def _page(request: Any) -> Response:
     given = request.POST.get("secret") if request.method == "POST" else None
     if given == "" or (given and operator):
         return HTTPSeeOther(request.route_path("c2c_index"))
-    shown = [section for section in sections(request.registry) if _is_shown(section, operator=operator)]
     html = _template().render(
-        sections=shown,
+        sections=[section for section in sections(request.registry) if _is_shown(section, operator=operator)],
         operator=operator,
         refused=bool(given),
         can_log_in=settings_of(request.registry).secret is not None,
+        service=request.registry.package_name,
+        host=socket.gethostname(),
+        overview=overview_of(request.registry).all() if operator else None,
         url=request.route_path,
+        file=lambda name: request.route_path("c2c_index_file", file=name),
+        curl=lambda part, query=None: curl(request, part, query, operator=operator),
     )
     response = Response(html, status=403 if given else 200, content_type="text/html", charset="UTF-8")
     response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def curl(request: Any, part: Any, query: Any = None, *, operator: bool = True) -> str:
+    """Return the command that does what a link or a form does, with a variable in place of the secret."""
+    words = ["curl", "-H", '"X-API-Key: $C2C_SECRET"'] if operator else ["curl"]
+    if isinstance(part, Form):
+        query = {field.name: field.value for field in part.fields if field.value}
+        if part.method == "POST":
+            for name, value in query.items():
+                words += ["--data-urlencode", shlex.quote(f"{name}={value}")]
+            query = None
+    words.append(shlex.quote(request.route_url(part.route, _query=query or None)))
+    return " ".join(words)
 
 
 def _is_shown(section: Section, *, operator: bool) -> bool:
@@ -46,16 +68,18 @@ def _is_shown(section: Section, *, operator: bool) -> bool:
     return operator or not section.operators_only
 
 
-def _style(_request: Any) -> Response:
-    return Response(_read("index.css"), content_type="text/css", charset="UTF-8")
+def ago(seconds: float) -> str:
+    """Return a time span as people say it: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
 
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(_read("index.html"))
-
-
-@cache
-def _read(name: str) -> str:
-    return (files("c2c_meta") / "page" / name).read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["ago"] = ago
+    return environment.from_string(_page_files.page_text("index.html"))

@@ -1,0 +1,22 @@
+// What the page does with JavaScript: each part that the server described comes alive, by its kind.
+
+import { answers } from "./answers.js";
+import { enhance } from "./forms.js";
+import { differences, problems, running } from "./glances.js";
+import { health } from "./health.js";
+import { levels } from "./levels.js";
+import { maintenance, members, settings, table } from "./lists.js";
+import { memory } from "./memory.js";
+import { Panel } from "./panel.js";
+import { profile } from "./profile.js";
+import { sql } from "./sql.js";
+import { stacks } from "./stacks.js";
+import { timings } from "./timings.js";
+
+const KINDS = { differences, health, levels, maintenance, members, memory, problems, profile, running, settings, sql, stacks, table, timings };
+
+document.documentElement.classList.add("alive");
+for (const details of document.querySelectorAll("details.raw")) details.open = false;
+for (const element of document.querySelectorAll(".live")) (KINDS[element.dataset.kind] ?? table)(new Panel(element));
+enhance(document);
+answers();
