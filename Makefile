@@ -132,11 +132,26 @@ dist/.%: packages/%/pyproject.toml packages/%/README.md packages/%/CHANGELOG.md 
 
 .PHONY: dist
 dist: $(RELEASE)/.installed ## wheel and source archive of each package, in dist/
-	@$(MAKE) -j$(JOBS) $(PACKAGES:%=dist/.%)
+	@$(MAKE) -j$(JOBS) dist-files
+
+.PHONY: dist-files
+dist-files: $(PACKAGES:%=dist/.%)
+	@:
 
 .PHONY: footprints
 footprints: dist ## rewrite packages/*/footprint.txt: what installing each package brings
 	@$(RELEASE)/bin/python -m tools.footprints
+
+# -v undoes -q: the header says which Pythons were found.
+.PHONY: test-dist
+test-dist: dist ## install the wheels, alone and together, on each Python found; rehearse releases
+	@$(say) "wheels installed and tried, releases rehearsed, $(JOBS) at a time"
+	@$(call pytest,$(RELEASE),dist) -v -n $(JOBS) tools/tests
+
+.PHONY: release
+release: $(RELEASE)/.installed ## release one package: make release P=c2c-health V=1.1.0
+	@test -n "$(P)" -a -n "$(V)" || { echo "Which package and version? make release P=c2c-health V=1.1.0" >&2; exit 2; }
+	@$(RELEASE)/bin/python -m tools.release $(P) $(V)
 
 .PHONY: bench
 bench: setup ## the benchmarks: ratios within one run

@@ -5,7 +5,8 @@ from packaging.requirements import Requirement
 
 from tools import pythons
 from tools.footprints import constraints, expected
-from tools.workspace import packages, third_parties
+from tools.release_files import verify
+from tools.workspace import DIST, packages, third_parties
 
 _ALONE = [package.name for package in packages()]
 _EXTRAS = [f"{package.name}[{extra}]" for package in packages() for extra in package.extras]
@@ -13,6 +14,12 @@ _EXTRAS = [f"{package.name}[{extra}]" for package in packages() for extra in pac
 _TOGETHER = ["c2c-health c2c-db"]
 # Pyramid 2.0 imports pkg_resources, which setuptools 82 has no more, and does not say so (2.1 does).
 _UNDECLARED = "setuptools<82\n"
+
+
+@pytest.mark.parametrize("package", packages(), ids=_ALONE)
+def test_files(package):
+    """A package's wheel and source archive hold what they have to and nothing else, and say what they are."""
+    verify(package, DIST)
 
 
 @pytest.mark.parametrize("wanted", [*_ALONE, *_EXTRAS, *_TOGETHER])
