@@ -1,0 +1,248 @@
+"""The service of 2020, run for real: gunicorn, daemons of several hosts, PostgreSQL, Redis, syslog, statsd, Sentry."""
+
+import itertools
+from typing import Any
+
+from c2cwsgiutils.acceptance.connection import CacheExpected
+from c2cwsgiutils.acceptance.utils import retry_timeout
+
+
+def test_views(deployment: Any) -> None:
+    """Views read and write by the global session; services have CORS; errors are JSON."""
+    connection = deployment.connection
+    assert connection.get_json("parcels")[0] == {"id": 1, "owner": "Anna"}
+    connection.post_json("parcels", json={"id": 2, "owner": "Björn"})
+    assert connection.get_json("parcels/2") == {"id": 2, "owner": "Björn"}
+    again = connection.post_json("parcels", json={"id": 2, "owner": "Björn"}, expected_status=400)
+    assert set(again) == {"message", "status"}
+    assert connection.get_json("parcels/77", expected_status=404) == {"message": "No such parcel", "status": 404}
+    preflight = connection.options(
+        "parcels", headers={"Access-Control-Request-Method": "GET"}, cache_expected=CacheExpected.YES
+    )
+    assert preflight.headers["Access-Control-Allow-Origin"] == connection.origin
+
+
+def test_replica(deployment: Any) -> None:
+    """``force_slave`` sends a POST to the replica."""
+    assert deployment.connection.post_json("echo", json="x") == {"same": "x", "read_only": "on"}
+
+
+def test_health_checks(deployment: Any) -> None:
+    """Both engines, the migrations' version, Redis, the version; what the service says of itself."""
+    report = deployment.operator("health_check?max_level=2")
+    assert {"db_engine_sqlalchemy", "db_engine_sqlalchemy_slave"} <= set(report["successes"])
+    alembic = next(one for name, one in report["successes"].items() if name.startswith("alembic_"))
+    assert alembic["result"] == "4a8c1bb4e775"
+    assert any("redis" in name for name in report["successes"])
+    retry_timeout(
+        lambda: deployment.operator("health_check?checks=version")["successes"]["version"]["result"]["count"] == 2
+    )
+    grumpy = deployment.operator("health_check?checks=grumpy", expected_status=500)["failures"]["grumpy"]
+    assert (grumpy["message"], grumpy["result"]) == ("I'm not happy", {"some": "json"})
+
+
+def test_versions(deployment: Any) -> None:
+    """What ``c2cwsgiutils_genversion.py`` wrote is shown, and said at the start."""
+    versions = deployment.connection.get_json("tools/versions.json", cors=False)
+    assert versions["main"] == {"git_hash": "0123456789abcdef", "git_tag": "1.4"}
+    assert "c2c-compat" in versions["packages"]
+    deployment.syslog.wait(lambda one: "Starting version 1.4 (0123456789abcdef)" in one.text)
+    code = "import c2cwsgiutils.version as v; print(v.get_version())"
+    assert deployment.run(deployment.composition.environment["PYTHON"], "-c", code).stdout == "0123456789abcdef\n"
+
+
+def test_statistics(deployment: Any) -> None:
+    """Timers and counters of the service and automatic ones are in stats.json and at statsd, prefixed and tagged."""
+    for _ in range(20):
+        deployment.connection.get("parcels")
+    shown = deployment.operator("stats.json?scope=all")
+    assert shown["counters"]["parcels/listed"] >= 20
+    assert shown["timers"]["parcels/list"]["nb"] >= 20
+    routes = {key for key in shown["timers"] if key.startswith("route/")}
+    assert "route/group=2/method=GET/route=parcels/status=200" in routes
+    listed = deployment.statsd.wait(lambda metric: metric.name == "parcels.parcels.listed")[0]
+    assert listed.tags == {"instance": "test"}
+    route = deployment.statsd.wait(lambda metric: metric.name == "parcels.route" and metric.tags["route"] == "parcels")
+    assert route[0].tags["method"] == "GET"
+    deployment.statsd.wait(lambda metric: metric.name == "parcels.importer.run", 2)
+
+
+def test_reset_is_open(deployment: Any) -> None:
+    """Everybody may reset stats.json, as it was; each process said so once."""
+    assert "counters" in deployment.connection.get_json("tools/stats.json?reset=1", cors=False)
+    said = deployment.syslog.wait(lambda one: "keeps open what was open in c2cwsgiutils 3" in one.text)
+    pids = [one.cee()["pid"] for one in said]
+    assert len(pids) == len(set(pids))
+
+
+def test_prometheus(deployment: Any) -> None:
+    """The service's own metric is there, and the time of its routes."""
+    deployment.connection.get("parcels")
+    text = deployment.connection.get("metrics", cors=False)
+    assert 'parcels_age_seconds{pod_name="parcels-web-1",town="Aigle"} 12.5' in text
+    assert "c2c_route_seconds_bucket" in text
+
+
+def test_syslog(deployment: Any) -> None:
+    """Records of requests, daemons and migrations arrive with their fields."""
+    deployment.connection.get("parcels", headers={"X-Parcels-Id": "42 is the answer"})
+    record = deployment.syslog.wait(lambda one: "42 is the answer" in one.text and "Listed" in one.text)[0].cee()
+    assert (record["method"], record["path"], record["matched_route"]) == ("GET", "/api/parcels", "parcels")
+    assert (record["logger_name"], record["level"], record["request_id"]) == ("parcels.views", 6, "42 is the answer")
+    deployment.syslog.wait(lambda one: "The importer is up" in one.text, 2)
+    migration = deployment.syslog.wait(lambda one: "The parcels are there" in one.text)[0].cee()
+    assert migration["logger_name"] == "parcels.migration"
+
+
+def test_retired_variables(deployment: Any) -> None:
+    """What nothing reads any more is named, with the remedy."""
+    retired = deployment.syslog.wait(lambda one: "Retired settings" in one.text)
+    assert all("C2C_REDIS_TIMEOUT (use C2C_REDIS_OPTIONS=socket_timeout=3)" in one.text for one in retired)
+
+
+def test_broadcasts(deployment: Any) -> None:
+    """What a request calls runs in both workers and both daemons; answers tell host and process."""
+
+    def everywhere() -> list[dict[str, Any]] | None:
+        answers = deployment.connection.post_json("cache")
+        return answers if len(answers) == 4 and None not in answers else None
+
+    answers = retry_timeout(everywhere)
+    assert answers is not None
+    assert sorted(one["hostname"] for one in answers) == ["importer-a", "importer-b", "parcels-web-1", "parcels-web-1"]
+    assert len({one["pid"] for one in answers}) == 4
+    assert {one["reloaded"] for one in answers} == {"parcels"}
+
+
+def test_levels_everywhere(deployment: Any) -> None:
+    """A level is set in daemons, too, and goes back."""
+
+    def levels() -> set[int]:
+        return {one["level"] for one in deployment.connection.post_json("cache") if one}
+
+    def hosts() -> set[str]:
+        return {one["hostname"] for one in deployment.connection.post_json("cache") if one}
+
+    retry_timeout(lambda: len(hosts()) == 3)
+    assert deployment.operator("logging/level?name=parcels")["level"] == "INFO"
+    assert deployment.operator("logging/level?name=parcels&level=DEBUG")["level"] == "DEBUG"
+    retry_timeout(lambda: levels() == {10})
+    deployment.operator("logging/level?name=parcels&level=reset")
+    retry_timeout(lambda: levels() == {20})
+
+
+def test_debug(deployment: Any) -> None:
+    """Stacks and memory are those of the daemons, too."""
+
+    def hosts() -> set[str]:
+        stacks = deployment.operator("debug/stacks")
+        return {thread.partition("/")[0] for stack in stacks for thread in stack.get("threads", ())}
+
+    retry_timeout(lambda: hosts() == {"parcels-web-1", "importer-a", "importer-b"})
+    memory = deployment.operator("debug/memory?limit=3")
+    assert {one["hostname"] for one in memory} == {"parcels-web-1", "importer-a", "importer-b"}
+    deployment.connection.get_json("tools/debug/stacks", expected_status=403, cors=False)
+
+
+def test_sql_profiler(deployment: Any) -> None:
+    """Its plans are logged where the ini file has ``c2cwsgiutils.sql_profiler`` at INFO."""
+    assert deployment.operator("sql_profiler") == {"status": 200, "enabled": False}
+    assert deployment.operator("sql_profiler?enable=1")["enabled"] is True
+
+    def planned() -> bool:
+        deployment.connection.get("parcels")
+        return any("Seq Scan on parcel" in one.text or "Index" in one.text for one in plans())
+
+    def plans() -> list[Any]:
+        return [one for one in deployment.syslog.messages if "c2c_debug.sql_profiler" in one.text]
+
+    retry_timeout(planned)
+    assert deployment.operator("sql_profiler?enable=0")["enabled"] is False
+
+
+def test_profiler(deployment: Any) -> None:
+    """The Python profiler has its page at the root, once, for operators."""
+    root = deployment.connection.url("").removesuffix("api/")
+    deployment.connection.get(f"{root}profiler", expected_status=403, cors=False)
+    page = deployment.connection.get(f"{root}profiler", headers=deployment.key, cors=False)
+    assert page is not None
+    assert "rofile" in page
+
+
+def test_proxies(deployment: Any) -> None:
+    """``egg:c2cwsgiutils#client_info`` of the pipeline, and c2c-run's own filter, say once what the proxy says."""
+    headers = {"Forwarded": "for=192.0.2.7;host=parcels.example;proto=https"}
+    found = deployment.connection.get_json("proxied", headers=headers)
+    assert found["url"] == "https://parcels.example/api/proxied"
+    assert found["client"] == "192.0.2.7"
+
+
+def test_request_ids(deployment: Any) -> None:
+    """The id of a request goes on to the services that it asks, under the configured name."""
+    url = deployment.connection.url("proxied")
+    answer = deployment.connection.get_raw("proxied", params={"other": url}, headers={"X-Parcels-Id": "abc"})
+    assert answer.json()["id"] == answer.json()["told"]["id"] == "abc"
+
+
+def test_sentry(deployment: Any) -> None:
+    """One event an exception, although the pipeline has the filter, and c2c-run too; daemons report, too."""
+    assert deployment.connection.get_json("broken", expected_status=500)["status"] == 500
+
+    def of(text: str) -> list[dict[str, Any]]:
+        found = [event for event in deployment.sentry.events if text in str(event.get("exception"))]
+        assert all(event["environment"] == "staging" and event["tags"]["service"] == "parcels" for event in found)
+        return found
+
+    retry_timeout(lambda: of("broken on purpose"))
+    retry_timeout(lambda: len(of("the importer failed on purpose")) == 2)
+    deployment.connection.get_json("broken", expected_status=500)
+    retry_timeout(lambda: len(of("broken on purpose")) >= 2)
+    assert len(of("broken on purpose")) == 2
+
+
+def test_index_page(deployment: Any) -> None:
+    """The page has what the service adds to it."""
+    page = deployment.connection.get("tools", headers=deployment.key, cors=False)
+    assert page is not None
+    assert "<p>Parcels of the town</p>" in page
+    assert "<h3>Imports</h3>" in page
+    assert deployment.connection.get_json("imports_enabled", cors=False, cache_expected=CacheExpected.DONT_CARE) == {
+        "enabled": True
+    }
+
+
+def test_maintenance(deployment: Any) -> None:
+    """Everybody is on the replica while it lasts."""
+    assert deployment.operator("db/maintenance") == {"status": 200, "current_readonly": None}
+    assert deployment.operator("db/maintenance?readonly=true")["readonly"] is True
+    numbers = itertools.count(1000)
+
+    def refused() -> bool:
+        new = {"id": next(numbers), "owner": "Chloé"}
+        answer = deployment.connection.post_json("parcels", json=new, expected_status=(200, 503))
+        return answer != {}
+
+    retry_timeout(refused)
+    deployment.operator("db/maintenance?readonly=false")
+    retry_timeout(lambda: not refused())
+
+
+def test_models_graph(deployment: Any) -> None:
+    """``generate_model_graph`` in a script of the service's."""
+    done = deployment.run(deployment.composition.environment["PYTHON"], "models_graph.py")
+    assert done.returncode == 0, done.stderr
+    assert "Parcel" in done.stdout
+
+
+def test_migration_is_repeatable(deployment: Any) -> None:
+    """Alembic's environment imports setup_process each time; broadcasts are ready and end with it."""
+    done = deployment.run("alembic", "current")
+    assert done.returncode == 0, done.stderr
+    assert "4a8c1bb4e775 (head)" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_daemon_that_ends(deployment: Any) -> None:
+    """A script ends when its work does: nothing that was set up keeps it."""
+    done = deployment.run(deployment.composition.environment["PYTHON"], "importer.py", "--once", HOST_NAME="script")
+    assert done.returncode == 0, done.stderr
