@@ -20,7 +20,7 @@ from packaging.version import Version
 from tools.changelog import section, with_section
 from tools.fragments import KINDS, Fragment, Level, fragments
 from tools.public_api import changes
-from tools.release_files import build, verify
+from tools.release_files import build, twine_check, verify
 from tools.workspace import DIST, ROOT, Package, RefusedError, git, package, packages, released
 
 _SHOWN = 3
@@ -148,8 +148,9 @@ def _release(wanted: Package, version: Version, told: list[Fragment]) -> None:
             assert count == 1, project
             project.write_text(text, "utf-8")
             new_one = Package(wanted.name)
-            build(new_one, Path(folder))
+            paths = build(new_one, Path(folder))
             verify(new_one, Path(folder))
+            twine_check(*paths)
             git("add", "--all", "--", f"packages/{wanted.name}")
             git("commit", "--quiet", "--message", f"{wanted.name} {version}")
         except BaseException:

@@ -40,7 +40,11 @@ def verify(package: Package, folder: Path) -> None:
     wrong = [*_of_wheel(package, wheel), *_of_archive(package, archive)]
     if wrong:
         raise RefusedError(f"the files of {package.name} {package.version} are wrong: {'; '.join(wrong)}")
-    command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(archive)]
+
+
+def twine_check(*paths: Path) -> None:
+    """Check that an index takes the files and can show their README; ``RefusedError`` says what twine does."""
+    command = [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *map(str, paths)]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     if found.returncode:
         raise RefusedError(f"twine check --strict: {' '.join(found.stdout.split())}")

@@ -109,7 +109,7 @@ def git(*arguments: str, check: bool = True) -> str:
     found = subprocess.run(["git", "-C", ROOT, *arguments], check=False, capture_output=True, text=True)
     if check and found.returncode:
         raise RefusedError(f"git {arguments[0]} failed: {' '.join(found.stderr.split())}")
-    return found.stdout.strip() if not found.returncode else ""
+    return found.stdout.rstrip() if not found.returncode else ""
 
 
 def released(package: Package) -> dict[Version, str]:

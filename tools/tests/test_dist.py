@@ -5,7 +5,7 @@ from packaging.requirements import Requirement
 
 from tools import pythons
 from tools.footprints import constraints, expected
-from tools.release_files import verify
+from tools.release_files import files, twine_check, verify
 from tools.workspace import DIST, packages, third_parties
 
 _ALONE = [package.name for package in packages()]
@@ -20,6 +20,11 @@ _UNDECLARED = "setuptools<82\n"
 def test_files(package):
     """A package's wheel and source archive hold what they have to and nothing else, and say what they are."""
     verify(package, DIST)
+
+
+def test_an_index_takes_the_files():
+    """What an index checks when files are uploaded is well, and it can show the READMEs."""
+    twine_check(*(path for package in packages() for path in files(package, DIST)))
 
 
 @pytest.mark.parametrize("wanted", [*_ALONE, *_EXTRAS, *_TOGETHER])
