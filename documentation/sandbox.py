@@ -33,6 +33,8 @@ class Sandbox:
         self._instead = {**instead, "localhost:8080": f"127.0.0.1:{port}", "127.0.0.1:8080": f"127.0.0.1:{port}"}
         self._server: subprocess.Popen[bytes] | None = None
         self._log = folder / ".server.log"
+        # A terminal shows no progress of a transfer that it shows itself.
+        (folder / ".curlrc").write_text("silent\nshow-error\n")
         programs = Path(sys.executable).parent
         self._shell = subprocess.Popen(
             ["/bin/bash", "--noprofile", "--norc"],
@@ -92,7 +94,7 @@ class Sandbox:
         """Return what was seen here as the page says it."""
         for theirs, ours in reversed(list(self._instead.items())):
             seen = seen.replace(ours, theirs)
-        return seen
+        return seen.replace(f"{self.folder}/", "")
 
     def _typed(self, text: str) -> str:
         assert self._shell.stdin

@@ -1,0 +1,40 @@
+"""The demo, and sandboxes for the commands of pages."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from acceptance_tests import demo as start
+from c2c_testing.servers import free_port
+from documentation.record import SECRET, demo
+from documentation.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[start.Demo]:
+    """Give the demo, with the databases and the Redis that all tests share."""
+    with demo() as found:
+        yield found
+
+
+@pytest.fixture
+def new_sandbox(running: start.Demo, tmp_path: Path) -> Iterator[Callable[[str | None], Sandbox]]:
+    """Give a function that opens a sandbox: of the running demo ("demo"), or of a service that the page starts."""
+    with ExitStack() as stack:
+
+        def new(kind: str | None) -> Sandbox:
+            assert kind in (None, "demo"), f"no such sandbox: {kind}"
+            port = running.service.port if kind == "demo" else free_port()
+            environ = {"C2C_BROADCAST_PREFIX": f"page_{port}_", **({"C2C_SECRET": SECRET} if kind == "demo" else {})}
+            instead = {
+                "postgresql://www:secret@db-1/app": running.databases.primary.url,
+                "postgresql://www:secret@db-2/app": running.databases.replica.url,
+                "redis://redis:6379": running.redis.url,
+            }
+            sandbox = Sandbox(tmp_path, environ, instead, port)
+            stack.callback(sandbox.close)
+            return sandbox
+
+        yield new
