@@ -14,9 +14,19 @@ def hello(environ, start_response):
     return [environ.get("REMOTE_ADDR", "").encode()]
 
 
-def test_wrap():
-    """A filter that is there is put round the application."""
-    wrapped = wrap(hello, [Wrapper("wsgiref", "wsgiref.validate", "validator")])
+@pytest.fixture
+def filters(tmp_path, monkeypatch):
+    """A module with a filter."""
+    (tmp_path / "strict.py").write_text(
+        "from wsgiref.validate import validator\n"
+        "def strict(application, settings):\n    return validator(application) if settings['strict'] else 1 / 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_wrap(filters):
+    """A filter that is there is put round the application, and gets the settings."""
+    wrapped = wrap(hello, {"strict": True}, [Wrapper("strict", "strict", "strict")])
     assert wrapped.__qualname__ == validator(hello).__qualname__
     assert TestApp(wrapped).get("/").status_int == 200
 
@@ -31,12 +41,12 @@ def test_wrap():
 )
 def test_wrap_absent(wrapper):
     """A package, module or function that is not there leaves the application as it is."""
-    assert wrap(hello, [wrapper]) is hello
+    assert wrap(hello, {}, [wrapper]) is hello
 
 
 def test_wrap_excluded():
     """An excluded package's filter is left out."""
-    assert wrap(hello, [Wrapper("wsgiref", "wsgiref.validate", "validator")], exclude=["wsgiref"]) is hello
+    assert wrap(hello, {}, [Wrapper("wsgiref", "wsgiref.validate", "validator")], exclude=["wsgiref"]) is hello
 
 
 def test_wrap_broken(tmp_path, monkeypatch):
@@ -44,7 +54,7 @@ def test_wrap_broken(tmp_path, monkeypatch):
     (tmp_path / "lacking.py").write_text("import nowhere_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
-        wrap(hello, [Wrapper("lacking", "lacking", "x")])
+        wrap(hello, {}, [Wrapper("lacking", "lacking", "x")])
 
 
 def test_order():
@@ -120,3 +130,20 @@ def test_create_application(folder):
     assert folder.python(code.replace("'c2c://production.ini'", ""), C2CWSGIUTILS_CONFIG="production.ini").endswith(
         "Router\n"
     )
+
+
+PLAIN = """
+def main(global_config, **settings):
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [('"%s"' % environ["wsgi.url_scheme"]).encode()]
+    return application
+"""
+
+
+def test_settings_without_pyramid(folder):
+    """An application that is none of Pyramid's has the settings of its section, for what is wrapped round it."""
+    folder.write("plain.py", PLAIN)
+    folder.write("production.ini", "[app:main]\nuse = call:plain:main\nc2c.force_proto = %(TINY_PROTO)s\n")
+    code = "import c2c_meta.wsgi, webtest\nprint(webtest.TestApp(c2c_meta.wsgi.application).get('/').json)\n"
+    assert folder.python(code, C2CWSGIUTILS_CONFIG="production.ini", TINY_PROTO="https").splitlines()[-1] == "https"

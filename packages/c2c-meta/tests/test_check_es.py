@@ -49,7 +49,8 @@ def test_age_and_round_trip(check, http_sink, statsd_sink):
     done = check()
     assert done.returncode == 0, done.stderr
     age, took = map(
-        float, re.search(r"^the newest record is (\S+) s old; a new one took (\S+) s$", done.stdout, re.MULTILINE).groups()
+        float,
+        re.search(r"^the newest record is (\S+) s old; a new one took (\S+) s$", done.stdout, re.MULTILINE).groups(),
     )
     assert age >= 100
     assert took >= 0.1  # two questions more, 0.05 s before each

@@ -3,7 +3,7 @@
 import pytest
 
 from c2c_meta._ini import Ini, IniError
-from c2c_meta._ini_check import check
+from c2c_meta._ini_check import application_name, check
 
 
 def ini(tmp_path, text, **environ):
@@ -168,3 +168,21 @@ def test_check_finds(tmp_path, text, expected):
 def test_check_passes(tmp_path, text):
     """What the service does not use may be as it likes."""
     check(ini(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[app:main]\nuse = egg:shop", "shop"),
+        ("[app:main]\nuse = egg:shop-front#admin", "shop-front"),
+        ("[app:main]\nuse = call:shop.app:main", "shop"),
+        ("[app]\npaste.app_factory = shop.app:main", "shop"),
+        ("[pipeline:main]\npipeline = f a\n[filter:f]\nuse = egg:Other#f\n[app:a]\nuse = egg:shop", "shop"),
+        ("[app:main]\nuse = config:other.ini", None),
+        ("[app:main]\nuse = other\n[app:other]\nuse = egg:shop", "other"),
+        ("[app:main]\n", None),
+    ],
+)
+def test_application_name(tmp_path, text, name):
+    """A service is called as what makes its main application."""
+    assert application_name(ini(tmp_path, text)) == name

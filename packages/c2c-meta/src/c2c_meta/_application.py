@@ -2,13 +2,14 @@
 
 import importlib
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
 
 from c2c_meta._ini import Ini
+from c2c_meta._ini_check import application_name, application_values
 from c2c_meta._logging_setup import setup_logging
 from c2c_meta._run import config_path
 
@@ -20,14 +21,14 @@ class Wrapper:
     Args:
         package: the package that offers it, named as in ``c2c.exclude``
         module: where it is
-        name: the function or class: ``filter(app)`` returns a WSGI application
+        name: the function or class: ``filter(app, settings)`` returns a WSGI application
     """
 
     package: str
     module: str
     name: str
 
-    def load(self) -> Callable[[Any], Any] | None:
+    def load(self) -> Callable[[Any, Mapping[str, Any]], Any] | None:
         """Return the filter, None where its package has none."""
         try:
             module = importlib.import_module(self.module)
@@ -42,19 +43,24 @@ class Wrapper:
 # The innermost first: the profiler measures the application alone, and Sentry sees what the proxy's headers mean.
 WRAPPERS = (
     Wrapper("c2c_debug", "c2c_debug.profiler", "filter_wsgi_app"),
-    Wrapper("c2c_sentry", "c2c_sentry", "filter_wsgi_app"),
+    Wrapper("c2c_sentry", "c2c_sentry", "filter_app_factory"),
     Wrapper("c2c_rest", "c2c_rest.client_info", "Filter"),
 )
 
 
-def wrap(application: Any, wrappers: Iterable[Wrapper] = WRAPPERS, exclude: Collection[str] = ()) -> Any:
+def wrap(
+    application: Any,
+    settings: Mapping[str, Any],
+    wrappers: Iterable[Wrapper] = WRAPPERS,
+    exclude: Collection[str] = (),
+) -> Any:
     """Return the application inside each filter that its package offers and that is not excluded."""
     for wrapper in wrappers:
         if wrapper.package in exclude:
             continue
         put_round = wrapper.load()
         if put_round is not None:
-            application = put_round(application)
+            application = put_round(application, settings)
     return application
 
 
@@ -69,13 +75,17 @@ def bare(path: str) -> Any:
 
     from plaster import PlasterURL
 
+    from c2c_broadcast import broadcast
     from c2c_meta._loader import Loader
 
+    ini = Ini(path)
+    # The name that it has among the members; an application that includes the base sets up the rest.
+    broadcast.init(application_values(ini), application_name(ini))
     return Loader(PlasterURL("c2c", path)).get_wsgi_app()
 
 
 def build(path: str) -> Any:
-    """Return the wrapped application of an ini file; logging is set up before anything of it is imported.
+    """Return the wrapped application of an ini file.
 
     Raises:
         IniError: the file is missing or broken
@@ -87,9 +97,9 @@ def build(path: str) -> Any:
     from c2c_broadcast import load
     from c2c_meta._settings import MetaSettings
 
-    # An application that is none of Pyramid's has no settings of ours but the environment's.
-    settings = getattr(global_registries.last, "settings", None) or {}
-    return wrap(application, exclude=load(MetaSettings, settings).exclude)
+    # An application that is none of Pyramid's has the settings of its sections.
+    settings = getattr(global_registries.last, "settings", None) or application_values(Ini(path))
+    return wrap(application, settings, exclude=load(MetaSettings, settings).exclude)
 
 
 def start_measuring() -> None:

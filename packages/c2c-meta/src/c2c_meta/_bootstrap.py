@@ -7,13 +7,16 @@ from typing import Any
 import plaster
 from pyramid import paster
 
-from c2c_broadcast import broadcast
+import c2c_sentry
+import c2c_stats
+from c2c_broadcast import broadcast, load
 from c2c_meta._coverage import start_coverage
 from c2c_meta._run import config_path
+from c2c_meta._settings import MetaSettings
 
 
 def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, str] | None = None) -> Any:
-    """Set this process up as the service is: logging, then the application with all that it includes, and broadcasts.
+    """Set this process up as the service is: logging, then the application, Sentry, metrics, and broadcasts.
 
     Args:
         config_uri: ``production.ini``, ``/app/production.ini#name``, ``c2c://production.ini`` (all may use the
@@ -34,8 +37,17 @@ def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, s
         uri = f"c2c://{uri}"
     plaster.setup_logging(uri, options)
     environment = paster.bootstrap(uri, request, options)
-    registry = environment["registry"]
-    if "c2c_broadcast.settings" not in registry:  # an application that includes the base has done this
+    _take_part(environment["registry"])
+    return environment
+
+
+def _take_part(registry: Any) -> None:
+    """Do what an application that includes the packages has done already: errors, metrics, broadcasts."""
+    exclude = load(MetaSettings, registry.settings).exclude
+    if "c2c_sentry" not in exclude:
+        c2c_sentry.init(registry.settings)
+    if "c2c_stats" not in exclude and not c2c_stats.BACKENDS:
+        c2c_stats.init_backends(registry.settings)
+    if "c2c_broadcast.settings" not in registry:
         broadcast.init(registry.settings)
     broadcast.start()
-    return environment

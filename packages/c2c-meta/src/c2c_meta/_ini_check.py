@@ -1,5 +1,6 @@
 """What can be known to be wrong with an ini file before anything is imported."""
 
+import re
 from collections.abc import Iterator
 
 from c2c_meta._ini import Ini, IniError
@@ -28,6 +29,19 @@ def application_values(ini: Ini) -> dict[str, str]:
     if len(main) > 1:
         raise IniError(f"{ini.path}: has several main applications: {', '.join(f'[{name}]' for name in main)}")
     return {key: value for section in _used(ini, main[0]) for key, value in ini.items(section)}
+
+
+def application_name(ini: Ini) -> str | None:
+    """Return what the main application is called: the distribution or package that it is made by, None if unknown."""
+    main = next(name for name in ini.sections() if _is_main(name))
+    for section in _used(ini, main):
+        kind = section.partition(":")[0]
+        values = ini[section] if kind in ("app", "application") else {}
+        made_by = values.get("paste.app_factory") or values.get("use", "").removeprefix("call:").removeprefix("egg:")
+        name = re.split(r"[#:.]", made_by)[0].strip()
+        if name and name != "config":
+            return name
+    return None
 
 
 def logging_values(ini: Ini) -> dict[str, dict[str, str]]:
