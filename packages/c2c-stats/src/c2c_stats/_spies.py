@@ -1,6 +1,6 @@
 """Watch libraries, as soon as the application imports them."""
 
-from c2c_stats._when_imported import when_imported
+from c2c_broadcast import when_imported
 
 
 def _sqlalchemy() -> None:
