@@ -4,6 +4,9 @@ import functools
 import logging
 import math
 import re
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import requests
@@ -172,3 +175,26 @@ def test_a_service_that_is_away_raises_what_it_raised(http_sink):
     instrument_requests(default_timeout=30)
     with http_sink.down(), pytest.raises(requests.ConnectionError):
         requests.get(http_sink.url)  # the default holds
+
+
+def test_requests_is_patched_when_it_is_imported_and_not_imported_for_it(http_sink):
+    """A service that does not use it does not pay for it; one that does has its id sent, whenever it imports it."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from c2c_logging import instrument_requests, run_in_context
+        from c2c_logging._context import CURRENT, RequestContext
+        from c2c_logging._request_id import IdSources
+        from pyramid.request import Request
+
+        assert instrument_requests(default_timeout=30)
+        assert "requests" not in sys.modules
+        CURRENT.set(RequestContext(Request.blank("/"), "42 is the answer", IdSources()))
+        import requests
+
+        requests.get(sys.argv[1])
+        """
+    )
+    subprocess.run([sys.executable, "-c", program, http_sink.url], check=True, timeout=120)
+    (request,) = http_sink.requests
+    assert request.headers["x-request-id"] == "42 is the answer"

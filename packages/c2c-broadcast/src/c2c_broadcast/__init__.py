@@ -9,6 +9,7 @@ from c2c_broadcast._light_requests import add_request_attributes
 from c2c_broadcast._mask import Masker, mask, names_secret
 from c2c_broadcast._sections import Field, Form, Link, Live, Section, sections
 from c2c_broadcast._settings import Declaration, Resolved, declarations, family, load, resolve, setting
+from c2c_broadcast._when_imported import when_imported
 from c2c_broadcast.shared_state import Entry, SharedState
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "sections",
     "setting",
     "settings_of",
+    "when_imported",
 ]

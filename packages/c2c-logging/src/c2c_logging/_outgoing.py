@@ -18,6 +18,7 @@ class Outgoing:
 
     def __init__(self) -> None:
         self.default_timeout: float | None = None
+        self.wanted = False  # whether requests is to be patched
         self._warned: set[tuple[str, int]] = set()
 
     def add_headers(self, headers: MutableMapping[str, str]) -> None:

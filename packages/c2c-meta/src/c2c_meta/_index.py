@@ -3,9 +3,8 @@
 import shlex
 import socket
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
@@ -13,6 +12,9 @@ from pyramid.response import Response
 from c2c_broadcast import Form, Section, is_auth, sections, settings_of
 from c2c_meta import _page_files
 from c2c_meta._overview import overview_of
+
+if TYPE_CHECKING:
+    import jinja2
 
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 
@@ -77,7 +79,9 @@ def ago(seconds: float) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template() -> "jinja2.Template":
+    import jinja2  # few workers ever show the page, and it takes 2 MB
+
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,0 +1,71 @@
+"""Do something with a library once the application has imported it, and never import it for that."""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Then = Callable[[], None]
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds nothing itself: it lets others find a module that is waited for, and adds what is to follow its import."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, list[Then]] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return the spec that the finders after this one give, for modules that are waited for."""
+        if fullname not in self.waiting:
+            return None
+        for finder in [one for one in sys.meta_path if one is not self]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                spec.loader = _Loader(spec.loader, fullname, self.waiting)
+                return spec
+        return None
+
+
+class _Loader(importlib.abc.Loader):
+    """Loads as the real loader, which it hands the module over to, and then calls back."""
+
+    def __init__(self, loader: importlib.abc.Loader, module: str, waiting: dict[str, list[Then]]) -> None:
+        self._loader = loader
+        self._module = module
+        self._waiting = waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
+        """Make the module."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module's code, then what waited for it."""
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        for then in self._waiting.pop(self._module, []):
+            then()
+
+
+_FINDER = _Finder()
+
+
+def when_imported(module: str, then: Then) -> None:
+    """Call ``then`` after ``module`` is imported: now where it is already."""
+    if module in sys.modules:
+        then()
+        return
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    callbacks = _FINDER.waiting.setdefault(module, [])
+    if then not in callbacks:
+        callbacks.append(then)
