@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def set_up() -> None:
-    """Set this process up: logging, Sentry, metrics, broadcasts; the application is not loaded.
+    """Set this process up: coverage (``COVERAGE``), logging, Sentry, metrics, broadcasts; no application is loaded.
 
     Settings are those of the environment, and of the application in the ini file that ``C2CWSGIUTILS_CONFIG`` names
     (``/app/production.ini``), where there is one. Twice is fine, and so is a process that serves an application.
@@ -22,6 +22,10 @@ def set_up() -> None:
     Raises:
         ConfigurationError: A setting, or what the ini file says about logging, can't be followed.
     """
+    if os.environ.get("COVERAGE"):
+        from c2c_meta import start_coverage
+
+        start_coverage()
     adopt()
     settings = _application_settings(c2c_logging.init())
     c2c_sentry.init(settings)
