@@ -29,3 +29,36 @@ def test_missing(folder):
     """A script whose ini file is missing ends with a line that names it."""
     done = folder.run("python", "-c", SCRIPT.format(uri="'nowhere.ini'"))
     assert done.stderr.strip().endswith(f"c2c_meta._ini.IniError: {folder.path}/nowhere.ini: no such file")
+
+
+FAILING = """
+import c2c_meta as c2c
+with c2c.bootstrap("production.ini") as env:
+    c2c.increment_counter(["script"], tags={"include": "%s"})
+    raise ValueError("no luck today")
+"""
+
+
+@pytest.mark.parametrize("include", ["", "c2c_meta"])
+def test_errors_and_metrics(folder, sentry_sink, statsd_sink, include):
+    """A script has Sentry and metrics as the service has, whatever its application includes."""
+    folder.setting(f"pyramid.includes = {include}\nc2c.sentry.url = {sentry_sink.dsn}")
+    done = folder.run("python", "-c", FAILING % include, STATSD_ADDRESS=statsd_sink.address)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("ValueError: no luck today")
+    (event,) = sentry_sink.wait_events(1)
+    assert "no luck today" in str(event)
+    statsd_sink.wait("script")
+
+
+@pytest.mark.parametrize("exclude", ["c2c_sentry", "c2c_stats", "c2c_sentry c2c_stats"])
+def test_excluded(folder, exclude):
+    """What is left out is left out of scripts, too."""
+    folder.setting(f"c2c.exclude = {exclude}\nc2c.sentry.url = http://key@127.0.0.1:1/1\nc2c.stats_view = true")
+    code = (
+        "import c2c_meta as c2c\n"
+        "with c2c.bootstrap('production.ini'): pass\n"
+        "import sys; print('sentry_sdk' in sys.modules, bool(c2c.BACKENDS))"
+    )
+    found = folder.python(code).splitlines()[-1]
+    assert found == f"{'c2c_sentry' not in exclude} {'c2c_stats' not in exclude}"

@@ -61,3 +61,25 @@ def test_script(folder, redis, include):
     folder.setting(include)
     script = folder.start("python", "-c", SCRIPT, port=0, **redis)
     folder.until(lambda: script.popen.pid in process.get("/asked")[2])
+
+
+MISSING = """
+import sys, time
+from c2c_broadcast import broadcast
+broadcast.init()
+end = time.monotonic() + 90
+while time.monotonic() < end:
+    missing = broadcast.ask("tiny", timeout=1).missing
+    if missing:
+        print(missing[0].pid, missing[0].application)
+        break
+"""
+
+
+def test_application_name(folder, redis):
+    """The members are called as the service is, not as the program that serves it."""
+    process = folder.serve(params="--worker-class gthread --workers 1", **redis)
+    (worker,) = process.workers(1)
+    folder.until(lambda: process.get("/asked")[2] == [worker])
+    os.kill(worker, signal.SIGSTOP)
+    assert folder.python(MISSING, **redis) == f"{worker} tiny\n"

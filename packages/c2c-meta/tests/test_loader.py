@@ -146,6 +146,51 @@ def test_proutes(folder):
     assert "/hello" in done.stdout, done.stderr
 
 
+def test_pviews(folder):
+    """Pviews says which view answers."""
+    done = folder.run("pviews", "c2c://production.ini", "/hello", TINY_PORT="1")
+    assert "route name: hello" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", ["proutes", "pviews"])
+@pytest.mark.parametrize("name", ["main", "other"])
+def test_section_name(folder, command, name):
+    """``#name`` chooses the application, for commands as for the loader."""
+    folder.write("two.ini", f"[app:other]\nuse = call:tiny:main\n[app:main]\nuse = call:nowhere:{name}\n")
+    more = ["/hello"] if command == "pviews" else []
+    done = folder.run(command, f"c2c://two.ini#{name}", *more)
+    assert (done.returncode == 0) == (name == "other"), done.stderr
+    assert ("hello" in done.stdout) == (name == "other")
+
+
+def test_here(folder):
+    """``here`` is the folder of the file, whatever the current folder is and however the file is named."""
+    sub = folder.path / "sub"
+    sub.mkdir()
+    path = folder.write("sub/x.ini", "[app:main]\nuse = call:tiny:main\nplace = %(here)s/data\n")
+    code = (
+        "import os, plaster\n"
+        "for uri in ('c2c://sub/x.ini', 'c2c+ini://sub/../sub/x.ini', 'c2c://{}'):\n"
+        "    print(plaster.get_settings(uri, 'app:main')['place'])\n"
+    )
+    assert set(folder.python(code.format(path)).splitlines()) == {f"{sub}/data"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("c2c://nowhere.ini", "/nowhere.ini: no such file"),
+        ("c2c+ini:///nowhere/x.ini", "/nowhere/x.ini: no such file"),
+        ("c2c+egg:no-such-distribution#main", "no-such-distribution"),
+    ],
+)
+def test_missing_for_commands(folder, uri, expected):
+    """A command whose file or distribution is not there names it in its last line."""
+    done = folder.run("proutes", uri)
+    assert done.returncode
+    assert expected in done.stderr.strip().splitlines()[-1]
+
+
 def test_pshell(folder):
     """Pshell has the application at hand."""
     folder.setting("x = %(TINY_X)s")

@@ -1,0 +1,50 @@
+"""``c2c.exclude``: each package can be left out, and the service starts and answers, for real."""
+
+import pytest
+import requests
+
+from c2c_meta._packages import SHORT_NAMES
+
+# What can be asked for -> whose it is.
+VIEWS = {
+    "/c2c/health_check": "c2c_health",
+    "/c2c/logging/level?name=tiny": "c2c_logging",
+    "/c2c/debug/stacks": "c2c_debug",
+    "/c2c/db/maintenance": "c2c_db",
+    "/c2c/stats.json": "c2c_stats",
+    "/metrics": "c2c_stats",
+}
+SWITCHES = (
+    "c2c.secret = a-long-enough-secret\nc2c.stats_view = true\nc2c.log_view_enabled = true\n"
+    "c2c.debug_view_enabled = true\nc2c.db_maintenance_view_enabled = true\nc2c.sentry.url = http://key@127.0.0.1:1/1"
+)
+
+
+def status(process, path):
+    """Return the status of an answer."""
+    url = f"http://127.0.0.1:{process.port}{path}"
+    return requests.get(url, headers={"X-API-Key": "a-long-enough-secret"}, timeout=60).status_code
+
+
+@pytest.mark.parametrize("exclude", ["", *(name for name in SHORT_NAMES.values() if name != "c2c_broadcast"), "all"])
+def test_each(folder, exclude):
+    """What is left out has no views; all the rest is there."""
+    left_out = {*SHORT_NAMES.values()} - {"c2c_broadcast"} if exclude == "all" else {exclude}
+    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {' '.join(sorted(left_out))}\n{SWITCHES}")
+    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1")
+    assert {path: status(process, path) for path in VIEWS} == {
+        path: 404 if package in left_out else 200 for path, package in VIEWS.items()
+    }
+    assert process.get("/c2c/members", {"X-API-Key": "a-long-enough-secret"})[2]["complete"]
+    assert status(process, "/c2c") == 200
+    assert "Traceback" not in process.log
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["c2c_helth", "c2c_broadcast", "health"])
+def test_unknown(folder, name):
+    """What can't be left out stops the start, and is named with what can."""
+    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {name}")
+    done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()} --workers 1")
+    assert done.returncode == 3
+    assert f"C2C_EXCLUDE (ini key c2c.exclude) names {name}: there are c2c_logging, " in done.stdout + done.stderr
