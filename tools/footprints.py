@@ -52,7 +52,10 @@ def expected(wanted: Iterable[Requirement], python: str) -> set[str]:
     """Return all that installing our packages ``wanted`` brings to this version of Python, themselves included."""
     names: set[str] = set()
     for requirement in wanted:
-        footprint = read(Package(requirement.name).footprint)
+        path = Package(requirement.name).footprint
+        footprint = read(path)
+        if requirement.extras - footprint.keys():
+            raise RefusedError(f"{path} has no [{', '.join(requirement.extras)}]: make footprints")
         lines = [line for extra in ("", *requirement.extras) for line in footprint[extra]]
         names |= {requirement.name} | {line.name for line in lines if _holds(line.marker, python)}
     return names

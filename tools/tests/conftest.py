@@ -10,7 +10,6 @@ import pytest
 from uv import find_uv_bin
 
 from tools import pythons
-from tools.footprints import constraints
 from tools.workspace import DIST, packages
 
 _SMOKE = Path(__file__).parent / "smoke" / "run.py"
@@ -51,11 +50,13 @@ class Environment:
     python: str
     python_version: str
 
-    def install(self, wanted, *options, pins=None):
-        """Install ``wanted`` from the wheels in dist/ and, what is not ours, from the registry."""
+    def install(self, wanted, pins, *options):
+        """Install ``wanted`` from the wheels in dist/ and, what is not ours, from the registry; ``pins`` constrain."""
         file = self.folder / "constraints.txt"
-        file.write_text(constraints() if pins is None else pins)
-        sources = ["--no-sources", "--find-links", DIST, "--constraints", file]
+        file.write_text(pins)
+        # uv remembers wheels by their version, and ours are built again and again under the same one.
+        anew = [word for package in packages() for word in ("--refresh-package", package.name)]
+        sources = ["--no-sources", "--find-links", DIST, "--constraints", file, *anew]
         found = self._uv("install", "--quiet", *sources, *options, *wanted)
         assert found.returncode == 0, f"{self._name} can't install {' '.join(wanted)}:\n{found.stdout}"
         found = self._uv("check")

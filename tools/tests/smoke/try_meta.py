@@ -26,3 +26,12 @@ def alone() -> None:
 def testing() -> None:
     """Have the tools for tests under their short name."""
     assert c2c_meta.testing.Connection
+
+
+def coverage() -> None:
+    """Have the command that reports what was measured."""
+    import coverage as library
+
+    assert library.__version__
+    command = Path(sys.prefix, "bin", "c2c-coverage-report")
+    assert "usage" in subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout.lower()

@@ -1,5 +1,6 @@
 """Try c2c-sentry."""
 
+import sentry_sdk
 from call import NOBODY, add_view, configure, get
 
 
@@ -15,6 +16,7 @@ def alone() -> None:
         add_view(config, _fail, "/fail")
         app = config.make_wsgi_app()
         assert get(app, "/try").json == 42
+        assert bool(sentry_sdk.get_client().dsn) == bool(settings), settings
         try:
             get(app, "/fail")
         except ValueError:
