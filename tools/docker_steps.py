@@ -1,0 +1,215 @@
+"""Run the steps of a Dockerfile without docker: root, Debian's debootstrap, and Linux' overlay file system.
+
+``python tools/docker_steps.py docker/Dockerfile light FOLDER`` builds the target in a scratch folder, as docker would: a layer
+a stage, RUN in a chroot with process and mount namespaces of its own, COPY, ENV, WORKDIR, USER, SHELL, HEALTHCHECK, CMD.
+Only ``FROM debian:bookworm-slim`` and stages of the file are known; what is not known stops it.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dockerfile_parse import DockerfileParser
+
+DEBIAN = "debian:bookworm-slim"
+_CA = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a stage is at some step: its layers (lowest first) and its configuration."""
+
+    layers: tuple[Path, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    folder: str = "/"
+    user: str = "root"
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
+    healthcheck: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    def argv(self, value: str) -> tuple[str, ...]:
+        """Return the command line of RUN, CMD or HEALTHCHECK: a JSON list, or text for the shell."""
+        return tuple(json.loads(value)) if value.startswith("[") else (*self.shell, value)
+
+    def popen(self, argv: Sequence[str], *, environ: Mapping[str, str], user: str | None = None) -> list[str]:
+        """Return the command line, for this machine, that runs ``argv`` in the image; what it writes is in the top layer.
+
+        It sees the machine's network and resolver, and no other of its files.
+        """
+        top, lower = self.layers[-1], ":".join(str(layer) for layer in reversed(self.layers[:-1]))
+        work, root = Path(f"{top}.work"), Path(f"{top}.root")
+        for path in (top, work, root):
+            path.mkdir(exist_ok=True)
+        variables = " ".join(shlex.quote(f"{name}={value}") for name, value in {**self.environ, **environ}.items())
+        script = "; ".join(
+            (
+                "set -e",
+                f"mount -t overlay overlay -o lowerdir={lower},upperdir={top},workdir={work} {root}",
+                f"mount -t proc proc {root}/proc",
+                f"mount -t tmpfs -o mode=1777 tmpfs {root}/dev/shm || true",
+                f"mount --bind /dev {root}/dev",
+                f"touch {root}/etc/resolv.conf {root}/run/ca.crt",
+                f"mount --bind /etc/resolv.conf {root}/etc/resolv.conf",
+                f"mount --bind {_CA} {root}/run/ca.crt",
+                f"exec env -i {variables} chroot --userspec={_numeric(user or self.user)} {root}"
+                f" /bin/sh -c {shlex.quote(f'cd {shlex.quote(self.folder)} && exec {shlex.join(argv)}')}",
+            )
+        )
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/bash", "-c", script]
+
+
+def _numeric(user: str) -> str:
+    """Return ``--userspec`` of a USER: a number has the group of root, as in docker."""
+    return "0:0" if user == "root" else f"{user}:0"
+
+
+class Builder:
+    """Runs the stages of one Dockerfile.
+
+    Args:
+        dockerfile: the file.
+        context: the folder that COPY copies from.
+        scratch: a folder on a file system that overlays can be made of; what is in it is used again.
+    """
+
+    def __init__(self, dockerfile: Path, context: Path, scratch: Path) -> None:
+        self._context = context
+        self._scratch = scratch
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._stages: dict[str, list[tuple[str, str]]] = {}
+        self._built: dict[str, Image] = {}
+        name = ""
+        # The parser would read the environment for us, and write to the folder: a file object keeps it from both.
+        with dockerfile.open("rb") as file:
+            for step in DockerfileParser(fileobj=file).structure:
+                instruction, value = step["instruction"].upper(), step["value"]
+                if instruction == "FROM":
+                    name = value.split()[-1]
+                    self._stages[name] = []
+                if instruction != "COMMENT":
+                    self._stages[name].append((instruction, value))
+
+    def build(self, target: str) -> Image:
+        """Return a stage after all of its steps, building those that it needs."""
+        if target == DEBIAN:
+            return Image((self._debian(),))
+        if target not in self._stages:
+            raise SystemExit(f"no stage {target}: there are {', '.join(self._stages)}")
+        if target not in self._built:
+            steps = self._stages[target]
+            base = self.build(steps[0][1].split()[0])
+            layer = self._scratch / target
+            shutil.rmtree(layer, ignore_errors=True)
+            layer.mkdir()
+            image = replace(base, layers=(*base.layers, layer))
+            for instruction, value in steps[1:]:
+                started = time.monotonic()
+                image = self._step(image, instruction, value)
+                sys.stdout.write(f"{time.monotonic() - started:6.1f} s {target}: {instruction} {value[:90]}\n")
+            self._built[target] = image
+        return self._built[target]
+
+    def _debian(self) -> Path:
+        root = self._scratch / "debian"
+        if not (root / ".complete").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            log = self._scratch / "debootstrap.log"
+            with log.open("wb") as output:
+                command = ["debootstrap", "--variant=minbase", "bookworm", str(root)]
+                if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:  # noqa: S603 # fixed
+                    raise SystemExit(f"debootstrap failed:\n{log.read_text()[-2000:]}")
+            (root / ".complete").touch()
+        return root
+
+    def _step(self, image: Image, instruction: str, value: str) -> Image:
+        match instruction:
+            case "ENV":
+                return replace(image, environ={**image.environ, **_pairs(value, image.environ)})
+            case "SHELL":
+                return replace(image, shell=tuple(json.loads(value)))
+            case "USER":
+                return replace(image, user=value)
+            case "WORKDIR":
+                self._run(image, ["mkdir", "-p", value], user="root")
+                return replace(image, folder=value)
+            case "CMD":
+                return replace(image, command=image.argv(value))
+            case "HEALTHCHECK":
+                return replace(image, healthcheck=image.argv(value.split("CMD", 1)[1].strip()))
+            case "RUN":
+                self._run(image, image.argv(value))
+            case "COPY":
+                self._copy(image, value)
+            case "EXPOSE":
+                pass
+            case _:
+                raise SystemExit(f"{instruction} is not known here: {value}")
+        return image
+
+    @staticmethod
+    def _run(image: Image, argv: Sequence[str], user: str | None = None) -> None:
+        # What the network of this machine wants of pip is no part of the image.
+        command = image.popen(argv, environ={"PIP_CERT": "/run/ca.crt", "DEBIAN_FRONTEND": "noninteractive"}, user=user)
+        done = subprocess.run(  # noqa: S603 # the steps of our own file
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        if done.returncode:
+            raise SystemExit(f"RUN {shlex.join(argv)}\nfailed with {done.returncode}:\n{done.stdout[-4000:]}")
+
+    def _copy(self, image: Image, value: str) -> None:
+        words = value.split()
+        options = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
+        *sources, target = (word for word in words if not word.startswith("--"))
+        top = image.layers[-1] / target.strip("/")
+        if target.endswith("/"):
+            top.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            found = self._source(source, options.get("from"))
+            ignored = None if "from" in options else shutil.ignore_patterns("__pycache__", "*.egg-info", "tests")
+            if found.is_dir():
+                shutil.copytree(found, top, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+            else:
+                shutil.copy2(found, top)
+        _owned_by_root(top)
+
+    def _source(self, source: str, stage: str | None) -> Path:
+        if stage is None:
+            return self._context / source
+        for layer in reversed(self.build(stage).layers):
+            if (layer / source.strip("/")).exists():
+                return layer / source.strip("/")
+        raise SystemExit(f"COPY --from={stage}: there is no {source}")
+
+
+def _pairs(value: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an ENV, those that it uses put in."""
+    pairs = (word.split("=", 1) for word in shlex.split(re.sub(r"\\\n", " ", value)))
+    return {name: string.Template(text).safe_substitute(environ) for name, text in pairs}
+
+
+def _owned_by_root(top: Path) -> None:
+    for folder, _, files in os.walk(top):
+        for name in (".", *files):
+            os.chown(Path(folder, name), 0, 0, follow_symlinks=False)
+
+
+def main() -> int:
+    """Build the target named on the command line."""
+    if len(sys.argv) != 4:  # noqa: PLR2004 # the program and three words
+        sys.stderr.write("usage: docker_steps.py DOCKERFILE TARGET SCRATCH\n")
+        return 2
+    Builder(Path(sys.argv[1]), Path.cwd(), Path(sys.argv[3]).resolve()).build(sys.argv[2])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
