@@ -6,18 +6,17 @@ import { source } from "./source.js";
 import { searchBox, Table } from "./table.js";
 
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
-const TIMES = [["60", "1 min"], ["300", "5 min"], ["1800", "30 min"], ["7200", "2 h"], ["", "no end"]];
 
 export function levels(panel) {
   const route = withQuery(panel.url, { list: "" });
   const list = source(new URL(panel.url, location.href).href, panel.every);
-  const ttl = h("select", {}, TIMES.map(([value, text]) => h("option", { value, selected: value === "1800" }, text)));
+  const minutes = h("input", { type: "number", min: "0", step: "any", value: "30", title: "empty: without end" });
   const name = h("input", { name: "name", required: true, list: "loggers" });
   const known = h("datalist", { id: "loggers" });
   const controls = new Map();
   const set = (logger, level) =>
     panel.run(async () => {
-      const body = { name: logger, level, ttl: level === "reset" ? "" : ttl.value };
+      const body = { name: logger, level, ttl: level === "reset" || !minutes.value ? "" : String(minutes.value * 60) };
       panel.shows(route, body);
       await call(route, { method: "POST", body });
       await list.ask();
@@ -36,7 +35,7 @@ export function levels(panel) {
   table.heads[0].firstChild.textContent = "Set by hand";
   const other = h("form", { class: "inline", onsubmit: (event) => { event.preventDefault(); set(name.value, level.value); } });
   const level = h("select", {}, LEVELS.map((one) => h("option", { selected: one === "DEBUG" }, one)));
-  other.append(h("label", {}, "Logger ", name), h("label", {}, "Level ", level), h("label", {}, "For ", ttl), h("button", {}, "Set in all processes"), known);
+  other.append(h("label", {}, "Logger ", name), h("label", {}, "Level ", level), h("label", {}, "For minutes ", minutes), h("button", {}, "Set in all processes"), known);
   panel.tools.append(other, searchBox("Search", (text) => table.search(text)));
   panel.body.append(...table.elements);
   list.add(
