@@ -1,8 +1,8 @@
 """Run the steps of a Dockerfile without docker: root, Debian's debootstrap, and Linux' overlay file system.
 
-``python tools/docker_steps.py docker/Dockerfile light FOLDER`` builds the target in a scratch folder, as docker would: a layer
-a stage, RUN in a chroot with process and mount namespaces of its own, COPY, ENV, WORKDIR, USER, SHELL, HEALTHCHECK, CMD.
-Only ``FROM debian:bookworm-slim`` and stages of the file are known; what is not known stops it.
+``python tools/docker_steps.py docker/Dockerfile light FOLDER`` builds the target in that folder, as docker would: a
+layer a stage, RUN in a chroot with process and mount namespaces of its own, COPY, ENV, WORKDIR, USER, SHELL,
+HEALTHCHECK and CMD. Only ``FROM debian:bookworm-slim`` and stages of the file are known; what is not known stops it.
 """
 
 import json
@@ -17,10 +17,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dockerfile_parse import DockerfileParser
 
 DEBIAN = "debian:bookworm-slim"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 # of the image, where the workers' metrics are
 _CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -41,27 +43,27 @@ class Image:
         return tuple(json.loads(value)) if value.startswith("[") else (*self.shell, value)
 
     def popen(self, argv: Sequence[str], *, environ: Mapping[str, str], user: str | None = None) -> list[str]:
-        """Return the command line, for this machine, that runs ``argv`` in the image; what it writes is in the top layer.
+        """Return the command line, for this machine, that runs ``argv`` in the image.
 
-        It sees the machine's network and resolver, and no other of its files.
+        It sees the machine's network and resolver, and no other of its files; what it writes is in the top layer.
         """
         top, lower = self.layers[-1], ":".join(str(layer) for layer in reversed(self.layers[:-1]))
         work, root = Path(f"{top}.work"), Path(f"{top}.root")
         for path in (top, work, root):
             path.mkdir(exist_ok=True)
         variables = " ".join(shlex.quote(f"{name}={value}") for name, value in {**self.environ, **environ}.items())
+        inside = shlex.quote(f"cd {shlex.quote(self.folder)} && exec {shlex.join(argv)}")
         script = "; ".join(
             (
                 "set -e",
                 f"mount -t overlay overlay -o lowerdir={lower},upperdir={top},workdir={work} {root}",
                 f"mount -t proc proc {root}/proc",
-                f"mount -t tmpfs -o mode=1777 tmpfs {root}/dev/shm || true",
                 f"mount --bind /dev {root}/dev",
+                f"mount -t tmpfs -o mode=1777 tmpfs {root}{_SHARED_MEMORY}",
                 f"touch {root}/etc/resolv.conf {root}/run/ca.crt",
                 f"mount --bind /etc/resolv.conf {root}/etc/resolv.conf",
                 f"mount --bind {_CA} {root}/run/ca.crt",
-                f"exec env -i {variables} chroot --userspec={_numeric(user or self.user)} {root}"
-                f" /bin/sh -c {shlex.quote(f'cd {shlex.quote(self.folder)} && exec {shlex.join(argv)}')}",
+                f"exec env -i {variables} chroot --userspec={_numeric(user or self.user)} {root} /bin/sh -c {inside}",
             )
         )
         return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/bash", "-c", script]
@@ -70,6 +72,21 @@ class Image:
 def _numeric(user: str) -> str:
     """Return ``--userspec`` of a USER: a number has the group of root, as in docker."""
     return "0:0" if user == "root" else f"{user}:0"
+
+
+def _configured(image: Image, instruction: str, value: str) -> Image:
+    """Return the image with what an instruction says about it."""
+    changes: dict[str, dict[str, Any]] = {
+        "ENV": {"environ": lambda: {**image.environ, **_pairs(value, image.environ)}},
+        "SHELL": {"shell": lambda: tuple(json.loads(value))},
+        "USER": {"user": lambda: value},
+        "WORKDIR": {"folder": lambda: value},
+        "CMD": {"command": lambda: image.argv(value)},
+        "HEALTHCHECK": {"healthcheck": lambda: image.argv(value.split("CMD", 1)[1].strip())},
+    }
+    if instruction not in {*changes, "RUN", "COPY", "EXPOSE"}:
+        raise SystemExit(f"{instruction} is not known here: {value}")
+    return replace(image, **{name: found() for name, found in changes.get(instruction, {}).items()})
 
 
 class Builder:
@@ -125,41 +142,26 @@ class Builder:
             log = self._scratch / "debootstrap.log"
             with log.open("wb") as output:
                 command = ["debootstrap", "--variant=minbase", "bookworm", str(root)]
-                if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:  # noqa: S603 # fixed
+                if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:
                     raise SystemExit(f"debootstrap failed:\n{log.read_text()[-2000:]}")
             (root / ".complete").touch()
         return root
 
     def _step(self, image: Image, instruction: str, value: str) -> Image:
         match instruction:
-            case "ENV":
-                return replace(image, environ={**image.environ, **_pairs(value, image.environ)})
-            case "SHELL":
-                return replace(image, shell=tuple(json.loads(value)))
-            case "USER":
-                return replace(image, user=value)
-            case "WORKDIR":
-                self._run(image, ["mkdir", "-p", value], user="root")
-                return replace(image, folder=value)
-            case "CMD":
-                return replace(image, command=image.argv(value))
-            case "HEALTHCHECK":
-                return replace(image, healthcheck=image.argv(value.split("CMD", 1)[1].strip()))
             case "RUN":
                 self._run(image, image.argv(value))
             case "COPY":
                 self._copy(image, value)
-            case "EXPOSE":
-                pass
-            case _:
-                raise SystemExit(f"{instruction} is not known here: {value}")
-        return image
+            case "WORKDIR":
+                self._run(image, ["mkdir", "-p", value], user="0")
+        return _configured(image, instruction, value)
 
     @staticmethod
     def _run(image: Image, argv: Sequence[str], user: str | None = None) -> None:
         # What the network of this machine wants of pip is no part of the image.
         command = image.popen(argv, environ={"PIP_CERT": "/run/ca.crt", "DEBIAN_FRONTEND": "noninteractive"}, user=user)
-        done = subprocess.run(  # noqa: S603 # the steps of our own file
+        done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL
         )
         if done.returncode:
