@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from c2c_testing.servers import free_port
 
 BIN = Path(sys.executable).parent
 
@@ -27,6 +28,14 @@ LOG = logging.getLogger("tiny")
 LOG.warning("tiny is imported")
 
 
+def slow(request):
+    Path("slow").touch()
+    end = time.monotonic() + 60
+    while not Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return {"pid": os.getpid()}
+
+
 def main(global_config, **settings):
     LOG.warning("tiny is built")
     config = Configurator(settings=settings)
@@ -37,7 +46,7 @@ def main(global_config, **settings):
         "host": lambda request: request.domain,
         "asked": lambda request: [answer["pid"] for answer in broadcast.ask("tiny").answers],
         "globals": lambda request: dict(global_config),
-        "slow": lambda request: time.sleep(2) or {"pid": os.getpid()},
+        "slow": slow,
         "sleep": lambda request: Path("sleeping").touch() or time.sleep(1000),
         "stuck": lambda request: re.match("(a+)+$", "a" * 50 + "b"),
     }
@@ -83,13 +92,6 @@ use = call:tiny:main
 use = egg:waitress#main
 listen = 127.0.0.1:%(TINY_PORT)s
 """
-
-
-def free_port():
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def until(true, seconds=60):
