@@ -45,7 +45,8 @@ def _listen(engine: Engine, listener: object) -> None:
 
 def _failure(context: ExceptionContext) -> Failure | None:
     error = context.sqlalchemy_exception
-    return None if error is None or context.is_pre_ping else failure_of(error)
+    # SQLAlchemy before 2.0.5 does not tell of errors of a ping, nor know the word.
+    return None if error is None or getattr(context, "is_pre_ping", False) else failure_of(error)
 
 
 def _read_only(database: "RunningDatabase", context: ExceptionContext) -> DatabaseError:
