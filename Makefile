@@ -17,6 +17,8 @@ ARGS ?=
 # RETRY=1 (CI) runs what failed once more, when the machine is quieter, and says so: such a test wants mending, but
 # a hiccup of a shared machine does not stop a release.
 RETRY ?=
+# make check CHANGES_SINCE=origin/main: what changed since then has a changelog fragment that is newer, too.
+CHANGES_SINCE ?=
 # How many packages are tested at once: as many as there are cores, four at most.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n)))
 TESTED := $(addprefix test-,$(PACKAGES))
@@ -94,7 +96,7 @@ test-browser: $(BROWSER:%=.venvs/%/.installed) ## the tests that need a browser:
 	done
 
 .PHONY: check
-check: setup ## ruff (format and all rules), mypy --strict, import-linter
+check: setup ## ruff (format and all rules), mypy --strict, import-linter, settings tables, fragments
 	@$(say) "ruff"
 	@$(VENV)/bin/ruff format --quiet --check . || { $(VENV)/bin/ruff format --diff . 2>&1 | head -40; echo "make format mends this" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
@@ -106,6 +108,8 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter
 	@$(VENV)/bin/lint-imports
 	@$(say) "settings tables of the READMEs"
 	@$(VENV)/bin/python tools/settings_tables.py --check
+	@$(say) "changelog fragments of what changed"
+	@$(VENV)/bin/python -m tools.fragments --base "$(CHANGES_SINCE)"
 
 .PHONY: format
 format: setup ## format the code and mend what ruff can
