@@ -15,6 +15,7 @@ from sqlalchemy_utils import create_database, database_exists
 
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._complaint import Complaint
+from c2c_logging._driver import with_driver
 from c2c_logging._row import WRITING, Row
 
 _FIRST_PAUSE = 0.25
@@ -26,8 +27,9 @@ class LogTable:
     """One table of one database. Nothing is connected before it is written to, or asked for."""
 
     def __init__(self, config: Mapping[str, Any], take_dropped: Callable[[], int]) -> None:
-        url, name, options = _checked(config)
+        text, name, options = _checked(config)
         try:
+            url = with_driver(text)
             self._engine = sa.create_engine(url, pool_size=1, max_overflow=4, pool_pre_ping=True)
         except TypeError:  # SQLite's pool takes no sizes
             self._engine = sa.create_engine(url)

@@ -16,6 +16,7 @@ try:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     from c2c_stats import _stats_db_queries as queries
+    from c2c_stats._driver import with_driver
     from c2c_stats._stats_db_queries import Measure
     from c2c_stats._stats_db_report import LogReport, PushgatewayReport, Report, StatsdReport
 except ModuleNotFoundError as error:
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
     logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
     try:
         reports = _reports(arguments)
-        engine = create_engine(arguments.db, isolation_level="AUTOCOMMIT")
+        engine = create_engine(with_driver(arguments.db), isolation_level="AUTOCOMMIT")
     except (ConfigurationError, ValueError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         err.write(f"c2c-stats-db: {_line(error)}\n")
         return 2
