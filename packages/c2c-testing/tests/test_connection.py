@@ -53,6 +53,15 @@ def test_returns_what_the_method_says(http_sink, connection):
     assert http_sink.requests[4].json() == {"a": 1}
 
 
+def test_any_method(http_sink, connection):
+    """What has no method of its own is sent and checked all the same."""
+    response = connection.request("REPORT", "status", data="x")
+    assert response.status_code == 200
+    assert (http_sink.requests[-1].method, http_sink.requests[-1].body) == ("REPORT", b"x")
+    with pytest.raises(AssertionError, match="Status 200, not 207"):
+        connection.request("PROPFIND", "status", expected_status=207)
+
+
 def test_no_content_is_none(http_sink, connection):
     """204 has no text, no JSON and no content type; DELETE expects it."""
     http_sink.answer(status=204, headers=GOOD)

@@ -64,68 +64,7 @@ class Connection:
         """Return the URL of a path below ``base_url``; a whole URL stays as it is."""
         return path if urlsplit(path).scheme else self.base_url + path.lstrip("/")
 
-    def get(self, url: str, **options: Any) -> str | None:
-        """GET, and return the text."""
-        return _text(self._request("GET", url, **options))
-
-    def get_raw(self, url: str, **options: Any) -> requests.Response:
-        """GET, and return the response, for what the other methods do not give."""
-        return self._request("GET", url, **options)
-
-    def get_json(self, url: str, **options: Any) -> Any:
-        """GET, check the content type, and return what the JSON says."""
-        return _json(self._request("GET", url, **options))
-
-    def get_xml(self, url: str, schema: str | Path | None = None, **options: Any) -> Any:
-        """GET, check the content type, validate with an XML Schema if there is one, and return an lxml ElementTree.
-
-        Needs the extra ``c2c-testing[xml]``.
-        """
-        from c2c_testing import _xml
-
-        response = self._request("GET", url, **options)
-        if response.status_code == _NO_CONTENT:
-            return None
-        _check(_is(response, _XML), "Content-Type is not that of XML", response)
-        try:
-            return _xml.parse(response.content, schema)
-        except ValueError as error:
-            raise AssertionError(_story(str(error), response)) from error
-
-    def post(self, url: str, **options: Any) -> str | None:
-        """POST (``data``), and return the text."""
-        return _text(self._request("POST", url, **options))
-
-    def post_json(self, url: str, **options: Any) -> Any:
-        """POST (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self._request("POST", url, **options))
-
-    def post_files(self, url: str, **options: Any) -> Any:
-        """POST a form with files (``files``, ``data``), and return what the JSON says, or else the text."""
-        response = self._request("POST", url, **options)
-        return _json(response) if _is(response, _JSON) else _text(response)
-
-    def put(self, url: str, **options: Any) -> str | None:
-        """PUT (``data``), and return the text."""
-        return _text(self._request("PUT", url, **options))
-
-    def put_json(self, url: str, **options: Any) -> Any:
-        """PUT (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self._request("PUT", url, **options))
-
-    def patch_json(self, url: str, **options: Any) -> Any:
-        """PATCH (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self._request("PATCH", url, **options))
-
-    def delete(self, url: str, expected_status: int | tuple[int, ...] = _NO_CONTENT, **options: Any) -> str | None:
-        """DELETE, and return the text."""
-        return _text(self._request("DELETE", url, expected_status=expected_status, **options))
-
-    def options(self, url: str, **options: Any) -> requests.Response:
-        """Ask for the OPTIONS, and return the response: its headers are what matters."""
-        return self._request("OPTIONS", url, **options)
-
-    def _request(
+    def request(
         self,
         method: str,
         url: str,
@@ -136,6 +75,11 @@ class Connection:
         cache_expected: CacheExpected = CacheExpected.NO,
         **options: Any,
     ) -> requests.Response:
+        """Send a request of any method, and return the response, once it is checked.
+
+        Raises:
+            AssertionError: it is not as expected
+        """
         sent = requests.structures.CaseInsensitiveDict[str | None]({"Origin": self.origin} if cors else {})
         sent.update(headers or {})
         options.setdefault("timeout", _TIMEOUT)
@@ -147,6 +91,67 @@ class Connection:
         if cors:
             self._check_cors(response)
         return response
+
+    def get(self, url: str, **options: Any) -> str | None:
+        """GET, and return the text."""
+        return _text(self.request("GET", url, **options))
+
+    def get_raw(self, url: str, **options: Any) -> requests.Response:
+        """GET, and return the response, for what the other methods do not give."""
+        return self.request("GET", url, **options)
+
+    def get_json(self, url: str, **options: Any) -> Any:
+        """GET, check the content type, and return what the JSON says."""
+        return _json(self.request("GET", url, **options))
+
+    def get_xml(self, url: str, schema: str | Path | None = None, **options: Any) -> Any:
+        """GET, check the content type, validate with an XML Schema if there is one, and return an lxml ElementTree.
+
+        Needs the extra ``c2c-testing[xml]``.
+        """
+        from c2c_testing import _xml
+
+        response = self.request("GET", url, **options)
+        if response.status_code == _NO_CONTENT:
+            return None
+        _check(_is(response, _XML), "Content-Type is not that of XML", response)
+        try:
+            return _xml.parse(response.content, schema)
+        except ValueError as error:
+            raise AssertionError(_story(str(error), response)) from error
+
+    def post(self, url: str, **options: Any) -> str | None:
+        """POST (``data``), and return the text."""
+        return _text(self.request("POST", url, **options))
+
+    def post_json(self, url: str, **options: Any) -> Any:
+        """POST (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self.request("POST", url, **options))
+
+    def post_files(self, url: str, **options: Any) -> Any:
+        """POST a form with files (``files``, ``data``), and return what the JSON says, or else the text."""
+        response = self.request("POST", url, **options)
+        return _json(response) if _is(response, _JSON) else _text(response)
+
+    def put(self, url: str, **options: Any) -> str | None:
+        """PUT (``data``), and return the text."""
+        return _text(self.request("PUT", url, **options))
+
+    def put_json(self, url: str, **options: Any) -> Any:
+        """PUT (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self.request("PUT", url, **options))
+
+    def patch_json(self, url: str, **options: Any) -> Any:
+        """PATCH (``json`` or ``data``), check the content type, and return what the JSON says."""
+        return _json(self.request("PATCH", url, **options))
+
+    def delete(self, url: str, expected_status: int | tuple[int, ...] = _NO_CONTENT, **options: Any) -> str | None:
+        """DELETE, and return the text."""
+        return _text(self.request("DELETE", url, expected_status=expected_status, **options))
+
+    def options(self, url: str, **options: Any) -> requests.Response:
+        """Ask for the OPTIONS, and return the response: its headers are what matters."""
+        return self.request("OPTIONS", url, **options)
 
     def _check_cors(self, response: requests.Response) -> None:
         credentials = response.headers.get("Access-Control-Allow-Credentials", "").lower() == "true"

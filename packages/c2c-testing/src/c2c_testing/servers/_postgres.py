@@ -3,11 +3,13 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
 from c2c_testing.servers._places import free_port, postgresql, unprivileged_uid
 from c2c_testing.servers._server import LocalServer
@@ -16,6 +18,8 @@ from c2c_testing.servers._template import TEMPLATES
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name
 
+_RELOAD_TIMEOUT = 60.0
+_POLL = 0.02
 # Speed before durability: the data live as long as the test run. A killed server still keeps what was committed,
 # because the kernel has it; only a power cut would not.
 _SETTINGS: Mapping[str, str | int] = {
@@ -96,13 +100,23 @@ class Postgres(LocalServer):
         self.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)", database="postgres")
 
     def set(self, **settings: str | float | None) -> None:
-        """Change settings of the running server that a reload can change (ALTER SYSTEM); None goes back."""
+        """Change settings of the running server that a reload can change (ALTER SYSTEM); None goes back.
+
+        They hold for connections made from now on.
+        """
+        loaded = "SELECT pg_conf_load_time()::text"
+        before = self.execute(loaded)
         for name, value in settings.items():
             if value is None:
                 self.execute(f"ALTER SYSTEM RESET {_quoted(name)}")
             else:
                 self.execute(f"ALTER SYSTEM SET {_quoted(name)} = %s", [value])
         self.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _RELOAD_TIMEOUT
+        while self.execute(loaded) == before:  # the postmaster, of which connections are forks, has not read them yet
+            if time.monotonic() > deadline:
+                raise ServerError(f"The settings are not loaded after {_RELOAD_TIMEOUT} s:\n{self.log_text()[-2000:]}")
+            time.sleep(_POLL)
 
     def _argv(self) -> Sequence[str | Path]:
         listen = ["-c", f"listen_addresses={self.host}", "-c", f"port={self.port}"]
