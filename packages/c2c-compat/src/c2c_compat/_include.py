@@ -16,6 +16,9 @@ _RESET = "c2c.stats_public_reset"
 
 def add(config: Configurator) -> None:
     """Add c2c-meta, keep open what was open, and say so, once an application."""
+    from c2c_compat._driver import keep_driver
+
+    keep_driver()
     include(config, "c2c_meta")
     add_sections(config)
 

@@ -26,7 +26,10 @@ def set_up() -> None:
         from c2c_meta import start_coverage
 
         start_coverage()
+    from c2c_compat._driver import keep_driver
+
     adopt()
+    keep_driver()
     settings = _application_settings(c2c_logging.init())
     c2c_sentry.init(settings)
     if not c2c_stats.BACKENDS:  # an application of this process has set up more
