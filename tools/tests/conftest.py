@@ -81,7 +81,8 @@ class Environment:
 
     def smoke(self, *wanted):
         """Import and include what was installed, and ask it something."""
-        found = _run(self.folder / "bin" / "python", _SMOKE, *wanted, timeout=300, cwd=self.folder)
+        program = [self.folder / "bin" / "python", "-X", f"pycache_prefix={self.folder}.pycache", _SMOKE]
+        found = _run(*program, *wanted, timeout=300, cwd=self.folder)
         assert found.returncode == 0, f"{self._name}: {' '.join(wanted)} does not work:\n{found.stdout}"
         return found.stdout
 
@@ -94,13 +95,17 @@ class Environment:
 
 
 @pytest.fixture
-def environment(tmp_path):
-    """Give a function that makes an empty environment for a line of Python."""
+def environment(tmp_path_factory):
+    """Give a function that makes an empty environment for a line of Python.
+
+    It is always in the same place, where the byte code that earlier tests compiled is good again: half of the time.
+    """
+    base = tmp_path_factory.getbasetemp()
 
     def make(line):
         python, version = pythons.found()[line]
-        found = _run(find_uv_bin(), "venv", "--quiet", "--python", python, tmp_path / line, timeout=300)
+        found = _run(find_uv_bin(), "venv", "--quiet", "--clear", "--python", python, base / line, timeout=300)
         assert found.returncode == 0, found.stdout
-        return Environment(tmp_path / line, python, version)
+        return Environment(base / line, python, version)
 
     return make
