@@ -1,7 +1,9 @@
 """Request ids: where they come from, and what is kept of what clients send."""
 
+import os
 import re
 import string
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -81,6 +83,38 @@ def test_new_ids_are_uuids_of_version_4():
     assert len(found) == 1000
     assert {UUID(one).version for one in found} == {4}
     assert {UUID(one).variant for one in found} == {"specified in RFC 4122"}
+
+
+def test_forked_processes_and_threads_share_no_id():
+    """Ids that were made in advance are given out once: to one thread, and not by a forked process again."""
+    found = [new_id()]
+    readers = []
+    for _ in range(3):
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.write(writer, " ".join(new_id() for _ in range(100)).encode())
+            os._exit(0)
+        os.close(writer)
+        readers.append(reader)
+    with ThreadPoolExecutor(8) as executor:
+        found += executor.map(lambda _: new_id(), range(5000))
+    for reader in readers:
+        with os.fdopen(reader, "rb") as text:
+            found += text.read().decode().split()
+        os.wait()
+    assert len(found) == len(set(found)) == 5301
+
+
+def test_a_view_that_sets_the_header_itself(make_app):
+    """The answer has one, ours, however the view wrote its name; headers of the same length stay."""
+
+    def view(request):
+        request.response.headerlist += [("x-request-id", "other"), ("X-Sequence-I", "1")]
+        return {}
+
+    headers = make_app(view).get("/hello/you", headers={"X-Request-ID": "mine"}).headers
+    assert headers.getall("X-Request-ID") == ["mine"]
+    assert headers.getall("X-Sequence-I") == ["1"]
 
 
 INJECTIONS = [

@@ -73,8 +73,10 @@ def current() -> RequestContext | None:
     return context
 
 
-def context_of(request: Any) -> RequestContext:
+def context_of(request: Any, sources: IdSources | None = None) -> RequestContext:
     """Return the context of a request. Its id stays the same, whoever asks first.
+
+    ``sources`` are those of its application, where they are known.
 
     The request keeps the id only: a reference to its context would be a cycle, and make work for the garbage collector.
     """
@@ -82,7 +84,8 @@ def context_of(request: Any) -> RequestContext:
     if outer is not None and outer.request is request:
         return outer
     environ = request.environ
-    sources = getattr(request, "registry", {}).get(SOURCES) or _DEFAULT_SOURCES
+    if sources is None:
+        sources = getattr(request, "registry", {}).get(SOURCES) or _DEFAULT_SOURCES
     found = environ.get(_ENVIRON)
     if found is None:
         found = sources.find(environ)

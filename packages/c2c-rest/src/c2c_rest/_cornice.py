@@ -101,8 +101,10 @@ def _finish(request: Any, response: Any) -> None:
             if service.cors_enabled:
                 finish_cors(request, response)
     headers = response.headerlist
-    if [name for name, _ in headers if len(name) == _NO_SNIFF_LENGTH]:
-        response.headers.setdefault(*_NO_SNIFF)
+    for name, _ in headers:
+        if len(name) == _NO_SNIFF_LENGTH:
+            response.headers.setdefault(*_NO_SNIFF)
+            break
     else:
         headers.append(_NO_SNIFF)
 
