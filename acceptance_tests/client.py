@@ -1,12 +1,14 @@
-"""A user of the demo, for its tests."""
+"""A user of the demo, for its tests: the tools of c2c-testing, as any service's acceptance tests use them."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import requests
-
 from acceptance_tests import demo as start
+from c2c_testing import Connection, retry_timeout
+
+ORIGIN = "https://www.example.com"
+# Pages of the toolkit, for people and machines that are no page of another origin: they allow none.
+_WITHOUT_CORS = ("/c2c", "/metrics")
 
 
 class Client:
@@ -14,14 +16,17 @@ class Client:
 
     def __init__(self, demo: start.Demo) -> None:
         self.demo = demo
-        self.session = requests.Session()
+        self.connection = Connection(f"{demo.service.url}/api/", ORIGIN)
+        self.session = self.connection.session
 
-    def call(self, method: str, path: str, *, operator: bool = False, status: int = 200, **options: Any) -> Any:
-        """Send a request under ``/api``, hold its status, return its JSON (or text)."""
-        headers = {"X-API-Key": self.demo.secret} if operator else {}
+    def call(
+        self, method: str, path: str, *, operator: bool = False, status: int | tuple[int, ...] = 200, **options: Any
+    ) -> Any:
+        """Send a request under ``/api``, hold its status, caching and CORS, return its JSON (or text)."""
         options.setdefault("timeout", 30)
-        response = self.session.request(method, f"{self.demo.service.url}/api{path}", headers=headers, **options)
-        assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:500]}"
+        options.setdefault("cors", not path.startswith(_WITHOUT_CORS))
+        options["headers"] = {**({"X-API-Key": self.demo.secret} if operator else {}), **options.get("headers", {})}
+        response = self.connection.request(method, path, expected_status=status, **options)
         return response.json() if "json" in response.headers.get("Content-Type", "") else response.text
 
     def get(self, path: str, **options: Any) -> Any:
@@ -37,10 +42,17 @@ class Client:
         """Return the process ids of the members that answer."""
         return sorted(member["pid"] for member in self.members()["members"])
 
+    def all_read_the_replica(self) -> bool:
+        """Tell whether every process uses its replica; each looks at it when it reads, so this reads in one of them."""
+        self.get("/hello")
+        name = "db_replica_sqlalchemy_slave"
+        report = self.get(f"/c2c/health_check?scope=all&checks={name}", operator=True, status=(200, 500))
+        return bool(report["complete"] and all(name in member["successes"] for member in report["members"]))
+
 
 def wait_for(what: Callable[[], bool], *, timeout: float = 90.0, interval: float = 0.1) -> None:
-    """Wait until something is so: on a busy machine a worker alone takes ten seconds to start."""
-    deadline = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(interval)
+    """Wait until something is so: on a busy machine a worker alone takes ten seconds to start.
+
+    What raises is not so yet.
+    """
+    retry_timeout(what, timeout, interval)

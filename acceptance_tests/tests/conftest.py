@@ -36,6 +36,7 @@ def client(demo: start.Demo) -> Client:
     """Give a user of the demo."""
     client = Client(demo)
     wait_for(lambda: client.members()["complete"] and client.pids() == demo.service.workers())
+    wait_for(client.all_read_the_replica)
     return client
 
 

@@ -10,6 +10,7 @@ import requests
 
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
+from c2c_testing import retry_timeout
 
 
 def test_a_client_reads_its_own_writes(client: Client, demo: Demo) -> None:
@@ -78,8 +79,9 @@ def test_a_log_level_in_every_process(client: Client) -> None:
         }
 
     before = levels()
-    assert client.get(f"{path}&level=DEBUG&ttl=8", operator=True)["level"] == "DEBUG"
+    assert client.get(f"{path}&level=DEBUG&ttl=600", operator=True)["level"] == "DEBUG"
     assert levels() == {"DEBUG"}
+    client.get(f"{path}&level=DEBUG&ttl=5", operator=True)
     assert "acceptance_app" in client.get("/c2c/logging/level", operator=True)["overrides"]
     assert "DEBUG" in client.get(f"{path}&level=LOUD", operator=True, status=400)["message"]
     wait_for(lambda: levels() == before)
@@ -96,12 +98,8 @@ def test_the_stacks_of_every_process(client: Client, demo: Demo) -> None:
     stopped = demo.service.workers()[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
-        answer = None
-        while answer is None:
-            try:
-                answer = Client(demo).get("/c2c/debug/stacks", operator=True, timeout=15)
-            except requests.Timeout:
-                continue  # the kernel gave the connection to the stopped worker
+        # The kernel may give a connection to the stopped worker: that one is not answered.
+        answer = retry_timeout(lambda: Client(demo).get("/c2c/debug/stacks", operator=True, timeout=20), 200)
         assert str(stopped) in json.dumps(answer)
     finally:
         os.kill(stopped, signal.SIGCONT)

@@ -77,17 +77,21 @@ def test_a_dead_replica_is_red(client: Client, demo: Demo) -> None:
 def test_metrics_know_the_requests(client: Client, demo: Demo) -> None:
     """The Prometheus page counts requests by route, and the page is below the application's prefix."""
     client.get("/hello")
-    text = client.get("/metrics")
-    assert 'route="hello"' in text
+    # A request is counted when its last byte is sent, which may be after we have it.
+    wait_for(lambda: 'route="hello"' in client.get("/metrics"))
     assert requests.get(f"{demo.service.url}/metrics", timeout=30).status_code == 404
 
 
 def test_timers_in_the_json_view(client: Client) -> None:
     """The application's own timer and the automatic one of its route are in stats.json."""
     client.get("/hello")
-    timers = client.get("/c2c/stats.json?scope=all")["timers"]
-    assert any(key.startswith("acceptance/hello") for key in timers)
-    assert any(key.startswith("route/") and "hello" in key for key in timers)
+
+    def timed() -> bool:
+        timers = client.get("/c2c/stats.json?scope=all")["timers"]
+        own = any(key.startswith("acceptance/hello") for key in timers)
+        return own and any(key.startswith("route/") and "hello" in key for key in timers)
+
+    wait_for(timed)
 
 
 def test_logs_are_json_lines(client: Client, demo: Demo) -> None:
