@@ -3,22 +3,37 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from c2c_broadcast import declarations
+from c2c_meta._check_es import CheckSettings
+from c2c_meta._coverage import CoverageSettings
 from c2c_meta._run import CONFIG, DEFAULT_CONFIG, DEFAULT_PARAMS, PARAMS
 from c2c_meta._settings import MetaSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_settings():
-    """The table of settings is that of the settings class."""
-    table = re.search(r"<!-- settings: .*?-->\n.*?\n.*?\n(.*?)<!-- end -->", README, re.DOTALL)[1].splitlines()
-    declared = [declaration for declaration, _ in declarations(MetaSettings).values()]
-    rows = [f"| `{one.env}` | `{one.key}` | none | {one.help} |" for one in declared]
-    assert table == rows
+@pytest.mark.parametrize("cls", [MetaSettings, CoverageSettings, CheckSettings])
+def test_settings(cls):
+    """The tables of settings are those of the settings classes."""
+    place = rf"<!-- settings: {re.escape(cls.__module__)}\.{cls.__name__} -->\n.*?\n.*?\n(.*?)<!-- end -->"
+    rows = [row.split(" | ") for row in re.search(place, README, re.DOTALL)[1].splitlines()]
+    declared = [declaration for declaration, _ in declarations(cls).values()]
+    assert [(row[0], row[-1]) for row in rows] == [(f"| `{one.env}`", f"{one.help} |") for one in declared]
 
 
 def test_command():
     """So is that of c2c-run."""
     assert f"| `{CONFIG}` | `{DEFAULT_CONFIG}` |" in README
     assert f"| `{PARAMS}` | `{DEFAULT_PARAMS}` |" in README
+
+
+@pytest.mark.parametrize("command", ["c2c-coverage-report", "c2c-check-es", "c2c-test-print"])
+def test_options(command, folder):
+    """Each option of a command is explained, and none that it has not."""
+    help_text = folder.run(command, "--help").stdout
+    section = next(part for part in README.split("\n## ") if f"`{command} " in part or f"`{command}`" in part)
+    given = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text)) - {"--help"}
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section))
+    assert told - {"--output"} == given - {"--output"}  # which the README has in its short form, too
