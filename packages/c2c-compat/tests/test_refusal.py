@@ -50,3 +50,17 @@ def test_without_metadata(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import c2cwsgiutils"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "ImportError: c2c-compat has the import name" in done.stderr
+
+
+REMAINS = (
+    "from pyramid.config import Configurator; Configurator(settings={}).include('c2c_compat')",
+    "from c2c_compat._include import including; including('c2c_stats')(None)",
+    "from c2c_compat._setup import set_up; set_up()",
+)
+
+
+@pytest.mark.parametrize("code", REMAINS)
+def test_installed_later(beside: dict[str, str], code: str) -> None:
+    """Where the real one, installed later, has its ``__init__.py`` in the place of ours, what remains refuses."""
+    done = subprocess.run([sys.executable, "-c", code], env=beside, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: c2c-compat has the import name c2cwsgiutils")

@@ -8,6 +8,7 @@ from pyramid.config import Configurator
 from c2c_broadcast import load
 from c2c_compat._additional import add_sections
 from c2c_compat._loggers import adopt
+from c2c_compat._refusal import refuse
 
 _LOG = logging.getLogger(__name__)
 _SAID = "c2c_compat.said"
@@ -39,6 +40,7 @@ def including(package: str) -> Callable[[Configurator], None]:
 
 def include(config: Configurator, package: str) -> None:
     """Include a package, with what was open in c2cwsgiutils 3 open."""
+    refuse()  # the real one, installed later, has its __init__.py in the place of ours, which would have refused
     adopt()
     settings = config.get_settings()
     settings.setdefault(_RESET, "true")

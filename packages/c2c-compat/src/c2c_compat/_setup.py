@@ -9,6 +9,7 @@ import c2c_sentry
 import c2c_stats
 from c2c_broadcast import broadcast
 from c2c_compat._loggers import adopt
+from c2c_compat._refusal import refuse
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,8 +21,10 @@ def set_up() -> None:
     (``/app/production.ini``), where there is one. Twice is fine, and so is a process that serves an application.
 
     Raises:
+        ImportError: The real c2cwsgiutils is installed, too.
         ConfigurationError: A setting, or what the ini file says about logging, can't be followed.
     """
+    refuse()
     if os.environ.get("COVERAGE"):
         from c2c_meta import start_coverage
 
