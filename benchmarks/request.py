@@ -1,75 +1,70 @@
-"""What a request costs with everything on, beside its peers. Run: ``python -m benchmarks.request``.
+"""What a request costs with everything on, beside its peers. Run: ``python -m benchmarks request``.
 
 Each contender is a process of its own, because most of them patch libraries; they take turns, round by round, and what
-counts is the processor time of all their threads: the median of the rounds, and the median of each round's ratio to
-the base. In process: from WSGI's environ to the last byte of the body, no socket. Bars (issue 12): a request of
-c2c-meta with everything on is 1.067 of the base's, then below it; each SQL statement 6 us more.
+counts is the processor time of all their threads. In process: from WSGI's environ to the last byte of the body, no
+socket. Bars (issue 12): a request of c2c-meta with everything on is 1.067 of the base's, then below it; each SQL
+statement 6 us more.
 """
 
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks._case import Case, Measured, alternate
 from benchmarks._statsd_reader import statsd_reader
+from benchmarks._table import show
 
 BARE = "Pyramid"
 BASE = "Pyramid, pyramid_tm, cornice"
 WHOLE = "c2c-meta, everything on"
 OPEN_TELEMETRY = "base + OpenTelemetry"
-_CONTENDERS = (BASE, WHOLE, BARE, OPEN_TELEMETRY)
-_ASKED = {"ping": "a JSON view of a route", "service": "a service of cornice", "sql": "a request of 50 statements"}
+_CONTENDERS = (WHOLE, BASE, OPEN_TELEMETRY, BARE)
 _COUNTS = {"ping": 200, "service": 200, "sql": 10}
 _STATEMENTS = 50
+_MOST = 1.067
 _ROUNDS = 60
 
 
 def main() -> None:
-    """Print the tables."""
-    for row in rows():
-        print(row)
+    """Print the table."""
+    show(cases())
 
 
-def rows() -> list[str]:
-    """Measure, and return the lines of the tables."""
-    found = measure()
-    lines = []
-    for kind, title in _ASKED.items():
-        lines.append(f"\n{title}: median us, spread of the middle half, ratio to the base")
-        for name in _CONTENDERS:
-            if (name, kind) in found:
-                middle, low, high, ratio = found[name, kind]
-                lines.append(f"  {name:32} {middle:9.2f}  {low:9.2f} - {high:<9.2f} {ratio:6.3f}")
-    lines.append("\na SQL statement: us more than the base's")
-    for name in (WHOLE, OPEN_TELEMETRY):
-        middle = (found[name, "sql"][0] - found[name, "ping"][0]) - (found[BASE, "sql"][0] - found[BASE, "ping"][0])
-        lines.append(f"  {name:32} {middle / _STATEMENTS:+9.2f}")
-    return lines
-
-
-def measure(rounds: int = _ROUNDS) -> dict[tuple[str, str], tuple[float, float, float, float]]:
-    """Return (contender, kind of request) -> microseconds: median, quartiles; and the ratio to the base's."""
-    taken: dict[tuple[str, str], list[float]] = {}
+def cases() -> Iterator[Case]:
+    """Ask for a view, for a service of cornice, and for fifty SQL statements."""
     with statsd_reader() as port:
         served = {name: _Served(name, port) for name in _CONTENDERS}
         try:
-            for _ in range(rounds):
-                for kind, count in _COUNTS.items():
-                    for name, one in served.items():
-                        if kind in _kinds(name):
-                            taken.setdefault((name, kind), []).append(one.ask(kind, count) / count * 1e6)
+            taken = {
+                kind: alternate(
+                    {name: partial(one.ask, kind) for name, one in served.items() if kind in _kinds(name)}, _ROUNDS
+                )
+                for kind in _COUNTS
+            }
         finally:
             for one in served.values():
                 one.close()
-    found = {}
-    for (name, kind), values in taken.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        ratio = statistics.median(a / b for a, b in zip(values, taken[BASE, kind], strict=True))
-        found[name, kind] = (middle, low, high, ratio)
-    return found
+    yield _case("a request: JSON view, everything on", taken["ping"], _MOST)
+    yield _case("a request: service of cornice, everything on", taken["service"], _MOST)
+    statements = {name: _statement(taken["sql"][name], taken["ping"][name]) for name in taken["sql"]}
+    more = statements[WHOLE].median - statements[BASE].median
+    note = f"{more:+.1f} us over the base; bar: 6 where its request takes 75"
+    yield replace(_case("a SQL statement, of 50 in a request", statements), note=note)
+
+
+def _case(title: str, found: dict[str, Measured], most: float | None = None) -> Case:
+    others = tuple(one.bar(most=most) if name == BASE else one for name, one in found.items() if name != WHOLE)
+    return Case(title, "us", found[WHOLE], others)
+
+
+def _statement(many: Measured, none: Measured) -> Measured:
+    over = many.over(none)
+    return replace(over, samples=tuple(one / _STATEMENTS for one in over.samples))
 
 
 def _kinds(name: str) -> tuple[str, ...]:
@@ -85,15 +80,15 @@ class _Served:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
         )
         for kind in _kinds(name):
-            self.ask(kind, _COUNTS[kind])
+            self.ask(kind)
 
-    def ask(self, kind: str, count: int) -> float:
-        """Return the seconds of processor time that the requests took."""
+    def ask(self, kind: str) -> float:
+        """Return the microseconds of processor time that a request took."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{kind} {count}\n")
+        self._process.stdin.write(f"{kind} {_COUNTS[kind]}\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        return float(self._process.stdout.readline()) / _COUNTS[kind] * 1e6
 
     def close(self) -> None:
         """End the process."""
@@ -136,7 +131,7 @@ def make(name: str, port: int = 0) -> Any:
         from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
         from opentelemetry.sdk.trace import TracerProvider
 
-        SQLAlchemyInstrumentor().instrument(tracer_provider=TracerProvider())
+        SQLAlchemyInstrumentor().instrument(tracer_provider=TracerProvider(), skip_dep_check=True)
         PyramidInstrumentor().instrument(tracer_provider=TracerProvider())
     return _other(with_base=name != BARE)
 

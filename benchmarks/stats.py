@@ -4,14 +4,10 @@ All in one process, in time of the processor of all its threads (so that what a 
 rounds of all contenders alternate, the best round of each counts. The bars are those of the contract's last table.
 """
 
-import os
-import socket
-import subprocess
-import sys
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -26,8 +22,8 @@ from pyramid.request import Request
 from sqlalchemy import create_engine, text
 
 import c2c_stats as stats
+from benchmarks._statsd_reader import statsd_reader
 from c2c_stats import _sqlalchemy
-from c2c_stats.prometheus import MemoryMapProvider
 
 Call = Callable[[], object]
 
@@ -40,13 +36,12 @@ _KEY = ["toto", "tutu"]
 
 def main() -> None:
     """Print the tables."""
-    with _reader() as port:
-        application = _application("c2c_stats", port=port)
+    with statsd_reader() as port:
+        _application("c2c_stats", port=port)
         _calls(port)
         _bound()
         _statements()
-        _requests(application)
-        _scrapes(application)
+        _requests(port)
     stats.init_backends({})
 
 
@@ -72,20 +67,6 @@ def _over(title: str, best: dict[str, float], base: str, bar: str) -> None:
     print(f"\n{title} (bar: {bar})")
     for name, value in best.items():
         print(f"  {name:50} {value:8.2f} us {value - best[base]:+8.2f} us")
-
-
-@contextmanager
-def _reader() -> Iterator[int]:
-    """Give the port of a statsd server that reads and forgets, in a process of its own."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        program = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile True: s.recv(65536)"
-        child = subprocess.Popen([sys.executable, "-c", program, str(server.fileno())], pass_fds=[server.fileno()])
-        try:
-            yield server.getsockname()[1]
-        finally:
-            child.kill()
-            child.wait()
 
 
 def _calls(port: int) -> None:
@@ -187,7 +168,7 @@ def _application(*includes: str, port: int = 0, telemetry: bool = False) -> Any:
     if telemetry:
         PyramidInstrumentor().instrument(tracer_provider=TracerProvider())
     config = Configurator(settings=settings)
-    for name in ("c2c_broadcast", "pyramid_tm", "cornice", *includes):
+    for name in ("pyramid_tm", "cornice", *includes):
         config.include(name)
     service = Service("hello", "/hello")
     service.add_view("GET", lambda request: {"hello": "world"}, renderer="json")  # noqa: ARG005 # Pyramid's
@@ -198,7 +179,9 @@ def _application(*includes: str, port: int = 0, telemetry: bool = False) -> Any:
     return application
 
 
-def _requests(application: Any) -> None:
+def _requests(port: int) -> None:
+    """Time requests, in rounds of the contenders in turn: medians, and the medians of the rounds' differences."""
+
     def asks(asked: Any) -> Call:
         environ = Request.blank("/hello").environ
 
@@ -210,57 +193,26 @@ def _requests(application: Any) -> None:
         return ask
 
     base = "Pyramid, pyramid_tm, cornice"
+    light = "+ c2c_broadcast, which makes requests light"
     contenders = {
         base: asks(_application()),
-        "+ c2c_stats (statsd, Prometheus, Server-Timing)": asks(application),
-        "+ OpenTelemetry": asks(_application(telemetry=True)),
+        light: asks(_application("c2c_broadcast")),
+        "+ c2c_stats (statsd, Prometheus, Server-Timing)": asks(_application("c2c_stats", port=port)),
+        "base + OpenTelemetry": asks(_application(telemetry=True)),
     }
-    _over("A request", _best(contenders, 50, rounds=200), base, "8 us")
-
-
-def _scrapes(application: Any) -> None:
-    program = "import pyramid.config, sqlalchemy, prometheus_client, time; print(1, flush=True); time.sleep(600)"
-    children = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(4)]
-    try:
-        for child in children:
-            assert child.stdout
-            child.stdout.readline()
-        pids = [child.pid for child in children]
-        size = sum(len(Path(f"/proc/{pid}/smaps").read_bytes()) for pid in pids) // 1000
-        provider = MemoryMapProvider(pids=pids)
-
-        def kernel() -> None:
-            for pid in pids:
-                Path(f"/proc/{pid}/smaps").read_bytes()
-
-        contenders: dict[str, Call] = {
-            "the kernel alone (floor)": kernel,
-            "MemoryMapProvider": lambda: prometheus_client.generate_latest(provider),
-        }
-        best = {name: value / 1000 for name, value in _best(contenders, 2).items()}
-        print(f"\nDetailed maps of 4 processes, {size} kB (bar: 12 ms where the kernel takes 2.6)")
-        for name, value in best.items():
-            print(f"  {name:50} {value:8.2f} ms")
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
-    print("\nA scrape after workers were recycled (bar: 1.5)")
-    few = _after_recycling(application, 4)
-    many = _after_recycling(application, 500)
-    print(f"  {'after 4':50} {few:8.2f} ms {1:7.2f}\n  {'after 500':50} {many:8.2f} ms {many / few:7.2f}")
-
-
-def _after_recycling(application: Any, workers: int) -> float:
-    for _ in range(workers):
-        child = os.fork()
-        if not child:
-            stats.increment_counter(["recycled"])
-            Request.blank("/hello").get_response(application)
-            os._exit(0)
-        os.waitpid(child, 0)
-    best = _best({"scrape": lambda: Request.blank("/metrics").get_response(application)}, 2)
-    return best["scrape"] / 1000
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(200):
+        for name, ask in contenders.items():
+            start = time.process_time()
+            for _ in range(50):
+                ask()
+            taken[name].append((time.process_time() - start) / 50 * 1e6)
+    print("\nA request (bar: c2c_stats 8 us where the base takes 75: a ratio of 1.107)")
+    for name, values in taken.items():
+        middle = statistics.median(values)
+        over = [statistics.median(a - b for a, b in zip(values, taken[one], strict=True)) for one in (base, light)]
+        ratio = statistics.median(a / b for a, b in zip(values, taken[base], strict=True))
+        print(f"  {name:50} {middle:8.2f} us {over[0]:+8.2f} (over the second: {over[1]:+.2f}) {ratio:7.3f}")
 
 
 if __name__ == "__main__":
