@@ -88,12 +88,23 @@ acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 	@$(say) "acceptance tests"
 	@$(call pytest,.venv,acceptance) acceptance_tests/tests
 
+$(VENV)/.browser: $(VENV)/.installed
+	@$(say) "installing what drives the browser into .venv"
+	@$(UV) pip install --quiet --python $(VENV) -c constraints.txt --group browser
+	@touch $@
+
 .PHONY: test-browser
-test-browser: $(BROWSER:%=.venvs/%/.installed) ## the tests that need a browser: Debian's chromium
+test-browser: $(BROWSER:%=.venvs/%/.installed) $(VENV)/.browser ## the tests that need a browser: Debian's chromium, and npm
 	@for p in $(BROWSER); do \
 		$(say) "$$p: tests in the browser"; \
 		(cd packages/$$p && $(call pytest,.venvs/$$p,$$p-browser) browser/tests); \
 	done
+	@$(say) "the index page of the demo in the browser"
+	@$(call pytest,.venv,acceptance-browser) acceptance_tests/browser/tests
+
+.PHONY: screenshots
+screenshots: $(VENV)/.browser ## pictures of the index page: light, dark, phone
+	@$(VENV)/bin/python -m acceptance_tests.screenshots
 
 .PHONY: check
 check: setup ## ruff (format and all rules), mypy --strict, import-linter, settings tables, fragments

@@ -13,7 +13,7 @@ from playwright.sync_api import Page as Tab
 from acceptance_tests.demo import Demo
 
 # A busy machine may take long; nothing waits longer than it has to.
-PATIENCE = 20_000
+PATIENCE = 120_000
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -40,9 +40,12 @@ class Page:
         self.complaints: list[str] = []
         context.set_default_timeout(PATIENCE)
         self.tab: Tab = context.new_page()
-        self.tab.on("response", lambda response: self.responses.append(response))
+        self.tab.on("response", self._answered)
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.tab.on("console", self._said)
+
+    def _answered(self, response: Response) -> None:
+        self.responses.append(response)
 
     def _said(self, message: Any) -> None:
         # A status that is no success is an answer the page shows; all else (policy, scripts) is its mistake.

@@ -1,10 +1,11 @@
 // Calls of the service. What goes wrong becomes a sentence for people.
 
+// Some answers take a minute. What is asked again and again gives up early: a connection may lead to a process that hangs.
 const PATIENCE = 100_000;
 
 export class CallError extends Error {}
 
-export async function call(url, { method = "GET", body, json = true, holds = [] } = {}) {
+export async function call(url, { method = "GET", body, json = true, holds = [], patience = PATIENCE } = {}) {
   let answer;
   try {
     answer = await fetch(url, {
@@ -13,7 +14,7 @@ export async function call(url, { method = "GET", body, json = true, holds = [] 
       headers: { Accept: json ? "application/json" : "text/plain" },
       credentials: "same-origin",
       cache: "no-store",
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(patience),
     });
   } catch (error) {
     const why = error.name === "TimeoutError" ? "it did not answer in time" : "the service can't be reached";

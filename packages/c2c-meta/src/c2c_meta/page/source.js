@@ -3,6 +3,8 @@
 
 import { call } from "./call.js";
 
+const PATIENCE = 12_000;
+
 const sources = new Map();
 
 export function source(url, every, options) {
@@ -14,7 +16,7 @@ class Source {
   constructor(url, every, options) {
     this.url = url;
     this.every = every * 1000;
-    this.options = options;
+    this.options = every ? { patience: PATIENCE, ...options } : options;
     this.listeners = new Set();
     this.seen = new Set();
     this.last = null;
