@@ -3,8 +3,9 @@
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-from documentation.pages import generated
+from documentation.pages import generated, included
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -12,3 +13,8 @@ def on_files(files: Files, config: Any) -> Files:
     for page, text in generated():
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put READMEs where a page includes them (mkdocs calls this for each page)."""
+    return included(markdown, page.file.src_uri)

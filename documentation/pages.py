@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ROOT / "packages"
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+_INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", re.MULTILINE)
 _README = re.compile(r"(?:\.\./|(?:\.\./\.\./)?packages/)(c2c-[a-z]+)(?:/(?:README\.md)?)?(#.*)?$")
 
 
@@ -48,6 +49,16 @@ def relinked(text: str, page: str) -> str:
     # Parts with odd numbers are blocks of code, in which a bracket is no link.
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if number % 2 else _LINK.sub(replace, part) for number, part in enumerate(parts))
+
+
+def included(text: str, page: str) -> str:
+    """Return a page's text with the READMEs that it includes, a level deeper, without their titles."""
+
+    def replace(match: re.Match[str]) -> str:
+        readme = relinked(_read(match[1]), page).split("\n", 1)[1]
+        return re.sub(r"^(#+ )", r"#\1", readme, flags=re.MULTILINE)
+
+    return _INCLUDE.sub(replace, text)
 
 
 def api(module: str, folder: Path) -> str:

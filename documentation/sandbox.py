@@ -12,7 +12,7 @@ from pathlib import Path
 
 from documentation.console import Command, fits, pattern
 
-_SERVERS = re.compile(r"^(?:[A-Z0-9_]+=\S+ )*(?:c2c-run|pserve|gunicorn|waitress-serve)\b")
+_SERVERS = re.compile(r"^(?:[A-Z0-9_]+=\S+ )*(?:c2c-run|pserve|gunicorn|waitress-serve)\b[^;&|]*$")
 _END = "-- end of the command --"
 _PATIENCE = 60.0
 

@@ -5,6 +5,7 @@ layer a stage, RUN in a chroot with process and mount namespaces of its own, COP
 HEALTHCHECK and CMD. Only ``FROM debian:bookworm-slim`` and stages of the file are known; what is not known stops it.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -15,63 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dockerfile_parse import DockerfileParser
 
+from tools.docker_image import Image
+
+# As in docker/Dockerfile.dockerignore.
+_IGNORED = {"__pycache__", "tests", ".pytest_cache"}
 DEBIAN = "debian:bookworm-slim"
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 # of the image, where the workers' metrics are
-_CA = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What a stage is at some step: its layers (lowest first) and its configuration."""
-
-    layers: tuple[Path, ...]
-    environ: Mapping[str, str] = field(default_factory=dict)
-    folder: str = "/"
-    user: str = "root"
-    shell: tuple[str, ...] = ("/bin/sh", "-c")
-    healthcheck: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-
-    def argv(self, value: str) -> tuple[str, ...]:
-        """Return the command line of RUN, CMD or HEALTHCHECK: a JSON list, or text for the shell."""
-        return tuple(json.loads(value)) if value.startswith("[") else (*self.shell, value)
-
-    def popen(self, argv: Sequence[str], *, environ: Mapping[str, str], user: str | None = None) -> list[str]:
-        """Return the command line, for this machine, that runs ``argv`` in the image.
-
-        It sees the machine's network and resolver, and no other of its files; what it writes is in the top layer.
-        """
-        top, lower = self.layers[-1], ":".join(str(layer) for layer in reversed(self.layers[:-1]))
-        work, root = Path(f"{top}.work"), Path(f"{top}.root")
-        for path in (top, work, root):
-            path.mkdir(exist_ok=True)
-        variables = " ".join(shlex.quote(f"{name}={value}") for name, value in {**self.environ, **environ}.items())
-        inside = shlex.quote(f"cd {shlex.quote(self.folder)} && exec {shlex.join(argv)}")
-        script = "; ".join(
-            (
-                "set -e",
-                f"mount -t overlay overlay -o lowerdir={lower},upperdir={top},workdir={work} {root}",
-                f"mount -t proc proc {root}/proc",
-                f"mount --bind /dev {root}/dev",
-                f"mount -t tmpfs -o mode=1777 tmpfs {root}{_SHARED_MEMORY}",
-                f"touch {root}/etc/resolv.conf {root}/run/ca.crt",
-                f"mount --bind /etc/resolv.conf {root}/etc/resolv.conf",
-                f"mount --bind {_CA} {root}/run/ca.crt",
-                f"exec env -i {variables} chroot --userspec={_numeric(user or self.user)} {root} /bin/sh -c {inside}",
-            )
-        )
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/bash", "-c", script]
-
-
-def _numeric(user: str) -> str:
-    """Return ``--userspec`` of a USER: a number has the group of root, as in docker."""
-    return "0:0" if user == "root" else f"{user}:0"
 
 
 def _configured(image: Image, instruction: str, value: str) -> Image:
@@ -122,18 +77,46 @@ class Builder:
         if target not in self._stages:
             raise SystemExit(f"no stage {target}: there are {', '.join(self._stages)}")
         if target not in self._built:
-            steps = self._stages[target]
-            base = self.build(steps[0][1].split()[0])
-            layer = self._scratch / target
-            shutil.rmtree(layer, ignore_errors=True)
-            layer.mkdir()
-            image = replace(base, layers=(*base.layers, layer))
-            for instruction, value in steps[1:]:
-                started = time.monotonic()
-                image = self._step(image, instruction, value)
-                sys.stdout.write(f"{time.monotonic() - started:6.1f} s {target}: {instruction} {value[:90]}\n")
-            self._built[target] = image
+            self._built[target] = self._stage(target, self._stages[target])
         return self._built[target]
+
+    def _stage(self, target: str, steps: list[tuple[str, str]]) -> Image:
+        base = self.build(steps[0][1].split()[0])
+        layer = self._scratch / target
+        image = replace(base, layers=(*base.layers, layer))
+        # What the stage is made of: the same steps, on the same layers, with the same files, give the same layer.
+        stamp, made_of = self._scratch / f"{target}.stamp", self._made_of(base, steps)
+        if stamp.exists() and stamp.read_text() == made_of:
+            for instruction, value in steps[1:]:
+                image = _configured(image, instruction, value)
+            return image
+        for path in (layer, Path(f"{layer}.work")):
+            shutil.rmtree(path, ignore_errors=True)
+        stamp.unlink(missing_ok=True)
+        layer.mkdir()
+        for instruction, value in steps[1:]:
+            started = time.monotonic()
+            image = self._step(image, instruction, value)
+            sys.stdout.write(f"{time.monotonic() - started:6.1f} s {target}: {instruction} {value[:90]}\n")
+        stamp.write_text(made_of)
+        return image
+
+    def _made_of(self, base: Image, steps: list[tuple[str, str]]) -> str:
+        found = hashlib.sha256(repr(steps).encode())
+        for layer in base.layers[1:]:
+            found.update(Path(f"{layer}.stamp").read_bytes())
+        for instruction, value in steps:
+            options, sources, _ = _copied(value) if instruction == "COPY" else ({}, [], "")
+            if "from" in options:
+                self.build(options["from"])
+                found.update((self._scratch / f"{options['from']}.stamp").read_bytes())
+                continue
+            for path in sorted(path for source in sources for path in (self._context / source).rglob("*")):
+                if path.is_file() and not _IGNORED & set(path.relative_to(self._context).parts):
+                    found.update(str(path).encode() + path.read_bytes())
+            for source in sources:
+                found.update((self._context / source).read_bytes() if (self._context / source).is_file() else b"")
+        return found.hexdigest()
 
     def _debian(self) -> Path:
         root = self._scratch / "debian"
@@ -168,15 +151,13 @@ class Builder:
             raise SystemExit(f"RUN {shlex.join(argv)}\nfailed with {done.returncode}:\n{done.stdout[-4000:]}")
 
     def _copy(self, image: Image, value: str) -> None:
-        words = value.split()
-        options = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
-        *sources, target = (word for word in words if not word.startswith("--"))
+        options, sources, target = _copied(value)
         top = image.layers[-1] / target.strip("/")
         if target.endswith("/"):
             top.mkdir(parents=True, exist_ok=True)
         for source in sources:
             found = self._source(source, options.get("from"))
-            ignored = None if "from" in options else shutil.ignore_patterns("__pycache__", "*.egg-info", "tests")
+            ignored = None if "from" in options else shutil.ignore_patterns(*_IGNORED)
             if found.is_dir():
                 shutil.copytree(found, top, symlinks=True, dirs_exist_ok=True, ignore=ignored)
             else:
@@ -190,6 +171,14 @@ class Builder:
             if (layer / source.strip("/")).exists():
                 return layer / source.strip("/")
         raise SystemExit(f"COPY --from={stage}: there is no {source}")
+
+
+def _copied(value: str) -> tuple[dict[str, str], list[str], str]:
+    """Return options, sources and target of a COPY."""
+    words = value.split()
+    options = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
+    *sources, target = (word for word in words if not word.startswith("--"))
+    return options, sources, target
 
 
 def _pairs(value: str, environ: Mapping[str, str]) -> dict[str, str]:

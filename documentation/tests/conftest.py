@@ -1,5 +1,6 @@
 """The demo, and sandboxes for the commands of pages."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,20 @@ from acceptance_tests import demo as start
 from c2c_testing.servers import free_port
 from documentation.record import SECRET, demo
 from documentation.sandbox import Sandbox
+
+_COUNTED: pytest.StashKey["Counter[str]"] = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def counted(pytestconfig: pytest.Config) -> "Counter[str]":
+    """Give the count of what was held to the truth, which the end of the run shows."""
+    return pytestconfig.stash.setdefault(_COUNTED, Counter())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how much of the documentation ran, and what did not, and why."""
+    for what, number in sorted(config.stash.get(_COUNTED, Counter()).items()):
+        terminalreporter.write_line(what if what.startswith("not run") else f"{number:5} {what}")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The guides do what they say: their files are written, their commands typed, and one sees what they promise."""
 
+from collections import Counter  # noqa: TC003 # fixtures are made of it
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ GUIDES = [page for page in pages() if any(block.language == "console" for block 
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
-def test_its_commands_do_what_it_says(page: Path, new_sandbox: Callable[[str | None], Sandbox]) -> None:
+def test_its_commands_do_what_it_says(
+    page: Path, new_sandbox: Callable[[str | None], Sandbox], counted: "Counter[str]"
+) -> None:
     """From the first block to the last one, as a reader would."""
     box = new_sandbox(sandbox(page))
     for block in blocks(page):
@@ -26,3 +29,4 @@ def test_its_commands_do_what_it_says(page: Path, new_sandbox: Callable[[str | N
                 box.run(command)
             except AssertionError as error:
                 raise AssertionError(f"{block.place}: {error}") from None
+            counted["console commands run"] += 1

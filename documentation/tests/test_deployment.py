@@ -1,0 +1,137 @@
+"""docker/ and the manifests of the guides say what the settings, the services and the probes really are."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from acceptance_tests import demo as start
+from c2c_broadcast import declarations
+from documentation.blocks import blocks
+from documentation.pages import ROOT
+
+DOCKER = ROOT / "docker"
+COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+MANIFEST = next(block for block in blocks(ROOT / "docs/guides/kubernetes.md") if block.title == "deployment.yaml")
+DEPLOYMENT: dict[str, Any] = next(yaml.safe_load_all(MANIFEST.text))
+CONTAINER: dict[str, Any] = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
+ANNOTATIONS: dict[str, str] = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]
+
+
+def declared() -> Iterator[str]:
+    """Give the environment variables that the packages' settings and c2c-run read."""
+    yield from ("C2CWSGIUTILS_CONFIG", "GUNICORN_PARAMS")
+    for entry in importlib.metadata.entry_points(group="c2c.settings"):
+        for declaration, _ in declarations(entry.load()).values():
+            if declaration.env and not declaration.prefix:
+                yield declaration.env
+
+
+def used_by_the_demo() -> set[str]:
+    """Return the variables that the demo's ini file uses."""
+    text = (ROOT / "acceptance_tests/app/production.ini").read_text()
+    return set(re.findall(r"%\((\w+)\)s", text)) - {"here", "message"}
+
+
+def dockerfile_environ() -> set[str]:
+    """Return the variables that the Dockerfile sets."""
+    return set(re.findall(r"^(?:ENV|   ) +([A-Z][A-Z0-9_]+)=", (DOCKER / "Dockerfile").read_text(), re.MULTILINE))
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    """The Dockerfile is clean, but for what it says itself."""
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, DOCKER / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", sorted((DOCKER / "postgres").glob("*.sh")), ids=lambda path: path.name)
+def test_bash_can_read_the_scripts(script: Path) -> None:
+    """The scripts that set PostgreSQL up are Bash."""
+    subprocess.run(["bash", "-n", script], check=True, timeout=60)
+
+
+def test_the_composition_has_what_it_promises() -> None:
+    """Application, primary, replica, Redis, statsd exporter and Prometheus, each with a health check."""
+    wanted = {"application", "primary", "replica", "redis", "statsd-exporter", "prometheus"}
+    assert wanted <= SERVICES.keys()
+    assert all(SERVICES[name]["healthcheck"].get("test") for name in wanted)
+    for name, service in SERVICES.items():
+        assert service.keys() & {"image", "build"}, name
+        assert service.get("depends_on", {}).keys() <= SERVICES.keys(), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (DOCKER / source).is_file(), f"{name}: {volume}"
+
+
+def test_the_composition_sets_variables_that_somebody_reads() -> None:
+    """Each variable of the application is a setting or used by its ini file; those that the file uses are all set."""
+    given = SERVICES["application"]["environment"].keys()
+    assert given <= {*declared(), *used_by_the_demo()}
+    assert used_by_the_demo() <= given | dockerfile_environ()
+
+
+def test_the_composition_builds_stages_of_the_dockerfile() -> None:
+    """Targets, contexts and files exist, and a health check asks what the image's would."""
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    build = SERVICES["application"]["build"]
+    assert f" AS {build['target']}\n" in dockerfile
+    assert (DOCKER / build["context"] / build["dockerfile"]).resolve() == DOCKER / "Dockerfile"
+    assert SERVICES["application"]["healthcheck"]["test"][-1].replace("$$", "$") in dockerfile.replace('\\"', '"')
+
+
+def test_prometheus_scrapes_services_of_the_composition(running: start.Demo) -> None:
+    """Its targets are services; the application's path is the one that answers."""
+    jobs = {job["job_name"]: job for job in yaml.safe_load((DOCKER / "prometheus.yaml").read_text())["scrape_configs"]}
+    for job in jobs.values():
+        for target in job["static_configs"][0]["targets"]:
+            assert target.split(":")[0] in SERVICES
+    answer = requests.get(running.service.url + jobs["application"]["metrics_path"], timeout=60)
+    assert "# TYPE c2c_route_seconds histogram" in answer.text
+
+
+def test_the_manifest_sets_variables_that_somebody_reads() -> None:
+    """Each variable of the Kubernetes guide is a setting, or one of the demo's."""
+    assert {one["name"] for one in CONTAINER["env"]} <= {*declared(), *used_by_the_demo()}
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_the_probes_of_the_manifest_answer(probe: str, running: start.Demo) -> None:
+    """What Kubernetes asks is green in a service that is well."""
+    ask = CONTAINER[probe]["httpGet"]
+    assert ask["port"] in {port["name"] for port in CONTAINER["ports"]}
+    assert requests.get(running.service.url + ask["path"], timeout=60).status_code == 200
+
+
+def test_a_pod_has_the_time_to_end() -> None:
+    """Kubernetes waits longer than readiness is red and gunicorn ends its requests."""
+    environ = {one["name"]: one.get("value", "") for one in CONTAINER["env"]}
+    graceful = re.search(r"--graceful-timeout (\d+)", environ["GUNICORN_PARAMS"])
+    assert graceful
+    wanted = float(environ["C2C_HEALTH_LINGER"]) + float(graceful[1])
+    assert DEPLOYMENT["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > wanted
+
+
+def test_the_annotations_name_the_metrics(running: start.Demo) -> None:
+    """Prometheus finds them where the pod says."""
+    assert int(ANNOTATIONS["prometheus.io/port"]) == CONTAINER["ports"][0]["containerPort"]
+    assert requests.get(running.service.url + ANNOTATIONS["prometheus.io/path"], timeout=60).status_code == 200
+
+
+def test_alerts_are_about_metrics_that_exist(running: start.Demo) -> None:
+    """Each metric of the guide's alerts is one of the demo's."""
+    for path in ("/api/c2c/health_check?max_level=2", "/api/hello"):
+        requests.get(running.service.url + path, timeout=60)
+    metrics = requests.get(f"{running.service.url}/api/metrics", timeout=60).text
+    text = next(block for block in blocks(ROOT / "docs/guides/kubernetes.md") if block.title == "alerts.yaml").text
+    names = set(re.findall(r"\bc2c_\w+", text))
+    assert names
+    assert all(re.search(rf"^{name}\b", metrics, re.MULTILINE) for name in names), names
