@@ -1,14 +1,22 @@
-"""Run the benchmarks: ``python -m benchmarks [name ...]``, all of them without a name."""
+"""Run the benchmarks: ``python -m benchmarks [name ...]``.
+
+Without a name: all cases, one table, kept in RESULTS.md. With names: those modules, with all that they have to say.
+"""
 
 import importlib
 import pkgutil
 import sys
+import time
+from collections.abc import Iterator
 
 import benchmarks
+from benchmarks._case import Case, Missing
+from benchmarks._results import write_results
+from benchmarks._table import show
 
 
 def main(names: list[str]) -> int:
-    """Run the named modules' ``main()``, one after the other."""
+    """Run what is named, or everything."""
     found = sorted(
         module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")
     )
@@ -16,10 +24,25 @@ def main(names: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"No benchmark {', '.join(unknown)}: there are {', '.join(found)}\n")
         return 2
-    for name in names or found:
+    for name in names:
         print(f"== {name}", flush=True)
         importlib.import_module(f"benchmarks.{name}").main()
+    if not names:
+        begun = time.monotonic()
+        done = show(_all(found))
+        print(f"{write_results(done, time.monotonic() - begun)} has this table")
     return 0
+
+
+def _all(names: list[str]) -> Iterator[Case | Missing]:
+    """Yield the cases of all modules; one that can't run says why, and the others run."""
+    for name in names:
+        try:
+            module = importlib.import_module(f"benchmarks.{name}")
+            if hasattr(module, "cases"):
+                yield from module.cases()
+        except Exception as error:  # noqa: BLE001 # a peer that is not installed, a port that is taken: anything
+            yield Missing(name, f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

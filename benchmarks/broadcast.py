@@ -1,26 +1,32 @@
-"""How long ``ask`` takes on a local Redis with four member processes: ``python -m benchmarks.broadcast``.
+"""How long ``ask`` takes on a local Redis with four member processes: ``python -m benchmarks broadcast``.
 
 The bar: p50 <= 0.6 ms and p99 <= 3 ms; eight callers at once without loss, p50 <= 3 ms. Absolute figures are of the
 machine; the floor, a round trip of a bare socket to the same Redis, is measured in the same run.
 """
 
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from benchmarks._case import Case, Measured
+from benchmarks._table import show
 from c2c_broadcast import BroadcastSettings
 from c2c_broadcast.broadcast import Broadcaster
 from c2c_testing import servers
 
 _MEMBERS = 4
-_CALLS = 3_000
+_CALLS = 1_000
 _CALLERS = 8
-_ROUNDS = 3
+_ROUNDS = 7
 _PREFIX = "benchmark_"
+_NAMES = {
+    "ask": "c2c-broadcast",
+    "eight": "c2c-broadcast",
+    "bare": "one round trip of a bare socket to Redis",
+}
 
 
 def _broadcaster(url: str) -> Broadcaster:
@@ -37,11 +43,6 @@ def _timed(times: int, call: Callable[[], object]) -> list[float]:
         call()
         taken.append((time.perf_counter() - begin) * 1000)
     return sorted(taken)
-
-
-def _row(what: str, taken: list[float]) -> str:
-    p50, p99 = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
-    return f"{what:44} {p50:8.3f} {p99:8.3f} {taken[-1]:8.3f} {len(taken):8}"
 
 
 def _bare(port: int) -> list[float]:
@@ -67,6 +68,11 @@ def _eight(ask: Callable[[], None]) -> list[float]:
 
 def main() -> None:
     """Print the table."""
+    show(cases())
+
+
+def cases() -> Iterator[Case]:
+    """Ask four processes, alone and by eight callers at once."""
     with servers.redis_server() as redis:
         command = [sys.executable, "-m", "benchmarks.broadcast", "member", redis.url]
         members = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(_MEMBERS - 1)]
@@ -81,16 +87,23 @@ def main() -> None:
         try:
             while len(mine.ask("ping").answers) < _MEMBERS:
                 time.sleep(0.1)
-            print(f"{'milliseconds':44} {'p50':>8} {'p99':>8} {'max':>8} {'calls':>8}")
+            taken: dict[str, list[list[float]]] = {"ask": [], "bare": [], "eight": []}
             for _ in range(_ROUNDS):
-                print(_row("a bare round trip to Redis", _bare(redis.port)))
-                print(_row(f"ask, {_MEMBERS} processes answer", _timed(_CALLS, ask)))
-                print(_row(f"ask by {_CALLERS} callers at once", _eight(ask)))
-            print(f"answers lost: {lost}; load of this machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+                taken["bare"].append(_bare(redis.port))
+                taken["ask"].append(_timed(_CALLS, ask))
+                taken["eight"].append(_eight(ask))
         finally:
             mine.close()
             for member in members:
                 member.communicate()
+    note = f"answers lost of {_ROUNDS * 2 * _CALLS * _MEMBERS:,}: {lost}"
+    for title, part in (("p50", 0.5), ("p99", 0.99)):
+        found = {
+            name: Measured(_NAMES[name], tuple(times[int(len(times) * part)] for times in rounds))
+            for name, rounds in taken.items()
+        }
+        yield Case(f"ask {_MEMBERS} processes, all answer: {title}", "ms", found["ask"], (found["bare"],), note)
+        yield Case(f"the same by {_CALLERS} callers at once: {title}", "ms", found["eight"], (found["bare"],))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What a session costs a request: ``python -m benchmarks.db``.
+"""What a session costs a request: ``python -m benchmarks db``.
 
 Pyramid, pyramid_tm and a session registered with zope.sqlalchemy for each request, as services write it by hand, is the
 measure; SQLite in a file, one small SELECT a request, everything in process. Bar: not slower than that (ratio <= 1).
 """
 
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,44 @@ from pyramid.request import Request
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import sessionmaker
 
+from benchmarks._case import Case, alternate
+from benchmarks._table import show
 from c2c_db import setup_session
 
-_REQUESTS = 500
-_ROUNDS = 7
+_REQUESTS = 100
+_ROUNDS = 30
+_HAND = "pyramid_tm and zope.sqlalchemy by hand"
 _STATEMENT = text("SELECT 1")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the table."""
+    show(cases())
+
+
+def cases() -> Iterator[Case]:
+    """Serve requests that ask a database once."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'database'}"
-        apps = {"no session": _nothing(), "by hand": _by_hand(url), "c2c_db, one server": _own(url)}
-        apps["c2c_db, with a replica"] = _own(url, f"sqlite:///{Path(folder) / 'replica'}")
-        taken: dict[str, list[float]] = {name: [] for name in apps}
-        for _ in range(_ROUNDS):
-            for name, app in apps.items():
-                taken[name].append(_time(app))
-    microseconds = {name: statistics.median(times) * 1e6 for name, times in taken.items()}
-    hand = microseconds["by hand"] - microseconds["no session"]
-    for name, value in microseconds.items():
-        ratio = (value - microseconds["no session"]) / hand
-        print(f"{name:24} {value:7.1f} us a request; of the session by hand {ratio:5.2f}")
+        apps = {"no session": _nothing(), _HAND: _by_hand(url), "one": _own(url)}
+        apps["routed"] = _own(url, f"sqlite:///{Path(folder) / 'replica'}")
+        found = alternate({name: _sample(app) for name, app in apps.items()}, _ROUNDS)
+    nothing = found["no session"]
+    hand = found[_HAND].over(nothing).bar(most=1.0)
+    for name, title in (("one", "one server"), ("routed", "with a replica")):
+        ours = replace(found[name].over(nothing), name="c2c-db")
+        yield Case(f"what a session adds to a request, {title}", "us", ours, (hand,))
+
+
+def _sample(app: Callable[[Request], Any]) -> Callable[[], float]:
+    return lambda: _time(app) * 1e6
 
 
 def _time(app: Callable[[Request], Any]) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(_REQUESTS):
         app(Request.blank("/x"))
-    return (time.perf_counter() - started) / _REQUESTS
+    return (time.process_time() - started) / _REQUESTS
 
 
 def _app(config: Configurator, execute: Callable[[Any], object]) -> Callable[[Request], Any]:

@@ -1,4 +1,4 @@
-"""What the diagnosis costs those who are diagnosed. Run: ``python -m benchmarks.debug``.
+"""What the diagnosis costs those who are diagnosed. Run: ``python -m benchmarks debug``.
 
 Contenders alternate within one run; the best round counts for single costs, the median for the slow-down.
 """
@@ -6,14 +6,18 @@ Contenders alternate within one run; the best round counts for single costs, the
 import json
 import logging
 import statistics
+import sys
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
+from benchmarks._case import Case, alternate, timed
 from c2c_debug._sampling import sample
 from c2c_debug._stacks_view import rendered
 from c2c_debug._threads import names, stacks
@@ -30,8 +34,26 @@ def main() -> None:
     _statements()
 
 
-def _stacks() -> None:
-    """Take the stacks of twenty threads."""
+def cases() -> Iterator[Case]:
+    """Take the stacks of twenty threads, beside the standard library's way."""
+
+    def by_the_library() -> object:
+        return [traceback.format_stack(frame) for frame in sys._current_frames().values()]  # noqa: SLF001 # the way
+
+    with _waiting_threads():
+        found = alternate(
+            {
+                "c2c-debug": timed(lambda: (stacks(), names()), 10, scale=1e3),
+                "traceback.format_stack": timed(by_the_library, 5, scale=1e3),
+            },
+            30,
+        )
+    peer = found["traceback.format_stack"]
+    yield Case(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames", "ms", found["c2c-debug"], (peer,))
+
+
+@contextmanager
+def _waiting_threads() -> Iterator[None]:
     end = threading.Event()
 
     def deep(left: int) -> None:
@@ -44,12 +66,18 @@ def _stacks() -> None:
     for thread in threads:
         thread.start()
     time.sleep(0.2)
-    take = _best(lambda: (stacks(), names()), 200, 20)
-    found, named = stacks(), names()
-    render = _best(lambda: rendered(found, named, "host/1"), 50, 5)
+    yield
     end.set()
     for thread in threads:
         thread.join()
+
+
+def _stacks() -> None:
+    """Take the stacks of twenty threads."""
+    with _waiting_threads():
+        take = _best(lambda: (stacks(), names()), 200, 20)
+        found, named = stacks(), names()
+        render = _best(lambda: rendered(found, named, "host/1"), 50, 5)
     print(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames: taken in {take * 1e3:.3f} ms (bar 0.5), ", end="")
     print(f"made JSON of in {render * 1e3:.3f} ms more, during which other threads have their turns")
 

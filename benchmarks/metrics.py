@@ -1,0 +1,127 @@
+"""What a metric costs, and a scrape after many workers. Run: ``python -m benchmarks metrics``; ``stats`` has more.
+
+In processor time of all threads of the process, so that what a peer leaves to a thread counts too. Ours writes to both
+sinks, statsd and Prometheus; each peer to its one. Bars: issue 12 and the last table of the contract of c2c-stats.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import prometheus_client
+import statsd  # type: ignore[import-untyped] # it has no types
+from datadog.dogstatsd.base import DogStatsd
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+import c2c_stats as stats
+from benchmarks._case import Case, Measured, alternate, timed
+from benchmarks._statsd_reader import statsd_reader
+from benchmarks._table import show
+
+_OURS = "c2c-stats, statsd and Prometheus"
+_DATADOG = "datadog, buffered and aggregated"
+_STATSD = "statsd (no tags, a packet a call)"
+_PROMETHEUS = "prometheus-client, .labels(...)"
+_BOUND = "prometheus-client, bound child"
+_ROUNDS = 30
+_KEY = ["toto", "tutu"]
+_TAGS = {"method": "GET", "route": "hello"}
+_DOG_TAGS = ["method:GET", "route:hello"]
+
+Call = Callable[[], object]
+
+
+def main() -> None:
+    """Print the table."""
+    show(cases())
+
+
+def cases() -> Iterator[Case]:
+    """Count, time, and scrape."""
+    with statsd_reader() as port:
+        application = _application(port)
+        dog = DogStatsd(
+            host="127.0.0.1", port=port, disable_telemetry=True, disable_buffering=False, disable_aggregation=False
+        )
+        try:
+            yield from _calls(dog, statsd.StatsClient("127.0.0.1", port))
+        finally:
+            dog.stop()
+        yield _scrape(application)
+    stats.init_backends({})
+
+
+def _application(port: int) -> Any:
+    config = Configurator(settings={"c2c.statsd_address": f"127.0.0.1:{port}"})
+    config.include("c2c_stats")
+    config.add_route("hello", "/hello")
+    config.add_view(lambda _request: {}, route_name="hello", renderer="json")
+    return config.make_wsgi_app()
+
+
+def _calls(dog: DogStatsd, plain: Any) -> Iterator[Case]:
+    registry = prometheus_client.CollectorRegistry()
+    counter = prometheus_client.Counter("c", "c", list(_TAGS), registry=registry)
+    histogram = prometheus_client.Histogram("h", "h", list(_TAGS), registry=registry)
+    bound_counter, bound_histogram = counter.labels(**_TAGS), histogram.labels(**_TAGS)
+    ours_bound, ours_timer = stats.bound_counter(["bound"], tags=_TAGS), stats.bound_timer(["bound"], tags=_TAGS)
+    backend = stats.BACKENDS["statsd"]
+    yield _case(
+        "a counter with two tags",
+        {
+            _OURS: lambda: stats.increment_counter(_KEY, tags=_TAGS),
+            _DATADOG: lambda: dog.increment("toto.tutu", tags=_DOG_TAGS),
+            _STATSD: lambda: plain.incr("toto.tutu"),
+            _PROMETHEUS: lambda: counter.labels(**_TAGS).inc(),
+        },
+    )
+    yield _case(
+        "a duration with two tags",
+        {
+            _OURS: lambda: backend.timer(_KEY, 0.0015, _TAGS),
+            _DATADOG: lambda: dog.timing("toto.tutu", 1.5, tags=_DOG_TAGS),
+            _STATSD: lambda: plain.timing("toto.tutu", 1.5),
+            _PROMETHEUS: lambda: histogram.labels(**_TAGS).observe(0.0015),
+        },
+    )
+    # COSTS.md: 0.6 us where a bound child of prometheus-client takes 0.35 (counter) to 0.58 (histogram).
+    yield _case("a bound counter", {_OURS: ours_bound.inc, _BOUND: bound_counter.inc}, {_BOUND: 0.6 / 0.35})
+    yield _case(
+        "a bound timer",
+        {_OURS: lambda: ours_timer.observe(0.0015), _BOUND: lambda: bound_histogram.observe(0.0015)},
+        {_BOUND: 0.6 / 0.58},
+    )
+
+
+def _case(name: str, calls: dict[str, Call], bars: dict[str, float] | None = None) -> Case:
+    bars = {_DATADOG: 0.8} if bars is None else bars
+    takes = {who: timed(call, 2_000, clock=time.process_time) for who, call in calls.items()}
+    found = alternate(takes, _ROUNDS)
+    ours = found.pop(_OURS)
+    return Case(name, "us", ours, tuple(one.bar(most=bars.get(one.name)) for one in found.values()))
+
+
+def _scrape(application: Any) -> Case:
+    """Scrape after few and after many workers came and went: flat, whatever that number."""
+    take = timed(lambda: Request.blank("/metrics").get_response(application), 5, 1e3, time.process_time)
+    _recycle(application, 4)
+    few = Measured("after 4 workers", tuple(take() for _ in range(15))).bar(most=1.5)
+    _recycle(application, 496)
+    many = Measured("after 500 workers", tuple(take() for _ in range(15)))
+    return Case("a scrape of /metrics", "ms", many, (few,), "not interleaved: workers that went stay gone")
+
+
+def _recycle(application: Any, workers: int) -> None:
+    for _ in range(workers):
+        child = os.fork()
+        if not child:
+            stats.increment_counter(["recycled"])
+            Request.blank("/hello").get_response(application)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    main()
