@@ -127,6 +127,16 @@ def test_a_streamed_body_is_profiled_to_its_end():
     assert re.search(r"[2-9]\d\d\.\d ms, status 200", text)
 
 
+def test_two_filters_are_as_one():
+    """A request that goes through the filter of the pipeline and that of c2c-run is profiled once."""
+    app = _app()
+    twice = TestApp(filter_wsgi_app(app.app, {"c2c.profiler_path": "/profiler", "c2c.secret": SECRET}))
+    twice.post("/profiler/enable", headers=KEY)
+    for _ in range(2):
+        twice.get("/job/")
+    assert len(set(_numbers(twice))) == 2
+
+
 def test_an_error_of_the_application_passes():
     """It comes through as it is, and its request is kept."""
     app = _app()

@@ -10,6 +10,9 @@ from c2c_debug._profiler_sessions import Session
 
 _LOG = logging.getLogger(__name__)
 
+# Where the ini file's pipeline has the filter, and c2c-run too, a request meets it twice.
+_SEEN = "c2c_debug.profiled"
+
 
 class Recorder(Protocol):
     """What records the calls of one request."""
@@ -50,12 +53,13 @@ class ProfilerFilter:
                 environ["PATH_INFO"] = self._below
             answer: Iterable[bytes] = self._pages(environ, start_response)
             return answer
-        if not self._folder.enabled():
+        if _SEEN in environ or not self._folder.enabled():
             plain: Iterable[bytes] = self.app(environ, start_response)
             return plain
         return self._profiled(environ, start_response)
 
     def _profiled(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ[_SEEN] = True
         work = _Work(self._recorder(environ), environ)
 
         def start(status: str, *rest: Any) -> Any:
