@@ -5,8 +5,7 @@ from typing import Any
 from pyramid.config import Configurator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session
 
-from c2c_db import setup_session
-from c2c_health import HealthCheck
+import c2c_meta as c2c
 
 _KEY = "acceptance_app.session"
 
@@ -26,10 +25,10 @@ class Hello(Base):
 
 def setup(config: Configurator) -> None:
     """Connect to the databases, and watch them."""
-    session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+    session, _, _ = c2c.setup_session(config, "sqlalchemy", "sqlalchemy_slave")
     config.registry[_KEY] = session
     config.add_request_method(lambda request: request.registry[_KEY](), "hello_session", reify=True)
-    health_check = HealthCheck(config)
+    health_check = c2c.HealthCheck(config)
     health_check.add_db_session_check(session, at_least_one_model=Hello)
     health_check.add_alembic_check(session, config.get_settings()["alembic.ini"])
 

@@ -68,7 +68,7 @@ def report(arguments: argparse.Namespace) -> float:
 def data_files(place: Path, output: Path) -> Iterator[Path]:
     """Yield the data files of coverage in a folder, at any depth, or the file itself; none of an earlier report."""
     for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if path.is_file() and path.parent != output and path.suffix != "-journal":
+        if path.is_file() and path.parent != output:
             with path.open("rb") as file:
                 if file.read(len(_MAGIC)) == _MAGIC:
                     yield path

@@ -6,7 +6,7 @@ Importing this module does nothing. The application is built, once, when ``appli
 import os
 from typing import Any
 
-from c2c_meta._application import Once, set_up_logging_once, start_measuring
+from c2c_meta._application import Once, bare
 from c2c_meta._run import config_path
 
 _once = Once()
@@ -20,15 +20,7 @@ def create_application(configfile: str = "") -> Any:
     Raises:
         IniError: the file is missing or broken
     """
-    path = configfile.removeprefix("c2c://") or config_path(os.environ)
-    start_measuring()
-    set_up_logging_once(path)
-
-    from plaster import PlasterURL
-
-    from c2c_meta._loader import Loader
-
-    return Loader(PlasterURL("c2c", path)).get_wsgi_app()
+    return bare(configfile.removeprefix("c2c://") or config_path(os.environ))
 
 
 def __getattr__(name: str) -> Any:
