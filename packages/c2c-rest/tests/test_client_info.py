@@ -93,6 +93,17 @@ def test_originals_of_a_client_are_dropped():
     assert [key for key in seen if key.startswith("HTTP_ORIGINAL_")] == ["HTTP_ORIGINAL_OF_MINE"]
 
 
+def test_two_filters_are_as_one():
+    """Where c2c-run puts the filter round a pipeline that has it, the originals are still there."""
+    seen = {}
+    inner = client_info.Filter(lambda environ, _: seen.update(environ) or [], {"c2c.force_proto": "https"})
+    client_info.Filter(inner, {})(_environ({"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "a.example"}), None)
+    assert (seen["REMOTE_ADDR"], seen["HTTP_ORIGINAL_REMOTE_ADDR"]) == ("192.0.2.1", "10.0.0.9")
+    assert (seen["HTTP_HOST"], seen["HTTP_ORIGINAL_HOST"]) == ("a.example", "backend:8080")
+    assert seen["HTTP_ORIGINAL_X_FORWARDED_FOR"] == "192.0.2.1"
+    assert (seen["wsgi.url_scheme"], seen["HTTP_ORIGINAL_URL_SCHEME"]) == ("https", "http")
+
+
 def test_headers_of_a_stranger_are_dropped():
     """With trusted networks, the application does not even see what another peer sent."""
     environ = _environ({"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Port": "1"}, peer="192.0.2.66")

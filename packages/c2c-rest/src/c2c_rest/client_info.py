@@ -29,6 +29,8 @@ _ORIGINAL_NAMES = {
 }
 _ORIGINALS = frozenset(_ORIGINAL_NAMES.values())
 _HEADERS = frozenset(HEADERS)
+# Where the ini file's pipeline has the filter, and c2c-run too: the originals that the first one kept are no client's.
+_SEEN = "c2c_rest.client_info"
 # Never written into the host: behind a second proxy that ends TLS they contradict the scheme, and are wrong.
 _IMPLIED_PORTS = frozenset({"80", "443"})
 
@@ -65,20 +67,26 @@ class Filter:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer by the application, in the corrected environment."""
+        if _SEEN not in environ:
+            self._correct(environ)
+        for key, value in self._forced.items():
+            environ[_SEEN] = True
+            _set(environ, key, value)
+        result: Iterable[bytes] = self._application(environ, start_response)
+        return result
+
+    def _correct(self, environ: Environ) -> None:
         if not environ.keys().isdisjoint(_ORIGINALS):
             # A client has sent them, and could tell anything.
             for key in _ORIGINALS:
                 environ.pop(key, None)
         if not environ.keys().isdisjoint(_HEADERS):
             if self._is_proxy is None or self._is_proxy(environ.get("REMOTE_ADDR", "")):
+                environ[_SEEN] = True
                 _apply(environ, believed(environ, self._is_proxy, self._complain))
             else:
                 for key in HEADERS:
                     environ.pop(key, None)
-        for key, value in self._forced.items():
-            _set(environ, key, value)
-        result: Iterable[bytes] = self._application(environ, start_response)
-        return result
 
     def _complain(self, key: str, why: str) -> None:
         """Say once that a header is not what it should be: whoever sends it may do so with each request."""
