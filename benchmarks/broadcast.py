@@ -4,12 +4,18 @@ The bar: p50 <= 0.6 ms and p99 <= 3 ms; eight callers at once without loss, p50 
 machine; the floor, a round trip of a bare socket to the same Redis, is measured in the same run.
 """
 
+import contextlib
+import json
 import socket
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
 
 from benchmarks._case import Case, Measured
 from benchmarks._table import show
@@ -18,13 +24,16 @@ from c2c_broadcast.broadcast import Broadcaster
 from c2c_testing import servers
 
 _MEMBERS = 4
-_CALLS = 1_000
+_CALLS = 600
 _CALLERS = 8
-_ROUNDS = 7
+_ROUNDS = 5
 _PREFIX = "benchmark_"
+_HAND = "redis-py by hand: publish, answers by BLPOP"
 _NAMES = {
     "ask": "c2c-broadcast",
     "eight": "c2c-broadcast",
+    "hand": _HAND,
+    "hand eight": _HAND,
     "bare": "one round trip of a bare socket to Redis",
 }
 
@@ -56,6 +65,37 @@ def _bare(port: int) -> list[float]:
         return _timed(_CALLS, ping)
 
 
+def _by_hand(url: str) -> Callable[[], None]:
+    """Return what asks the members as one would write it with redis-py."""
+    client = redis.Redis.from_url(url)
+
+    def ask() -> None:
+        key = f"{_PREFIX}answers_{uuid.uuid4()}"
+        client.publish(f"{_PREFIX}hand", json.dumps({"call": "ping", "answer_to": key}))
+        for _ in range(_MEMBERS):
+            answer: Any = client.blpop([key], timeout=10)
+            json.loads(answer[1])
+
+    return ask
+
+
+def _answer_by_hand(url: str) -> None:
+    client = redis.Redis.from_url(url)
+    channel: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call] # as redis-py has it
+    channel.subscribe(f"{_PREFIX}hand")
+
+    def listen() -> None:
+        with contextlib.suppress(redis.ConnectionError):  # at the end
+            for message in channel.listen():
+                key = json.loads(message["data"])["answer_to"]
+                with client.pipeline() as pipeline:
+                    pipeline.rpush(key, json.dumps({"pong": True}))
+                    pipeline.expire(key, 60)
+                    pipeline.execute()
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
 def _eight(ask: Callable[[], None]) -> list[float]:
     every: list[float] = []
     callers = [threading.Thread(target=lambda: every.extend(_timed(_CALLS // _CALLERS, ask))) for _ in range(_CALLERS)]
@@ -73,10 +113,12 @@ def main() -> None:
 
 def cases() -> Iterator[Case]:
     """Ask four processes, alone and by eight callers at once."""
-    with servers.redis_server() as redis:
-        command = [sys.executable, "-m", "benchmarks.broadcast", "member", redis.url]
+    with servers.redis_server() as server:
+        command = [sys.executable, "-m", "benchmarks.broadcast", "member", server.url]
         members = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(_MEMBERS - 1)]
-        mine = _broadcaster(redis.url)
+        mine = _broadcaster(server.url)
+        _answer_by_hand(server.url)
+        hand = _by_hand(server.url)
         lost = 0
 
         def ask() -> None:
@@ -87,11 +129,13 @@ def cases() -> Iterator[Case]:
         try:
             while len(mine.ask("ping").answers) < _MEMBERS:
                 time.sleep(0.1)
-            taken: dict[str, list[list[float]]] = {"ask": [], "bare": [], "eight": []}
+            taken: dict[str, list[list[float]]] = {"ask": [], "hand": [], "bare": [], "eight": [], "hand eight": []}
             for _ in range(_ROUNDS):
-                taken["bare"].append(_bare(redis.port))
+                taken["bare"].append(_bare(server.port))
                 taken["ask"].append(_timed(_CALLS, ask))
+                taken["hand"].append(_timed(_CALLS, hand))
                 taken["eight"].append(_eight(ask))
+                taken["hand eight"].append(_eight(hand))
         finally:
             mine.close()
             for member in members:
@@ -102,13 +146,21 @@ def cases() -> Iterator[Case]:
             name: Measured(_NAMES[name], tuple(times[int(len(times) * part)] for times in rounds))
             for name, rounds in taken.items()
         }
-        yield Case(f"ask {_MEMBERS} processes, all answer: {title}", "ms", found["ask"], (found["bare"],), note)
-        yield Case(f"the same by {_CALLERS} callers at once: {title}", "ms", found["eight"], (found["bare"],))
+        yield Case(
+            f"ask {_MEMBERS} processes, all answer: {title}", "ms", found["ask"], (found["hand"], found["bare"]), note
+        )
+        yield Case(
+            f"the same by {_CALLERS} callers at once: {title}",
+            "ms",
+            found["eight"],
+            (found["hand eight"], found["bare"]),
+        )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["member"]:
         _broadcaster(sys.argv[2])
+        _answer_by_hand(sys.argv[2])
         sys.stdin.read()
     else:
         main()
