@@ -14,7 +14,8 @@ from documentation.console import Command, fits, pattern
 
 _SERVERS = re.compile(r"^(?:[A-Z0-9_]+=\S+ )*(?:c2c-run|pserve|gunicorn|waitress-serve)\b[^;&|]*$")
 _END = "-- end of the command --"
-_PATIENCE = 60.0
+# A machine may have other things to do.
+_PATIENCE = 180.0
 
 
 class Sandbox:

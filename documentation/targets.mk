@@ -23,7 +23,7 @@ docs-serve: $(DOCS)/.installed ## show the site on http://127.0.0.1:8000, made a
 .PHONY: test-docs
 test-docs: docs ## the documentation's tests: every code block that can run runs, recorded answers still hold
 	@$(say) "documentation: tests"
-	@$(DOCS)/bin/python -m pytest -q -o cache_dir=.pytest_cache/docs $(ARGS) documentation/tests
+	@$(call pytest,.venvs/docs,docs) documentation/tests
 
 .PHONY: record-docs
 record-docs: $(DOCS)/.installed ## ask a new demo for each documented answer, and write docs/reference/endpoints.md
@@ -32,4 +32,4 @@ record-docs: $(DOCS)/.installed ## ask a new demo for each documented answer, an
 .PHONY: test-docker
 test-docker: $(DOCS)/.installed ## the Dockerfile's steps in a Debian root (root, debootstrap; no docker): ARGS='-k "not full"'
 	@$(say) "images: the steps of docker/Dockerfile, without docker"
-	@$(DOCS)/bin/python -m pytest -q -o cache_dir=.pytest_cache/docker $(ARGS) docker/tests
+	@$(call pytest,.venvs/docs,docker) docker/tests
