@@ -94,7 +94,7 @@ listen = 127.0.0.1:%(TINY_PORT)s
 """
 
 
-def until(true, seconds=60):
+def until(true, seconds=120):
     """Wait until ``true()`` is truthy and return that; fail after so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from c2c_broadcast import ConfigurationError
+from c2c_broadcast import ConfigurationError, load
 from c2c_meta._check_es import CheckSettings, measure
-from c2c_meta._elasticsearch import ElasticsearchError
+from c2c_meta._elasticsearch import Elasticsearch, ElasticsearchError
 
 SEARCH = "/_all/_search"
 
@@ -88,17 +88,27 @@ def test_where_to_look(check, http_sink):
 @pytest.mark.parametrize(
     ("given", "header"),
     [
-        ({"ES_AUTH": "user:hunter2 "}, base64.b64encode(b"user:hunter2").decode()),
+        ({"ES_AUTH": "user:hunter2"}, base64.b64encode(b"user:hunter2").decode()),
         ({"ES_AUTH": "ApiKey hunter2"}, "ApiKey hunter2"),
         ({"ES_URL": "http://us%40er:hunter%2F2@{}"}, base64.b64encode(b"us@er:hunter/2").decode()),
     ],
 )
-def test_authorization(check, http_sink, given, header):
-    """A password comes in ES_AUTH or in the URL, a whole header in ES_AUTH; none is ever shown."""
+def test_authorization(http_sink, given, header):
+    """A password comes in ES_AUTH or in the URL, a whole header in ES_AUTH; none is in an error."""
     http_sink.answer(SEARCH, json={"error": {"reason": "unable to authenticate"}}, status=401)
     host = http_sink.url.removeprefix("http://")
-    done = check(**{name: value.replace("{}", host) for name, value in given.items()})
+    environ = {"ES_URL": http_sink.url} | {name: value.replace("{}", host) for name, value in given.items()}
+    settings = load(CheckSettings, {}, environ)
+    with pytest.raises(ElasticsearchError, match=r"^status 401 unable to authenticate$"):
+        measure(settings)
     assert http_sink.requests[0].headers["authorization"].removeprefix("Basic ") == header
+    assert "hunter" not in repr(Elasticsearch(settings.url, auth=settings.auth))
+
+
+def test_refused(check, http_sink):
+    """An answer of no use is one line, and the exit status 2; no secret is shown."""
+    http_sink.answer(SEARCH, json={"error": {"reason": "unable to authenticate"}}, status=401)
+    done = check(ES_AUTH="user:hunter2")
     assert done.returncode == 2
     assert done.stderr == "c2c-check-es: status 401 unable to authenticate\n"
 
@@ -130,12 +140,10 @@ def test_bad_answers(http_sink, rule, expected):
     assert str(caught.value) == expected
 
 
-def test_away(check, http_sink):
+def test_away(http_sink):
     """A server that is not there is said."""
-    with http_sink.down():
-        done = check()
-    assert done.returncode == 2
-    assert done.stderr == "c2c-check-es: [Errno 111] Connection refused\n"
+    with http_sink.down(), pytest.raises(ElasticsearchError, match=r"^\[Errno 111\] Connection refused$"):
+        measure(CheckSettings(url=http_sink.url))
 
 
 def test_the_record_does_not_come(check, http_sink, statsd_sink):

@@ -41,10 +41,9 @@ def test_each(folder, exclude):
     assert process.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["c2c_helth", "c2c_broadcast", "health"])
-def test_unknown(folder, name):
+def test_unknown(folder):
     """What can't be left out stops the start, and is named with what can."""
-    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {name}")
+    folder.setting("pyramid.includes = c2c_meta\nc2c.exclude = c2c_helth")
     done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()} --workers 1")
     assert done.returncode == 3
-    assert f"C2C_EXCLUDE (ini key c2c.exclude) names {name}: there are c2c_logging, " in done.stdout + done.stderr
+    assert "C2C_EXCLUDE (ini key c2c.exclude) names c2c_helth: there are c2c_logging, " in done.stdout + done.stderr
