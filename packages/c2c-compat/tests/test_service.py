@@ -3,8 +3,17 @@
 import itertools
 from typing import Any
 
+import psycopg2
+import pytest
+
 from c2cwsgiutils.acceptance.connection import CacheExpected
 from c2cwsgiutils.acceptance.utils import retry_timeout
+
+
+@pytest.fixture
+def database(deployment: Any) -> str:
+    """Give the URL of the service's database."""
+    return str(deployment.composition.environment["SQLALCHEMY_URL"])
 
 
 def test_views(deployment: Any) -> None:
@@ -92,6 +101,33 @@ def test_syslog(deployment: Any) -> None:
     deployment.syslog.wait(lambda one: "The importer is up" in one.text, 2)
     migration = deployment.syslog.wait(lambda one: "The parcels are there" in one.text)[0].cee()
     assert migration["logger_name"] == "parcels.migration"
+
+
+def test_logs_in_the_database(deployment: Any, database: str) -> None:
+    """Records of requests and daemons are rows; what the handler leaves out is none."""
+    deployment.connection.get("parcels")
+    deployment.connection.post_json("cache")
+
+    def messages() -> set[str]:
+        with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT msg FROM parcels_logs.logs WHERE logger LIKE 'parcels%'")
+            return {row[0].split()[0] for row in cursor.fetchall()}
+
+    retry_timeout(lambda: {"Listed", "The"} <= messages())
+    assert "Reloaded" not in messages()
+
+
+def test_application_for_other_servers(deployment: Any) -> None:
+    """``wsgi_app:application`` has the filters of c2c-run, ``create_application()`` those of the pipeline alone."""
+    code = (
+        "from c2cwsgiutils.wsgi import create_application\nfrom c2cwsgiutils.wsgi_app import application\n"
+        "from webtest import TestApp\n"
+        "for app in (application, create_application(), create_application('c2c://production.ini')):\n"
+        "    print(TestApp(app).get('/api/proxied', headers={'X-Forwarded-Host': 'parcels.example'}).json['url'])"
+    )
+    done = deployment.run(deployment.composition.environment["PYTHON"], "-c", code, LOG_TYPE="console")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("http://parcels.example") == 3
 
 
 def test_retired_variables(deployment: Any) -> None:
