@@ -112,6 +112,16 @@ def test_the_release_of_the_ini_file(start, sent):
     assert sent.one()["release"] == "from-ini"
 
 
+@pytest.mark.parametrize("url", ["c2c.sentry.url", "c2c.sentry_url"])
+@pytest.mark.parametrize("excludes", ["c2c.sentry.excludes", "c2c.sentry_excludes"])
+def test_the_ini_file_alone(sentry_sink, sent, url, excludes):
+    """DSN, excluded loggers and level by their keys, old ones too, and no variable."""
+    init({url: sentry_sink.dsn, excludes: "noisy", "c2c.sentry_level": "WARNING"})
+    logging.getLogger("noisy").error("not this")
+    logging.getLogger("app").warning("this")
+    assert sent.one()["logentry"]["message"] == "this"
+
+
 def test_environment_and_tags(start, sent):
     """Names of tags are in lower case."""
     start(SENTRY_CLIENT_ENVIRONMENT="staging", SENTRY_TAG_SERVICE="map", SENTRY_TAG_Zone="Ch-1")
