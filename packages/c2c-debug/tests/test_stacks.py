@@ -74,10 +74,14 @@ def test_waiting_is_marked(service, eventually):
     lock.acquire()
     ours, theirs = socket.socketpair()
     waits = queue.Queue()
+    simple = queue.SimpleQueue()
 
     def takes_lock():
         with lock:
             pass
+
+    def gets_simply():
+        return simple.get(), simple.get(timeout=60)
 
     def reads():
         ours.recv(1)
@@ -98,6 +102,7 @@ def test_waiting_is_marked(service, eventually):
     with (
         _thread("takes_lock", takes_lock, lock.release),
         _thread("gets", waits.get, lambda: waits.put(None)),
+        _thread("gets_simply", gets_simply, lambda: (simple.put(1), simple.put(2))),
         _thread("sleeps", sleeps, done.set),
         _thread("works", works, done.set),
         _thread("selects", selects, lambda: theirs.send(b"x")),
@@ -107,6 +112,7 @@ def test_waiting_is_marked(service, eventually):
         wanted = {
             "takes_lock": "lock",
             "gets": "lock",
+            "gets_simply": "lock",
             "sleeps": "sleep",
             "works": None,
             "selects": "select",

@@ -25,14 +25,15 @@ _LOCKS = {
 }
 _SELECTS = ("/selectors.py", "/asyncore.py", "/wasyncore.py")
 _SOCKETS = ("/socket.py", "/ssl.py", "/http/client.py", "/urllib3/util/connection.py")
-# A call of C is no frame: the line that it stands in tells.
+# A call of C is no frame: the line that it stands in tells. A dict's get has a key, a SimpleQueue's may have nothing.
 _LINES = (
     ("sleep", re.compile(r"\bsleep\(")),
+    ("socket", re.compile(r"\bwaiting\.wait\(")),  # psycopg 3
     ("select", re.compile(r"\b(?:select|poll|epoll_wait|wait_selector|wait_c)\(")),
     ("socket", re.compile(r"\.(?:recv|recv_into|recvfrom|recvmsg|accept|sendall|connect|getaddrinfo)\(")),
     (
         "lock",
-        re.compile(r"\.acquire\(|\.join\(|\bwith \w*(?:\.\w*)*lock\w*:|\.get\(block|\._?lock\.acquire\(|\bflock\("),
+        re.compile(r"\.acquire\(|\.join\(|\bwith \w*(?:\.\w*)*lock\w*:|\.get\((?:\)|block|timeout)|\bflock\("),
     ),
 )
 

@@ -44,12 +44,23 @@ def includeme(config: Configurator) -> None:
     if checks.versions is not None:
         config.add_operator_view(_views.versions, name="versions", path="/versions.json", public=True)
     config.add_section(_section(versions=checks.versions is not None))
+    if checks.versions is not None:
+        config.add_section(_VERSIONS)
     config.add_subscriber(_application_created, ApplicationCreated)
 
 
 def _application_created(event: Any) -> None:
     registry = event.app.registry
     go_live(registry, checks_of(registry))
+
+
+_VERSIONS = Section(
+    name="versions",
+    title="Versions",
+    order=85,
+    operators_only=False,
+    live=(Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says"),),
+)
 
 
 def _section(*, versions: bool) -> Section:

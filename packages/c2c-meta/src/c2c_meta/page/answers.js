@@ -1,6 +1,6 @@
 // The first lines of the page: is it healthy, what is it doing, what went wrong, what is different.
 
-import { count, h, milliseconds, number, span, state } from "./dom.js";
+import { count, h, milliseconds, span, state } from "./dom.js";
 import { differencesOf, inProgress, problemsOf } from "./glances.js";
 import { healthOf, label, operator, overview, report } from "./service.js";
 import { series, whenTimed } from "./timings.js";
@@ -89,11 +89,16 @@ function doingCard(glance) {
   const busy = inProgress(glance);
   const longest = busy.reduce((most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most), null);
   const now = series.now();
-  const big = now.known ? `${number(now.rate)} requests/s` : count(busy.length, "request");
-  const parts = [now.rate ? `${milliseconds(now.mean)} in the mean` : "", `${count(busy.length, "request")} in progress`];
+  const big = now.known ? `${rate(now.rate)} requests/s` : `${busy.length} in progress`;
+  const parts = [now.rate ? `${milliseconds(now.mean)} in the mean` : "", now.known ? `${busy.length} in progress` : ""];
   if (longest && longest.seconds > 1) parts.push(`${longest.method} ${longest.path} for ${span(longest.seconds)}`);
-  if (now.errors) parts.push(`${number(now.errors)} errors/s`);
-  return [big, parts.filter(Boolean).join(" · "), now.errors || longest?.seconds > 10 ? "degraded" : ""];
+  const share = now.rate ? now.errors / now.rate : 0;
+  if (share) parts.push(`${rate(100 * share)} % of them errors`);
+  return [big, parts.filter(Boolean).join(" · "), share > 0.1 ? "failed" : share > 0.01 || longest?.seconds > 10 ? "degraded" : ""];
+}
+
+function rate(value) {
+  return value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
 }
 
 function wrongCard(glance) {
@@ -101,7 +106,7 @@ function wrongCard(glance) {
   const errors = found.filter((problem) => problem.level !== "WARNING");
   if (!found.length) return ["Nothing lately", `No warning and no error in ${RECENT / 60} min`, "passed"];
   const last = errors[0] ?? found[0];
-  const big = errors.length ? count(errors.length, "error") : count(found.length, "warning");
+  const big = errors.length ? count(errors.length, "kind of error", "kinds of errors") : count(found.length, "kind of warning", "kinds of warnings");
   return [big, `${span(glance.now - last.last)} ago, ${last.count} times: ${last.message.slice(0, 90)}`, errors.length ? "failed" : "degraded"];
 }
 

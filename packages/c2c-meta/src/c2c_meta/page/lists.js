@@ -68,6 +68,27 @@ export function settings(panel) {
   table.element.hidden = true;
 }
 
+export function versions(panel) {
+  const main = h("p");
+  const packages = new Table(
+    "Packages",
+    [
+      { name: "name", title: "Package", head: true, value: (row) => row.name },
+      { name: "version", title: "Version", value: (row) => row.version },
+    ],
+    { key: (row) => row.name, sort: "name", down: false, empty: "The file names no package.", limit: 500 },
+  );
+  const load = () =>
+    panel.run(async () => {
+      const data = await call(panel.url);
+      main.textContent = [data.main?.git_tag, data.main?.git_hash].filter(Boolean).join(" · ");
+      packages.update(Object.entries(data.packages ?? {}).map(([name, version]) => ({ name, version: String(version) })));
+    });
+  panel.tools.append(panel.button("Show versions", load), searchBox("Search", (text) => packages.search(text)));
+  panel.body.append(main, packages.elements[0], packages.elements[1]);
+  packages.element.hidden = true;
+}
+
 export function maintenance(panel) {
   const now = h("p", { role: "status" });
   const ttl = h("input", { type: "number", min: "1", value: "600" });

@@ -5,7 +5,7 @@ import { enhance } from "./forms.js";
 import { differences, problems, running } from "./glances.js";
 import { health } from "./health.js";
 import { levels } from "./levels.js";
-import { maintenance, members, settings, table } from "./lists.js";
+import { maintenance, members, settings, table, versions } from "./lists.js";
 import { memory } from "./memory.js";
 import { Panel } from "./panel.js";
 import { profile } from "./profile.js";
@@ -13,7 +13,7 @@ import { sql } from "./sql.js";
 import { stacks } from "./stacks.js";
 import { timings } from "./timings.js";
 
-const KINDS = { differences, health, levels, maintenance, members, memory, problems, profile, running, settings, sql, stacks, table, timings };
+const KINDS = { differences, health, levels, maintenance, members, memory, problems, profile, running, settings, sql, stacks, table, timings, versions };
 
 document.documentElement.classList.add("alive");
 for (const details of document.querySelectorAll("details.raw")) details.open = false;

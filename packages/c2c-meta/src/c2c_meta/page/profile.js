@@ -1,7 +1,7 @@
 // Sample all processes for some seconds, and show where the time goes.
 
 import { call, withQuery } from "./call.js";
-import { count, h } from "./dom.js";
+import { count, h, number } from "./dom.js";
 import { Flame, hottest, parse } from "./flame.js";
 import { searchBox, Table } from "./table.js";
 
@@ -29,7 +29,7 @@ export function profile(panel) {
     root = parse(text, { working: working.checked });
     result.hidden = !root.count;
     const all = parse(text).count;
-    nothing.textContent = root.count ? `${count(root.count, "sample")} of ${all}` : `No thread was at work in ${count(all, "sample")}: they waited.`;
+    nothing.textContent = root.count ? `${number(root.count)} of ${count(all, "sample")}` : `No thread was at work in ${count(all, "sample")}: they waited.`;
     if (!root.count) return;
     flame.show(root);
     table.update(hottest(root));

@@ -18,7 +18,8 @@ export function healthOf(url, every) {
 
 // One report in one form: processes, checks by name, and who is silent.
 export function report(data) {
-  const members = data.members ?? [{ hostname: "this process", ...data }];
+  const members = [...(data.members ?? [{ hostname: "this process", ...data }])];
+  members.sort((one, other) => label(one).localeCompare(label(other), "en", { numeric: true }));
   const checks = new Map();
   for (const member of members) {
     for (const [kind, entries] of [["passed", member.successes], ["failed", member.failures]]) {
