@@ -80,7 +80,8 @@ def test_reset_is_open(deployment: Any) -> None:
     """Everybody may reset stats.json, as it was; each process said so once."""
     assert "counters" in deployment.connection.get_json("tools/stats.json?reset=1", cors=False)
     said = deployment.syslog.wait(lambda one: "keeps open what was open in c2cwsgiutils 3" in one.text)
-    pids = [one.cee()["pid"] for one in said]
+    pids = [record["pid"] for one in said if (record := one.cee())["host"] == "parcels-web-1"]
+    assert pids
     assert len(pids) == len(set(pids))
 
 
@@ -175,7 +176,7 @@ def test_debug(deployment: Any) -> None:
         return {thread.partition("/")[0] for stack in stacks for thread in stack.get("threads", ())}
 
     retry_timeout(lambda: hosts() == {"parcels-web-1", "importer-a", "importer-b"})
-    memory = deployment.operator("debug/memory?limit=3")
+    memory = deployment.operator("debug/memory?limit=3", timeout=150)
     assert {one["hostname"] for one in memory} == {"parcels-web-1", "importer-a", "importer-b"}
     deployment.connection.get_json("tools/debug/stacks", expected_status=403, cors=False)
 
@@ -240,7 +241,7 @@ def test_sentry(deployment: Any) -> None:
         return found
 
     retry_timeout(lambda: of("broken on purpose"))
-    retry_timeout(lambda: len(of("the importer failed on purpose")) == 2)
+    retry_timeout(lambda: len(of("the importer failed on purpose")) >= 2)
     deployment.connection.get_json("broken", expected_status=500)
     retry_timeout(lambda: len(of("broken on purpose")) >= 2)
     assert len(of("broken on purpose")) == 2
