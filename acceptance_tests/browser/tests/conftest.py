@@ -4,6 +4,7 @@ Chromium is looked for as ``chromium`` (Debian's package), ``chromium-browser`` 
 CHROMIUM names another one. axe-core comes from npm, once, into the cache of the tests.
 """
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -24,8 +25,11 @@ AXE = "axe-core@4.14.1"
 
 
 @pytest.fixture(scope="session")
-def _demo() -> Iterator[start.Demo]:
-    with start.databases() as servers, start.service(*servers, port=free_port()) as demo:
+def _demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[start.Demo]:
+    versions = tmp_path_factory.mktemp("versions") / "versions.json"
+    versions.write_text(json.dumps({"main": {"git_hash": "abcdef0", "git_tag": "v7"}, "packages": {"pyramid": "2.1"}}))
+    environ = {"C2C_VERSIONS_PATH": str(versions)}
+    with start.databases() as servers, start.service(*servers, port=free_port(), environ=environ) as demo:
         yield demo
 
 

@@ -222,6 +222,15 @@ def test_settings(page: Page) -> None:
     assert page.demo.secret not in page.tab.content()
 
 
+def test_versions(page: Page) -> None:
+    """The version of the service, at the top too, and of its packages."""
+    live = page.live("versions")
+    live.get_by_role("button", name="Show versions").click()
+    expect(live).to_contain_text("v7 · abcdef0")
+    expect(live.get_by_role("row", name="pyramid")).to_contain_text("2.1")
+    expect(page.tab.locator(".card", has_text="What is different?")).to_contain_text("abcdef0 everywhere")
+
+
 def test_a_link_answers_in_place(page: Page) -> None:
     """The plain links and forms show their answers where they are, and their commands follow the fields."""
     section = page.tab.locator("section", has=page.tab.locator("h2#debug"))

@@ -66,7 +66,7 @@ class Problems(logging.Handler):
             self._render(problem, record)
 
     def _render(self, problem: Problem, record: logging.LogRecord) -> None:
-        problem.message = self.masker(record.getMessage()[: 2 * _LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
+        problem.message = self.masker(_message(record)[: 2 * _LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
         if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None:
             text = record.exc_text or _FORMATTER.formatException(record.exc_info)
             problem.trace = self.masker(text[-2 * _LONGEST_TRACE :])[-_LONGEST_TRACE:]
@@ -82,6 +82,13 @@ class Problems(logging.Handler):
             return [asdict(problem) for problem in reversed(self._found.values())]
         finally:
             self.release()
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 # the arguments' own code runs here
+        return f"{type(error).__name__} in a message {record.msg!r}"
 
 
 def watch(masker: Masker) -> Problems | None:
