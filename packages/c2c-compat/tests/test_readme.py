@@ -82,7 +82,7 @@ def test_variables() -> None:
     for point in entry_points(group="c2c.settings"):
         for declaration, _ in declarations(point.load()).values():
             star = "{name}" if declaration.prefix else ""
-            names = [f"{name}{star}" for name in (declaration.env, declaration.key) if name]
+            names = [f"{name}{star}" for name in (declaration.env, declaration.key, *declaration.aliases) if name]
             declared.setdefault(names[0], names)
     now = {quoted(right)[0]: quoted(right) for _, right in rows if quoted(right)}
     missing = [
