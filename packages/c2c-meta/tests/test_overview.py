@@ -96,8 +96,9 @@ def test_a_record_that_cannot_be_read_disturbs_nobody(log):
         def __str__(self):
             raise RuntimeError("no text")
 
-    logger.warning("%d", "x")
-    logger.warning("%s", Bad())
+    for number, (message, argument) in enumerate((("%d", "x"), ("%s", Bad()))):
+        # Given to this handler alone: pytest's own would raise.
+        handler.handle(logger.makeRecord("x", logging.WARNING, "x.py", number, message, (argument,), None))
     assert [one["message"] for one in handler.found()] == [
         "RuntimeError in a message '%s'",
         "TypeError in a message '%d'",
