@@ -15,6 +15,8 @@ from benchmarks._case import Case, Measured
 from benchmarks._table import show
 
 _PYRAMID = "Pyramid alone"
+_ALL = "c2c-meta and all its packages"
+_BASE = "pyramid.config pyramid_tm cornice sqlalchemy.orm zope.sqlalchemy"
 _PACKAGES = ("broadcast", "stats", "db", "health", "logging", "debug", "rest", "sentry", "meta")
 _ROUNDS = 3
 _ROUNDS_OF_APPLICATIONS = 7
@@ -27,7 +29,8 @@ def memory():
 
 before, begin = memory(), time.process_time()
 if sys.argv[1] == "import":
-    __import__(sys.argv[2])
+    for name in sys.argv[2].split():
+        __import__(name)
 else:
     from benchmarks import request
     application = request.make(sys.argv[2], 9)
@@ -47,17 +50,33 @@ def cases() -> Iterator[Case]:
     for name in modules:
         yield Case(f"import of {name}: processor time", "ms", times[name], (times[_PYRAMID],))
         yield Case(f"import of {name}: memory", "MB", sizes[name], (sizes[_PYRAMID],))
+    whole = {_ALL: ("import", " ".join(name for _, name in modules.values())), request.BASE: ("import", _BASE)}
+    times, sizes = _measure(whole, _ROUNDS_OF_APPLICATIONS)
+    yield from _pair("import of c2c-meta and all its packages", _barred(times, sizes), _ALL, (request.BASE,))
     names = (request.WHOLE, request.BASE, request.OPEN_TELEMETRY)
     times, sizes = _measure({name: ("make", name) for name in names}, _ROUNDS_OF_APPLICATIONS)
-    times[request.BASE] = times[request.BASE].bar(most=1.3)
+    peers = (request.BASE, request.OPEN_TELEMETRY)
+    yield from _pair("an application imported and made", _barred(times, sizes), request.WHOLE, peers)
+
+
+_Found = tuple[dict[str, Measured], dict[str, Measured]]
+
+
+def _barred(times: dict[str, Measured], sizes: dict[str, Measured]) -> _Found:
+    """Return the same, with the bars against the base."""
     base = sizes[request.BASE]
-    sizes[request.BASE] = base.bar(most=(base.median + 12) / base.median)
-    for what, unit, found in (("processor time", "ms", times), ("memory", "MB", sizes)):
-        peers = found[request.BASE], found[request.OPEN_TELEMETRY]
-        yield Case(f"an application imported and made: {what}", unit, found[request.WHOLE], peers)
+    return (
+        {**times, request.BASE: times[request.BASE].bar(most=1.3)},
+        {**sizes, request.BASE: base.bar(most=(base.median + 12) / base.median)},
+    )
 
 
-def _measure(asked: dict[str, tuple[str, str]], rounds: int) -> tuple[dict[str, Measured], dict[str, Measured]]:
+def _pair(title: str, found: _Found, ours: str, peers: tuple[str, ...]) -> Iterator[Case]:
+    for what, unit, one in zip(("processor time", "memory"), ("ms", "MB"), found, strict=True):
+        yield Case(f"{title}: {what}", unit, one[ours], tuple(one[peer] for peer in peers))
+
+
+def _measure(asked: dict[str, tuple[str, str]], rounds: int) -> _Found:
     """Return milliseconds, and MB, of each."""
     times: dict[str, list[float]] = {name: [] for name in asked}
     sizes: dict[str, list[float]] = {name: [] for name in asked}
