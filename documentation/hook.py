@@ -5,13 +5,15 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from documentation.pages import generated, included
+from documentation.pages import PACKAGES, generated, included
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages (mkdocs calls this once a build)."""
     for page, text in generated():
         files.append(File.generated(config, page, content=text))
+    for picture in PACKAGES.glob("*/screenshots/*.png"):
+        files.append(File.generated(config, f"packages/screenshots/{picture.name}", abs_src_path=str(picture)))
     return files
 
 
