@@ -120,6 +120,38 @@ def test_killed_processes_are_merged(folder, tmp_path):
     assert group.members() == [this_process()]
 
 
+FORKS = """
+import os, sys
+from c2c_stats._group import Group
+from c2c_stats._identity import identify
+from c2c_stats._private_folder import open_folder
+from c2c_stats._processes import root_of_forks, this_process
+
+for _ in range(int(sys.argv[2])):
+    if os.fork() == 0:
+        group = Group(open_folder(sys.argv[1]), this_process(), root_of_forks())
+        group.absorb()
+        group.place(identify("counter", ["c"], None), (), 1)[0] = 10
+        os.kill(os.getpid(), 9)
+    os.wait()
+"""
+
+
+def test_recycled_workers_leave_one_file_that_does_not_grow(folder, tmp_path):
+    """After 500 processes there is what there is after 4: one file, of the same size, with all that was counted."""
+    path = tmp_path / "group"
+    group = Group(folder, this_process(), root_of_forks())
+    sizes = []
+    for number, total in ((4, 40), (496, 5000)):
+        subprocess.run([sys.executable, "-c", FORKS, str(path), str(number)], check=True, timeout=300)
+        # Each took the one before it in: only the last is left to the reader.
+        assert len(list(path.iterdir())) == 4
+        assert group.read()[key_of(identify("counter", ["c"], None), ())] == (total,)
+        assert len(list(path.iterdir())) == 3
+        sizes.append(sum(one.stat().st_size for one in path.iterdir()))
+    assert sizes[0] == sizes[1]
+
+
 def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
     """Where the merged file is written and a dead one's not yet removed, it counts once."""
     path = tmp_path / "group"

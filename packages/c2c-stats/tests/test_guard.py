@@ -6,9 +6,13 @@ import tracemalloc
 
 import requests
 import sqlalchemy
+from pyramid.request import Request
+from pyramid.response import Response
 
 import c2c_stats as stats
 from c2c_stats._guard import MOST_NAMES, MOST_SERIES
+from c2c_stats._pyramid import tween_factory
+from c2c_stats._sink import SINK
 
 
 def word():
@@ -56,37 +60,48 @@ def test_series_that_are_known_go_on(memory):
     assert memory()["counters"]["hits/user=me"] == 2
 
 
+_MANY = 100_000
+
+
 def test_random_methods_and_paths(make_app):
-    """3,000 random methods and paths are a handful of series: _OTHER, _not_found."""
+    """10^5 random methods and paths are a handful of series: _OTHER, _not_found; 500 of them of a real application."""
     app = make_app()
-    for _ in range(3_000):
+    for _ in range(500):
         app.request("/" + word(), method=word().upper(), status="*")
+    answer = Response(status=404)
+    tween = tween_factory(lambda _request: answer, app.app.registry)
+    environ = Request.blank("/").environ
+    for _ in range(_MANY - 500):
+        tween(Request({**environ, "REQUEST_METHOD": word().upper(), "PATH_INFO": "/" + word()}))
     timers = app.get("/c2c/stats.json").json["timers"]
     assert [key for key in timers if not key.endswith("/c2c_stats/200")] == ["route/_OTHER/_not_found/404"]
-    assert timers["route/_OTHER/_not_found/404"]["nb"] == 3_000
+    assert timers["route/_OTHER/_not_found/404"]["nb"] == _MANY
+    assert len(SINK.store.shortcuts) <= 10_000
 
 
 def test_random_sql_literals():
-    """20,000 statements with other literals are one series, and the memory of texts is bounded."""
+    """10^5 statements with other literals are one series, and the memory of texts is bounded."""
     assert sqlalchemy
     from c2c_stats import _sqlalchemy
-    from c2c_stats._sink import SINK
 
     stats.init_backends({"c2c.stats_view": "true"})
-    for number in range(20_000):
+    for number in range(_MANY):
         _sqlalchemy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
-    assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": 20_000}
+    assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": _MANY}
     assert len(SINK.store.shortcuts) <= 10_000
 
 
 def test_random_hosts_of_requests():
-    """Random hosts of outgoing requests end in the overflow series."""
+    """10^5 random hosts of outgoing requests end in the overflow series."""
     from c2c_stats import _requests
 
     stats.init_backends({"c2c.stats_view": "true"})
-    for _ in range(5 * MOST_SERIES):
-        _requests._record(requests.Request("GET", f"http://{word()}.example/").prepare(), 200, 0.001)
+    request = requests.Request("GET", "http://example/").prepare()
+    for number in range(_MANY):
+        request.url = f"http://{number}-{word()}.example/"
+        _requests._record(request, 200, 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert len(timers) == MOST_SERIES + 1
-    assert timers["requests/_overflow"][0] == 4 * MOST_SERIES
+    assert timers["requests/_overflow"][0] == _MANY - MOST_SERIES
+    assert len(SINK.store.shortcuts) <= 10_000

@@ -1,11 +1,18 @@
 """The spies on requests and redis."""
 
+import asyncio
+import subprocess
+import sys
+import time
+
 import pytest
 import redis
+import redis.asyncio
 import requests
 
 import c2c_stats as stats
 from c2c_stats import _redis, _requests
+from c2c_testing.servers import free_port
 
 
 @pytest.fixture
@@ -71,6 +78,93 @@ def test_redis_commands(timers, redis_server):
         "redis/WATCH/success": 1,
         "redis/PIPELINE/failure": 1,
     }
+
+
+def test_redis_with_asyncio(timers, redis_server):
+    """Clients of redis.asyncio are timed until their answer is awaited: commands and pipelines, good and bad."""
+
+    async def use():
+        async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+            await client.set("a", 1)
+            assert await client.get("a") == b"1"
+            with pytest.raises(redis.ResponseError):
+                await client.lpush("a", 1)
+            async with client.pipeline() as pipeline:
+                pipeline.get("a")
+                assert await pipeline.execute() == [b"1"]
+                await pipeline.execute()
+            async with client.pipeline() as pipeline:
+                await pipeline.watch("a")
+                pipeline.multi()
+                pipeline.lpush("a", 1)
+                with pytest.raises(redis.ResponseError):
+                    await pipeline.execute()
+
+    asyncio.run(use())
+    found = {key: count for key, count in timers().items() if "CLIENT" not in key}
+    assert found == {
+        "redis/SET/success": 1,
+        "redis/GET/success": 1,
+        "redis/LPUSH/failure": 1,
+        "redis/PIPELINE/success": 1,
+        "redis/WATCH/success": 1,
+        "redis/PIPELINE/failure": 1,
+    }
+
+
+@pytest.fixture
+def redis_cluster(new_redis_server):
+    """Give a cluster of one node, which has all slots."""
+    server = new_redis_server(databases=1, settings={"cluster-enabled": "yes", "cluster-port": free_port()})
+    server.execute("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    deadline = time.monotonic() + 60
+    while "cluster_state:ok" not in server.execute("CLUSTER", "INFO"):
+        assert time.monotonic() < deadline, "the cluster did not form"
+        time.sleep(0.05)
+    return server
+
+
+def test_redis_cluster(timers, redis_cluster):
+    """Clients of a cluster, too: commands and pipelines, good and bad, and what they ask about the cluster itself."""
+    with redis.RedisCluster("127.0.0.1", redis_cluster.port) as client:
+        client.set("a", 1)
+        with pytest.raises(redis.ResponseError):
+            client.lpush("a", 1)
+        with client.pipeline() as pipeline:
+            pipeline.get("a").get("b")
+            assert pipeline.execute() == [b"1", None]
+    found = timers()
+    assert [found.get(f"redis/{key}") for key in ("SET/success", "LPUSH/failure", "PIPELINE/success")] == [1, 1, 1]
+    assert "redis/GET/success" not in found
+
+
+def test_redis_cluster_with_asyncio(timers, redis_cluster):
+    """The same with asyncio."""
+
+    async def use():
+        async with redis.asyncio.RedisCluster("127.0.0.1", redis_cluster.port) as client:
+            await client.set("a", 1)
+            with pytest.raises(redis.ResponseError):
+                await client.lpush("a", 1)
+            async with client.pipeline() as pipeline:
+                pipeline.get("a").get("b")
+                assert await pipeline.execute() == [b"1", None]
+
+    asyncio.run(use())
+    found = timers()
+    assert [found.get(f"redis/{key}") for key in ("SET/success", "LPUSH/failure", "PIPELINE/success")] == [1, 1, 1]
+
+
+def test_redis_that_is_not_to_be_watched(redis_server):
+    """C2C_TRACK_REDIS=false leaves redis alone, where nothing watched it before."""
+    program = f"""
+import redis, c2c_stats as stats
+stats.init_backends({{"c2c.stats_view": "true", "c2c.track_redis": "false"}})
+redis.Redis.from_url({redis_server.url!r}).get("a")
+print(stats.BACKENDS["memory"].snapshot()["timers"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "{}"
 
 
 def test_redis_with_tags(redis_server):

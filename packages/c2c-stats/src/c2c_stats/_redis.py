@@ -1,10 +1,12 @@
-"""The spy on redis: each command, and each pipeline as one command ``PIPELINE``."""
+"""The spy on redis: each command, and each pipeline as one command ``PIPELINE``; clusters and asyncio, too."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-from redis.client import Pipeline, Redis
+from redis import client, cluster
+from redis.asyncio import client as asyncio_client
+from redis.asyncio import cluster as asyncio_cluster
 
 from c2c_stats._patch import patch, unpatch
 from c2c_stats._sink import SINK
@@ -59,15 +61,59 @@ def _record(command: Any, success: bool, seconds: float) -> None:
     timer.observe(seconds)
 
 
+def _awaited_command(execute: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def execute_command(self: Any, *arguments: Any, **options: Any) -> Any:
+        if not _STORE.on:
+            return await execute(self, *arguments, **options)
+        start = perf_counter()
+        success = False
+        try:
+            answer = await execute(self, *arguments, **options)
+            success = True
+        finally:
+            _record(arguments[0] if arguments else "", success, perf_counter() - start)
+        return answer
+
+    return execute_command
+
+
+def _awaited_pipeline(execute: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def execute_pipeline(self: Any, *arguments: Any, **options: Any) -> Any:
+        if not _STORE.on or not len(self):
+            return await execute(self, *arguments, **options)
+        start = perf_counter()
+        success = False
+        try:
+            answer = await execute(self, *arguments, **options)
+            success = True
+        finally:
+            _record(PIPELINE, success, perf_counter() - start)
+        return answer
+
+    return execute_pipeline
+
+
+_METHODS: tuple[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]], ...] = (
+    (client.Redis, "execute_command", _timed_command),
+    (client.Pipeline, "immediate_execute_command", _timed_command),
+    (client.Pipeline, "execute", _timed_pipeline),
+    (cluster.RedisCluster, "execute_command", _timed_command),
+    (cluster.ClusterPipeline, "execute", _timed_pipeline),
+    (asyncio_client.Redis, "execute_command", _awaited_command),
+    (asyncio_client.Pipeline, "immediate_execute_command", _awaited_command),
+    (asyncio_client.Pipeline, "execute", _awaited_pipeline),
+    (asyncio_cluster.RedisCluster, "execute_command", _awaited_command),
+    (asyncio_cluster.ClusterPipeline, "execute", _awaited_pipeline),
+)
+
+
 def install() -> None:
     """Watch all clients; nothing where that is done."""
-    patch(Redis, "execute_command", _timed_command)
-    patch(Pipeline, "immediate_execute_command", _timed_command)
-    patch(Pipeline, "execute", _timed_pipeline)
+    for owner, name, wrap in _METHODS:
+        patch(owner, name, wrap)
 
 
 def uninstall() -> None:
     """Watch no more."""
-    unpatch(Redis, "execute_command")
-    unpatch(Pipeline, "immediate_execute_command")
-    unpatch(Pipeline, "execute")
+    for owner, name, _ in _METHODS:
+        unpatch(owner, name)
