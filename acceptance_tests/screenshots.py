@@ -64,7 +64,16 @@ def light(browser: Browser, demo: start.Demo) -> None:
         profile.get_by_label("Seconds").fill("3")
         profile.get_by_role("button", name="Take a profile").click()
         expect(profile.locator(".flame button")).not_to_have_count(0)
-        profile.screenshot(path=FOLDER / "profile.png")
+        page.tab.mouse.move(0, 0)
+        place = profile.bounding_box()
+        assert place is not None
+        clip: Any = {
+            "x": place["x"],
+            "y": place["y"] + page.tab.evaluate("scrollY"),
+            "width": place["width"],
+            "height": 640,
+        }
+        page.tab.screenshot(path=FOLDER / "profile.png", full_page=True, clip=clip)
         levels.get_by_role("button", name="Reset sqlalchemy.engine").click()
         expect(levels.locator("time")).to_have_count(0)
 
