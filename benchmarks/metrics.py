@@ -1,10 +1,9 @@
-"""What a metric costs, and a scrape after many workers. Run: ``python -m benchmarks metrics``; ``stats`` has more.
+"""What a metric costs. Run: ``python -m benchmarks metrics``; ``stats`` has more.
 
 In processor time of all threads of the process, so that what a peer leaves to a thread counts too. Ours writes to both
 sinks, statsd and Prometheus; each peer to its one. Bars: issue 12 and the last table of the contract of c2c-stats.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,10 +12,9 @@ import prometheus_client
 import statsd  # type: ignore[import-untyped] # it has no types
 from datadog.dogstatsd.base import DogStatsd
 from pyramid.config import Configurator
-from pyramid.request import Request
 
 import c2c_stats as stats
-from benchmarks._case import Case, Measured, alternate, timed
+from benchmarks._case import Case, alternate, timed
 from benchmarks._statsd_reader import statsd_reader
 from benchmarks._table import show
 
@@ -39,9 +37,11 @@ def main() -> None:
 
 
 def cases() -> Iterator[Case]:
-    """Count, time, and scrape."""
+    """Count and time."""
     with statsd_reader() as port:
-        application = _application(port)
+        config = Configurator(settings={"c2c.statsd_address": f"127.0.0.1:{port}"})
+        config.include("c2c_stats")
+        config.commit()
         dog = DogStatsd(
             host="127.0.0.1", port=port, disable_telemetry=True, disable_buffering=False, disable_aggregation=False
         )
@@ -49,16 +49,7 @@ def cases() -> Iterator[Case]:
             yield from _calls(dog, statsd.StatsClient("127.0.0.1", port))
         finally:
             dog.stop()
-        yield _scrape(application)
     stats.init_backends({})
-
-
-def _application(port: int) -> Any:
-    config = Configurator(settings={"c2c.statsd_address": f"127.0.0.1:{port}"})
-    config.include("c2c_stats")
-    config.add_route("hello", "/hello")
-    config.add_view(lambda _request: {}, route_name="hello", renderer="json")
-    return config.make_wsgi_app()
 
 
 def _calls(dog: DogStatsd, plain: Any) -> Iterator[Case]:
@@ -101,26 +92,6 @@ def _case(name: str, calls: dict[str, Call], bars: dict[str, float] | None = Non
     found = alternate(takes, _ROUNDS)
     ours = found.pop(_OURS)
     return Case(name, "us", ours, tuple(one.bar(most=bars.get(one.name)) for one in found.values()))
-
-
-def _scrape(application: Any) -> Case:
-    """Scrape after few and after many workers came and went: flat, whatever that number."""
-    take = timed(lambda: Request.blank("/metrics").get_response(application), 5, 1e3, time.process_time)
-    _recycle(application, 4)
-    few = Measured("after 4 workers", tuple(take() for _ in range(15))).bar(most=1.5)
-    _recycle(application, 496)
-    many = Measured("after 500 workers", tuple(take() for _ in range(15)))
-    return Case("a scrape of /metrics", "ms", many, (few,), "not interleaved: workers that went stay gone")
-
-
-def _recycle(application: Any, workers: int) -> None:
-    for _ in range(workers):
-        child = os.fork()
-        if not child:
-            stats.increment_counter(["recycled"])
-            Request.blank("/hello").get_response(application)
-            os._exit(0)
-        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
