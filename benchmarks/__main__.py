@@ -15,6 +15,10 @@ from benchmarks._results import write_results
 from benchmarks._table import show
 
 
+# What matters most comes first; what is not named comes behind.
+_ORDER = ("request", "service", "metrics", "logging_lines", "rest", "db", "broadcast", "health", "debug", "scrape")
+
+
 def main(names: list[str]) -> int:
     """Run what is named, or everything."""
     found = sorted(
@@ -36,7 +40,7 @@ def main(names: list[str]) -> int:
 
 def _all(names: list[str]) -> Iterator[Case | Missing]:
     """Yield the cases of all modules; one that can't run says why, and the others run."""
-    for name in names:
+    for name in sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)):
         try:
             module = importlib.import_module(f"benchmarks.{name}")
             if hasattr(module, "cases"):
