@@ -137,9 +137,9 @@ def test_pserve(service, include):
     for coverage in ("0", "1"):
         port = service.free_port()
         environ = {"COVERAGE": coverage, "COVERAGE_PATH": f"data-{coverage}", "TINY_PORT": str(port)}
-        service.start("pserve", "c2c://production.ini", port=port, **environ).up().stop(2)
+        service.start("pserve", "c2c://production.ini", port=port, **environ).up().stop()
     assert not (service.path / "data-0").exists()
-    service.until(lambda: list((service.path / "data-1").glob("coverage.*.pid*")))
+    assert list((service.path / "data-1").glob("coverage.*.pid*"))
 
 
 def test_off(service):

@@ -70,6 +70,7 @@ def start_coverage(_config: Any = None) -> bool:
         auto_data=True,
     )
     measuring.set_option("run:disable_warnings", _NO_WARNINGS)
+    measuring.set_option("run:sigterm", True)  # for a daemon that has no handler of its own
     measuring.start()
     return True
 
