@@ -14,7 +14,6 @@ from benchmarks._case import Case, Missing
 from benchmarks._results import write_results
 from benchmarks._table import show
 
-
 # What matters most comes first; what is not named comes behind.
 _ORDER = ("request", "service", "metrics", "logging_lines", "rest", "db", "broadcast", "health", "debug", "scrape")
 
