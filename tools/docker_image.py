@@ -50,7 +50,7 @@ class Image:
                 f"exec env -i {variables} chroot --userspec={_numeric(user or self.user)} {root} /bin/sh -c {inside}",
             )
         )
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/bash", "-c", script]
+        return ["unshare", "--mount", "--pid", "--fork", "/bin/bash", "-c", script]
 
 
 def _numeric(user: str) -> str:

@@ -18,6 +18,20 @@ from tools.docker_steps import Builder
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End what runs in an image: with the first process of its namespace all others are gone."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for pid in children.read_text().split() if children.exists() else ():
+        os.kill(int(pid), signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def stop() -> Callable[["subprocess.Popen[bytes]"], None]:
+    """Give the function that ends what runs in an image."""
+    return end
+
+
 @pytest.fixture(scope="session")
 def builder() -> Builder:
     """Give what builds stages; the Debian root is kept for the next run, under .venvs."""
@@ -47,6 +61,6 @@ def run() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
     yield new
     for process in started:
-        process.send_signal(signal.SIGKILL)
+        end(process)
         out, _ = process.communicate()
         sys.stdout.write(out.decode(errors="replace")[-4000:])

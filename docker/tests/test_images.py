@@ -13,6 +13,7 @@ from c2c_testing.servers import PostgresPair, Redis, free_port
 from tools.docker_image import Image
 from tools.docker_steps import Builder
 
+Stop = Callable[["subprocess.Popen[bytes]"], None]
 Run = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -68,7 +69,7 @@ def test_light_has_every_command_and_no_compiler(builder: Builder, run: Run) -> 
 
 @pytest.mark.parametrize("user", [None, "1000770000"], ids=["www", "a random user, as on OpenShift"])
 def test_the_service_answers_and_is_healthy(
-    acceptance: Image, servers: tuple[PostgresPair, Redis], run: Run, user: str | None
+    acceptance: Image, servers: tuple[PostgresPair, Redis], run: Run, stop: Stop, user: str | None
 ) -> None:
     """The image's own command serves; its health check passes, and fails when the service is gone."""
     port = free_port()
@@ -83,8 +84,7 @@ def test_the_service_answers_and_is_healthy(
     code, said = _output(run(acceptance, acceptance.healthcheck, environ, user))
     assert code == 0, said
     assert "pass db_engine_sqlalchemy " in said
-    service.kill()
-    service.wait()
+    stop(service)
     assert _output(run(acceptance, acceptance.healthcheck, environ, user))[0] == 1
 
 
