@@ -28,9 +28,11 @@ def ping_idle(engine: Engine) -> None:
             return
         driver: Any = engine.dialect.dbapi
         try:
-            engine.dialect.do_ping(raw)
+            alive = engine.dialect.do_ping(raw)
         except driver.Error as error:
             raise InvalidatePoolError("a connection in the pool was dead") from error
+        if not alive:  # as SQLAlchemy before 2.0.5 says it
+            raise InvalidatePoolError("a connection in the pool was dead")
 
     event.listen(engine, "checkin", checkin)
     event.listen(engine, "checkout", checkout)
