@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging import SQLAlchemyHandler
+from c2c_logging._make_database import make_database
 
 
 @pytest.fixture
@@ -72,6 +73,20 @@ def test_everything_is_created(make, database):
 def raise_it():
     """Raise."""
     raise ValueError("x")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_database_is_made_once(postgres, driver):
+    """Whatever its name; where it is, there is nothing to do, and no connection is left open."""
+    name = f'odd: 100% "logs" {uuid.uuid4().hex[:12]}'
+    url = sa.make_url(postgres.url_of("x")).set(database=name, drivername=f"postgresql+{driver}")
+    try:
+        assert make_database(url)
+        assert not make_database(url)
+        named = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'CREATE DATABASE%%odd: 100%%'"
+        wait_for(lambda: postgres.execute(named) == [(0,)])
+    finally:
+        postgres.drop_database(name)
 
 
 def test_the_traceback_is_the_records_own(make, database):
@@ -297,6 +312,7 @@ def test_what_is_queued_is_written_at_exit(database, make, tmp_path):
     code = f"""
 import logging
 from c2c_logging import SQLAlchemyHandler
+from c2c_logging._make_database import make_database
 logging.getLogger().addHandler(SQLAlchemyHandler({{"url": {database!r}}}))
 for number in range(250):
     logging.warning("%s", number)

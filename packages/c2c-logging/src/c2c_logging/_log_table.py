@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.schema import CreateSchema
-from sqlalchemy_utils import create_database, database_exists
 
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._complaint import Complaint
 from c2c_logging._driver import with_driver
+from c2c_logging._make_database import make_database
 from c2c_logging._row import WRITING, Row
 
 _FIRST_PAUSE = 0.25
@@ -62,9 +62,8 @@ class LogTable:
             try:
                 self._engine.connect().close()
             except OperationalError:
-                if database_exists(self._engine.url):
+                if not make_database(self._engine.url):
                     raise
-                create_database(self._engine.url)
             try:
                 self._create_table()
             except DBAPIError:
