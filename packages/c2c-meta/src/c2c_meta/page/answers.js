@@ -48,7 +48,15 @@ function cards(health) {
     ["differences", "What is different?"],
   ].map(([target, question]) => {
     const [big, small] = [h("p", { class: "big" }, "…"), h("p", { class: "dim" })];
-    place.append(h("a", { class: "card", href: `#${document.getElementById(target) ? target : "main"}` }, h("h2", {}, question), big, small));
+    place.append(
+      h(
+        "a",
+        { class: "card", href: `#${document.getElementById(target) ? target : "main"}` },
+        h("h2", {}, question),
+        big,
+        small,
+      ),
+    );
     return (text, more, name = "") => {
       big.className = `big ${name}`;
       if (big.textContent !== text) big.textContent = text;
@@ -65,9 +73,23 @@ function cards(health) {
     wrong(...wrongCard(glance));
     different(...differentCard(glance));
   };
-  if (health) healthOf(health.dataset.url, Number(health.dataset.every)).add({ data: (data) => { checks = report(data); draw(); } });
+  if (health)
+    healthOf(health.dataset.url, Number(health.dataset.every)).add({
+      data: (data) => {
+        checks = report(data);
+        draw();
+      },
+    });
   whenTimed(draw);
-  overview.add({ data: (data) => { glance = data; draw(); } }, { always: true });
+  overview.add(
+    {
+      data: (data) => {
+        glance = data;
+        draw();
+      },
+    },
+    { always: true },
+  );
 }
 
 function healthCard(checks, glance) {
@@ -82,7 +104,13 @@ function healthCard(checks, glance) {
   const silent = checks.silent.map((member) => `${label(member)} is silent`);
   const when = moment && glance ? `for ${span(glance.now - moment)}` : "";
   const shown = { passed: "Yes", degraded: "Partly", failed: "No" }[name];
-  return [`${shown}${when ? `, ${when}` : ""}`, [`${passing} of ${count(known, "process passes", "processes pass")}`, ...silent, name === "passed" ? "" : text].filter(Boolean).join(" · "), name];
+  return [
+    `${shown}${when ? `, ${when}` : ""}`,
+    [`${passing} of ${count(known, "process passes", "processes pass")}`, ...silent, name === "passed" ? "" : text]
+      .filter(Boolean)
+      .join(" · "),
+    name,
+  ];
 }
 
 function doingCard(glance) {
@@ -90,11 +118,18 @@ function doingCard(glance) {
   const longest = busy.reduce((most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most), null);
   const now = series.now();
   const big = now.known ? `${rate(now.rate)} requests/s` : `${busy.length} in progress`;
-  const parts = [now.rate ? `${milliseconds(now.mean)} in the mean` : "", now.known ? `${busy.length} in progress` : ""];
+  const parts = [
+    now.rate ? `${milliseconds(now.mean)} in the mean` : "",
+    now.known ? `${busy.length} in progress` : "",
+  ];
   if (longest && longest.seconds > 1) parts.push(`${longest.method} ${longest.path} for ${span(longest.seconds)}`);
   const share = now.rate ? now.errors / now.rate : 0;
   if (share) parts.push(`${rate(100 * share)} % of them errors`);
-  return [big, parts.filter(Boolean).join(" · "), share > 0.1 ? "failed" : share > 0.01 || longest?.seconds > 10 ? "degraded" : ""];
+  return [
+    big,
+    parts.filter(Boolean).join(" · "),
+    share > 0.1 ? "failed" : share > 0.01 || longest?.seconds > 10 ? "degraded" : "",
+  ];
 }
 
 function rate(value) {
@@ -106,13 +141,27 @@ function wrongCard(glance) {
   const errors = found.filter((problem) => problem.level !== "WARNING");
   if (!found.length) return ["Nothing lately", `No warning and no error in ${RECENT / 60} min`, "passed"];
   const last = errors[0] ?? found[0];
-  const big = errors.length ? count(errors.length, "kind of error", "kinds of errors") : count(found.length, "kind of warning", "kinds of warnings");
-  return [big, `${span(glance.now - last.last)} ago, ${last.count} times: ${last.message.slice(0, 90)}`, errors.length ? "failed" : "degraded"];
+  const big = errors.length
+    ? count(errors.length, "kind of error", "kinds of errors")
+    : count(found.length, "kind of warning", "kinds of warnings");
+  return [
+    big,
+    `${span(glance.now - last.last)} ago, ${last.count} times: ${last.message.slice(0, 90)}`,
+    errors.length ? "failed" : "degraded",
+  ];
 }
 
 function differentCard(glance) {
   const found = differencesOf(glance);
-  if (!found.length) return ["Nothing", `${[...new Set(glance.members.map((member) => member.git ?? ""))].filter(Boolean).join(", ").slice(0, 12) || "One version"} everywhere, no setting changed by hand`, ""];
-  return [count(found.length, "thing"), found.map((one) => one.what).join(" · "), found.some((one) => one.bad) ? "degraded" : ""];
+  if (!found.length)
+    return [
+      "Nothing",
+      `${[...new Set(glance.members.map((member) => member.git ?? ""))].filter(Boolean).join(", ").slice(0, 12) || "One version"} everywhere, no setting changed by hand`,
+      "",
+    ];
+  return [
+    count(found.length, "thing"),
+    found.map((one) => one.what).join(" · "),
+    found.some((one) => one.bad) ? "degraded" : "",
+  ];
 }
-

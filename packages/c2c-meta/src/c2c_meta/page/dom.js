@@ -57,7 +57,12 @@ const SHAPES = { passed: "✓", degraded: "!", failed: "✗", silent: "…", err
 
 // A state is a word and a shape, not a colour alone.
 export function state(name, text = name) {
-  return h("span", { class: `state ${name}` }, h("span", { "aria-hidden": "true" }, SHAPES[name] ?? "•"), `\u00a0${text}`);
+  return h(
+    "span",
+    { class: `state ${name}` },
+    h("span", { "aria-hidden": "true" }, SHAPES[name] ?? "•"),
+    `\u00a0${text}`,
+  );
 }
 
 export function who(member) {

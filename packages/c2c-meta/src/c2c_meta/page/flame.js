@@ -71,7 +71,18 @@ export class Flame {
   }
 
   #add(one, depth, left, width) {
-    const frame = h("button", { type: "button", tabindex: "-1", class: kind(one.name), onclick: () => this.zoom(one), onfocus: () => this.#tell(one), onmouseenter: () => this.#tell(one) }, one.name);
+    const frame = h(
+      "button",
+      {
+        type: "button",
+        tabindex: "-1",
+        class: kind(one.name),
+        onclick: () => this.zoom(one),
+        onfocus: () => this.#tell(one),
+        onmouseenter: () => this.#tell(one),
+      },
+      one.name,
+    );
     Object.assign(frame.style, { left: `${left * 100}%`, width: `${width * 100}%`, top: `${depth * ROW}px` });
     this.frames.set(one, frame);
   }
@@ -92,9 +103,16 @@ export class Flame {
   #key(event) {
     const shown = (list) => list.filter((one) => this.frames.has(one));
     const below = shown([...this.at.children.values()].sort((a, b) => b.count - a.count));
-    const beside = this.at.parent ? shown([...this.at.parent.children.values()].sort((a, b) => b.count - a.count)) : [this.at];
+    const beside = this.at.parent
+      ? shown([...this.at.parent.children.values()].sort((a, b) => b.count - a.count))
+      : [this.at];
     const index = beside.indexOf(this.at);
-    const to = { ArrowDown: below[0], ArrowUp: this.at.parent, ArrowRight: beside[index + 1], ArrowLeft: beside[index - 1] }[event.key];
+    const to = {
+      ArrowDown: below[0],
+      ArrowUp: this.at.parent,
+      ArrowRight: beside[index + 1],
+      ArrowLeft: beside[index - 1],
+    }[event.key];
     if (event.key === "Escape") {
       this.zoom(this.root);
       this.#current(this.root, true);
@@ -109,7 +127,8 @@ export class Flame {
 
   search(text) {
     this.words = text.toLowerCase();
-    for (const [one, frame] of this.frames) frame.classList.toggle("found", Boolean(this.words) && one.name.toLowerCase().includes(this.words));
+    for (const [one, frame] of this.frames)
+      frame.classList.toggle("found", Boolean(this.words) && one.name.toLowerCase().includes(this.words));
   }
 }
 
@@ -128,7 +147,11 @@ export function hottest(root, most = 25) {
   const visit = (one, above) => {
     if (one.name.includes(" (")) {
       const known = found.get(one.name) ?? { name: one.name, self: 0, total: 0 };
-      known.self += one.self + [...one.children.values()].filter((child) => child.name.startsWith("waiting: ")).reduce((sum, child) => sum + child.self, 0);
+      known.self +=
+        one.self +
+        [...one.children.values()]
+          .filter((child) => child.name.startsWith("waiting: "))
+          .reduce((sum, child) => sum + child.self, 0);
       if (!above.has(one.name)) known.total += one.count;
       found.set(one.name, known);
     }

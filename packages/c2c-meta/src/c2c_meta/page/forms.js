@@ -2,7 +2,7 @@
 
 import { call, CallError, curl, withQuery } from "./call.js";
 import { h, milliseconds } from "./dom.js";
-import { anything } from "./lists.js";
+import { anything } from "./anything.js";
 
 export function enhance(root) {
   for (const form of root.querySelectorAll("form[aria-label]")) enhanceForm(form);
@@ -34,7 +34,19 @@ function enhanceForm(form) {
 
 function enhanceLink(link) {
   const place = h("div", { class: "answer" });
-  link.after(" ", h("button", { type: "button", class: "small", "aria-label": `Show here: ${link.textContent}`, onclick: () => show(place, link.href, {}, link.textContent) }, "show here"));
+  link.after(
+    " ",
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-label": `Show here: ${link.textContent}`,
+        onclick: () => show(place, link.href, {}, link.textContent),
+      },
+      "show here",
+    ),
+  );
   link.parentElement.append(place);
 }
 

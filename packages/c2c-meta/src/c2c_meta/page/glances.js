@@ -22,13 +22,23 @@ export function running(panel) {
   const table = new Table(
     "Requests in progress",
     [
-      { name: "seconds", title: "For", number: true, value: (row) => row.seconds, cell: (row) => `${row.seconds.toFixed(1)} s` },
+      {
+        name: "seconds",
+        title: "For",
+        number: true,
+        value: (row) => row.seconds,
+        cell: (row) => `${row.seconds.toFixed(1)} s`,
+      },
       { name: "request", title: "Request", head: true, wide: true, value: (row) => `${row.method} ${row.path}` },
       { name: "route", title: "Route", value: (row) => row.route },
       { name: "process", title: "Process", value: (row) => row.process },
       { name: "request_id", title: "Request id", value: (row) => row.request_id },
     ],
-    { key: (row) => `${row.process} ${row.request_id} ${row.path}`, sort: "seconds", empty: "No request is in progress." },
+    {
+      key: (row) => `${row.process} ${row.request_id} ${row.path}`,
+      sort: "seconds",
+      empty: "No request is in progress.",
+    },
   );
   panel.body.append(...table.elements);
   follow(panel, (data) => table.update(inProgress(data)));
@@ -50,7 +60,13 @@ export function problemsOf(data) {
       if (!known) found.set(key, { ...problem, key, by: [member] });
       else {
         const newer = problem.last > known.last ? problem : known;
-        Object.assign(known, { ...newer, first: Math.min(known.first, problem.first), count: known.count + problem.count, key, by: [...known.by, member] });
+        Object.assign(known, {
+          ...newer,
+          first: Math.min(known.first, problem.first),
+          count: known.count + problem.count,
+          key,
+          by: [...known.by, member],
+        });
       }
     }
   }
@@ -82,11 +98,31 @@ function problemLine() {
   const message = h("code");
   const meta = h("small", { class: "dim" });
   const trace = h("pre", { tabindex: "0" });
-  const details = h("details", {}, h("summary", {}, "Traceback"), trace);
+  const details = h(
+    "details",
+    {
+      ontoggle: () => {
+        trace.scrollTop = trace.scrollHeight;
+      },
+    },
+    h("summary", {}, "Traceback"),
+    trace,
+  );
   const show = (problem, now) => {
-    head.replaceChildren(state(problem.level.toLowerCase(), problem.level), h("b", {}, ` ${count(problem.count, "time")}`), `, last ${span(now - problem.last)} ago`);
+    head.replaceChildren(
+      state(problem.level.toLowerCase(), problem.level),
+      h("b", {}, ` ${count(problem.count, "time")}`),
+      `, last ${span(now - problem.last)} ago`,
+    );
     message.textContent = problem.message;
-    const parts = [problem.request, problem.request_id && `id ${problem.request_id}`, problem.logger, problem.place, `first ${clock(problem.first)}`, problem.by.map(who).join(", ")];
+    const parts = [
+      problem.request,
+      problem.request_id && `id ${problem.request_id}`,
+      problem.logger,
+      problem.place,
+      `first ${clock(problem.first)}`,
+      problem.by.map(who).join(", "),
+    ];
     meta.textContent = parts.filter(Boolean).join(" · ");
     details.hidden = !problem.trace;
     if (trace.textContent !== (problem.trace ?? "")) trace.textContent = problem.trace ?? "";
@@ -102,10 +138,20 @@ export function differencesOf(data) {
   for (const [name, title] of Object.entries(SAME)) {
     const values = new Map();
     for (const member of data.members) values.set(member[name], [...(values.get(member[name]) ?? []), who(member)]);
-    if (values.size > 1) found.push({ what: title, text: [...values].map(([value, by]) => `${value ?? "unknown"}: ${by.join(", ")}`).join(" · "), bad: true });
+    if (values.size > 1)
+      found.push({
+        what: title,
+        text: [...values].map(([value, by]) => `${value ?? "unknown"}: ${by.join(", ")}`).join(" · "),
+        bad: true,
+      });
   }
   for (const one of data.changed) {
-    found.push({ what: words(one), text: `${one.who ? `by ${one.who}, ` : ""}${span(data.now - one.since)} ago${one.reason ? `: ${one.reason}` : ""}`, left: one.expires && one.expires - data.now, bad: one.what === "database" && one.value === true });
+    found.push({
+      what: words(one),
+      text: `${one.who ? `by ${one.who}, ` : ""}${span(data.now - one.since)} ago${one.reason ? `: ${one.reason}` : ""}`,
+      left: one.expires && one.expires - data.now,
+      bad: one.what === "database" && one.value === true,
+    });
   }
   return found;
 }
@@ -122,8 +168,22 @@ export function differences(panel) {
   follow(panel, (data) => {
     const found = differencesOf(data);
     list.replaceChildren(
-      ...found.map((one) => h("li", {}, one.bad ? state("degraded", one.what) : h("b", {}, one.what), ` ${one.text}`, one.left ? h("span", { class: "dim" }, `, for ${span(one.left)} more`) : null)),
-      found.length ? "" : h("li", { class: "dim" }, `All ${count(data.members.length, "process", "processes")} run the same version with the same settings; nothing was changed by hand.`),
+      ...found.map((one) =>
+        h(
+          "li",
+          {},
+          one.bad ? state("degraded", one.what) : h("b", {}, one.what),
+          ` ${one.text}`,
+          one.left ? h("span", { class: "dim" }, `, for ${span(one.left)} more`) : null,
+        ),
+      ),
+      found.length
+        ? ""
+        : h(
+            "li",
+            { class: "dim" },
+            `All ${count(data.members.length, "process", "processes")} run the same version with the same settings; nothing was changed by hand.`,
+          ),
     );
   });
 }

@@ -52,7 +52,18 @@ function table({ members, checks, silent }, glance, open) {
       "table",
       { class: "health" },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Check"), h("th", { scope: "col", class: "number level" }, "Level"), h("th", { scope: "col" }, "Since"), heads)),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "Check"),
+          h("th", { scope: "col", class: "number level" }, "Level"),
+          h("th", { scope: "col" }, "Since"),
+          heads,
+        ),
+      ),
       h("tbody", {}, rows),
     ),
     checks.length ? null : h("p", { class: "dim" }, "There are no checks."),
@@ -64,7 +75,11 @@ function lines(check, members, gone, told, now, open) {
   const cells = members.map((member) => {
     const entry = check.of.get(label(member));
     const runs = told.get(label(member))?.health?.[check.name]?.runs;
-    return h("td", {}, entry ? [state(entry.state, milliseconds(entry.timing * 1000)), dots(runs)] : state("silent", "not run"));
+    return h(
+      "td",
+      {},
+      entry ? [state(entry.state, milliseconds(entry.timing * 1000)), dots(runs)] : state("silent", "not run"),
+    );
   });
   const line = h(
     "tr",
@@ -76,7 +91,9 @@ function lines(check, members, gone, told, now, open) {
     gone.map(() => h("td", {}, state("silent", "silent"))),
   );
   const why = reasons(check, open);
-  return why.length ? [line, h("tr", { class: "why" }, h("td", { colspan: 3 + members.length + gone.length }, why))] : [line];
+  return why.length
+    ? [line, h("tr", { class: "why" }, h("td", { colspan: 3 + members.length + gone.length }, why))]
+    : [line];
 }
 
 // The same reason of several processes is said once.
@@ -87,20 +104,37 @@ function reasons(check, open) {
     if (text) texts.set(text, { ...entry, by: [...(texts.get(text)?.by ?? []), member] });
   }
   return [...texts].map(([text, entry]) =>
-    h("div", {}, h("code", {}, text), h("small", { class: "dim" }, ` ${entry.by.join(", ")}`), more(`${check.name} ${text}`, entry, open)),
+    h(
+      "div",
+      {},
+      h("code", {}, text),
+      h("small", { class: "dim" }, ` ${entry.by.join(", ")}`),
+      more(`${check.name} ${text}`, entry, open),
+    ),
   );
 }
 
 function more(key, entry, open) {
   if (!entry.stacktrace && entry.result === undefined) return null;
-  const text = [entry.result === undefined ? "" : JSON.stringify(entry.result), entry.stacktrace ?? ""].filter(Boolean).join("\n");
+  const text = [entry.result === undefined ? "" : JSON.stringify(entry.result), entry.stacktrace ?? ""]
+    .filter(Boolean)
+    .join("\n");
   const toggled = (event) => (event.target.open ? open.add(key) : open.delete(key));
-  return h("details", { open: open.has(key), ontoggle: toggled }, h("summary", {}, "Details"), h("pre", { tabindex: "0" }, text));
+  return h(
+    "details",
+    { open: open.has(key), ontoggle: toggled },
+    h("summary", {}, "Details"),
+    h("pre", { tabindex: "0" }, text),
+  );
 }
 
 function dots(runs) {
   if (!runs) return null;
   const bad = [...runs].filter((letter) => letter !== "p").length;
   const text = `${runs.length} runs, ${bad ? `${bad} not passed` : "all passed"}`;
-  return h("span", { class: "dots", role: "img", "aria-label": text, title: text }, [...runs].slice(-15).map((letter) => h("i", { class: LETTERS[letter] })));
+  return h(
+    "span",
+    { class: "dots", role: "img", "aria-label": text, title: text },
+    [...runs].slice(-15).map((letter) => h("i", { class: LETTERS[letter] })),
+  );
 }

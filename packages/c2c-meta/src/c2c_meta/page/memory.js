@@ -41,16 +41,23 @@ function list(members, name, title, look) {
   });
   const button = new Map();
   const open = (type) => {
-    if (!button.has(type)) button.set(type, h("button", { type: "button", class: "link", onclick: () => look(type) }, type));
+    if (!button.has(type))
+      button.set(type, h("button", { type: "button", class: "link", onclick: () => look(type) }, type));
     return button.get(type);
   };
   const table = new Table(
     title,
     [
       { name: "type", title: "Type", head: true, wide: true, value: (row) => row.type, cell: (row) => open(row.type) },
-      ...members.map((member, index) => ({ name: `p${index}`, title: who(member), number: true, value: (row) => row.counts[index] ?? 0, cell: (row) => (row.counts[index] === null ? "" : number(row.counts[index])) })),
+      ...members.map((member, index) => ({
+        name: `p${index}`,
+        title: who(member),
+        number: true,
+        value: (row) => row.counts[index] ?? 0,
+        cell: (row) => (row.counts[index] === null ? "" : number(row.counts[index])),
+      })),
     ],
-    { key: (row) => row.type, sort: "p0", empty: "None." },
+    { key: (row) => row.type, sort: "p0", empty: "None.", limit: 15 },
   );
   table.update([...types.values()]);
   return [h("h4", {}, title), ...table.elements];
@@ -62,9 +69,23 @@ function contents(answers, type) {
   return members.flatMap((member) => {
     const rows = member[type].biggest_objects ?? member[type].modules ?? [];
     const names = Object.keys(rows[0] ?? {});
-    const columns = names.map((name) => ({ name, title: name.replaceAll("_", " "), number: typeof rows[0][name] === "number", wide: typeof rows[0][name] !== "number", value: (row) => row[name], cell: (row) => (typeof row[name] === "number" ? number(row[name]) : h("code", {}, row[name])) }));
+    const columns = names.map((name) => ({
+      name,
+      title: name.replaceAll("_", " "),
+      number: typeof rows[0][name] === "number",
+      wide: typeof rows[0][name] !== "number",
+      value: (row) => row[name],
+      cell: (row) => (typeof row[name] === "number" ? number(row[name]) : h("code", {}, row[name])),
+    }));
     const table = new Table(`${type} in ${who(member)}`, columns, { key: (row) => rows.indexOf(row), empty: "None." });
     table.update(rows);
-    return [h("h4", {}, `${type} in ${who(member)}${member[type].timeout || member.timeout ? " (stopped after a minute)" : ""}`), ...table.elements];
+    return [
+      h(
+        "h4",
+        {},
+        `${type} in ${who(member)}${member[type].timeout || member.timeout ? " (stopped after a minute)" : ""}`,
+      ),
+      ...table.elements,
+    ];
   });
 }

@@ -13,7 +13,8 @@ export class Panel {
     this.silent = h("p", { class: "silence", role: "status", hidden: true });
     this.body = h("div", { class: "body" });
     this.command = h("code");
-    this.doing = h("details", { class: "curl" }, h("summary", {}, "curl"), this.command);
+    this.action = h("code", { hidden: true });
+    this.doing = h("details", { class: "curl" }, h("summary", {}, "curl"), this.command, this.action);
     element.replaceChildren(
       h("div", { class: "head" }, h("h3", {}, title), help && h("small", { class: "dim" }, help), this.state),
       this.tools,
@@ -28,6 +29,18 @@ export class Panel {
   // Say which call this part makes.
   shows(url, body) {
     this.command.textContent = curl(url, body);
+  }
+
+  // Say which call a button of this part makes, as its fields are now: `asked` gives [url, body].
+  does(asked) {
+    const say = () => this.did(...asked());
+    for (const event of ["input", "change"]) this.tools.addEventListener(event, say);
+    say();
+  }
+
+  did(url, body) {
+    this.action.hidden = false;
+    this.action.textContent = curl(url, body);
   }
 
   button(text, action, properties = {}) {

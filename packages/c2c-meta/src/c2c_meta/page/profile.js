@@ -15,7 +15,13 @@ export function profile(panel) {
     [
       { name: "name", title: "Function", head: true, wide: true, value: (row) => row.name },
       { name: "self", title: "Itself", number: true, value: (row) => row.self, cell: (row) => share(row.self) },
-      { name: "total", title: "With what it calls", number: true, value: (row) => row.total, cell: (row) => share(row.total) },
+      {
+        name: "total",
+        title: "With what it calls",
+        number: true,
+        value: (row) => row.total,
+        cell: (row) => share(row.total),
+      },
     ],
     { key: (row) => row.name, sort: "self", empty: "No function was at work." },
   );
@@ -29,7 +35,9 @@ export function profile(panel) {
     root = parse(text, { working: working.checked });
     result.hidden = !root.count;
     const all = parse(text).count;
-    nothing.textContent = root.count ? `${number(root.count)} of ${count(all, "sample")}` : `No thread was at work in ${count(all, "sample")}: they waited.`;
+    nothing.textContent = root.count
+      ? `${number(root.count)} of ${count(all, "sample")}`
+      : `No thread was at work in ${count(all, "sample")}: they waited.`;
     if (!root.count) return;
     flame.show(root);
     table.update(hottest(root));
@@ -40,7 +48,9 @@ export function profile(panel) {
     panel.shows(url());
     return panel.run(async () => {
       nothing.textContent = `Taking samples for ${seconds.value} s …`;
-      const answer = await call(url(), { json: false }).finally(() => { nothing.textContent = ""; });
+      const answer = await call(url(), { json: false }).finally(() => {
+        nothing.textContent = "";
+      });
       text = answer;
       panel.name(missing(text));
       save.hidden = false;
@@ -51,7 +61,13 @@ export function profile(panel) {
   const save = h("a", { hidden: true, title: "takes another profile" }, "As speedscope JSON");
   working.addEventListener("change", draw);
   panel.tools.append(
-    h("form", { class: "inline", onsubmit: take }, h("label", {}, "Seconds ", seconds), h("label", {}, "Samples a second ", hz), h("button", {}, "Take a profile")),
+    h(
+      "form",
+      { class: "inline", onsubmit: take },
+      h("label", {}, "Seconds ", seconds),
+      h("label", {}, "Samples a second ", hz),
+      h("button", {}, "Take a profile"),
+    ),
     h("label", {}, working, " at work only"),
     searchBox("Highlight", (words) => flame.root && flame.search(words)),
     save,

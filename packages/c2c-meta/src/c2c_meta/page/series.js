@@ -8,16 +8,32 @@ export const NAMES = [...Object.values(GROUPS), OTHER];
 // "route/GET/hello/200" or "route/group=2/method=GET/route=hello/status=200"
 export function named(key) {
   const [kind, ...parts] = key.split("/");
-  const tags = Object.fromEntries(parts.filter((part) => part.includes("=") && kind !== "sql").map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]));
+  const tags = Object.fromEntries(
+    parts
+      .filter((part) => part.includes("=") && kind !== "sql")
+      .map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]),
+  );
   if (kind === "route" || kind === "render") {
     const [method, status] = [tags.method ?? parts[0], tags.status ?? parts.at(-1)];
     const route = tags.route ?? parts.slice(1, -1).join("/");
     return { group: GROUPS[kind], name: `${method} ${route}`, status, own: !route.startsWith("c2c_") };
   }
-  if (kind === "sql" && parts[0] !== "manual") return { group: GROUPS.sql, name: parts.join("/").replace(/^query=/, ""), status: "" };
-  if (kind === "requests" && tags.host) return { group: GROUPS.requests, name: `${tags.method} ${tags.scheme}://${tags.host}:${tags.port}`, status: tags.status };
-  if (kind === "requests" && parts.length === 5) return { group: GROUPS.requests, name: `${parts[3]} ${parts[0]}://${parts[1]}:${parts[2]}`, status: parts[4] };
-  if (kind === "redis") return { group: GROUPS.redis, name: tags.cmd ?? parts[0], status: tags.success === "0" || parts[1] === "failure" ? "failure" : "" };
+  if (kind === "sql" && parts[0] !== "manual")
+    return { group: GROUPS.sql, name: parts.join("/").replace(/^query=/, ""), status: "" };
+  if (kind === "requests" && tags.host)
+    return {
+      group: GROUPS.requests,
+      name: `${tags.method} ${tags.scheme}://${tags.host}:${tags.port}`,
+      status: tags.status,
+    };
+  if (kind === "requests" && parts.length === 5)
+    return { group: GROUPS.requests, name: `${parts[3]} ${parts[0]}://${parts[1]}:${parts[2]}`, status: parts[4] };
+  if (kind === "redis")
+    return {
+      group: GROUPS.redis,
+      name: tags.cmd ?? parts[0],
+      status: tags.success === "0" || parts[1] === "failure" ? "failure" : "",
+    };
   return { group: OTHER, name: key, status: "" };
 }
 
@@ -56,9 +72,21 @@ export class Series {
   now() {
     const rows = this.of(GROUPS.route).filter((row) => row.own);
     const rate = sum(rows, (row) => row.rate);
-    const errors = sum(rows.filter((row) => row.status >= "500"), (row) => row.rate);
+    const errors = sum(
+      rows.filter((row) => row.status >= "500"),
+      (row) => row.rate,
+    );
     const mean = rate ? sum(rows, (row) => row.rate * row.recent) / rate : 0;
-    return { rate, errors, mean, known: rows.some((row) => row.rates.length), failed: sum(rows.filter((row) => row.status >= "500"), (row) => row.nb) };
+    return {
+      rate,
+      errors,
+      mean,
+      known: rows.some((row) => row.rates.length),
+      failed: sum(
+        rows.filter((row) => row.status >= "500"),
+        (row) => row.nb,
+      ),
+    };
   }
 }
 

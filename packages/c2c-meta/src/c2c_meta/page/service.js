@@ -22,7 +22,10 @@ export function report(data) {
   members.sort((one, other) => label(one).localeCompare(label(other), "en", { numeric: true }));
   const checks = new Map();
   for (const member of members) {
-    for (const [kind, entries] of [["passed", member.successes], ["failed", member.failures]]) {
+    for (const [kind, entries] of [
+      ["passed", member.successes],
+      ["failed", member.failures],
+    ]) {
       for (const [name, entry] of Object.entries(entries ?? {})) {
         if (!checks.has(name)) checks.set(name, { name, level: entry.level, of: new Map() });
         const state = kind === "passed" && entry.warning ? "degraded" : kind;
@@ -33,7 +36,10 @@ export function report(data) {
   const order = { failed: 0, degraded: 1, passed: 2 };
   const worst = (check) => Math.min(...[...check.of.values()].map((entry) => order[entry.state]));
   const sorted = [...checks.values()].map((check) => ({ ...check, state: Object.keys(order)[worst(check)] }));
-  sorted.sort((one, other) => order[one.state] - order[other.state] || one.level - other.level || one.name.localeCompare(other.name));
+  sorted.sort(
+    (one, other) =>
+      order[one.state] - order[other.state] || one.level - other.level || one.name.localeCompare(other.name),
+  );
   const failed = (data.failing ?? []).filter((one) => one.message);
   return { members, checks: sorted, silent: [...failed, ...(data.missing ?? [])], complete: data.complete ?? true };
 }

@@ -12,13 +12,17 @@ export function sql(panel) {
   const route = withQuery(panel.url, { report: "" });
   const reports = source(new URL(panel.url, location.href).href, panel.every);
   const seconds = h("input", { type: "number", min: "1", value: "600" });
-  const mode = h("select", {}, h("option", { value: "explain" }, "explain"), h("option", { value: "analyze" }, "analyze (runs each new SELECT again)"));
+  const mode = h(
+    "select",
+    {},
+    h("option", { value: "explain" }, "explain"),
+    h("option", { value: "analyze" }, "analyze (runs each new SELECT again)"),
+  );
   const now = h("p", { role: "status" });
+  const fields = () => ({ enable: "1", ttl: seconds.value, mode: mode.value });
   const turn = (enable) =>
     panel.run(async () => {
-      const body = enable ? { enable: "1", ttl: seconds.value, mode: mode.value } : { enable: "0" };
-      panel.shows(route, body);
-      await call(route, { method: "POST", body });
+      await call(route, { method: "POST", body: enable ? fields() : { enable: "0" } });
       await reports.ask();
     });
   const on = panel.button("Switch on", () => turn(true));
@@ -36,7 +40,14 @@ export function sql(panel) {
     ],
     { key: (row) => row.statement, sort: "total", empty: "No statement was seen." },
   );
-  panel.tools.append(h("label", {}, "For seconds ", seconds), h("label", {}, "Plans ", mode), on, off, searchBox("Search", (text) => table.search(text)));
+  panel.tools.append(
+    h("label", {}, "For seconds ", seconds),
+    h("label", {}, "Plans ", mode),
+    on,
+    off,
+    searchBox("Search", (text) => table.search(text)),
+  );
+  panel.does(() => [route, fields()]);
   panel.body.append(now, ...table.elements);
   let until = null;
   let enabled = false;

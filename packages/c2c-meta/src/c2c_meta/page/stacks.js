@@ -16,7 +16,10 @@ export function stacks(panel) {
       panel.name(found.filter((one) => !one.frames.length));
       draw();
     });
-  const search = searchBox("Filter", (text) => { words = text.toLowerCase().split(/\s+/).filter(Boolean); draw(); });
+  const search = searchBox("Filter", (text) => {
+    words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    draw();
+  });
   panel.tools.append(panel.button("Take stacks", take), search, h("label", {}, idle, " also the waiting ones"));
 }
 
@@ -28,7 +31,11 @@ function show(panel, found, words, idle) {
   const hidden = wanted.length - shown.length;
   panel.body.replaceChildren(
     ...shown.map((one, index) => group(one, index === 0 || words.length > 0)),
-    h("p", { class: "dim" }, `${count(groups.length, "different stack")}${hidden ? `; ${hidden} waiting ones are hidden` : ""}.`),
+    h(
+      "p",
+      { class: "dim" },
+      `${count(groups.length, "different stack")}${hidden ? `; ${hidden} waiting ones are hidden` : ""}.`,
+    ),
   );
 }
 
@@ -38,8 +45,29 @@ function group(one, open) {
   return h(
     "details",
     { open, class: "stack" },
-    h("summary", {}, h("b", {}, `${one.threads.length}×`), " ", waits, " ", h("code", {}, last.function), h("small", { class: "dim" }, ` ${short(last.file)}:${last.line}`)),
-    h("ol", { class: "frames" }, one.frames.map((frame) => h("li", {}, h("b", {}, frame.function), h("small", { class: "dim" }, ` ${short(frame.file)}:${frame.line}`), h("code", {}, frame.code)))),
+    h(
+      "summary",
+      {},
+      h("b", {}, `${one.threads.length}×`),
+      " ",
+      waits,
+      " ",
+      h("code", {}, last.function),
+      h("small", { class: "dim" }, ` ${short(last.file)}:${last.line}`),
+    ),
+    h(
+      "ol",
+      { class: "frames" },
+      one.frames.map((frame) =>
+        h(
+          "li",
+          {},
+          h("b", {}, frame.function),
+          h("small", { class: "dim" }, ` ${short(frame.file)}:${frame.line}`),
+          h("code", {}, frame.code),
+        ),
+      ),
+    ),
     h("p", { class: "dim" }, one.threads.join(", ")),
   );
 }

@@ -10,7 +10,13 @@ export class Table {
     this.tbody = h("tbody");
     this.note = h("p", { class: "dim", hidden: true });
     this.empty = empty;
-    const table = h("table", {}, h("caption", { class: "visually-hidden" }, caption), h("thead", {}, h("tr", {}, this.heads)), this.tbody);
+    const table = h(
+      "table",
+      {},
+      h("caption", { class: "visually-hidden" }, caption),
+      h("thead", {}, h("tr", {}, this.heads)),
+      this.tbody,
+    );
     this.element = h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
     this.elements = [this.element, this.note];
     this.#marks();
@@ -51,10 +57,13 @@ export class Table {
   draw() {
     const column = this.columns.find((one) => one.name === this.sorted);
     let rows = this.rows.filter((row) => this.words.every((word) => this.#text(row).includes(word)));
-    if (column) rows = rows.toSorted((one, other) => compare(column.value(one), column.value(other)) * (this.down ? -1 : 1));
+    if (column)
+      rows = rows.toSorted((one, other) => compare(column.value(one), column.value(other)) * (this.down ? -1 : 1));
     const shown = rows.slice(0, this.limit);
     this.note.hidden = shown.length > 0 && shown.length === rows.length;
-    this.note.textContent = rows.length ? `${shown.length} of ${rows.length} are shown: search for the others.` : this.empty;
+    this.note.textContent = rows.length
+      ? `${shown.length} of ${rows.length} are shown: search for the others.`
+      : this.empty;
     this.element.hidden = !rows.length;
     this.#place(shown);
   }
@@ -64,18 +73,34 @@ export class Table {
     this.known = new Map();
     const lines = rows.map((row) => {
       const key = this.key(row);
-      const line = known.get(key) ?? h("tr", {}, this.columns.map((column) => h(column.head ? "th" : "td", { class: style(column), scope: column.head ? "row" : null })));
+      const line =
+        known.get(key) ??
+        h(
+          "tr",
+          {},
+          this.columns.map((column) =>
+            h(column.head ? "th" : "td", { class: style(column), scope: column.head ? "row" : null }),
+          ),
+        );
       this.known.set(key, line);
-      this.columns.forEach((column, index) => fill(line.children[index], column.cell ? column.cell(row) : column.value(row)));
+      this.columns.forEach((column, index) =>
+        fill(line.children[index], column.cell ? column.cell(row) : column.value(row)),
+      );
       return line;
     });
-    if (lines.length !== this.tbody.children.length || lines.some((line, index) => this.tbody.children[index] !== line)) {
+    if (
+      lines.length !== this.tbody.children.length ||
+      lines.some((line, index) => this.tbody.children[index] !== line)
+    ) {
       this.tbody.replaceChildren(...lines);
     }
   }
 
   #text(row) {
-    return this.columns.map((column) => (column.value ? String(column.value(row) ?? "") : "")).join(" ").toLowerCase();
+    return this.columns
+      .map((column) => (column.value ? String(column.value(row) ?? "") : ""))
+      .join(" ")
+      .toLowerCase();
   }
 }
 
@@ -87,7 +112,8 @@ function style(column) {
 function fill(cell, content) {
   if (content instanceof Node || Array.isArray(content)) {
     const nodes = [content].flat();
-    if (nodes.length !== cell.childNodes.length || nodes.some((node, index) => cell.childNodes[index] !== node)) cell.replaceChildren(...nodes);
+    if (nodes.length !== cell.childNodes.length || nodes.some((node, index) => cell.childNodes[index] !== node))
+      cell.replaceChildren(...nodes);
     return;
   }
   const text = String(content ?? "");
@@ -100,5 +126,10 @@ function compare(one, other) {
 }
 
 export function searchBox(label, action, value = "") {
-  return h("label", {}, `${label} `, h("input", { type: "search", value, oninput: (event) => action(event.target.value) }));
+  return h(
+    "label",
+    {},
+    `${label} `,
+    h("input", { type: "search", value, oninput: (event) => action(event.target.value) }),
+  );
 }
