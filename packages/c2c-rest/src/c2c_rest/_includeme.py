@@ -5,6 +5,7 @@ from pyramid.httpexceptions import HTTPException
 from webob.exc import WSGIHTTPException
 
 from c2c_broadcast import ANSWERS_EXCEPTIONS, load
+from c2c_rest import _never_cached
 from c2c_rest._cornice import include_cornice
 from c2c_rest._cors import OPERATORS, operators_path
 from c2c_rest._error_view import ERROR_VIEW, ErrorView
@@ -26,6 +27,9 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_json_adapter", add_json_adapter)
     include_cornice(config)
     add_renderers(config, settings)
+    config.add_view_deriver(
+        _never_cached.never_cached_view, _never_cached.NAME, under=_never_cached.UNDER, over=_never_cached.OVER
+    )
     if settings.handles_exceptions:
         config.registry[ANSWERS_EXCEPTIONS] = True
         view = config.registry.setdefault(ERROR_VIEW, ErrorView(settings))
