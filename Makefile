@@ -169,7 +169,7 @@ release: $(RELEASE)/.installed ## release one package: make release P=c2c-health
 	@$(RELEASE)/bin/python -m tools.release $(P) $(V)
 
 .PHONY: bench
-bench: setup ## the benchmarks: ratios within one run
+bench: setup ## all benchmarks as one table, kept in benchmarks/RESULTS.md; ARGS=rest: one in full
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 .PHONY: constraints
