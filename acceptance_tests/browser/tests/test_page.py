@@ -139,8 +139,8 @@ def test_memory(page: Page) -> None:
     """Types by process, and the biggest objects of one."""
     live = page.live("memory")
     live.get_by_role("button", name="Count objects").click()
-    live.get_by_role("button", name="builtins.cell").first.click()
-    expect(live.get_by_role("heading", name="builtins.cell in")).to_have_count(3)
+    live.get_by_role("button", name="builtins.set").first.click()
+    expect(live.get_by_role("heading", name="builtins.set in")).to_have_count(3)
 
 
 def test_timings(page: Page, client: Client) -> None:

@@ -57,7 +57,7 @@ function list(members, name, title, look) {
         cell: (row) => (row.counts[index] === null ? "" : number(row.counts[index])),
       })),
     ],
-    { key: (row) => row.type, sort: "p0", empty: "None.", limit: 15 },
+    { key: (row) => row.type, sort: "p0", empty: "None.", limit: 20 },
   );
   table.update([...types.values()]);
   return [h("h4", {}, title), ...table.elements];
