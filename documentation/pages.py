@@ -1,7 +1,7 @@
 """The pages that have no file under docs/: READMEs, the API of each package, and commands."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +46,13 @@ def relinked(text: str, page: str) -> str:
             return f"[{words}]({up}{found[1]})"
         return words
 
-    # Parts with odd numbers are blocks of code, in which a bracket is no link.
+    return _outside_of_code(text, lambda part: _LINK.sub(replace, part))
+
+
+def _outside_of_code(text: str, change: Callable[[str], str]) -> str:
+    """Return a text with its parts between blocks of code changed: in code a bracket is no link, a # no title."""
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
-    return "".join(part if number % 2 else _LINK.sub(replace, part) for number, part in enumerate(parts))
+    return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
 
 
 def included(text: str, page: str) -> str:
@@ -56,7 +60,7 @@ def included(text: str, page: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         readme = relinked(_read(match[1]), page).split("\n", 1)[1]
-        return re.sub(r"^(#+ )", r"#\1", readme, flags=re.MULTILINE)
+        return _outside_of_code(readme, lambda part: re.sub(r"^(#+ )", r"#\1", part, flags=re.MULTILINE))
 
     return _INCLUDE.sub(replace, text)
 
