@@ -16,7 +16,7 @@ class Measured:
 
     name: str
     samples: tuple[float, ...]
-    # Bars: our median divided by this contender's is to be at most, or at least, this. None: no bar.
+    # Bars: ours divided by this contender's is to be at most, or at least, this. None: no bar.
     most: float | None = None
     least: float | None = None
 
@@ -36,6 +36,13 @@ class Measured:
     def over(self, base: "Measured") -> "Measured":
         """Return what this took on top of ``base``, round by round."""
         return replace(self, samples=tuple(a - b for a, b in zip(self.samples, base.samples, strict=True)))
+
+    def ratio_to(self, other: "Measured") -> float | None:
+        """Return how many times the other's this is: the median of the rounds' ratios, where rounds were shared."""
+        if len(self.samples) != len(other.samples):
+            return self.median / other.median if other.median else None
+        ratios = [a / b for a, b in zip(self.samples, other.samples, strict=True) if b]
+        return statistics.median(ratios) if ratios else None
 
     def bar(self, *, most: float | None = None, least: float | None = None) -> "Measured":
         """Return the same with the bar that ours has against it."""

@@ -19,8 +19,8 @@ _VERSIONS = (
 _HEAD = """# Results
 
 Written by `make bench`; don't edit. Contenders of a case take turns within one run. "median" is of the rounds, "spread"
-is how far the middle half of them is apart; "ours is" our median divided by the contender's: the figure that holds on
-other machines. A bar is what that is to reach.
+is how far the middle half of them is apart; "ours is" the median of the rounds' ratios, ours to the contender's: the
+figure that holds on other machines. A bar is what that is to reach.
 """
 
 

@@ -32,9 +32,9 @@ def rows(case: Case) -> Iterator[Row]:
 
 
 def _verdict(ours: Measured, peer: Measured) -> tuple[str, str]:
-    if not peer.median:
+    ratio = ours.ratio_to(peer)
+    if ratio is None:
         return "", ""
-    ratio = ours.median / peer.median
     bars = []
     if peer.most is not None:
         bars.append(f"<= {peer.most:.3g}: {'met' if ratio <= peer.most else 'MISSED'}")

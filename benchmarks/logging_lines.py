@@ -85,7 +85,7 @@ def _lines(request: Any) -> Iterator[Case]:
         yield _case("a JSON log line of a request", {name: _message(log) for name, log in logs.items()}, _BARS)
         yield _case("the same with two extras", {name: _extras(name, log) for name, log in logs.items()}, {})
         exceptions = {name: _exception(log, error) for name, log in logs.items()}
-        yield _case("a JSON log line of an exception, ten frames", exceptions, _EXCEPTION_BARS, lines=10)
+        yield _case("a JSON log line of an exception, ten frames", exceptions, _EXCEPTION_BARS, lines=30)
         yield _case("a level that is off", {name: _disabled(log) for name, log in logs.items()}, {}, lines=2_000)
 
 
