@@ -95,9 +95,9 @@ function cards(health) {
 function healthCard(checks, glance) {
   const [name, text] = summary(checks);
   const members = glance?.members ?? [];
-  const changes = members.flatMap((member) => Object.values(member.health).map((check) => check.since));
+  const changes = members.flatMap((member) => Object.values(member.health ?? {}).map((check) => check.since));
   const bad = checks.checks.filter((check) => check.state !== "passed").map((check) => check.name);
-  const since = members.flatMap((member) => bad.map((check) => member.health[check]?.since)).filter(Boolean);
+  const since = members.flatMap((member) => bad.map((check) => member.health?.[check]?.since)).filter(Boolean);
   const moment = since.length ? Math.min(...since) : Math.max(...changes, 0);
   const passing = checks.members.filter((member) => !Object.keys(member.failures ?? {}).length).length;
   const known = checks.members.length + checks.silent.length;

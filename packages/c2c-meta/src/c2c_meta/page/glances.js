@@ -46,7 +46,9 @@ export function running(panel) {
 
 // All but the page's own call.
 export function inProgress(data) {
-  const rows = data.members.flatMap((member) => member.running.map((row) => ({ ...row, process: who(member) })));
+  const rows = data.members.flatMap((member) =>
+    (member.running ?? []).map((row) => ({ ...row, process: who(member) })),
+  );
   return rows.filter((row) => row.route !== "c2c_overview");
 }
 

@@ -43,14 +43,17 @@ export class Series {
     this.at = 0;
   }
 
-  // Take a reading: `now` in seconds. Where other processes answer than before, it only begins anew.
+  // Take a reading: `now` in seconds. Where other processes answer than before (a worker that was recycled took its
+  // numbers along), it only begins anew.
   read(data, now) {
-    const seconds = this.at && data.members === this.members ? now - this.at : 0;
+    const timers = Object.entries(data.timers ?? {});
+    const lost = timers.some(([key, timer]) => timer.nb < (this.rows.get(key)?.nb ?? 0));
+    const seconds = this.at && data.members === this.members && !lost ? now - this.at : 0;
     this.at = now;
     this.members = data.members;
     const before = this.rows;
     this.rows = new Map();
-    for (const [key, timer] of Object.entries(data.timers ?? {})) {
+    for (const [key, timer] of timers) {
       const known = before.get(key);
       const row = known ?? { key, ...named(key), rates: [], means: [], nb: 0, total: 0 };
       const total = timer.nb * timer.avg_ms;
