@@ -49,19 +49,20 @@ def _simplify_long(statement: str) -> str:
     return simplify(statement)
 
 
-def _rest(event_name: str, context: Any, own: Callable[..., Any], *arguments: Any) -> bool:
-    """Let other listeners of the event have their turn, which ends with us where we answer that it is done."""
-    listeners = getattr(context.dialect.dispatch, event_name)
-    return len(listeners) > 1 and any(one(*arguments) for one in listeners if one is not own)
+def _others(listeners: Any, own: Callable[..., Any], *arguments: Any) -> bool:
+    """Let other listeners of an event have their turn, which ends with us where we answer that it is done."""
+    return any(one(*arguments) for one in listeners if one is not own)
 
 
 def _do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
     if not _STORE.on:
         return None
+    dialect = context.dialect
+    listeners = dialect.dispatch.do_execute
     start = perf_counter()
     try:
-        if not _rest("do_execute", context, _do_execute, cursor, statement, parameters, context):
-            context.dialect.do_execute(cursor, statement, parameters, context)
+        if len(listeners) == 1 or not _others(listeners, _do_execute, cursor, statement, parameters, context):
+            dialect.do_execute(cursor, statement, parameters, context)
     finally:
         _record(statement, perf_counter() - start)
     return True
@@ -70,10 +71,12 @@ def _do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> b
 def _do_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
     if not _STORE.on:
         return None
+    dialect = context.dialect
+    listeners = dialect.dispatch.do_executemany
     start = perf_counter()
     try:
-        if not _rest("do_executemany", context, _do_executemany, cursor, statement, parameters, context):
-            context.dialect.do_executemany(cursor, statement, parameters, context)
+        if len(listeners) == 1 or not _others(listeners, _do_executemany, cursor, statement, parameters, context):
+            dialect.do_executemany(cursor, statement, parameters, context)
     finally:
         _record(statement, perf_counter() - start)
     return True
@@ -82,10 +85,12 @@ def _do_executemany(cursor: Any, statement: str, parameters: Any, context: Any) 
 def _do_execute_no_params(cursor: Any, statement: str, context: Any) -> bool | None:
     if not _STORE.on:
         return None
+    dialect = context.dialect
+    listeners = dialect.dispatch.do_execute_no_params
     start = perf_counter()
     try:
-        if not _rest("do_execute_no_params", context, _do_execute_no_params, cursor, statement, context):
-            context.dialect.do_execute_no_params(cursor, statement, context)
+        if len(listeners) == 1 or not _others(listeners, _do_execute_no_params, cursor, statement, context):
+            dialect.do_execute_no_params(cursor, statement, context)
     finally:
         _record(statement, perf_counter() - start)
     return True
