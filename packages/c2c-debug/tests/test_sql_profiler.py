@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import threading
 import time
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
 
+from c2c_debug._sql_report import application_line
 from c2c_debug.sql_profiler import SqlProfiler
 
 DRIVERS = ("psycopg2", "psycopg")
@@ -232,6 +234,16 @@ def test_the_report_counts(engine, profiler):
     assert rest.endswith(" test_the_report_counts")
     assert found["INSERT"]["count"] == 1
     assert found["INSERT"]["rows"] == 2
+
+
+def test_the_line_is_not_one_that_a_library_made():
+    """Code without a file, and that of the packages between the application and the database, is passed over."""
+    found = {}
+    space = {"application_line": lambda: found.update(line=application_line(sys._getframe(1)))}
+    for file in ("<sqlalchemy generated go() wrapper>", "<string>", "/here/c2c_db/_session.py"):
+        exec(compile("application_line()", file, "exec"), dict(space))
+        assert found["line"].startswith(f"{__file__}:")
+        assert found["line"].endswith(" test_the_line_is_not_one_that_a_library_made")
 
 
 def test_waiting_for_a_connection_is_counted(engine, profiler):

@@ -22,7 +22,7 @@ _LONGEST_TEXT = 4_000
 _COUNTS = "c2c_debug.statements"
 # Between the database and the application's own line: what only hands the statement on, wherever it is installed.
 _NOT_THE_APPLICATION = (
-    *("/sqlalchemy/", "/zope/", "/contextlib.py", "<string>"),
+    *("/sqlalchemy/", "/zope/", "/contextlib.py"),
     *(f"/c2c_{package}/" for package in ("broadcast", "db", "debug", "health", "meta", "rest", "stats")),
 )
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
@@ -159,7 +159,8 @@ def application_line(frame: FrameType | None) -> str | None:
 
 @lru_cache(maxsize=4_096)
 def _kind(file: str) -> str:
-    if any(part in file for part in _NOT_THE_APPLICATION):
+    # <string>, <sqlalchemy generated ...>: code without a file is made by a library.
+    if file.startswith("<") or any(part in file for part in _NOT_THE_APPLICATION):
         return "between"
     return "library" if any(part in file for part in _LIBRARIES) else "application"
 
