@@ -292,8 +292,10 @@ def test_off_means_that_nothing_is_replaced():
 
 def test_other_databases_are_counted_and_not_explained(profiler, caplog):
     """SQLite has its place in the report, and the log says that it is not explained."""
-    with sa.create_engine("sqlite://").connect() as connection:
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT 1 WHERE :a = 2"), {"a": 2}).scalar() == 1
+    engine.dispose()
     assert "only PostgreSQL" in _said(caplog, "SELECT 1")[0]
     assert profiler.statements.answer()["statements"][0]["count"] == 1
 

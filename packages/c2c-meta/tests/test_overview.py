@@ -132,11 +132,12 @@ def test_the_last_runs_of_a_check():
 
     for _ in range(40):
         run(State.PASSED)
+    assert history.found()["one"]["changed"] is False, "how it was when the process began to look is no change"
     run(State.FAILED)
     run(State.FAILED)
     run(State.DEGRADED)
     assert history.found() == {
-        "one": {"level": 2, "state": "degraded", "since": 43.0, "at": 43.0, "runs": "p" * 27 + "ffd"}
+        "one": {"level": 2, "state": "degraded", "since": 43.0, "changed": True, "at": 43.0, "runs": "p" * 27 + "ffd"}
     }
     run(State.PASSED, State.DEGRADED)
     assert history.found()["one"]["since"] == 43.0

@@ -17,6 +17,7 @@ class _Check:
     level: int
     state: str = ""
     since: float = 0.0
+    changed: bool = False
     at: float = 0.0
     runs: deque[str] = field(default_factory=lambda: deque(maxlen=_RUNS))
 
@@ -35,20 +36,25 @@ class HealthHistory:
         with self._lock:
             check = self._checks.setdefault(event.name, _Check(event.level))
             if check.state != event.state:
+                check.changed = bool(check.state)
                 check.state, check.since = str(event.state), now
             check.at = now
             check.runs.append(event.outcome[0])
 
     def found(self) -> dict[str, dict[str, Any]]:
-        """Return each check's ``level``, ``state``, ``since``, ``at`` (of the last run, seconds since the epoch), and
-        ``runs``: a letter a run, the oldest first: p (passed), d (degraded), f (failed).
-        """  # noqa: D205 # one sentence
+        """Return each check's ``level`` and ``state``, and how it came to it.
+
+        ``since`` and ``at`` (of the last run) are seconds since the epoch; ``changed`` tells whether it was in another
+        state before, or this is how it was when the process began to look. ``runs`` has a letter a run, the oldest
+        first: p (passed), d (degraded), f (failed).
+        """
         with self._lock:
             return {
                 name: {
                     "level": check.level,
                     "state": check.state,
                     "since": round(check.since, 3),
+                    "changed": check.changed,
                     "at": round(check.at, 3),
                     "runs": "".join(check.runs),
                 }

@@ -2,7 +2,7 @@
 
 import { count, h, milliseconds, span, state } from "./dom.js";
 import { differencesOf, inProgress, problemsOf } from "./glances.js";
-import { healthOf, label, operator, overview, report } from "./service.js";
+import { healthOf, label, operator, overview, report, steadySince } from "./service.js";
 import { series, whenTimed } from "./timings.js";
 
 const RECENT = 900;
@@ -95,10 +95,10 @@ function cards(health) {
 function healthCard(checks, glance) {
   const [name, text] = summary(checks);
   const members = glance?.members ?? [];
-  const changes = members.flatMap((member) => Object.values(member.health ?? {}).map((check) => check.since));
   const bad = checks.checks.filter((check) => check.state !== "passed").map((check) => check.name);
   const since = members.flatMap((member) => bad.map((check) => member.health?.[check]?.since)).filter(Boolean);
-  const moment = since.length ? Math.min(...since) : Math.max(...changes, 0);
+  const steady = checks.checks.map((check) => steadySince(members, check.name)).filter(Number.isFinite);
+  const moment = since.length ? Math.min(...since) : Math.max(...steady, 0);
   const passing = checks.members.filter((member) => !Object.keys(member.failures ?? {}).length).length;
   const known = checks.members.length + checks.silent.length;
   const silent = checks.silent.map((member) => `${label(member)} is silent`);

@@ -1,7 +1,7 @@
 // Is it healthy, in every process, since when: a line for each check, a column for each process.
 
 import { h, milliseconds, span, state } from "./dom.js";
-import { healthOf, label, overview, report } from "./service.js";
+import { healthOf, label, overview, report, steadySince } from "./service.js";
 
 const LETTERS = { p: "passed", d: "degraded", f: "failed" };
 
@@ -71,7 +71,7 @@ function table({ members, checks, silent }, glance, open) {
 }
 
 function lines(check, members, gone, told, now, open) {
-  const since = members.map((member) => told.get(label(member))?.health?.[check.name]?.since).filter(Boolean);
+  const since = steadySince([...told.values()], check.name);
   const cells = members.map((member) => {
     const entry = check.of.get(label(member));
     const runs = told.get(label(member))?.health?.[check.name]?.runs;
@@ -86,7 +86,7 @@ function lines(check, members, gone, told, now, open) {
     { class: check.state },
     h("th", { scope: "row" }, state(check.state, check.name)),
     h("td", { class: "number level" }, String(check.level)),
-    h("td", { class: "when" }, since.length ? span(now - Math.max(...since)) : ""),
+    h("td", { class: "when" }, Number.isFinite(since) ? span(now - since) : ""),
     cells,
     gone.map(() => h("td", {}, state("silent", "silent"))),
   );

@@ -44,6 +44,14 @@ export function report(data) {
   return { members, checks: sorted, silent: [...failed, ...(data.missing ?? [])], complete: data.complete ?? true };
 }
 
+// Since when a check stands as it does in the whole service: since its last change anywhere. A process that was born
+// meanwhile has seen no change.
+export function steadySince(members, name) {
+  const told = members.map((member) => member.health?.[name]).filter(Boolean);
+  const changes = told.filter((one) => one.changed).map((one) => one.since);
+  return changes.length ? Math.max(...changes) : Math.min(...told.map((one) => one.since));
+}
+
 export function label(member) {
   return member.pid ? who(member) : member.hostname;
 }
