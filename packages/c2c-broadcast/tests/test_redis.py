@@ -70,7 +70,8 @@ def test_stopped_member(redis_server, team):
     stopped.signal(signal.SIGSTOP)
     try:
         found = members[0]("ask", channel="ping", timeout=1)
-        assert 0.9 < found["seconds"] < 8
+        # The caller's second; less where the machine kept all of them from giving a sign of life just before.
+        assert found["seconds"] < 8
         assert [missing["pid"] for missing in found["missing"]] == [stopped.pid]
         assert found["missing"][0]["application"] == "member"
         assert abs(found["missing"][0]["last_seen"] - time.time()) < 30
@@ -212,7 +213,7 @@ def test_configured_late(redis_server, team, new_broadcaster, prefix, eventually
     eventually(lambda: members[0]("ask", channel="late")["answers"] == ["kept"])
 
 
-def test_bad_messages(redis_server, team, prefix):
+def test_bad_messages(redis_server, team, prefix, eventually):
     """Messages that are none are dropped, each kind logged once, and the listener lives."""
     member, other = team(redis_server, 2)
     identity = next(key for key in redis_server.execute("HKEYS", f"{prefix}members") if key.endswith(f"-{member.pid}"))
@@ -233,6 +234,8 @@ def test_bad_messages(redis_server, team, prefix):
         redis_server.execute("PUBLISH", f"{prefix}ask:ping", message, timeout=30)
         redis_server.execute("PUBLISH", f"{prefix}answer:{identity}", message, timeout=30)
     redis_server.execute("PUBLISH", f"{prefix}answer:{identity}", '{"id": 1, "from": "y", "failure": {"x": 1}}')
+    # Reading that much may have kept them from giving a sign of life for a while.
+    eventually(lambda: member("ask", channel="ping", timeout=30)["complete"], 60)
     for channel in ("ping", "explode"):
         found = member("ask", channel=channel, timeout=30)
         assert len(found["answers"]) + len(found["failed"]) == 2
