@@ -32,7 +32,7 @@ def names_here(addresses: Mapping[str, str], pids: Mapping[int, int]) -> list[tu
     }
     found += [(re.compile(re.escape(here) + r"\b"), there) for here, there in folders.items() if len(here) > 1]
     # The name of a check of migrations has its ini file's path.
-    found += [(re.compile("_".join((ROOT / "acceptance_tests" / "app").parts)), "_app")]
+    found += [(re.compile(re.escape("_".join((ROOT / "acceptance_tests" / "app").parts[1:]))), "app")]
     found += [(re.compile(r"/python3\.\d+\b"), "/python3")]
     hosts = sorted({socket.getfqdn(), socket.gethostname()}, key=len, reverse=True)
     # A machine that is called "localhost": what the client called by that name is left.
