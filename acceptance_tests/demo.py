@@ -24,6 +24,12 @@ PREFERRED_PORT = 8080
 # Workers end their requests in this time, so that Ctrl-C is answered within 5 s whatever they do.
 GRACEFUL = 2
 
+RECYCLED = ("--max-requests", "1000", "--max-requests-jitter", "50")
+"""Gunicorn's arguments for workers that are replaced now and then."""
+
+PATIENT = (*RECYCLED, "--timeout", "300")
+"""The same for tests that stop a worker: it is left alone until they let it go on."""
+
 
 class Service(LocalServer):
     """The application under c2c-run: the gunicorn master and its workers."""
@@ -101,7 +107,7 @@ def service(
     *,
     port: int,
     workers: int = 3,
-    arguments: Sequence[str] = ("--max-requests", "1000", "--max-requests-jitter", "50"),
+    arguments: Sequence[str] = RECYCLED,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Demo]:
     """Start the application on these servers, with gunicorn's ``arguments``, and stop it at the end."""

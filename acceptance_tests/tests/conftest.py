@@ -19,7 +19,7 @@ def _servers() -> Iterator[tuple[PostgresPair, Redis]]:
 
 @pytest.fixture(scope="session")
 def _shared(_servers: tuple[PostgresPair, Redis]) -> Iterator[start.Demo]:
-    with start.service(*_servers, port=free_port()) as demo:
+    with start.service(*_servers, port=free_port(), arguments=start.PATIENT) as demo:
         yield demo
 
 

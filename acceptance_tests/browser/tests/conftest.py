@@ -29,7 +29,10 @@ def _demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[start.Demo]:
     versions = tmp_path_factory.mktemp("versions") / "versions.json"
     versions.write_text(json.dumps({"main": {"git_hash": "abcdef0", "git_tag": "v7"}, "packages": {"pyramid": "2.1"}}))
     environ = {"C2C_VERSIONS_PATH": str(versions)}
-    with start.databases() as servers, start.service(*servers, port=free_port(), environ=environ) as demo:
+    with (
+        start.databases() as servers,
+        start.service(*servers, port=free_port(), environ=environ, arguments=start.PATIENT) as demo,
+    ):
         yield demo
 
 
