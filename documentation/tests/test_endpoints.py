@@ -30,7 +30,9 @@ def _wrong(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[str]]:
     return {key: found for key, answer in now.items() if (found := changes(before[key], answer))}
 
 
-@pytest.mark.parametrize("word", ["/work/", "127.0.0.1:", "/tmp/pytest", "documented-secret"])
+@pytest.mark.parametrize(
+    "word", ["/acceptance_tests/app", "_acceptance_tests_app", "127.0.0.1:", "/tmp/pytest", "documented-secret"]
+)
 def test_nothing_of_the_machine_is_recorded(word: str) -> None:
     """No folder, address or secret of the machine that recorded is shown."""
     assert word not in PAGE.read_text(encoding="utf-8")

@@ -1,18 +1,16 @@
 """linesman's sessions in a bounded SQLite file, as JSON: its own backends read pickles."""
 
-import contextlib
 import json
-import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from c2c_debug._profiler_sessions import MOST, MOST_BYTES
+from c2c_debug._session_file import connected
 
-_PATIENCE = 5.0
 # Of a function that cProfile saw being called and never itself, as may be from Python 3.12 on.
 _NOTHING = {"callcount": 0, "reccallcount": 0, "inlinetime": 0.0, "totaltime": 0.0}
 _TABLE = """
@@ -33,16 +31,6 @@ class LinesmanSessions:
         self._path = path
         self._graph = graph
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=_PATIENCE)
-        try:
-            connection.execute(_TABLE)
-            with connection:
-                yield connection
-        finally:
-            connection.close()
-
     def setup(self) -> None:
         """Do nothing: each connection sees to the table."""
 
@@ -52,7 +40,7 @@ class LinesmanSessions:
         data = {"nodes": list(graph.nodes(data=True)), "edges": list(graph.edges(data=True))}
         blob = zlib.compress(json.dumps(data).encode(), 3)
         row = (session.uuid, session.path, session.duration, session.timestamp.timestamp(), blob)
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             connection.execute(
                 "INSERT INTO linesman (uuid, path, duration, timestamp, graph) VALUES (?, ?, ?, ?, ?)", row
             )
@@ -64,20 +52,20 @@ class LinesmanSessions:
 
     def delete_many(self, session_uuids: Sequence[str]) -> int:
         """Delete these; return how many there were."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             return sum(
                 connection.execute("DELETE FROM linesman WHERE uuid = ?", (one,)).rowcount for one in session_uuids
             )
 
     def delete_all(self) -> int:
         """Delete all; return how many there were."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             return connection.execute("DELETE FROM linesman").rowcount
 
     def get(self, session_uuid: str) -> Any:
         """Return one with its graph, None if there is none."""
         query = "SELECT uuid, path, duration, timestamp, graph FROM linesman WHERE uuid = ?"
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             row = connection.execute(query, (session_uuid,)).fetchone()
         if row is None:
             return None
@@ -91,7 +79,7 @@ class LinesmanSessions:
 
     def get_all(self) -> dict[str, Any]:
         """Return all by their identifiers, without graphs, the oldest first."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             rows = connection.execute("SELECT uuid, path, duration, timestamp FROM linesman ORDER BY number").fetchall()
         return {row[0]: _session(row) for row in rows}
 

@@ -1,20 +1,19 @@
 """Profiled requests, kept in a SQLite file of bounded size which all processes of the service share."""
 
-import contextlib
 import json
-import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from c2c_debug._session_file import connected
 
 MOST = 200
 """Requests that are kept, the newest ones."""
 
 MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_PATH = 500
-_PATIENCE = 5.0
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -45,22 +44,11 @@ class Sessions:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        # A connection each time: none that a fork could share.
-        connection = sqlite3.connect(self._path, timeout=_PATIENCE)
-        try:
-            connection.execute(_TABLE)
-            with connection:
-                yield connection
-        finally:
-            connection.close()
-
     def add(self, session: Session, tree: list[Any]) -> None:
         """Keep a request and its tree ``[text, seconds, [children]]``; the oldest ones make room."""
         blob = zlib.compress(json.dumps(tree, separators=(",", ":")).encode(), 3)
         row = (session.begun, session.duration, session.method[:20], session.path[:_LONGEST_PATH], session.status, blob)
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             connection.execute(
                 "INSERT INTO sessions (begun, duration, method, path, status, tree) VALUES (?, ?, ?, ?, ?, ?)", row
             )
@@ -68,7 +56,7 @@ class Sessions:
 
     def all(self) -> list[Session]:
         """Return the requests, the newest first."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             rows = connection.execute(
                 "SELECT begun, duration, method, path, status, id FROM sessions ORDER BY id DESC"
             ).fetchall()
@@ -76,7 +64,7 @@ class Sessions:
 
     def get(self, number: int) -> tuple[Session, list[Any]] | None:
         """Return a request and its tree, None if there is none of this number."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             row = connection.execute(
                 "SELECT begun, duration, method, path, status, id, tree FROM sessions WHERE id = ?", (number,)
             ).fetchone()
@@ -84,7 +72,7 @@ class Sessions:
 
     def delete(self, numbers: Iterable[int] | None = None) -> int:
         """Delete these requests, all of them without numbers; return how many there were."""
-        with self._connected() as connection:
+        with connected(self._path, _TABLE) as connection:
             if numbers is None:
                 return connection.execute("DELETE FROM sessions").rowcount
             return sum(connection.execute("DELETE FROM sessions WHERE id = ?", (one,)).rowcount for one in numbers)
