@@ -15,7 +15,19 @@ from benchmarks._results import write_results
 from benchmarks._table import show
 
 # What matters most comes first; what is not named comes behind.
-_ORDER = ("request", "service", "metrics", "logging_lines", "rest", "db", "broadcast", "health", "debug", "scrape")
+_ORDER = (
+    "request",
+    "service",
+    "load",
+    "metrics",
+    "logging_lines",
+    "rest",
+    "db",
+    "broadcast",
+    "health",
+    "debug",
+    "scrape",
+)
 
 
 def main(names: list[str]) -> int:
