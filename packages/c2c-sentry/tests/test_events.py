@@ -4,12 +4,14 @@ import json
 import logging
 
 import pytest
+import sentry_sdk
+from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 from webtest import TestApp
 
-from c2c_sentry import filter_wsgi_app
+from c2c_sentry import filter_wsgi_app, init
 from c2c_sentry._events import first_report
 
 CANARY = "s3cr3t-canary"
@@ -247,6 +249,56 @@ def test_outside_of_pyramid(make_app, sent):
     with pytest.raises(ZeroDivisionError):
         Request.blank("/").get_response(filter_wsgi_app(application))
     assert sent.one()["exception"]["values"][-1]["type"] == "ZeroDivisionError"
+
+
+def test_the_request_id_outside_of_pyramid(make_app, sent):
+    """The header that the client sent, cleaned."""
+    make_app(fails)
+
+    def application(environ, start_response):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Request.blank("/", headers={"X-Request-ID": "42 is\tthe answer"}).get_response(filter_wsgi_app(application))
+    assert sent.one()["tags"]["request_id"] == "42 isthe answer"
+
+
+def test_the_filter_takes_settings(sent):
+    """As the filters of the other packages: those that are given, those of the application, of the one made last."""
+
+    def application(environ, start_response):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Request.blank("/").get_response(filter_wsgi_app(application, {"c2c.sentry.url": sent.sink.dsn}))
+    assert sent.one()["exception"]["values"][-1]["type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_filter_finds_the_settings_of_the_application(sent, wrapped):
+    """Also where another filter is between: one that does not include the package is reported by the filter alone."""
+    config = Configurator(settings={"c2c.sentry.url": sent.sink.dsn})
+    config.add_route("view", "/view")
+    config.add_view(fails, route_name="view")
+    made = config.make_wsgi_app()
+    app = filter_wsgi_app(made.__call__ if wrapped else made)
+    with pytest.raises(ValueError, match="no such thing"):
+        Request.blank("/view").get_response(app)
+    assert sent.one()["exception"]["values"][-1]["value"] == "no such thing"
+
+
+def test_no_secret_leaves_with_spans_logs_and_metrics(sent, monkeypatch):
+    """What the SDK sends beside events is masked too."""
+    for name, value in {"TRACES_SAMPLE_RATE": "1", "TRACE_LIFECYCLE": "stream", "ENABLE_LOGS": "true"}.items():
+        monkeypatch.setenv(f"SENTRY_CLIENT_{name}", value)
+    init({"c2c.sentry.url": sent.sink.dsn, "c2c.secret": CANARY})
+    with sentry_sdk.traces.start_span(name=f"GET /?secret={CANARY}", attributes={"url": f"redis://:{CANARY}@h"}):
+        logging.getLogger("app").warning("the secret is %s", CANARY)
+        sentry_sdk.metrics.count("calls", 1, attributes={"token": CANARY, "what": CANARY})
+    sentry_sdk.flush(timeout=30)
+    found = sent.sink.envelopes
+    assert {item.type for envelope in found for item in envelope.items} >= {"span", "log", "trace_metric"}
+    assert list(places([item.payload for envelope in found for item in envelope.items])) == []
 
 
 def test_the_answer_passes_through_the_filter(make_app):

@@ -33,7 +33,7 @@ class Events:
         info = hint.get("exc_info")
         if info and info[1] is not None and not first_report(info[1]):
             return None
-        request_id = _request_id()
+        request_id = _request_id() or _id_in_headers(event)
         if request_id:
             tags = event.get("tags")
             event["tags"] = {**(tags if isinstance(tags, dict) else {}), "request_id": request_id}
@@ -80,7 +80,7 @@ def first_report(error: BaseException) -> bool:
 
 
 def _request_id() -> str | None:
-    """Return the id of the request that this thread handles: c2c-logging's, else what a header says."""
+    """Return the id of Pyramid's request that this thread handles: c2c-logging's, else what a header says."""
     request = get_current_request()
     if request is None:
         return None
@@ -88,4 +88,14 @@ def _request_id() -> str | None:
         found = getattr(request, "c2c_request_id", None) or request.environ.get("HTTP_X_REQUEST_ID", "")
     except Exception:  # noqa: BLE001 # an attribute of the request is the application's code; the report goes on
         return None
+    return _cleaned(found)
+
+
+def _id_in_headers(event: dict[str, Any]) -> str | None:
+    """Return the id that the client of a WSGI application sent, which the WSGI filter put into the event."""
+    headers = (event.get("request") or {}).get("headers") or {}
+    return next((_cleaned(value) for name, value in headers.items() if name.lower() == "x-request-id"), None)
+
+
+def _cleaned(found: Any) -> str | None:
     return _UNPRINTABLE.sub("", str(found))[:_LONGEST_ID] or None

@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import sentry_sdk
@@ -80,13 +82,22 @@ def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
         "integrations": list(_integrations(settings)),
         "ignore_errors": [*ignored, *given.get("ignore_errors", [])],
         "before_send": events.before_send,
-        "before_send_transaction": events.masked,
-        "before_send_log": events.masked,
+        **dict.fromkeys(_hooks(given), events.masked),
     }
     release = release if release and release != "latest" else settings.git_hash
     if release:
         options["release"] = release
     return options
+
+
+def _hooks(given: dict[str, Any]) -> Iterator[str]:
+    """Yield the hooks through which all passes that is no event."""
+    yield from ("before_send_transaction", "before_send_log")
+    # Newer than the oldest SDK that we work with.
+    if "before_send_metric" in inspect.signature(ClientConstructor.__init__).parameters:
+        yield "before_send_metric"
+    if given.get("trace_lifecycle") == "stream":
+        yield "before_send_span"
 
 
 def _integrations(settings: SentrySettings) -> list[Integration]:

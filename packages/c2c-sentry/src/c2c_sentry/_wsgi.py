@@ -1,13 +1,26 @@
 """Reporting what a WSGI application raises, whatever it is made with."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from pyramid.config import global_registries
 
 from c2c_sentry._reporting import REPORTING, init
 
 
-def filter_wsgi_app(app: Any) -> Any:
-    """Return the WSGI application, reporting what it raises; the same object where no DSN is configured."""
-    init()
+def filter_wsgi_app(app: Any, settings: Mapping[str, Any] | None = None) -> Any:
+    """Return the WSGI application, reporting what it raises; the same object where no DSN is configured.
+
+    Args:
+        app: any WSGI application
+        settings: as of an ini file, added to those of the application, or of the Pyramid application that was made
+            last. The environment wins over them.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    registry = getattr(app, "registry", None) or global_registries.last
+    init({**(getattr(registry, "settings", None) or {}), **(settings or {})})
     if not REPORTING.active:
         return app
     from c2c_sentry import _sdk
@@ -15,10 +28,9 @@ def filter_wsgi_app(app: Any) -> Any:
     return _sdk.wrap(app)
 
 
-def filter_app_factory(app: Any, global_conf: dict[str, str], **local_conf: str) -> Any:
+def filter_app_factory(app: Any, global_conf: Mapping[str, str] | None, **local_conf: str) -> Any:
     """Make the filter of an ini file: ``[filter:sentry]`` with ``use = egg:c2c-sentry#sentry``.
 
     Keys of the section, and of ``[DEFAULT]``, are settings: ``c2c.sentry.url``.
     """
-    init({**global_conf, **local_conf})
-    return filter_wsgi_app(app)
+    return filter_wsgi_app(app, {**(global_conf or {}), **local_conf})
