@@ -107,17 +107,24 @@ def test_attributes_of_packages():
 
 
 def test_events_that_nobody_hears_are_not_sent():
-    """Subscribers to other events, the application's too, are told as ever, and requests notify nothing."""
-    heard = []
+    """Subscribers to other events, the application's too, are told as ever; for those of requests nobody is looked for.
+
+    That the registry has listeners is still true: others may ask before they notify events of their own.
+    """
+    heard, asked = [], []
     config = _with_property()
     config.add_subscriber(heard.append, ApplicationCreated)
     config.add_subscriber(heard.append, Told)
     application = config.make_wsgi_app()
     registry = application.registry
-    assert not registry.has_listeners
+    assert registry.has_listeners
+    look = registry.subscribers
+    registry.subscribers = lambda *arguments: asked.append(arguments) or look(*arguments)
     TestApp(application).get("/hello")
+    assert not asked
     told = Told()
     registry.notify(told)
+    assert asked == [((told,), None)]
     assert [type(event) for event in heard] == [ApplicationCreated, Told]
     assert heard[1] is told
     config.make_wsgi_app()  # a second one says so, too

@@ -7,7 +7,7 @@ from pyramid.config import Configurator
 from pyramid.exceptions import URLDecodeError
 from pyramid.interfaces import IRoutesMapper
 from pyramid.request import Request
-from pyramid.urldispatch import RoutesMapper
+from pyramid.urldispatch import Route, RoutesMapper
 from webtest import TestApp
 
 from c2c_broadcast._light_routes import LightRoutesMapper, lighten_routes
@@ -35,7 +35,6 @@ def _both(patterns):
             predicates = (lambda found, request, index=index: len(request.path_info) % 3 != index % 3,)
             mapper.connect(str(index), pattern, predicates=predicates if index % 2 else ())
     mappers[1].__class__ = LightRoutesMapper
-    mappers[1].index()
     return mappers
 
 
@@ -83,6 +82,32 @@ def test_an_application_has_it():
     assert app.get("/late").text == "late"
     app.get("/nowhere", status=404)
     assert [route.name for route in mapper.get_routes()][-2:] == ["two", "late"]
+
+
+def test_a_list_that_the_application_changes():
+    """Routes put in another order, taken out, and put in by hand count from the next request on."""
+    _, mapper = _both(["/{x}", "", "/a"])
+    assert _found(mapper, "/a") == ("0", {"x": "a"})
+    mapper.routelist.reverse()
+    assert _found(mapper, "/a") == ("2", {})
+    mapper.routelist = [route for route in mapper.routelist if route.name != "2"]
+    assert _found(mapper, "/a") == ("0", {"x": "a"})
+    mapper.routelist.insert(0, Route("by hand", "/a"))
+    assert _found(mapper, "/a") == ("by hand", {})
+    mapper.connect("0", "/a/b")
+    assert _found(mapper, "/b") == (None, None)
+    assert _found(mapper, "/a/b") == ("0", {})
+
+
+def test_routes_that_match_in_a_way_of_their_own():
+    """A route whose ``match`` is the application's is always asked."""
+    mappers = _both(["/a", "/b"])
+    for mapper in mappers:
+        route = mapper.get_route("0")
+        route.match = lambda path, match=route.match: match(path.lower())
+    for path in ("/A", "/a", "/b", "/B"):
+        assert _found(mappers[1], path) == _found(mappers[0], path)
+    assert _found(mappers[1], "/A") == ("0", {})
 
 
 def test_a_mapper_of_ones_own_stays():

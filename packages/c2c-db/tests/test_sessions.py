@@ -1,12 +1,14 @@
 """Sessions on the right side: by method, by rule, by hand."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from c2c_db import init, route_name, setup_session, use_primary, use_replica
+from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
 
 
 def _urls(pair, **more):
@@ -85,6 +87,102 @@ def test_asking_chooses(pair, new_service):
     with use_replica():
         assert _where(session) == "replica"
     session.remove()
+
+
+def test_asking_chooses_for_the_request_s_session(pair, new_service):
+    """request.dbsession, too, is the block's in a block; the error of a write there names the remedy that works."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(request):
+            found = [_where(request.dbsession)]
+            with use_primary():
+                found.append(_where(request.dbsession))
+                request.dbsession.execute(text("INSERT INTO note (text) VALUES ('x')"))
+            assert request.dbsession is request.dbsession
+            return " ".join([*found, _where(request.dbsession)])
+
+        config.add_route("where", "/where")
+        config.add_view(view, route_name="where", renderer="string")
+
+    assert new_service(set_up, **_urls(pair)).app.get("/where").text == "replica primary replica"
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
+
+
+@pytest.mark.parametrize("manager", ["implicit", "explicit"])
+def test_threads_of_a_request(pair, new_service, manager):
+    """Each thread that works for a request has a session of its own, on the request's side, whichever kind of manager.
+
+    Their transactions are their own; an error in one of them names the route.
+    """
+    sessions: list[Any] = []
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def ask(request, together):
+            sessions.append(request.dbsession)
+            assert request.dbsession is sessions[-1] or len(sessions) > 1
+            together.wait(60)
+            return request.dbsession.scalar(text("SELECT pg_is_in_recovery() FROM pg_sleep(0.05)"))
+
+        def write(request):
+            request.dbsession.execute(text("INSERT INTO note (text) VALUES ('x')"))
+
+        def view(request):
+            together = threading.Barrier(4)
+            with ThreadPoolExecutor(3) as pool:
+                found = [pool.submit(ask, request, together) for _ in range(3)]
+                here = ask(request, together)
+                with pytest.raises(ReadOnlySessionError, match=r"^Route 'where' \(GET /where\) writes.*use_primary"):
+                    pool.submit(write, request).result()
+                return [here, *(one.result() for one in found)]
+
+        config.add_route("where", "/where")
+        config.add_view(view, route_name="where", renderer="json")
+
+    settings = {"tm.manager_hook": "pyramid_tm.explicit_manager"} if manager == "explicit" else {}
+    service = new_service(set_up, **_urls(pair), **settings)
+    assert service.app.get("/where").json == [True] * 4
+    assert len({id(session) for session in sessions}) == 4
+    for session in sessions:
+        session.close()
+    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+
+
+def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):
+    """A request ends though another thread waits for the database with request.dbsession: a check past its deadline."""
+    threads: list[threading.Thread] = []
+    pids: list[int] = []
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(request):
+            asked = threading.Event()
+
+            def hang():
+                pids.append(request.dbsession.scalar(text("SELECT pg_backend_pid()")))
+                asked.set()
+                with pytest.raises(Exception, match="terminat"):
+                    request.dbsession.execute(text("SELECT pg_sleep(600)"))
+                request.dbsession.close()
+
+            threads.append(threading.Thread(target=hang))
+            threads[0].start()
+            assert asked.wait(60)
+            return "done"
+
+        config.add_route("hang", "/hang")
+        config.add_view(view, route_name="hang", renderer="string", request_method="POST")
+
+    app = new_service(set_up, **_urls(pair)).app
+    assert app.post("/hang").text == "done"
+    assert threads[0].is_alive()
+    pair.primary.execute("SELECT pg_terminate_backend(%s)", pids)
+    threads[0].join(60)
+    assert not threads[0].is_alive()
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])

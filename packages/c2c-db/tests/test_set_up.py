@@ -76,6 +76,44 @@ def test_two_databases(tmp_path, new_service):
     assert new_service(set_up).app.get("/names").json == ["dbsession", "geo"]
 
 
+def test_a_second_database_needs_a_name_only(tmp_path, new_service):
+    """Its engines are named after it, be the name said in Database or to the directive."""
+
+    def set_up(config):
+        for number, (said, more) in enumerate([({}, {}), ({"name": "geo"}, {}), ({}, {"name": "logs"})]):
+            url = f"sqlite:///{tmp_path}/{number}"
+            config.add_database(Database(url=url, replica_urls=(f"{url}r",), **said), **more)
+        config.add_route("names", "/names")
+        config.add_view(
+            lambda request: [
+                engine_name(session.get_bind()) for session in (request.dbsession, request.geo, request.logs)
+            ],
+            route_name="names",
+            renderer="json",
+        )
+
+    app = new_service(set_up).app
+    assert app.get("/names").json == ["sqlalchemy_slave", "geo_slave", "logs_slave"]
+    assert app.post("/names").json == ["sqlalchemy", "geo", "logs"]
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "postgresql://a/d postgresql+psycopg2://b,c/d",
+        "\n  postgresql://a/d,\n  postgresql+psycopg2://b,c/d\n",
+        "postgresql://a/d,postgresql+psycopg2://b,c/d",
+        ["postgresql://a/d", "postgresql+psycopg2://b,c/d", "postgresql://a/d"],
+    ],
+)
+def test_several_urls(urls):
+    """White space or commas part the URLs of replicas (settings made in Python may be lists), each may have several hosts."""
+    settings = {"sqlalchemy.url": "postgresql://p/d", "sqlalchemy_slave.urls": urls}
+    session, _, _ = setup_session(Configurator(settings=settings), "sqlalchemy", "sqlalchemy_slave")
+    assert [one.url.host for one in session.c2c_ro_binds] == ["a", "b", "c"]
+    assert [engine_name(one) for one in session.c2c_ro_binds] == [f"sqlalchemy_slave_{n}" for n in (1, 2, 3)]
+
+
 def test_same_session_in_a_request(tmp_path, new_service):
     """In a request, DBSession() is one object, wherever it is asked for; in another request it is another one."""
     seen = []

@@ -118,6 +118,12 @@ class BroadcastSettings:
         key="c2c.broadcast_prefix",
         help="must differ between two services on one Redis",
     )
+    light_requests: bool = setting(
+        True,
+        env="C2C_LIGHT_REQUESTS",
+        key="c2c.light_requests",
+        help="`false`: requests, their events and their routes are left to Pyramid, as if the base were not there",
+    )
 
 
 def warn_of_retired(environ: Mapping[str, str] = os.environ) -> None:

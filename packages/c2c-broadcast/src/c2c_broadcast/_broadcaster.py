@@ -194,4 +194,4 @@ def _name(callback: Callback) -> str:
 
 
 def _relevant(settings: BroadcastSettings) -> BroadcastSettings:
-    return replace(settings, base_path="/", secret=None)
+    return replace(settings, base_path="/", secret=None, light_requests=True)

@@ -51,7 +51,7 @@ def includeme(config: Configurator) -> None:
     config.add_view_deriver(guard, "c2c_operator")
     config.add_tween("c2c_broadcast._tween.tween_factory", under=INGRESS)
     add_fallback_renderer(config)
-    lighten_requests(config)
+    lighten_requests(config, enabled=settings.light_requests)
     if first:
         warn_of_retired()
         broadcast.init(settings)

@@ -6,32 +6,28 @@ tried for ``/ping``. What is matched is the same.
 """
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pyramid.interfaces import IRoutesMapper
-from pyramid.urldispatch import RoutesMapper
+from pyramid.urldispatch import Route, RoutesMapper
 
 # {name}, :name, *rest
 _VARIES = re.compile(r"[{}:*]")
 
 
+class _Index(NamedTuple):
+    """Routes by the first segment that a path must have for them, in their order, and those for any other path."""
+
+    of: list[Route]
+    by_segment: dict[str, list[Route]]
+    others: list[Route]
+
+
 class LightRoutesMapper(RoutesMapper):
     """Pyramid's mapper of routes, with an index."""
 
-    def index(self) -> None:
-        """Sort the routes by what paths can match them, keeping their order."""
-        fixed = [_first_segment(route.pattern) for route in self.routelist]
-        self._others = [route for route, segment in zip(self.routelist, fixed, strict=True) if segment is None]
-        self._by_segment = {
-            one: [route for route, segment in zip(self.routelist, fixed, strict=True) if segment in {None, one}]
-            for one in fixed
-        }
-
-    def connect(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a route."""
-        route = super().connect(*args, **kwargs)
-        self.index()
-        return route
+    _index = _Index([], {}, [])
 
     def __call__(self, request: Any) -> dict[str, Any]:
         """Return the route and what it matched in the path; None and None where there is none."""
@@ -41,8 +37,12 @@ class LightRoutesMapper(RoutesMapper):
             return super().__call__(request)  # type: ignore[no-any-return] # as above
         if "\n" in path:  # the end of a pattern may come before it
             return super().__call__(request)  # type: ignore[no-any-return] # as above
+        index = self._index
+        # Applications may change the list. Lists of the same objects are compared in no time.
+        if index.of != self.routelist:
+            index = self._index = _index(self.routelist)
         end = path.find("/", 1)
-        for route in self._by_segment.get(path[1:end] if end > 0 else path[1:], self._others):
+        for route in index.by_segment.get(path[1:end] if end > 0 else path[1:], index.others):
             match = route.match(path)
             if match is not None:
                 found = {"match": match, "route": route}
@@ -56,12 +56,27 @@ def lighten_routes(registry: Any) -> None:
     mapper = registry.queryUtility(IRoutesMapper)
     if type(mapper) is RoutesMapper:
         mapper.__class__ = LightRoutesMapper
-        mapper.index()
 
 
-def _first_segment(pattern: str | bytes) -> str | None:
-    """Return the first segment that every path has which this pattern matches; None where it varies."""
-    if isinstance(pattern, bytes):  # as Pyramid 1 wrote them
+def _index(routes: Sequence[Any]) -> _Index:
+    by_segment: dict[str, list[Any]] = {}
+    others: list[Any] = []
+    for route in routes:
+        segment = _first_segment(route)
+        if segment is None:
+            for kept in by_segment.values():
+                kept.append(route)
+            others.append(route)
+        else:
+            by_segment.setdefault(segment, others.copy()).append(route)
+    return _Index(list(routes), by_segment, others)
+
+
+def _first_segment(route: Any) -> str | None:
+    """Return the first segment that every path has which this route matches; None where it varies."""
+    # An application may match in a way of its own, regardless of case for example.
+    own = getattr(route.match, "__module__", None) != RoutesMapper.__module__
+    if own or isinstance(route.pattern, bytes):
         return None
-    first = pattern.removeprefix("/").split("/", 1)[0]
+    first = route.pattern.removeprefix("/").split("/", 1)[0]
     return None if _VARIES.search(first) else first

@@ -1,6 +1,7 @@
 """What an application calls: ``setup_session``, ``create_session``, ``init``, ``config.add_database``."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from pyramid.config import Configurator
@@ -88,10 +89,19 @@ def init(
     add_database(config, Database.from_settings(settings, master_prefix, slave_prefix, **more))
 
 
-def add_database(config: Configurator, database: Database) -> None:
-    """Set a database up, and give it to requests as ``request.{database.name}``: ``config.add_database(...)``."""
+def add_database(config: Configurator, database: Database, name: str | None = None) -> None:
+    """Set a database up, and give it to requests as ``request.{database.name}``: ``config.add_database(...)``.
+
+    ``name``, where it is given, is the attribute instead, and of a second database also the name of its engines.
+
+    Raises:
+        ConfigurationError: As in ``setup_session``.
+    """
+    if name is not None:
+        database = replace(database, name=name)
     running = _run(config, database)
-    config.add_request_method(running.session_of, database.name, reify=True)
+    # Asked for at each access, not kept: `with use_primary():` and other threads get another session.
+    config.add_request_method(running.session_of, database.name, property=True)
 
 
 def add_db_observer(config: Configurator, observer: Observer) -> None:
@@ -106,7 +116,7 @@ def _run(config: Configurator, database: Database) -> RunningDatabase:
     config.include("c2c_db")
     application = application_of(config.registry)
     running = RunningDatabase(database, application)
-    name = database.engine_name
+    name = running.name
     introspectable = config.introspectable("c2c databases", name, name, "c2c database")
     introspectable.update({"engines": [engine.name for engine in running.engines]})
     config.action(("c2c database", name), None, introspectables=(introspectable,))

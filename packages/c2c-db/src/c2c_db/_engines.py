@@ -1,5 +1,6 @@
 """Make engines: named, with connect limits, and safe over a fork."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,18 +66,15 @@ def open_engines(database: Database) -> tuple[Engine, list[tuple[Engine, dict[st
     Raises:
         ConfigurationError: A URL can't be read, or an option is unknown.
     """
-    url = parse_url(database.url, f"{database.engine_name}.url")
-    primary = make_engine(url, database.engine_name, database.options, writable=True)
-    urls = [
-        one
-        for text in database.replica_urls
-        for one in one_url_a_host(parse_url(text, f"{database.replica_engine_name}.url"))
-        if one != url
-    ]
+    primary_name, replica_name = database.engine_names
+    url = parse_url(database.url, f"{primary_name}.url")
+    primary = make_engine(url, primary_name, database.options, writable=True)
+    found = (parse_url(text, f"{replica_name}.url") for text in database.replica_urls)
+    urls = [one for one in dict.fromkeys(itertools.chain.from_iterable(map(one_url_a_host, found))) if one != url]
     options = database.options if database.replica_options is None else database.replica_options
     replicas = []
-    for number, one in enumerate(dict.fromkeys(urls), 1):
-        name = database.replica_engine_name + (f"_{number}" if len(urls) > 1 else "")
+    for number, one in enumerate(urls, 1):
+        name = replica_name + (f"_{number}" if len(urls) > 1 else "")
         engine = make_engine(one, name, options, writable=False)
         replicas.append((engine, connect_args(one, options, writable=False)))
     return primary, replicas

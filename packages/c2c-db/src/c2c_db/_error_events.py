@@ -7,7 +7,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from c2c_db._errors import DatabaseError, MaintenanceError, ReadOnlySessionError, read_only_message
 from c2c_db._failures import Failure, failure_of
-from c2c_db._read_only import decision_of, is_enforced
+from c2c_db._read_only import is_enforced, user_of
 from c2c_db._routing import MAINTENANCE
 from c2c_db._scope import current_scope
 
@@ -51,8 +51,9 @@ def _failure(context: ExceptionContext) -> Failure | None:
 
 def _read_only(database: "RunningDatabase", context: ExceptionContext) -> DatabaseError:
     # The mode may have ended since the session began: what counts is why it is read-only.
-    decision = decision_of(context.connection) if context.connection is not None else None
+    user = user_of(context.connection) if context.connection is not None else None
+    scope, decision = user or (current_scope(), None)
     if decision is MAINTENANCE:
         retry_after = database.application.maintenance.retry_after()
         return MaintenanceError("The service is read-only for maintenance: write again later", retry_after)
-    return ReadOnlySessionError(read_only_message(current_scope(), decision.reason if decision else "asked"))
+    return ReadOnlySessionError(read_only_message(scope, decision.reason if decision else "asked"))

@@ -6,11 +6,12 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
 from c2c_db._routing import Decision
+from c2c_db._scope import Scope
 
 _INFO = "c2c_db.read_only"
 # PQTRANS_IDLE of libpq: no BEGIN yet.
 _IDLE = 0
-_DECISION = "c2c_db.decision"
+_USER = "c2c_db.user"
 
 
 def can_enforce(engine: Engine) -> bool:
@@ -30,7 +31,7 @@ def reset_on_return(engine: Engine) -> None:
     """Let connections that ``enforce`` made read-only go back to the pool as they were, and forget who had them."""
 
     def checkin(raw: Any, record: Any) -> None:
-        record.info.pop(_DECISION, None)
+        record.info.pop(_USER, None)
         if record.info.pop(_INFO, None) and raw is not None:
             _set(engine, raw, value=False)
 
@@ -51,14 +52,14 @@ def enforce(connection: Connection) -> None:
         _set(connection.engine, raw, value=True)
 
 
-def note_decision(connection: Connection, decision: Decision) -> None:
-    """Keep with a connection why its session is of the replica side."""
-    connection.info[_DECISION] = decision
+def note_user(connection: Connection, scope: Scope, decision: Decision) -> None:
+    """Keep with a connection who has it, and why that session is of the replica side."""
+    connection.info[_USER] = (scope, decision)
 
 
-def decision_of(connection: Connection) -> Decision | None:
-    """Return why the session that has this connection is of the replica side, None where none has it."""
-    return None if connection.invalidated else connection.info.get(_DECISION)
+def user_of(connection: Connection) -> tuple[Scope, Decision] | None:
+    """Return who has a connection, and why the session is of the replica side; None where none of that side has it."""
+    return None if connection.invalidated else connection.info.get(_USER)
 
 
 def is_enforced(connection: Connection) -> bool:

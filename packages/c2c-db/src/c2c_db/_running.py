@@ -18,7 +18,7 @@ from c2c_db._replica_state import State
 from c2c_db._replicas import Replicas
 from c2c_db._roles import Role
 from c2c_db._routing import MAINTENANCE, Decision, decide, make_rules
-from c2c_db._scope import Scope, current_scope, forced_role, path_of
+from c2c_db._scope import Scope, current_scope, forced_role, path_of, scope_of
 from c2c_db._session import DatabaseSession, FrozenSessionmaker, ReplicaReads
 from c2c_db._steering import Steering
 from c2c_db._transactions import join_sessions
@@ -51,7 +51,7 @@ class RunningDatabase:
     """One database of one application (or script)."""
 
     def __init__(self, database: Database, application: Application) -> None:
-        self.name = database.engine_name
+        self.name, _ = database.engine_names
         self.application = application
         self.settings = application.settings
         self.rules = make_rules(database.force_master, database.force_slave)
@@ -149,16 +149,12 @@ class RunningDatabase:
 
     def make_session(self, decision: Decision, scope: Scope, **options: Any) -> DatabaseSession:
         """Return a new session, joined to the transaction manager of the request, or of the thread."""
-        manager = getattr(scope.request, "tm", None) or transaction.manager
+        manager = transaction.manager if scope.is_visitor else getattr(scope.request, "tm", None) or transaction.manager
         return self._makers[decision.role](decision=decision, scope=scope, manager=manager, **options)
 
     def session_of(self, request: Any) -> DatabaseSession:
-        """Return the session of this request, which need not be the one that the thread handles."""
-        scope = current_scope()
-        if scope.request is not request:
-            scope = Scope(request)
-            request.add_finished_callback(lambda _request: scope.close())
-        return self.session(scope)
+        """Return this thread's session of this request, which need not be the one that the thread handles."""
+        return self.session(scope_of(request))
 
     def close(self) -> None:
         """End the probes and close the idle connections."""

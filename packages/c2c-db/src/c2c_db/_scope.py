@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from c2c_db._session import DatabaseSession
 
 
+# Attributes of a request: the scopes of threads beside the tween, and the thread that handles it.
+_SCOPES = "c2c_db_scopes"
+_HANDLED_BY = "c2c_db_handled_by"
+
+
 class Scope:
     """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side."""
 
-    __slots__ = ("brought", "decisions", "marks", "request", "sessions")
+    __slots__ = ("brought", "decisions", "is_visitor", "marks", "request", "sessions")
 
-    def __init__(self, request: Any = None) -> None:
+    def __init__(self, request: Any = None, *, is_visitor: bool = False) -> None:
         self.request = request
+        # Of another thread than the one that handles the request: its transaction is its own.
+        self.is_visitor = is_visitor
         self.sessions: dict[tuple[int, Role], DatabaseSession] = {}
         self.decisions: dict[int, Decision] = {}
         # By database name: what was committed here, and what the client says that it wrote (None: not read yet).
@@ -61,6 +68,25 @@ def current_scope() -> Scope:
     return _HERE.own
 
 
+def scope_of(request: Any) -> Scope:
+    """Return the scope in which this thread works for a request: of the tween, or one of this thread and request.
+
+    A session is no thing for two threads. A thread that works for a request which another one handles (a health check,
+    a pool of the application's) has sessions of its own, and nobody else closes them: that would wait for it.
+    """
+    scope = current_scope()
+    if scope.request is request:
+        return scope
+    me = threading.get_ident()
+    scopes: dict[int, Scope] = request.__dict__.setdefault(_SCOPES, {})
+    found = scopes.get(me)
+    if found is None:
+        found = scopes[me] = Scope(request, is_visitor=getattr(request, _HANDLED_BY, me) != me)
+        if not found.is_visitor:  # of a script's request, or used outside of the tween
+            request.add_finished_callback(lambda _request: found.close())
+    return found
+
+
 def forced_role() -> Role | None:
     """Return the side that ``use_primary`` or ``use_replica`` asks for, where one is active."""
     return _HERE.forced
@@ -91,7 +117,8 @@ def _using(role: Role) -> Iterator[None]:
 
 
 def enter(scope: Scope) -> tuple[Scope | None, Role | None]:
-    """Begin to work for a request; hand what is returned to ``leave``."""
+    """Begin to handle a request; hand what is returned to ``leave``."""
+    setattr(scope.request, _HANDLED_BY, threading.get_ident())
     before = (_HERE.scope, _HERE.forced)
     _HERE.scope = scope
     _HERE.forced = None

@@ -11,7 +11,7 @@ from c2c_db._failures import Failure, failure_of
 from c2c_db._marks import Mark, later
 from c2c_db._observers import Decisions
 from c2c_db._primary import Primary
-from c2c_db._read_only import can_enforce, enforce, enforce_always, note_decision, reset_on_return
+from c2c_db._read_only import can_enforce, enforce, enforce_always, note_user, reset_on_return
 from c2c_db._replica import Replica
 from c2c_db._replica_state import State
 from c2c_db._replicas import Replicas
@@ -100,7 +100,7 @@ class Steering:
         """Make what a session of the replica side begins READ ONLY."""
         if session.role is not Role.REPLICA:
             return
-        note_decision(connection, session.decision)
+        note_user(connection, session.scope, session.decision)
         if connection.engine in self._read_only:
             return
         enforced = self._settings.enforce_readonly or session.decision is MAINTENANCE

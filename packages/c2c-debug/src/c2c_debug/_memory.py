@@ -7,28 +7,42 @@ from collections import Counter
 from types import FunctionType
 from typing import Any
 
+from c2c_debug._census import counts, unreferenced
 from c2c_debug._deadline import Deadline
 from c2c_debug._objects import Mask, by_name, is_a, kilobytes, short_repr, size_of
 
 FUNCTIONS = "builtins.function"
 LINECACHE = "linecache"
+RESERVED = frozenset({"nb_collected", "most_common_types", "leaking_objects", "too_many", "timeout", "hostname", "pid"})
+"""What an answer has beside an analyzed type's name."""
+
+# To find those that nothing refers to takes some 70 bytes an object: no more than 300 MB.
+_MOST_SEARCHED = 4_000_000
 
 
-def memory(*, limit: int, analyze_type: str | None, internals: bool, mask: Mask, deadline: Deadline) -> dict[str, Any]:
+def memory(
+    *,
+    limit: int,
+    analyze_type: str | None,
+    internals: bool,
+    mask: Mask,
+    deadline: Deadline,
+    most: int = _MOST_SEARCHED,
+) -> dict[str, Any]:
     """Collect garbage and tell what is left; what the deadline cuts short has ``"timeout": true``.
 
     ``{"nb_collected": [3 numbers], "most_common_types": [[type, count]...], "leaking_objects": [[type, count]...]}``,
-    and of ``analyze_type`` what ``analysis`` says.
+    and of ``analyze_type`` what ``analysis`` says. Where there are more than ``most`` objects, no leaking ones are
+    looked for, and ``"too_many"`` says how many there are.
     """
-    import objgraph
-
     found: dict[str, Any] = {"nb_collected": [gc.collect(generation) for generation in range(3)]}
-    found["most_common_types"] = objgraph.most_common_types(limit=limit, shortnames=False)
-    found["leaking_objects"] = []
-    if not deadline.over():
-        leaking = objgraph.get_leaking_objects()
-        found["leaking_objects"] = objgraph.most_common_types(limit=limit, objects=leaking, shortnames=False)
-        del leaking
+    things = gc.get_objects()
+    found["most_common_types"] = counts(things).most_common(limit)
+    if len(things) <= most:
+        found["leaking_objects"] = counts(unreferenced(things, deadline)).most_common(limit)
+    else:
+        found |= {"leaking_objects": [], "too_many": len(things)}
+    del things
     if analyze_type:
         found[analyze_type] = analysis(analyze_type, limit=limit, internals=internals, mask=mask, deadline=deadline)
     if deadline.over():

@@ -2,13 +2,16 @@
 
 import gc
 import io
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
 
 from c2c_broadcast import json_error
+from c2c_debug._census import counts
 from c2c_debug._deadline import LONGEST
+from c2c_debug._memory import RESERVED
 from c2c_debug._parameters import bad, flag, integer
 from c2c_debug._together import silent
 from c2c_debug._tools import MEMORY, tools_of
@@ -29,16 +32,19 @@ def limit_of(request: Any) -> int:
 def memory(request: Any) -> list[dict[str, Any]]:
     """Tell what fills the memory of every process."""
     tools = tools_of(request.registry)
+    analyze_type = request.params.get("analyze_type") or None
+    if analyze_type and (analyze_type in RESERVED or len(analyze_type) > _LONGEST_TYPE):
+        raise bad(f"analyze_type must be the name of a type, such as builtins.dict, not {analyze_type[:50]!r}")
     params = {
         "limit": limit_of(request),
-        "analyze_type": (request.params.get("analyze_type") or "")[:_LONGEST_TYPE] or None,
+        "analyze_type": analyze_type,
         "internals": flag(request, "python_internals_map"),
     }
     with tools.gate.request("memory", LONGEST) as ticket:
         answers = tools.ask(MEMORY, {"ticket": ticket, **params})
     # Each process masked what it knows; this application knows its own secrets.
     for answer in answers.answers:
-        for one in answer.get(params["analyze_type"], {}).get("biggest_objects", ()):
+        for one in answer.get(analyze_type, {}).get("biggest_objects", ()):
             one.update({name: tools.masker(text) for name, text in one.items() if name == "repr"})
     return [*answers.answers, *silent(answers)]
 
@@ -55,21 +61,27 @@ def memory_diff(request: Any) -> list[Any]:
 
 
 def _growth(request: Any, path: str, limit: int, *, warm_up: bool) -> list[Any]:
-    import objgraph
-
     if warm_up:
         _invoke(request, path)
-    peak: dict[str, int] = {}
-    gc.collect()
-    objgraph.growth(limit=limit, peak_stats=peak, shortnames=False)
+    # Made before anything is counted: it is no growth.
+    before: Counter[str] = Counter()
+    before.update(_counted())
     _invoke(request, path)
+    after = _counted()
+    return [[name, after[name], growth] for name, growth in (after - before).most_common(limit)]
+
+
+def _counted() -> Counter[str]:
     gc.collect()
-    return [list(one) for one in objgraph.growth(limit=limit, peak_stats=peak, shortnames=False)]
+    return counts(gc.get_objects())
 
 
 def _path(request: Any) -> str:
     subpath = request.matchdict.get("path")
-    path: str = "/" + "/".join(map(quote, subpath)) if subpath else request.params.get("path") or ""
+    path: str = request.params.get("path") or ""
+    if subpath:
+        # Pyramid takes a trailing slash away, which may be another route.
+        path = f"/{'/'.join(map(quote, subpath))}{'/' if request.path_info.endswith('/') else ''}"
     if not path.startswith("/") or path.startswith("//") or len(path) > _LONGEST_PATH or not path.isprintable():
         raise bad("path must be the path of a view of this application, such as /api/x, and may have a query")
     return quote(path, safe=_IN_URL)

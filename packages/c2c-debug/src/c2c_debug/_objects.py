@@ -36,9 +36,14 @@ def is_a(thing: object, kinds: type | tuple[type, ...]) -> bool:
 
 
 def type_name(thing: object) -> str:
-    """Return the name of the thing's type with its module, as objgraph says it."""
-    kind = type(thing)
-    return f"{kind.__module__}.{kind.__name__}"
+    """Return the name of the thing's type with its module."""
+    return name_of(type(thing))
+
+
+def name_of(kind: type) -> str:
+    """Return the name of a type with its module, as objgraph says it."""
+    module = getattr(kind, "__module__", None)
+    return f"{module}.{kind.__name__}" if module else kind.__name__
 
 
 def size_of(thing: object, *, internals: bool = False) -> int:
@@ -111,8 +116,6 @@ def cut(text: str, length: int = LONGEST_REPR) -> str:
 
 def by_name(name: str, things: Iterable[object]) -> list[Any]:
     """Return the things whose type has this name, with or without its module."""
-    if "." in name:
-        return [
-            thing for thing in things if type(thing).__name__ == name.rpartition(".")[2] and type_name(thing) == name
-        ]
-    return [thing for thing in things if type(thing).__name__ == name]
+    last = name.rpartition(".")[2]
+    found = [thing for thing in things if type(thing).__name__ == last]
+    return found if last == name else [thing for thing in found if type_name(thing) == name]

@@ -1,7 +1,7 @@
 """Parameters of requests: read, held to their bounds, or a 400 that names them."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 from pyramid.httpexceptions import HTTPBadRequest, HTTPException
 
@@ -25,7 +25,7 @@ def integer(request: Any, name: str, default: int | None = None, *, minimum: int
         return default
     wanted = f"{name} must be a whole number from {minimum} to {maximum}"
     try:
-        value = int(raw) if raw and len(raw) <= _LONGEST_NUMBER else None
+        value = int(raw) if _is_plain(raw) else None
     except ValueError:
         value = None
     if value is None or not minimum <= value <= maximum:
@@ -39,11 +39,11 @@ def number(request: Any, name: str, default: float | None = None, *, minimum: fl
     if not raw and default is not None:
         return default
     try:
-        value = float(raw) if raw and len(raw) <= _LONGEST_NUMBER else math.nan
+        value = float(raw) if _is_plain(raw) else math.nan
     except ValueError:
         value = math.nan
     if not minimum <= value <= maximum:
-        raise bad(f"{name} must be a number from {minimum:g} to {maximum:g}, {_given(raw)}")
+        raise bad(f"{name} must be a number from {minimum:.15g} to {maximum:.15g}, {_given(raw)}")
     return value
 
 
@@ -64,6 +64,11 @@ def choice(request: Any, name: str, *choices: str) -> str:
     if raw not in choices:
         raise bad(f"{name} must be {' or '.join(choices)}, {_given(raw)}")
     return raw
+
+
+def _is_plain(raw: str | None) -> TypeGuard[str]:
+    """Tell whether a text may be a number; Python takes more for one (``1_0``, digits of other scripts)."""
+    return raw is not None and 0 < len(raw) <= _LONGEST_NUMBER and raw.isascii() and "_" not in raw
 
 
 def _given(raw: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import gc
+from itertools import chain
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
@@ -19,6 +20,7 @@ _DEEPEST = 20
 _MOST = 1_000
 _LARGEST = 1024.0**3
 _LONGEST_SHOWN = 200
+_NEAR, _MOST_NEAR = 5, 8
 
 
 def view(request: Any) -> Any:
@@ -42,10 +44,12 @@ def view(request: Any) -> Any:
 
 
 def _with_id(identity: int) -> list[Any]:
-    found = [thing for thing in gc.get_objects() if id(thing) == identity]
-    if not found:
+    import objgraph
+
+    found = objgraph.at(identity)
+    if found is None:
         raise json_error(HTTPNotFound, f"analyze_id: this process has no object {identity} that may hold others")
-    return found
+    return [found]
 
 
 def _of_type(name: str) -> list[Any]:
@@ -58,7 +62,12 @@ def _of_type(name: str) -> list[Any]:
 
 
 def _near(name: str, names: set[str]) -> str:
-    last = name.rpartition(".")[2].lower()
-    same = sorted(one for one in names if one.rpartition(".")[2].lower() == last)
-    near = [*same, *difflib.get_close_matches(name[:_LONGEST_SHOWN], sorted(names), n=5, cutoff=0.6)]
-    return f": do you mean {', '.join(dict.fromkeys(near[:8]))}?" if near else ""
+    """Return what the type may be that was meant: by its last name, as the same or nearly so, then by its whole one."""
+    name = name[:_LONGEST_SHOWN].lower()
+    by_last: dict[str, list[str]] = {}
+    for one in sorted(names):
+        by_last.setdefault(one.rpartition(".")[2].lower(), []).append(one)
+    lasts = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=_NEAR)
+    wholes = difflib.get_close_matches(name, sorted(names), n=_NEAR)
+    near = list(dict.fromkeys([*chain.from_iterable(by_last[last] for last in lasts), *wholes]))
+    return f": do you mean {', '.join(near[:_MOST_NEAR])}?" if near else ""
