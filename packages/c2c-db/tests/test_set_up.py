@@ -107,7 +107,7 @@ def test_a_second_database_needs_a_name_only(tmp_path, new_service):
     ],
 )
 def test_several_urls(urls):
-    """White space or commas part the URLs of replicas (settings made in Python may be lists), each may have several hosts."""
+    """White space or commas part the URLs of replicas (Python's settings may be lists); each may have several hosts."""
     settings = {"sqlalchemy.url": "postgresql://p/d", "sqlalchemy_slave.urls": urls}
     session, _, _ = setup_session(Configurator(settings=settings), "sqlalchemy", "sqlalchemy_slave")
     assert [one.url.host for one in session.c2c_ro_binds] == ["a", "b", "c"]
