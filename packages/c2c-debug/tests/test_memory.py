@@ -9,9 +9,11 @@ import signal
 import threading
 import time
 
+import objgraph
 import pytest
 
 from c2c_broadcast import Masker
+from c2c_debug._census import counts, unreferenced
 from c2c_debug._deadline import Deadline
 from c2c_debug._memory import memory
 from c2c_debug._objects import short_repr, size_of
@@ -50,6 +52,39 @@ def test_types_and_leaks(service):
     assert counts == sorted(counts, reverse=True)
     assert all(isinstance(name, str) and count > 0 for name, count in found["leaking_objects"])
     assert "timeout" not in found
+
+
+def test_the_census_is_objgraphs():
+    """What objgraph finds, its slower loops find the same: counts by type, and things that no other refers to."""
+    held = [Leak(), {"a": [1], "b": ({},)}, (Leak(), [Leak()])]
+    things = [held, held[0], held[1], held[1]["a"], held[2], held[2][1], held[2][1][0], Leak(), [held[1]["b"][0]]]
+    assert dict(counts(things)) == objgraph.typestats(things, shortnames=False)
+    assert counts(things)[LEAK] == 3
+    found = [id(thing) for thing in unreferenced(things, Deadline())]
+    assert found == [id(thing) for thing in objgraph.get_leaking_objects(things)]
+    assert found == [id(things[0]), id(things[7]), id(things[8])]
+    assert unreferenced(things, Deadline(0)) == []
+
+
+def test_types_that_have_no_hash_are_counted():
+    """A metaclass that compares its classes and does not hash them is no reason to tell nothing."""
+
+    class Odd(type):
+        __hash__ = None
+
+        def __eq__(cls, other):
+            return cls is other
+
+    one = Odd("One", (), {"__module__": "odd"})()
+    assert counts([one, one, []]) == {"odd.One": 2, "builtins.list": 1}
+
+
+def test_too_many_objects():
+    """What would take as much memory again is not looked for, which is said."""
+    found = memory(limit=3, analyze_type=None, internals=False, mask=Masker(), deadline=Deadline(), most=1000)
+    assert found["too_many"] > 1000
+    assert found["leaking_objects"] == []
+    assert len(found["most_common_types"]) == 3
 
 
 def test_garbage_is_collected_and_counted(service):
@@ -115,7 +150,11 @@ def test_internals_are_followed_when_wanted():
         ("limit=-5", "limit"),
         ("limit=99999999", "limit"),
         ("limit=" + "9" * 5000, "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=%D9%A3", "limit"),
         ("python_internals_map=maybe", "python_internals_map"),
+        ("analyze_type=" + "x" * 301, "analyze_type"),
+        *((f"analyze_type={name}", "analyze_type") for name in ("hostname", "nb_collected", "pid", "timeout")),
     ],
 )
 def test_bad_parameters(service, query, names):
@@ -210,6 +249,22 @@ def test_diff_of_a_request(service):
         assert requests == (1 if "no_warmup" in query else 2)
         assert found[0] == [LEAK, len(kept), 50]
     assert all(name != LEAK for name, _, _ in service.get("/debug/memory_diff?path=/api/fine").json)
+
+
+def test_diff_of_a_request_that_leaves_nothing(service, eventually):
+    """What counts is not counted: of a request that leaves nothing there is nothing to tell."""
+    service.config.add_route("fine", "/api/fine")
+    service.config.add_view(lambda request: request.response, route_name="fine")
+    eventually(lambda: service.get("/debug/memory_diff/api/fine").json == [])
+
+
+def test_diff_of_a_path_that_ends_with_a_slash(service):
+    """It is another path than the one without."""
+    service.config.add_route("folder", "/api/folder/")
+    service.config.add_view(lambda request: request.response, route_name="folder")
+    assert isinstance(service.get("/debug/memory_diff/api/folder/").json, list)
+    assert isinstance(service.get("/debug/memory_diff?path=/api/folder/").json, list)
+    service.get("/debug/memory_diff/api/folder", status=404)
 
 
 def test_diff_of_a_request_that_fails(service):

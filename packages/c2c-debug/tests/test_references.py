@@ -110,6 +110,8 @@ def test_unknown_ones_are_404(service):
     assert "builtins.function" in message
     message = service.get("/debug/show_refs.dot?analyze_type=wrong.module.Node", status=404).json["message"]
     assert NODE in message
+    message = service.get("/debug/show_refs.dot?analyze_type=Nodd", status=404).json["message"]
+    assert NODE in message
     service.get("/debug/show_refs.dot?analyze_id=12345", status=404)
     assert kept
 
@@ -126,6 +128,7 @@ def test_unknown_ones_are_404(service):
         ("analyze_type=dict&max_depth=x", "max_depth"),
         ("analyze_type=dict&too_many=-1", "too_many"),
         ("analyze_type=dict&filter=nan", "filter"),
+        ("analyze_type=dict&filter=1_0", "filter must be a number from 0 to 1073741824, not"),
         ("analyze_type=dict&min_size_kb=-1", "min_size_kb"),
         ("analyze_type=dict&backrefs=perhaps", "backrefs"),
     ],
