@@ -8,7 +8,7 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPForbidden, HTTPNotFound
 
 from c2c_broadcast import json_error
-from c2c_debug._linesman import Engine
+from c2c_debug._linesman_engine import Engine
 from c2c_debug._parameters import number
 
 # Its scripts and styles stand in its pages.

@@ -1,6 +1,5 @@
 """The pages of the Python profiler: a small application of their own, guarded as operator views are."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,21 +10,19 @@ from pyramid.response import Response
 
 from c2c_broadcast import BroadcastSettings, json_error, load
 from c2c_debug._flame_graph import CONTROLS, data_block, part
-from c2c_debug._markup import Html, join, tag
+from c2c_debug._markup import Html, tag
 from c2c_debug._parameters import bad
 from c2c_debug._profile_formats import shortened
 from c2c_debug._profiler_folder import Folder
+from c2c_debug._profiler_html import button, call_tree, milliseconds, page, table, when
 from c2c_debug._profiler_sessions import Session, Sessions
 from c2c_debug._profiler_shares import pie, shares
 
-_POLICY = "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"
 _STATIC = {
     "page.css": "text/css",
     "flame_graph.css": "text/css",
     "flame_graph.js": "text/javascript",
 }
-_SMALLEST_SHOWN = 0.005
-_OPEN = 0.2
 _LONGEST_ID = 15
 
 
@@ -78,15 +75,15 @@ class Pages:
         """Show whether profiling is enabled, and the profiled requests."""
         found = self._sessions.all()
         on = self._folder.enabled()
-        switch = _button(request, "disable" if on else "enable", "Disable profiling" if on else "Enable profiling")
+        switch = button(request, "disable" if on else "enable", "Disable profiling" if on else "Enable profiling")
         state = tag("p", "Profiling is ", tag("strong", "enabled" if on else "disabled", class_=f"is-{on}"), ". ")
-        return _page(
+        return page(
             request,
             "Profiler",
             state,
             switch,
             tag("p", f"Engine: {self._engine}. The newest 200 requests are kept, until the service ends."),
-            _table(request, found) if found else tag("p", "No request is profiled yet."),
+            table(request, found) if found else tag("p", "No request is profiled yet."),
         )
 
     def session(self, request: Any) -> Any:
@@ -96,16 +93,16 @@ class Pages:
         chart = [tag("h2", "Time by package"), pie(shares(tree, self._modules))] if self._modules else []
         tree = shortened(tree)
         data = tag("script", Html(data_block(tree, "seconds")), type="application/json", id="flame-data")
-        return _page(
+        return page(
             request,
             title,
             tag("p", tag("a", "All requests", href=request.route_path("c2c_profiler_list"))),
-            tag("p", f"{_when(session)}, {_milliseconds(session.duration)}, status {session.status or '?'}"),
+            tag("p", f"{when(session)}, {milliseconds(session.duration)}, status {session.status or '?'}"),
             *chart,
             tag("h2", "Flame graph"),
             Html(CONTROLS),
             tag("h2", "Call tree"),
-            tag("div", _node(tree, tree[1] or 1.0), class_="tree"),
+            tag("div", call_tree(tree, tree[1] or 1.0), class_="tree"),
             data,
             scripts=("flame_graph.js",),
         )
@@ -150,57 +147,3 @@ def _number(text: str) -> int:
 
 def _back(request: Any) -> Any:
     return HTTPSeeOther(request.route_path("c2c_profiler_list"))
-
-
-def _button(request: Any, route: str, text: str) -> Html:
-    return tag("form", tag("button", text), method="post", action=request.route_path(f"c2c_profiler_{route}"))
-
-
-def _table(request: Any, found: Sequence[Session]) -> Html:
-    head = tag("tr", *(tag("th", one) for one in ("", "Time", "Duration", "Method", "Path", "Status")))
-    rows = []
-    for one in found:
-        link = tag("a", one.path, href=request.route_path("c2c_profiler_session", id=one.id))
-        box = tag("input", type="checkbox", name="id", value=one.id, aria_label=f"choose {one.id}")
-        duration = tag("td", _milliseconds(one.duration), class_="number")
-        cells = (tag("td", box), tag("td", _when(one)), duration, tag("td", one.method), tag("td", link))
-        rows.append(tag("tr", *cells, tag("td", one.status)))
-    return tag(
-        "form",
-        tag("table", tag("thead", head), tag("tbody", *rows), class_="sessions"),
-        tag("p", tag("button", "Delete the chosen"), " ", tag("button", "Delete all", name="all", value="1")),
-        method="post",
-        action=request.route_path("c2c_profiler_delete"),
-    )
-
-
-def _node(node: list[Any], whole: float) -> Html:
-    text, seconds, children = node
-    shown = [child for child in children if child[1] >= whole * _SMALLEST_SHOWN]
-    label = join(tag("span", f"{seconds / whole:6.1%} {_milliseconds(seconds)}", class_="number"), " ", text)
-    if not shown:
-        return tag("div", label, class_="leaf")
-    inner = (_node(child, whole) for child in shown)
-    return tag("details", tag("summary", label), *inner, open=seconds >= whole * _OPEN)
-
-
-def _page(request: Any, title: str, *body: Html, scripts: Sequence[str] = ()) -> Any:
-    def address(name: str) -> str:
-        return str(request.route_path("c2c_profiler_static", name=name))
-
-    styles = (tag("link", rel="stylesheet", href=address(one)) for one in ("page.css", "flame_graph.css"))
-    head = tag("head", tag("meta", charset="utf-8"), tag("title", title), *styles)
-    ending = (tag("script", src=address(one)) for one in scripts)
-    html = tag("html", head, tag("body", tag("h1", title), *body, *ending), lang="en")
-    response = Response(f"<!DOCTYPE html>\n{html}", content_type="text/html", charset="UTF-8")
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-def _when(session: Session) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(session.begun))
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"

@@ -56,10 +56,11 @@ def _linesman(app: Any, settings: DebugSettings, folder: Folder, config: Any) ->
     middleware = linesman.load()
     if middleware is None:
         return None
+    from c2c_debug._linesman_engine import Engine
     from c2c_debug._linesman_pages import LinesmanPages
 
     assert settings.profiler_path is not None  # else there is no profiler
-    engine = linesman.Engine(middleware, app, settings.profiler_path, settings.profiler_modules, folder)
+    engine = Engine(middleware, app, settings.profiler_path, settings.profiler_modules, folder)
     LinesmanPages(engine, settings.profiler_path).add_to(config)
     return engine.recording
 
