@@ -245,6 +245,14 @@ def test_health_and_members_alone(new_broadcaster):
     ("settings", "named"),
     [
         ({"c2c.redis_url": "redis://h:1", "c2c.redis_options": "no_such_option=1"}, "C2C_REDIS_OPTIONS"),
+        (
+            {
+                "c2c.redis_sentinels": "h:1",
+                "c2c.redis_servicename": "s",
+                "c2c.redis_sentinel_options": "no_such_option=1",
+            },
+            "C2C_REDIS_SENTINEL_OPTIONS",
+        ),
         ({"c2c.redis_url": "redis://h:1", "c2c.redis_options": "socket_timeout=soon"}, "socket_timeout"),
         ({"c2c.redis_url": "redis://h:1?db=a"}, "C2C_REDIS_URL"),
         ({"c2c.redis_sentinels": "h:1"}, "C2C_REDIS_SERVICENAME"),

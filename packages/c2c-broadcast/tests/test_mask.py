@@ -62,6 +62,14 @@ def test_known_secrets_go_wherever_they_stand() -> None:
     assert masker(f"he said {CANARY} and pass-word-1, visible") == "he said *** and ***, visible"
 
 
+def test_known_secrets_of_options() -> None:
+    """A password among options, as for Redis or libpq, is known, and the other options are not."""
+    masker = Masker.of(
+        {"C2C_REDIS_OPTIONS": "db=1,client_name=visible,password=Redis-1", "dsn": "host=visible password='libpq-1'"}
+    )
+    assert masker("Redis-1 and 'libpq-1' are visible") == "*** and *** are visible"
+
+
 def test_short_known_values_do_not_blank_out_words() -> None:
     """A known secret of a few letters would make every text unreadable."""
     assert Masker(["a", "no"])("a no") == "a no"

@@ -171,6 +171,14 @@ def test_redis_options_are_typed() -> None:
     }
 
 
+def test_passwords_are_texts() -> None:
+    """A user name or a password that looks like a number or a word is one nevertheless, for the sentinels too."""
+    raw = "username=true,password=0123,db=1"
+    loaded = load(BroadcastSettings, {"c2c.redis_sentinel_options": raw}, {"C2C_REDIS_OPTIONS": raw})
+    assert loaded.redis_options == {"username": "true", "password": "0123", "db": 1}
+    assert loaded.redis_sentinel_options == loaded.redis_options
+
+
 def test_sentinels() -> None:
     """Sentinels are pairs of host and port, IPv6 in brackets too."""
     loaded = load(BroadcastSettings, {"c2c.redis_sentinels": "a:26379, [::1]:26380"}, {})

@@ -73,12 +73,26 @@ def test_sentinels(service, redis_sentinel):
     assert name == f"redis_sentinel_{redis_sentinel.service_name}"
 
 
+def test_sentinels_with_credentials_and_time_outs(service, new_redis_sentinel):
+    """Their password and that of the Redis are used, and so is a time-out among the options."""
+    servers = new_redis_sentinel(password="data", sentinel_password="watch")
+    made = service(
+        **{
+            "c2c.redis_sentinels": f"{servers.sentinel.host}:{servers.sentinel.port}",
+            "c2c.redis_servicename": servers.service_name,
+            "c2c.redis_options": "socket_timeout=3,password=data",
+            "c2c.redis_sentinel_options": "password=watch",
+        }
+    )
+    assert list(made.get("/health_check?max_level=2").json["successes"]) == [f"redis_sentinel_{servers.service_name}"]
+
+
 def test_no_redis_no_check(service):
     """Nothing is added, and nothing imported, where none is configured."""
     assert service().get("/health_check?max_level=99").json == {"successes": {}, "failures": {}}
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis://x:port/0"])
+@pytest.mark.parametrize("url", ["http://x", "redis://x:port/0", "redis://[::1"])
 def test_what_is_no_redis_stops_the_start_up(service, url):
     """It names the check, not the password."""
     with pytest.raises(ConfigurationError, match="health check of the Redis"):

@@ -17,6 +17,10 @@ RETIRED = {
 """Variables that deployments still set and nothing reads: name -> what to do instead."""
 
 
+# Text even where it looks like something else: a password may be 0123.
+_TEXTS = frozenset({"username", "password"})
+
+
 def _base_path(raw: str) -> str:
     path = "/" + raw.strip("/")
     if path == "/" or "{" in path or " " in path:
@@ -42,7 +46,7 @@ def _redis_options(raw: str | Mapping[str, Any]) -> dict[str, Any]:
         name, equals, value = part.partition("=")
         if not equals or not name.strip().isidentifier():
             raise ValueError("must look like socket_timeout=3,ssl=true")
-        options[name.strip()] = _scalar(value.strip())
+        options[name.strip()] = value.strip() if name.strip() in _TEXTS else _scalar(value.strip())
     return options
 
 
@@ -111,6 +115,13 @@ class BroadcastSettings:
     )
     redis_db: int = setting(
         0, env="C2C_REDIS_DB", key="c2c.redis_db", minimum=0, help="with sentinels: the database's number"
+    )
+    redis_sentinel_options: dict[str, Any] | None = setting(
+        None,
+        env="C2C_REDIS_SENTINEL_OPTIONS",
+        key="c2c.redis_sentinel_options",
+        parse=_redis_options,
+        help="options of the connections to the sentinels themselves, such as `username=me,password=secret,ssl=true`",
     )
     broadcast_prefix: str = setting(
         "broadcast_api_",

@@ -21,6 +21,8 @@ _NAMES = (
 _SECRET_NAME = re.compile(rf"(?:^|[^a-z])(?:{_NAMES})(?:$|[^a-z])", re.IGNORECASE)
 # What every shell calls its folder.
 _NO_SECRETS = frozenset({"PWD", "OLDPWD"})
+# name=value, of C2C_REDIS_OPTIONS and of libpq
+_OPTION = re.compile(r"(?:^|[\s,;&?])([A-Za-z][\w-]*)=([^\s,;&]+)")
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -100,7 +102,8 @@ class Masker:
     def of(cls, *sources: Mapping[str, Any]) -> Self:
         """Make a masker that knows the secrets in these mappings (the settings, the environment).
 
-        A value is a secret where its key says so (``C2C_SECRET``, ``db.password``); of a URL, the password is.
+        A value is a secret where its key says so (``C2C_SECRET``, ``db.password``); of a URL, the password is; of
+        options (``db=1,password=...``), the one whose name says so.
         """
         known: set[str] = set()
         for source in sources:
@@ -110,6 +113,7 @@ class Masker:
                 if names_secret(name):
                     known.add(value.strip())
                 known.update(match[1] for match in re.finditer(r"://[^\s/?#:@]*:([^\s@]+)@", value))
+                known.update(match[2] for match in _OPTION.finditer(value) if names_secret(match[1]))
         return cls(known)
 
     def __call__(self, text: str) -> str:

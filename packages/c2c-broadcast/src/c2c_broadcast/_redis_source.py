@@ -98,7 +98,12 @@ def _sentinels(settings: BroadcastSettings) -> Any:
         )
     # A sentinel that is away costs one attempt: the next one is asked, and all of them again soon.
     once = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "retry": Retry(NoBackoff(), 0)}
-    return _Sentinel(settings.redis_sentinels, sentinel_kwargs=once)
+    try:
+        return _Sentinel(settings.redis_sentinels, sentinel_kwargs=once | (settings.redis_sentinel_options or {}))
+    except (TypeError, ValueError, RedisError) as error:
+        raise ConfigurationError(
+            f"C2C_REDIS_SENTINEL_OPTIONS (ini key c2c.redis_sentinel_options): {mask(str(error))}"
+        ) from None
 
 
 def _seconds(value: Any) -> float:

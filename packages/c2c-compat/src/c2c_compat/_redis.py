@@ -23,7 +23,9 @@ def get(settings: Mapping[str, Any] | None = None) -> tuple[Any, Any, Any]:
     options = {"decode_responses": True, **(found.redis_options or {})}
     if found.redis_sentinels:
         make: Callable[..., Any] = redis.sentinel.Sentinel
-        sentinel = make(found.redis_sentinels, **options)
+        # Where nothing else is said, the Sentinels have the same time-outs, as in redis-py.
+        asked = {name: value for name, value in options.items() if name.startswith("socket_")}
+        sentinel = make(found.redis_sentinels, sentinel_kwargs=asked | (found.redis_sentinel_options or {}), **options)
         name, number = found.redis_servicename, found.redis_db
         return sentinel.master_for(name, db=number), sentinel.slave_for(name, db=number), sentinel
     if found.redis_url is None:

@@ -26,6 +26,10 @@ def redis_check(url: str, name: str | None, level: int, **options: Unpack[Option
         ConfigurationError: It is no URL of a Redis.
     """
     url = url if "://" in url else f"redis://{url}"
+    try:
+        shown(url)
+    except ValueError as error:
+        raise ConfigurationError(f"The health check of the Redis: {error}") from None
     return _check(name or shown(url), _by_url(url, options.get("timeout", DEFAULT_TIMEOUT)), url, level, **options)
 
 
@@ -40,11 +44,12 @@ def own_redis_check(settings: BroadcastSettings, level: int) -> Check:
         url = settings.redis_url or ""
         return _check(shown(url), _by_url(url, _QUICK, options), url, level)
     quick = {"socket_timeout": _QUICK, "socket_connect_timeout": _QUICK, **_ONCE}
+    asked = settings.redis_sentinel_options or {}
     service = settings.redis_servicename or ""
 
     def run() -> None:
-        sentinel: Any = _Sentinel(settings.redis_sentinels, sentinel_kwargs=quick)
-        with closing(sentinel.master_for(service, db=settings.redis_db, **quick, **options)) as client:
+        sentinel: Any = _Sentinel(settings.redis_sentinels, sentinel_kwargs=quick | asked)
+        with closing(sentinel.master_for(service, **{**quick, "db": settings.redis_db, **options})) as client:
             client.ping()
 
     return _check(f"redis_sentinel_{service}", run, "", level)

@@ -18,8 +18,8 @@ _POLL = 0.05
 class Sentinel(Redis):
     """One Sentinel process; its configuration file, which it rewrites, keeps what it knows over restarts."""
 
-    def __init__(self, keeper: Keeper, port: int) -> None:
-        super().__init__(keeper, port)
+    def __init__(self, keeper: Keeper, port: int, *, password: str | None = None) -> None:
+        super().__init__(keeper, port, password=password)
         self.configuration = keeper.folder / "sentinel.conf"
 
     def _argv(self) -> Sequence[str | Path]:
@@ -119,32 +119,52 @@ class RedisSentinel:
 
 
 @contextlib.contextmanager
-def redis_sentinel(*, service_name: str = "mymaster", down_after: float = 1.0) -> Iterator[RedisSentinel]:
+def redis_sentinel(
+    *,
+    service_name: str = "mymaster",
+    down_after: float = 1.0,
+    password: str | None = None,
+    sentinel_password: str | None = None,
+) -> Iterator[RedisSentinel]:
     """Start a Redis primary, its replica and a Sentinel; they are gone at the end.
 
     Args:
         service_name: the name that clients ask the Sentinel for
         down_after: seconds of silence after which the Sentinel takes the primary for dead
+        password: clients have to give it to the data servers; none by default
+        sentinel_password: clients have to give it to the Sentinel; none by default
 
     Raises:
         ServerError: one did not start; the message has the end of its log
     """
     quick: dict[str, str | int] = {"repl-diskless-sync-delay": 0, "repl-ping-replica-period": 1}
+    if password is not None:
+        quick["primaryauth"] = password
     with contextlib.ExitStack() as stack:
-        primary = stack.enter_context(redis_server(settings=quick))
+        primary = stack.enter_context(redis_server(password=password, settings=quick))
         following = quick | {"replicaof": f"{primary.host} {primary.port}"}
-        replica = stack.enter_context(redis_server(settings=following))
+        replica = stack.enter_context(redis_server(password=password, settings=following))
         keeper = Keeper(os.geteuid())
         stack.callback(keeper.close)
-        sentinel = Sentinel(keeper, free_port())
-        sentinel.configuration.write_text(
-            f"bind {sentinel.host}\n"
-            f"dir {sentinel.folder}\n"
-            f"sentinel monitor {service_name} {primary.host} {primary.port} 1\n"
-            f"sentinel down-after-milliseconds {service_name} {round(down_after * 1000)}\n"
-            f"sentinel failover-timeout {service_name} 10000\n"
-        )
+        sentinel = Sentinel(keeper, free_port(), password=sentinel_password)
+        lines = [
+            f"bind {sentinel.host}",
+            f"dir {sentinel.folder}",
+            f"sentinel monitor {service_name} {primary.host} {primary.port} 1",
+            f"sentinel down-after-milliseconds {service_name} {round(down_after * 1000)}",
+            f"sentinel failover-timeout {service_name} 10000",
+        ]
+        if password is not None:
+            lines.append(f"sentinel auth-pass {service_name} {_word(password)}")
+        if sentinel_password is not None:
+            lines.append(f"requirepass {_word(sentinel_password)}")
+        sentinel.configuration.write_text("\n".join(lines) + "\n")
         sentinel.start_first(fixed=False)
         servers = RedisSentinel(service_name, (primary, replica), sentinel)
         servers.wait_ready()
         yield servers
+
+
+def _word(text: str) -> str:
+    """Return a text as its configuration file has words with blanks and quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
