@@ -1,19 +1,33 @@
 """The alembic check, with real migrations and a real database."""
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import sessionmaker
 
 from c2c_broadcast import ConfigurationError
 
-_REVISION = "revision = {revision!r}\ndown_revision = {down!r}\n\n\ndef upgrade():\n    pass\n"
+_REVISION = "{first}revision = {revision!r}\ndown_revision = {down!r}\ndepends_on = {depends_on!r}\n"
+_ENV = """
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+"""
 
 
-def _migrations(folder, **revisions):
-    """Write migration scripts: revision=down_revision."""
+def _migrations(folder, depends_on=None, first="", **revisions):
+    """Write migration scripts: revision=down_revision; the last one may depend on another."""
     (folder / "versions").mkdir(parents=True)
     for revision, down in revisions.items():
-        (folder / "versions" / f"{revision}.py").write_text(_REVISION.format(revision=revision, down=down))
+        other = depends_on if revision == list(revisions)[-1] else None
+        script = _REVISION.format(first=first, revision=revision, down=down, depends_on=other)
+        (folder / "versions" / f"{revision}.py").write_text(script + "\n\ndef upgrade():\n    pass\n")
     return folder
 
 
@@ -95,6 +109,53 @@ def test_several_heads(service, ini, engine):
     assert made.get().json["successes"][_name(ini, "second")]["result"] == ["b2", "b3"]
     _at(engine, "b3", table="public.second_version")
     assert "code: b2, b3" in made.get(status=500).json["failures"][_name(ini, "second")]["message"]
+
+
+def test_a_head_that_another_one_depends_on(service, tmp_path, engine):
+    """Alembic itself leaves it out of the version table: what ``upgrade heads`` wrote is green, what is missing red."""
+    folder = _migrations(tmp_path / "scripts", "c1", c1=None, d1=None, d2="d1")
+    (folder / "env.py").write_text(_ENV)
+    url = engine.url.render_as_string(hide_password=False)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(f"[alembic]\nscript_location = {folder}\nsqlalchemy.url = {url.replace('%', '%%')}\n")
+    command.upgrade(Config(ini), "heads")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1)
+    assert made.get().json["successes"][_name(ini)]["result"] == "d2"
+    for versions in (["d1", "c1"], ["c1"], ["d2", "unknown"]):
+        _at(engine, *versions)
+        assert "code: d2)" in made.get(status=500).json["failures"][_name(ini)]["message"]
+
+
+def test_the_import_is_not_of_the_deadline(service, tmp_path, engine):
+    """However long alembic and the scripts take to import, the check is about the database."""
+    folder = _migrations(tmp_path / "scripts", first="import time\ntime.sleep(3)\n", a1=None)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(f"[alembic]\nscript_location = {folder}\n")
+    _at(engine, "a1")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1, timeout=2.5)
+    assert made.get().json["successes"][_name(ini)]["result"] == "a1"
+
+
+def test_a_broken_script(service, tmp_path, engine):
+    """Is the check's failure, in its own words, each time."""
+    folder = _migrations(tmp_path / "scripts", first="raise ValueError('not today')\n", a1=None)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(f"[alembic]\nscript_location = {folder}\n")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1)
+    for _ in range(2):
+        assert made.get(status=500).json["failures"][_name(ini)]["message"] == "not today"
+
+
+@pytest.mark.parametrize("content", [b"[alembic]\nversion_table = %(NOT_THERE)s\n", b"[alembic]\nx = \xff\n", b"x"])
+def test_a_file_that_can_not_be_read_stops_the_start_up(service, tmp_path, engine, content):
+    """It is named."""
+    ini = tmp_path / "alembic.ini"
+    ini.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^The alembic check of .*alembic\.ini: "):
+        service().health.add_alembic_check(sessionmaker(engine), str(ini))
 
 
 def test_sections_of_one_file_are_checks_of_their_own(service, ini, engine):

@@ -80,6 +80,28 @@ def test_nobody_answers(http_sink, capsys):
         assert main([http_sink.url]) == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"successes": ["a"], "failures": {}}', b'{"successes": {"a": {}}, "failures": {}}', b'{"successes": {}}', b"3"],
+)
+def test_the_report_of_another_program(http_sink, capsys, body):
+    """What is no report of ours is a failure, whatever it looks like."""
+    http_sink.answer(body=body)
+    assert main([http_sink.url]) == 1
+    assert "answered 200, not with a report" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["http://[::1"], ["http://x", "--timeout", "0"], ["http://x", "--timeout", "nan"]]
+)
+def test_what_makes_no_sense(arguments):
+    """2, in words."""
+    done = subprocess.run([_COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("c2c-health-check: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_wrong_name_over_http(url, capsys):
     """2, with what the service says."""
     assert main([url, "--checks", "goood"]) == 2

@@ -102,6 +102,28 @@ def test_several_replicas(service, both, postgres_pair):
     both.c2c_ro_binds[1].dispose()
 
 
+def test_several_replicas_with_own_names(service, both, postgres_pair):
+    """As c2c-db names their engines: the checks' names are those, and nothing is added."""
+    made = service()
+    both.c2c_ro_binds = tuple(_engine(postgres_pair.replica, f"sqlalchemy_slave_{number}") for number in (1, 2))
+    made.health.add_db_session_check(both)
+    found = made.get().json["successes"]
+    assert list(found) == ["db_engine_sqlalchemy", "db_engine_sqlalchemy_slave_1", "db_engine_sqlalchemy_slave_2"]
+    for engine in both.c2c_ro_binds:
+        engine.dispose()
+
+
+def test_a_query_and_a_model(service, both):
+    """Both count: the query's result where there is a row, a failure where there is none."""
+    made = service()
+    made.health.add_db_session_check(both, lambda session: session.scalar(text("SELECT 42")), Hello)
+    assert made.get().json["successes"]["db_engine_sqlalchemy"]["result"] == 42
+    with both.c2c_rw_bind.begin() as connection:
+        connection.execute(text("DELETE FROM hello"))
+    failures = made.get(status=500).json["failures"]
+    assert failures["db_engine_sqlalchemy"]["message"] == "Hello record not found"
+
+
 def test_only_the_server_that_is_away_is_red(service, both, postgres_pair, redis_server, http_sink):
     """Primary, replica, Redis and a URL, killed, paused and restored while probing."""
     made = service()

@@ -103,6 +103,59 @@ def test_a_check_that_comes_back_is_run_again(make):
         time.sleep(0.01)
 
 
+def test_a_check_that_is_late_has_failed_though_nobody_waited(make):
+    """A run past its deadline is a failure also where another check of the call takes longer."""
+    runner, late = make(), threading.Event()
+
+    def take_too_long(request):
+        time.sleep(0.5)
+        late.set()
+
+    checks = [
+        Check(name="patient", run=lambda request: late.wait(60) and time.sleep(0.5), timeout=120),
+        Check(name="late", run=take_too_long, timeout=0.1),
+    ]
+    found = runner.run(checks, object())
+    assert found["patient"].passing
+    assert found["late"].message == "timed out after 0.1 s"
+    runner.run_again(Check(name="alone", run=lambda request: time.sleep(0.5), timeout=0.1, interval=60))
+    deadline = time.monotonic() + 30
+    while len(runner.heard) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [now.state for now, _ in runner.heard if now.name == "alone"] == [State.FAILED]
+
+
+def test_the_deadline_counts_from_the_end_of_the_preparation(make, hang):
+    """Importing code takes what it takes; a check that hangs after it still ends at its deadline."""
+    runner, slow = make(), lambda: time.sleep(1)
+    good = Check(name="good", run=lambda request: "well", timeout=0.9, prepare=slow)
+    begun = time.monotonic()
+    hangs = Check(name="hangs", run=hang, timeout=0.3, prepare=slow)
+    found = runner.run([good, hangs], object())
+    assert found["good"].outcome.result == "well"
+    assert found["hangs"].message == "timed out after 0.3 s"
+    assert time.monotonic() - begun < 20  # of the 30 that a preparation may take
+
+
+def test_a_preparation_that_fails_or_hangs(make, hang, monkeypatch):
+    """The run says what is wrong; a preparation that hangs is a failure when its own time is over."""
+    monkeypatch.setattr("c2c_health._runner._LONGEST_PREPARATION", 0.2)
+    runner = make()
+
+    def broken():
+        raise ImportError("no such thing")
+
+    checks = [
+        Check(name="broken", run=lambda request: broken(), prepare=broken),
+        Check(name="hangs", run=lambda request: None, timeout=0.2, prepare=lambda: hang(None)),
+    ]
+    for _ in range(2):
+        found = runner.run(checks, object())
+        assert found["broken"].message == "no such thing"
+        assert found["hangs"].message.startswith("timed out after 0.2 s")
+
+
 def test_fifty_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
     """All calls end within the deadline (with a wide margin), by a constant number of threads."""
     runner = make()

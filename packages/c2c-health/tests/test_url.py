@@ -1,5 +1,6 @@
 """The check of a URL, against a real server."""
 
+import functools
 import math
 import time
 
@@ -106,8 +107,18 @@ def test_killed_and_back(service, http_sink):
     assert made.get().json["failures"] == {}
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "localhost", "", lambda request: "http://x"])
+@pytest.mark.parametrize("url", ["ftp://x", "localhost", "", "http://[::1"])
 def test_what_is_no_url_stops_the_start_up(service, url):
-    """Neither is a function without a name."""
-    with pytest.raises(ConfigurationError):
+    """Whatever is wrong with it."""
+    with pytest.raises(ConfigurationError, match="The health check of a URL"):
         service().health.add_url_check(url)
+
+
+def test_a_function_without_a_name(service, http_sink):
+    """A lambda or a partial makes a check named ``url``; a second one wants a name."""
+    made = service()
+    made.health.add_url_check(lambda request: http_sink.url)
+    made.health.add_url_check(functools.partial(str.format, http_sink.url), name="second")
+    assert list(made.get().json["successes"]) == ["second", "url"]
+    with pytest.raises(ConfigurationError, match="Two health checks are named url"):
+        made.health.add_url_check(functools.partial(str.format, http_sink.url))

@@ -75,6 +75,14 @@ def test_a_broken_file(service, file, caplog, content):
     assert "c2c-genversion" in record.getMessage()
 
 
+def test_a_folder_in_its_place(service, tmp_path, caplog):
+    """As docker makes one for a mount of a file that is not there: it is said, once, and the service starts."""
+    made = service(**{"c2c.versions_path": str(tmp_path)})
+    made.get("/versions.json", status=404)
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"The version file {tmp_path} can't be used: it is no file")
+
+
 def test_no_file(service, tmp_path, caplog):
     """No view, no check, no complaint."""
     made = service(**_versions(tmp_path / "nothing.json"))

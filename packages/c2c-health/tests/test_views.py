@@ -116,6 +116,22 @@ def test_a_misspelt_probe_is_an_error(five, query, hint):
     assert hint in answer.json["message"]
 
 
+def test_a_query_that_nobody_can_read(five):
+    """Is 400, too."""
+    for query in ("checks=%ff", "max_level=%ff", "%ff=1"):
+        assert "UTF-8" in five.get(f"/health_check?{query}", status=400).json["message"]
+
+
+def test_the_status_of_failures_in_each_member(service):
+    """With ``scope=all`` each process' own report has the status that is set."""
+    made = service(**{"c2c.secret": SECRET, "c2c.health.failure_status": "503"})
+    made.health.add_custom_check("broken", lambda request: 1 / 0)
+    found = made.get("/health_check?scope=all", headers={"X-API-Key": SECRET}, status=503).json
+    assert found["status"] == 503
+    assert [member["status"] for member in found["members"]] == [503]
+    assert found["summary"] == "0 of 1 pass"
+
+
 def test_a_check_sees_the_request(service):
     """The very request, also through Pyramid's thread locals."""
     made, seen = service(), []

@@ -39,7 +39,9 @@ class Check:
     """One check. ``level`` is 1 for what the service can't work without, higher for what is good to know.
 
     ``kind`` says what it is about (``db``, ``url``, ...) to those who count; ``secrets`` are texts that never appear in
-    its reports, besides those that every report hides; ``run`` may change what is in it.
+    its reports, besides those that every report hides; ``run`` may change what is in it. ``prepare``, where there is
+    one, is called before each run, in its thread: what it takes to import the code that the check needs says nothing of
+    what is checked, so the deadline counts from its end (and from 30 s after its begin at the latest).
 
     Raises:
         ConfigurationError: A value makes no sense; the message names the check and what would.
@@ -55,6 +57,7 @@ class Check:
     successes: int = 1
     kind: str = "custom"
     secrets: Collection[str] = field(default=(), repr=False)
+    prepare: Callable[[], Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, and hide what the name should not have said."""
@@ -75,7 +78,7 @@ class Check:
     @property
     def about(self) -> dict[str, Any]:
         """Everything of it that people may read, for introspection."""
-        hidden = {"run", "secrets"}
+        hidden = {"run", "prepare", "secrets"}
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in hidden}
 
 

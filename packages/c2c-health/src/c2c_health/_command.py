@@ -1,6 +1,7 @@
 """``c2c-health-check URL-or-ini``: health from a shell, for containers' HEALTHCHECK and for daemons without HTTP."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from c2c_broadcast import BroadcastSettings, ConfigurationError, load, mask
 from c2c_health._addresses import shown
 from c2c_health._formats import text
 
+_LONGEST_TIMEOUT = 86_400.0
 _ENDS = ("/health_check", "/health/live", "/health/ready")
 
 
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-level", type=_level, metavar="N", help="default: 1")
     parser.add_argument("--checks", default="", metavar="A,B", help="only these checks, of any level")
     parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="for the answer of a URL; default: 30"
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for the answer of a URL; default: 30"
     )
     options = parser.parse_args(argv)
     try:
@@ -51,6 +53,16 @@ def _level(word: str) -> int:
     return int(word)
 
 
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, up to {_LONGEST_TIMEOUT:g}, not {word!r}")
+    return seconds
+
+
 def report_url(target: str, base_path: str, max_level: int | None, checks: str) -> str:
     """Return the URL to ask: ``target`` itself if it is that of a report, else the report of the service there."""
     parts = urlsplit(target)
@@ -65,7 +77,10 @@ def report_url(target: str, base_path: str, max_level: int | None, checks: str) 
 def _over_http(target: str, options: Any) -> Any:
     import requests
 
-    url = report_url(target, load(BroadcastSettings, {}).base_path, options.max_level, options.checks)
+    try:
+        url = report_url(target, load(BroadcastSettings, {}).base_path, options.max_level, options.checks)
+    except ValueError as error:
+        raise CommandError(f"{target}: it is no URL ({error})") from None
     try:
         answer = requests.get(url, headers={"Accept": "application/json"}, timeout=options.timeout)
     except requests.RequestException as error:
@@ -74,11 +89,21 @@ def _over_http(target: str, options: Any) -> Any:
         found = answer.json()
     except ValueError:
         return _failed(shown(url), f"answered {answer.status_code}, not with a report")
-    if not isinstance(found, dict) or not {"successes", "failures"} <= set(found):
+    if not _is_report(found):
         if answer.status_code == 400 and isinstance(found, dict):  # noqa: PLR2004 # RFC 9110, 15.5.1
             raise CommandError(str(found.get("message")))
         return _failed(shown(url), f"answered {answer.status_code}, not with a report")
     return found
+
+
+def _is_report(found: Any) -> bool:
+    """Tell whether this is what our views answer; any service may be at that address."""
+    parts = [found.get(part) for part in ("successes", "failures")] if isinstance(found, dict) else [None]
+    return all(
+        isinstance(part, dict)
+        and all(isinstance(entry, dict) and {"level", "timing"} <= set(entry) for entry in part.values())
+        for part in parts
+    )
 
 
 def _failed(name: str, message: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def subscribe(registry: Any, checks: Checks) -> None:
 
     def answer(max_level: str | None, names: list[str], stacktraces: bool) -> dict[str, Any]:
         wanted = select(checks.all, max_level, names)
-        return report(checks.run(wanted, None).values(), stacktraces=stacktraces)
+        failure_status = checks.settings.failure_status
+        return report(checks.run(wanted, None).values(), failure_status=failure_status, stacktraces=stacktraces)
 
     broadcast.subscribe(_channel(registry), answer)
 

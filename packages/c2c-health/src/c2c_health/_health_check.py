@@ -46,9 +46,10 @@ class HealthCheck:
     ) -> None:
         """Check that each engine of a session answers: one check an engine, named ``db_engine_<engine name>``.
 
-        ``query_cb`` takes a session of the check's own, on that engine; its result is the check's. Without it, there
-        must be a row of ``at_least_one_model``, or just an answer. ``session`` is what ``c2c_db.setup_session`` gives
-        (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker`` with a bind.
+        With ``at_least_one_model`` there must be a row of it. ``query_cb`` takes a session of the check's own, on that
+        engine; its result is the check's. Without both, the server must answer. ``session`` is what
+        ``c2c_db.setup_session`` gives (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker``
+        with a bind.
 
         Raises:
             ConfigurationError: The session has no engine, or two engines have one name.
@@ -96,10 +97,11 @@ class HealthCheck:
         """Check that a GET of ``url`` is answered with 2xx; what ``check_cb(request, response)`` returns is the result.
 
         ``url``, ``params`` and ``headers`` may be functions of the request, whose id (``X-Request-ID``) is sent along.
-        It is named by the URL without user, password and query. Redirects are followed.
+        It is named by the URL without user, password and query, by the function's name, or ``url`` where that has none.
+        Redirects are followed.
 
         Raises:
-            ConfigurationError: It is no URL, or a function that names nothing and there is no ``name``.
+            ConfigurationError: It is no URL.
         """
         from c2c_health._url import url_check
 

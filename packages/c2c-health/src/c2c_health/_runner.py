@@ -3,6 +3,7 @@
 Nothing here knows Pyramid: what runs a check and what hears of its outcome are arguments.
 """
 
+import contextlib
 import contextvars
 import threading
 import time
@@ -21,16 +22,35 @@ Heard = Callable[[Check, Outcome, Verdict, bool], None]
 """Called after each run with the check, its outcome, how it stands now, and whether that changed."""
 
 
+_LONGEST_PREPARATION = 30.0
+
+
 class _Flight:
-    """A run that was begun. ``done`` is set when it ended in time, or when its time was over."""
+    """A run that was begun. ``ready`` is set when its time begins, ``done`` when it ended or its time was over."""
 
-    __slots__ = ("deadline", "done", "overdue", "started")
+    __slots__ = ("deadline", "done", "overdue", "ready", "started")
 
-    def __init__(self, started: float, timeout: float) -> None:
-        self.started = started
-        self.deadline = started + timeout
+    def __init__(self, check: Check, now: float) -> None:
+        self.started = now
+        self.deadline = now + check.timeout
         self.done = threading.Event()
+        self.ready = threading.Event()
         self.overdue = False
+        if check.prepare is None:
+            self.ready.set()
+        else:
+            self.deadline += _LONGEST_PREPARATION
+
+    def begin(self, check: Check, now: float) -> None:
+        """Let its time begin: all is there that the check needs."""
+        self.started, self.deadline = now, now + check.timeout
+        self.ready.set()
+
+    def wait(self, clock: Callable[[], float]) -> bool:
+        """Wait until it is done, or its time is over; return whether it is done."""
+        for event in (self.ready, self.done):
+            event.wait(max(0.0, self.deadline - clock()))
+        return self.done.is_set()
 
 
 @dataclass(slots=True)
@@ -80,7 +100,7 @@ class Runner:
                 return None if check.interval and slot.verdict and now < flight.deadline else flight
             if slot.verdict is not None and not again and now - slot.ended < _good_for(check):
                 return None
-            flight = slot.flight = _Flight(now, check.timeout)
+            flight = slot.flight = _Flight(check, now)
         try:
             # One run in flight a check: when there is a thread for each of them, one is about to be free.
             context = contextvars.copy_context()  # a request's id, a trace: for what the check logs and sends
@@ -102,16 +122,22 @@ class Runner:
 
     def _fly(self, check: Check, flight: _Flight, request: Any) -> None:
         try:
+            if check.prepare is not None:
+                with contextlib.suppress(Exception):  # the run meets what is wrong again, and says it
+                    check.prepare()
+                flight.begin(check, self._clock())
             outcome = self._perform(check, request)
         except BaseException as error:  # noqa: BLE001 # else the check would count as in flight for ever
             outcome = Outcome(State.FAILED, self._clock() - flight.started, time.time(), message=type(error).__name__)
+        if self._clock() > flight.deadline:  # which nobody may have waited for
+            outcome = self._timed_out(check, flight)
         self._settle(check, flight, outcome, again=False, ended=True)
 
     def _end(self, check: Check, flight: _Flight | None) -> Verdict:
         # Of those who waited for a run that hangs one counts it; who comes later counts it again.
         if flight is not None:
             met_hanging = flight.overdue
-            if met_hanging or not flight.done.wait(max(0.0, flight.deadline - self._clock())):
+            if met_hanging or not flight.wait(self._clock):
                 self._expire(check, flight, again=met_hanging)
         found = self._slots[check.name].verdict
         assert found is not None  # a run that ended left one
@@ -119,11 +145,14 @@ class Runner:
 
     def _expire(self, check: Check, flight: _Flight, *, again: bool) -> None:
         """Count a run past its deadline as failed; unless ``again``, only if nobody did."""
+        self._settle(check, flight, self._timed_out(check, flight, hangs=again), again=again)
+
+    def _timed_out(self, check: Check, flight: _Flight, *, hangs: bool = False) -> Outcome:
         seconds = self._clock() - flight.started
         message = f"timed out after {check.timeout:g} s"
-        if again:
+        if hangs:
             message += f", still hanging after {seconds:.0f} s"
-        self._settle(check, flight, Outcome(State.FAILED, seconds, time.time(), message=message), again=again)
+        return Outcome(State.FAILED, seconds, time.time(), message=message)
 
     def _settle(self, check: Check, flight: _Flight, outcome: Outcome, *, again: bool, ended: bool = False) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ def db_session_checks(
     Raises:
         ConfigurationError: It has no engine.
     """
-    query = query_cb or (_answers if model is None else _has_a_row(model))
+    query = _query_of(query_cb, model)
     return [
         Check(
             name=f"db_engine_{name}",
@@ -46,14 +46,18 @@ def engines(session: Any) -> Iterator[tuple[str, Engine]]:
     primary = getattr(session, "c2c_rw_bind", None)
     if primary is None:
         primary = _bind(session)
+    names = {name_of(primary)}
     yield name_of(primary), primary
     replicas = getattr(session, "c2c_ro_binds", None) or (getattr(session, "c2c_ro_bind", None),)
     seen = {id(primary), id(None)}
     for number, replica in enumerate(replicas, 1):
         if id(replica) not in seen:
             seen.add(id(replica))
-            # Several replicas of one session have one name.
-            yield name_of(replica, "sqlalchemy_slave") + (f"_{number}" if number > 1 else ""), replica
+            name = name_of(replica, "sqlalchemy_slave")
+            # c2c-db numbers the engines of several replicas; those of others may have one name.
+            name = f"{name}_{number}" if name in names else name
+            names.add(name)
+            yield name, replica
 
 
 def name_of(engine: Engine, default: str = "sqlalchemy") -> str:
@@ -102,16 +106,20 @@ def _query(engine: Engine, query: QueryCallback) -> Any:
         return query(session)
 
 
-def _answers(session: Session) -> None:
-    session.execute(text("SELECT 1"))
+def _query_of(query_cb: QueryCallback | None, model: Any) -> QueryCallback:
+    if query_cb is None and model is None:
+        return _answers
 
-
-def _has_a_row(model: Any) -> QueryCallback:
-    def query(session: Session) -> None:
-        if session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
-            raise JsonCheckException(f"{model.__name__} record not found")
+    def query(session: Session) -> Any:
+        if model is not None and session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
+            raise JsonCheckException(f"{getattr(model, '__name__', model)} record not found")
+        return query_cb(session) if query_cb is not None else None
 
     return query
+
+
+def _answers(session: Session) -> None:
+    session.execute(text("SELECT 1"))
 
 
 def password_of(engine: Engine) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from c2c_health._check import Check, Pace
 from c2c_health._outcomes import JsonCheckException
 
 _HEADER = "X-Request-ID"
+# Of a check whose URL is a lambda or a partial; a second such check wants a name=, as any two of one name.
+_NAMELESS = "url"
 
 ResponseCallback = Callable[[Any, requests.Response], Any]
 """Called with the request and the response; what it returns is the check's result."""
@@ -29,10 +31,15 @@ def url_check(
     """Return the check of a URL; ``url``, ``params`` and ``headers`` may be functions of the request.
 
     Raises:
-        ConfigurationError: It is no URL, or there is nothing to name the check by.
+        ConfigurationError: It is no URL.
     """
-    if isinstance(url, str) and not url.lower().startswith(("http://", "https://")):
-        raise ConfigurationError(f"The health check of a URL wants http:// or https://, not {shown(url)!r}")
+    if isinstance(url, str):
+        try:
+            address = shown(url)
+        except ValueError as error:
+            raise ConfigurationError(f"The health check of a URL: {error}") from None
+        if not url.lower().startswith(("http://", "https://")):
+            raise ConfigurationError(f"The health check of a URL wants http:// or https://, not {address!r}")
     known: list[str] = []
 
     def run(request: Any) -> Any:
@@ -57,10 +64,8 @@ def _of(value: Any, request: Any) -> Any:
 def _name(url: str | Callable[[Any], str]) -> str:
     if isinstance(url, str):
         return shown(url)
-    name = getattr(url, "__name__", "<")
-    if "<" in name:
-        raise ConfigurationError("The health check of a URL that is a function wants a name=")
-    return str(name)
+    name = str(getattr(url, "__name__", _NAMELESS))
+    return _NAMELESS if "<" in name else name
 
 
 def _with_request_id(headers: Mapping[str, Any], request: Any) -> dict[str, Any]:

@@ -41,8 +41,10 @@ def read(path: str) -> Versions | None:
     """Return what the file says; None where there is none, or, with an error in the log, where it is broken."""
     file = Path(path)
     try:
-        if not file.is_file():
+        if not file.exists():
             return None
+        if not file.is_file():  # a folder, as docker makes one for a mount of a file that is not there
+            raise ValueError("it is no file")  # noqa: TRY301 # as what parse says
         with file.open(encoding="utf-8") as opened:
             return Versions.parse(opened.read(_LARGEST))
     except (OSError, ValueError, RecursionError) as error:

@@ -21,8 +21,11 @@ def health_check(request: Any) -> Any:
     With ``scope=all`` in every process of the service, for operators.
     """
     checks = checks_of(request.registry)
-    max_level, names = request.GET.get("max_level"), request.GET.getall("checks")
-    scope = request.GET.get("scope") or "one"
+    try:
+        given = request.GET
+    except UnicodeDecodeError:
+        raise json_error(HTTPBadRequest, "The query is not UTF-8, percent-encoded") from None
+    max_level, names, scope = given.get("max_level"), given.getall("checks"), given.get("scope") or "one"
     try:
         if scope not in {"one", "all"}:
             raise SelectionError(f"scope must be one or all, not {scope[:50]!r}")  # noqa: TRY301 # as what select says
