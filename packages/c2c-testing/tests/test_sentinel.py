@@ -48,3 +48,23 @@ def test_a_dead_sentinel_comes_back_with_what_it_knew(redis_sentinel, client):
     redis_sentinel.restore()
     assert redis_sentinel.primary is primary
     assert client.ping()
+
+
+def test_passwords(new_redis_sentinel):
+    """The data servers and the Sentinel want one each, of any characters; the fail-over works nevertheless."""
+    data, watch = 'da"ta \\ word', "watch'er"
+    servers = new_redis_sentinel(password=data, sentinel_password=watch)
+    options = {"socket_timeout": 10}
+    sentinel = Sentinel(servers.sentinels, sentinel_kwargs={"password": watch, **options})
+    client = sentinel.master_for(servers.service_name, password=data, decode_responses=True, **options)
+    client.set("key", "value")
+    assert client.wait(1, 10000) == 1
+    servers.failover()
+    client.connection_pool.disconnect()
+    assert client.get("key") == "value"
+    for server in (servers.primary, servers.replica, servers.sentinel):
+        with redis.Redis(server.host, server.port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    client.close()
+    for one in sentinel.sentinels:
+        one.close()

