@@ -346,9 +346,10 @@ def test_all_workers(workers, eventually, preload):
 
 
 def test_a_paste_pipeline(gunicorn, tmp_path):
-    """``use = egg:c2c-debug#profiler`` in an ini file."""
+    """``use = egg:c2c-debug#profiler`` in an ini file, whose [DEFAULT] counts: its secret guards the page."""
     (tmp_path / "service.py").write_text(_APP.replace("filter_wsgi_app(build())", "None"))
     (tmp_path / "production.ini").write_text(
+        f"[DEFAULT]\nc2c.secret = {SECRET}\n"
         "[pipeline:main]\npipeline = profiler app\n"
         "[filter:profiler]\nuse = egg:c2c-debug#profiler\nc2c.profiler_path = /prof\n"
         "[app:app]\npaste.app_factory = service:main\n"
@@ -357,8 +358,9 @@ def test_a_paste_pipeline(gunicorn, tmp_path):
         file.write("\ndef main(global_config, **settings):\n    return build()\n")
     server = gunicorn(args=["--paste", "production.ini"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
-    connection.request("GET", "/prof")
-    answer = connection.getresponse()
-    assert answer.status == 200
-    assert b"Profiling is" in answer.read()
+    for headers, status, text in (({}, 403, b"Missing or invalid secret"), (KEY, 200, b"Profiling is")):
+        connection.request("GET", "/prof", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert text in answer.read()
     connection.close()

@@ -63,7 +63,7 @@ def test_depth_and_number_are_bounded(service):
     """``max_depth`` and ``too_many`` cut, and the graph says what it leaves out."""
     kept = Node(many=[Node() for _ in range(50)])
     text = _graph(service, f"analyze_id={id(kept)}&max_depth=4&too_many=7")
-    assert re.search(r"\d+ more", text)
+    assert re.search(r'label="43 more"', text)
     assert text.count(f'label="{NODE}\\n') == 8  # the root, and seven of the list's
     assert _graph(service, f"analyze_id={id(kept)}&max_depth=0").count("fillcolor=") == 2
     assert "stopped at 1000 nodes" in _graph(service, "analyze_type=builtins.dict&max_depth=20&too_many=1000")

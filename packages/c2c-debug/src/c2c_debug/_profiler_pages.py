@@ -36,7 +36,8 @@ def guarded(path: str, settings: Mapping[str, Any], registry: Any = None) -> Con
     # As the base finds them when it is included again: its own are those of the application, below another path.
     config.registry["c2c_broadcast.settings"] = base
     access = None if registry is None else registry.get("c2c_broadcast.access")
-    if access is not None:
+    # Where the filter alone is given the secret, the application knows no operators.
+    if access is not None and access.secret == base.secret:
         config.registry["c2c_broadcast.access"] = access
     config.include("c2c_broadcast")
     return config

@@ -95,7 +95,7 @@ class _Graph:
         self.ignored.add(id(others))
         labels = {} if self.wanted.backrefs else _labels(thing)
         shown = 0
-        for other in others:
+        for index, other in enumerate(others):
             if id(other) in self.ignored and id(other) not in self.nodes:
                 continue
             if self._is_ours(other) or not self._is_big(other):
@@ -104,7 +104,7 @@ class _Graph:
             if label is not None and names_secret(label) and is_a(other, (str, bytes)):
                 self.secrets.add(id(other))
             if shown >= self.wanted.too_many or not self.add(other, depth + 1):
-                yield f'  m{me} [label="{len(others) - shown} more", shape=plaintext, style=""];'
+                yield f'  m{me} [label="{len(others) - index} more", shape=plaintext, style=""];'
                 yield f"  n{me} -> m{me};" if not self.wanted.backrefs else f"  m{me} -> n{me};"
                 break
             shown += 1

@@ -44,9 +44,12 @@ def filter_wsgi_app(app: Any, settings: Mapping[str, Any] | None = None) -> Any:
     return _profiler_filter.ProfilerFilter(app, found.profiler_path, made(config), folder, recorder)
 
 
-def paste_filter(global_conf: Mapping[str, str], **local_conf: str) -> Callable[[Any], Any]:  # noqa: ARG001 # PasteDeploy's signature
-    """Make a filter for PasteDeploy: ``use = egg:c2c-debug#profiler``, with the settings as keys of its section."""
-    return lambda app: filter_wsgi_app(app, local_conf)
+def paste_filter(global_conf: Mapping[str, str] | None, **local_conf: str) -> Callable[[Any], Any]:
+    """Make a filter for PasteDeploy: ``use = egg:c2c-debug#profiler``, with the settings as keys of its section.
+
+    Those of ``[DEFAULT]`` count too.
+    """
+    return lambda app: filter_wsgi_app(app, {**(global_conf or {}), **local_conf})
 
 
 def _linesman(app: Any, settings: DebugSettings, folder: Folder, config: Any) -> Any:

@@ -18,7 +18,7 @@ _OF_THE_BODY = frozenset(
     | {"content-range", "etag", "last-modified", "transfer-encoding"}
 )
 _ERRORS = range(400, 600)
-# What gunicorn raises; but for the first they were of no family before gunicorn 27.
+# What gunicorn raises, by name: before gunicorn 27 they were of no common family.
 _BROKEN_BODIES = ("ParseException", "InvalidChunkSize", "ChunkMissingTerminator", "InvalidChunkExtension")
 
 
@@ -39,7 +39,6 @@ def _of_known(error: BaseException) -> Outcome | None:
     """Exceptions of a client that went away or sent rubbish, and of some libraries, by name."""
     if isinstance(error, ConnectionResetError | DisconnectionError) or _is_a(error, "gunicorn", "NoMoreData"):
         return Outcome(status=500, message=text_of(error), log_level=logging.INFO)
-    # The latter two were of no family before gunicorn 27.
     if any(_is_a(error, "gunicorn", name) for name in _BROKEN_BODIES):
         return Outcome(status=400, message=f"The body of the request can't be read: {text_of(error)}")
     if _is_bad_encoding(error):
