@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from webtest import TestApp
 
 from c2c_db import Probed, State, StateChanged, setup_session, use_replica
@@ -176,6 +176,23 @@ def test_primary_restarted_in_a_quiet_time(pair, urls, notes, new_service, drive
     time.sleep(1.1)
     for _ in range(4):
         service.app.post("/notes")
+
+
+def test_a_password_of_the_hour(pair, urls, notes, new_service, driver):
+    """A listener to do_connect brings the password, as clouds have it: the probe comes in by it, too."""
+    login = f"{pair.primary.user}:{pair.primary.password}"
+    settings = {key: url.replace(login, f"{pair.primary.user}:stale") for key, url in urls(driver).items()}
+    given = []
+
+    def bring(_dialect, _record, _positional, named):
+        given.append(named.get("application_name"))
+        named["password"] = pair.primary.password
+
+    service = new_service(notes, **settings)
+    for named in service.database.engines:
+        event.listen(named.engine, "do_connect", bring)
+    assert service.app.get("/notes").json["server"] == "replica"
+    assert "c2c_db probe" in given
 
 
 def test_replica_url_is_a_primary(pair, urls, notes, new_service, until):

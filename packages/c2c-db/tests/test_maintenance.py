@@ -79,6 +79,14 @@ def test_bad_input(urls, notes, new_service, query):
     assert service.app.get(_PATH, headers=_HEADERS).json["current_readonly"] is None
 
 
+def test_a_query_that_nobody_can_read(urls, notes, new_service):
+    """Nor can a secret be read in it: it is refused."""
+    service = new_service(notes, **urls(), **_SETTINGS)
+    for query in ("readonly=%ff", "readonly=true&ttl=%ff", "%ff"):
+        assert service.app.get(f"{_PATH}?{query}", headers=_HEADERS, status="4*").json["message"]
+    assert service.app.get(_PATH, headers=_HEADERS).json["current_readonly"] is None
+
+
 def test_closed(urls, notes, new_service):
     """It is for operators, and not there unless it is enabled."""
     service = new_service(notes, **urls(), **_SETTINGS)

@@ -34,12 +34,15 @@ def test_options_of_the_ini(tmp_path):
         "sqlalchemy.url": f"sqlite:///{tmp_path}/a",
         "sqlalchemy.pool_size": "3",
         "sqlalchemy.pool_recycle": "30",
+        "sqlalchemy.pool_pre_ping": "false",
+        "sqlalchemy_slave.pool_pre_ping": "true",
         "sqlalchemy_slave.url": f"sqlite:///{tmp_path}/b",
         "sqlalchemy_slave.pool_size": "7",
     }
     _, rw_engine, ro_engine = setup_session(_config(**settings), "sqlalchemy", "sqlalchemy_slave")
     assert [rw_engine.pool.size(), ro_engine.pool.size()] == [3, 7]
     assert rw_engine.pool._recycle == 30
+    assert [rw_engine.pool._pre_ping, ro_engine.pool._pre_ping] == [False, True]
 
 
 def test_script(pair):
@@ -143,6 +146,9 @@ def test_same_session_in_a_request(tmp_path, new_service):
         ({"sqlalchemy.url": "oracle9://u:hunter2@h/d"}, r"^database sqlalchemy: .*oracle9"),
         ({"sqlalchemy.url": "sqlite://", "sqlalchemy.pool_recicle": "3"}, r"^database sqlalchemy: .*pool_recicle"),
         ({"sqlalchemy.url": "sqlite://", "sqlalchemy.pool_size": "many"}, r"^database sqlalchemy: .*many"),
+        ({"sqlalchemy.url": "sqlite://", "sqlalchemy.connect_args": "{}"}, r"^database sqlalchemy: connect_args .*URL"),
+        ({"sqlalchemy.url": "sqlite://", "sqlalchemy.poolclass": "Pool"}, r"^database sqlalchemy: "),
+        ({"sqlalchemy.url": "sqlite://", "sqlalchemy.pool_pre_ping": "perhaps"}, r"^database sqlalchemy: .*perhaps"),
         ({"sqlalchemy.url": "sqlite://", "sqlalchemy_slave.url": "a,b"}, r"^sqlalchemy_slave\.url: "),
         ({"sqlalchemy.url": "sqlite://", "c2c.db.max_lag": "soon"}, r"c2c\.db\.max_lag.*C2C_DB_MAX_LAG"),
         ({"sqlalchemy.url": "sqlite://", "c2c.db.max_lag": "-1"}, r"c2c\.db\.max_lag"),

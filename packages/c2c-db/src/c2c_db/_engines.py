@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, engine_from_config
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.util import asbool
 
 from c2c_broadcast import ConfigurationError, mask
 from c2c_db._database import Database
@@ -16,6 +17,8 @@ CONNECT_LIMIT = 3
 """Seconds that a connection to PostgreSQL may take to be made, where neither URL nor options say otherwise."""
 # Milliseconds until data that nobody acknowledges end a connection (libpq): an unplugged server is noticed.
 _UNACKNOWLEDGED_LIMIT = 10_000
+# Options of create_engine that SQLAlchemy itself does not read from the texts of an ini file: "false" would be true.
+_BOOLEANS = ("pool_pre_ping", "pool_use_lifo", "hide_parameters")
 
 
 def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bool) -> Engine:
@@ -29,13 +32,14 @@ def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
         ConfigurationError: The URL's dialect is unknown, or an option is.
     """
     options = dict(options)
-    options["connect_args"] = connect_args(url, options, writable=writable)
-    options.setdefault("logging_name", name)
-    options.setdefault("pool_logging_name", name)
-    settings = {f"engine.{key}": value for key, value in options.items()}
     try:
+        options["connect_args"] = connect_args(url, options, writable=writable)
+        options.setdefault("logging_name", name)
+        options.setdefault("pool_logging_name", name)
+        options |= {key: asbool(options[key]) for key in _BOOLEANS if key in options}
+        settings = {f"engine.{key}": value for key, value in options.items()}
         engine = engine_from_config({**settings, "engine.url": url}, "engine.")
-    except (ArgumentError, NoSuchModuleError, ImportError, TypeError, ValueError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
     engine.c2c_name = name  # type: ignore[attr-defined] # for those who label what they measure
     # The parent's connections stay the parent's: the child begins with an empty pool.
@@ -49,8 +53,15 @@ def engine_name(engine: Engine) -> str:
 
 
 def connect_args(url: URL, options: Mapping[str, Any], *, writable: bool) -> dict[str, Any]:
-    """Return what is given to the driver: the application's ``connect_args``, and ours where it says nothing."""
-    own: dict[str, Any] = dict(options.get("connect_args") or {})
+    """Return what is given to the driver: the application's ``connect_args``, and ours where it says nothing.
+
+    Raises:
+        TypeError: The application's are a text.
+    """
+    given = options.get("connect_args") or {}
+    if not isinstance(given, Mapping):
+        raise TypeError("connect_args can't be said in a text: write them in the URL, as in ?sslmode=require")
+    own = dict(given)
     if url.get_backend_name() != "postgresql":
         return own
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_LIMIT, "tcp_user_timeout": _UNACKNOWLEDGED_LIMIT}

@@ -33,10 +33,7 @@ def probe(engine: Engine, connect_args: Mapping[str, Any]) -> Observation:
     if engine.dialect.name != "postgresql":
         with engine.connect():
             return Observation(knows_wal=False)
-    positional, named = engine.dialect.create_connect_args(engine.url)
-    named = {**named, **connect_args, "connect_timeout": CONNECT_LIMIT}
-    named.setdefault("application_name", "c2c_db probe")
-    connection = engine.dialect.connect(*positional, **named)
+    connection = _connect(engine, connect_args)
     with contextlib.closing(connection), cut_after(connection, _ANSWER_LIMIT):
         connection.autocommit = True
         with contextlib.closing(connection.cursor()) as cursor:
@@ -51,3 +48,16 @@ def probe(engine: Engine, connect_args: Mapping[str, Any]) -> Observation:
         replayed=parse_lsn(replayed) if replayed else None,
         replayed_age=age,
     )
+
+
+def _connect(engine: Engine, connect_args: Mapping[str, Any]) -> Any:
+    positional, named = engine.dialect.create_connect_args(engine.url)
+    positional = list(positional)
+    named = {**named, **connect_args, "connect_timeout": CONNECT_LIMIT}
+    named.setdefault("application_name", "c2c_db probe")
+    # As the pool does: a listener may bring the password of the hour (a cloud's token).
+    for connect in engine.dialect.dispatch.do_connect:
+        connection = connect(engine.dialect, None, positional, named)
+        if connection is not None:
+            return connection
+    return engine.dialect.connect(*positional, **named)
