@@ -7,7 +7,7 @@ from webtest import TestApp
 import c2c_health
 from c2c_broadcast import ConfigurationError
 from c2c_meta._glue import check_replica
-from c2c_meta._include import included
+from c2c_meta._include import included_packages
 from c2c_meta._packages import SHORT_NAMES
 
 SECRET = "a-long-enough-secret"
@@ -22,7 +22,7 @@ def configured(**settings: str) -> Configurator:
 
 def test_everything_is_included_in_order() -> None:
     """One include brings all packages that have something to include."""
-    found = included(configured().registry)
+    found = included_packages(configured().registry)
     assert {"c2c_logging", "c2c_stats", "c2c_rest", "c2c_db", "c2c_health"} <= set(found)
     assert list(found) == [name for name in SHORT_NAMES.values() if name in found]
 
@@ -30,7 +30,7 @@ def test_everything_is_included_in_order() -> None:
 def test_packages_can_be_left_out() -> None:
     """``c2c.exclude`` leaves some out, and what would join them."""
     config = configured(**{"c2c.exclude": "c2c_health c2c_db"})
-    assert not {"c2c_health", "c2c_db"} & set(included(config.registry))
+    assert not {"c2c_health", "c2c_db"} & set(included_packages(config.registry))
     TestApp(config.make_wsgi_app()).get("/api/c2c/health_check", status=404)
 
 
@@ -45,10 +45,10 @@ def test_including_twice_changes_nothing() -> None:
     """After a commit, Pyramid forgets its includes; the state stays."""
     config = configured()
     config.commit()
-    before = included(config.registry)
+    before = included_packages(config.registry)
     config.include("c2c_meta")
     config.commit()
-    assert included(config.registry) == before
+    assert included_packages(config.registry) == before
 
 
 def test_members_view_answers_for_this_process() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import c2c_meta
 from c2c_meta._ini import Ini, IniError
 from c2c_meta._ini_check import application_name, check
 
@@ -186,3 +187,16 @@ def test_check_passes(tmp_path, text):
 def test_application_name(tmp_path, text, name):
     """A service is called as what makes its main application."""
     assert application_name(ini(tmp_path, text)) == name
+
+
+def test_settings(tmp_path, monkeypatch):
+    """A script reads the main application's settings, environment included, and nothing is imported for it."""
+    monkeypatch.setenv("DB", "postgresql://db/%20")
+    text = "[app:main]\nuse = call:no_such_module:main\nsqlalchemy.url = %(DB)s\n[app:other]\na = b\n"
+    path = tmp_path / "production.ini"
+    path.write_text(text)
+    settings = c2c_meta.ini_settings(str(path))
+    assert settings["sqlalchemy.url"] == "postgresql://db/%20"
+    assert "a" not in settings
+    with pytest.raises(c2c_meta.IniError, match="no such file"):
+        c2c_meta.ini_settings(str(tmp_path / "away.ini"))

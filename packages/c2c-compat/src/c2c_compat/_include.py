@@ -61,6 +61,6 @@ def include(config: Configurator, package: str) -> None:
 def _shows_stats(config: Configurator, package: str) -> bool:
     if package != "c2c_meta":
         return package == "c2c_stats"
-    from c2c_meta._include import included
+    from c2c_meta import included_packages
 
-    return "c2c_stats" in included(config.registry)
+    return "c2c_stats" in included_packages(config.registry)

@@ -44,12 +44,10 @@ def set_up() -> None:
 def _application_settings(path: str | None) -> Mapping[str, str]:
     if path is None or not os.path.isfile(path):  # noqa: PTH113 # the text is what is passed on
         return {}
-    from c2c_meta import IniError
-    from c2c_meta._ini import Ini
-    from c2c_meta._ini_check import application_values
+    from c2c_meta import IniError, ini_settings
 
     try:
-        return application_values(Ini(path))
+        return ini_settings(path)
     except IniError as error:
         # The application needs more variables than a script may have.
         _LOG.warning("The settings of this process are those of the environment alone: %s", error)

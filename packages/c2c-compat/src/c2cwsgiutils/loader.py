@@ -1,5 +1,5 @@
 """The plaster loader of ``c2c://production.ini``."""
 
-from c2c_meta._loader import Loader
+from c2c_meta import Loader
 
 __all__ = ["Loader"]

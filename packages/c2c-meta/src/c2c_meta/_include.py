@@ -44,6 +44,6 @@ def includeme(config: Configurator) -> None:
     _glue.join(config, frozenset(included))
 
 
-def included(registry: Any) -> tuple[str, ...]:
+def included_packages(registry: Any) -> tuple[str, ...]:
     """Return the import names of the packages that take part in an application."""
     return tuple(registry.get(_KEY, ()))

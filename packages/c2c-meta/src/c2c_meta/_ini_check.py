@@ -21,6 +21,15 @@ def check(ini: Ini) -> None:
         logging_values(ini)
 
 
+def ini_settings(path: str) -> dict[str, str]:
+    """Return the settings of an ini file's main application, as texts; nothing is imported for it.
+
+    Raises:
+        IniError: the file is missing or broken
+    """
+    return application_values(Ini(path))
+
+
 def application_values(ini: Ini) -> dict[str, str]:
     """Return the keys of all sections that make the main application; nothing is imported for it."""
     main = [name for name in ini.sections() if _is_main(name)]

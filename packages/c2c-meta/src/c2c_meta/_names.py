@@ -14,9 +14,12 @@ from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
 OWN_NAMES = MappingProxyType(
     {
         "IniError": "c2c_meta._ini",
+        "Loader": "c2c_meta._loader",
         "ShuttingDown": "c2c_meta._events",
         "bootstrap": "c2c_meta._bootstrap",
+        "included_packages": "c2c_meta._include",
         "includeme": "c2c_meta._include",
+        "ini_settings": "c2c_meta._ini_check",
         "start_coverage": "c2c_meta._coverage",
     }
 )
