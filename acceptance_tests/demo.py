@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from c2c_testing.servers import Keeper, LocalServer, PostgresPair, Redis, is_free, postgres_pair, redis_server
+from c2c_testing.servers import (
+    Keeper,
+    LocalServer,
+    PostgresPair,
+    Redis,
+    ServerError,
+    is_free,
+    postgres_pair,
+    redis_server,
+)
 
 APP = Path(__file__).resolve().parent / "app"
 PREFERRED_PORT = 8080
@@ -197,6 +206,8 @@ def main() -> int:
     except KeyboardInterrupt:
         stop.set()
         died = False
+    except ServerError as error:
+        _give_up(f"a server does not start: {error}")
     if died:
         _give_up("the application ended by itself: its log is above")
     print("Stopped.", flush=True)
