@@ -76,7 +76,7 @@ class Replica:
 
     def failed(self, reason: str) -> None:
         """Note that a request could not connect, or lost its connection: leave the replica alone for a while."""
-        self._report(*self.tracker.failed(mask(reason), time.monotonic()))
+        self._report(*self.tracker.failed(mask(reason.strip().partition("\n")[0]), time.monotonic()))
 
     @property
     def status(self) -> Status:

@@ -154,7 +154,8 @@ class RunningDatabase:
 
     def session_of(self, request: Any) -> DatabaseSession:
         """Return this thread's session of this request, which need not be the one that the thread handles."""
-        return self.session(scope_of(request))
+        scope = current_scope()
+        return self.session(scope if scope.request is request else scope_of(request))
 
     def close(self) -> None:
         """End the probes and close the idle connections."""

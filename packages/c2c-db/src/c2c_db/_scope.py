@@ -69,14 +69,11 @@ def current_scope() -> Scope:
 
 
 def scope_of(request: Any) -> Scope:
-    """Return the scope in which this thread works for a request: of the tween, or one of this thread and request.
+    """Return the scope in which this thread works for a request that it does not handle now.
 
     A session is no thing for two threads. A thread that works for a request which another one handles (a health check,
     a pool of the application's) has sessions of its own, and nobody else closes them: that would wait for it.
     """
-    scope = current_scope()
-    if scope.request is request:
-        return scope
     me = threading.get_ident()
     scopes: dict[int, Scope] = request.__dict__.setdefault(_SCOPES, {})
     found = scopes.get(me)

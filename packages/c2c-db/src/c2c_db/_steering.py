@@ -88,7 +88,7 @@ class Steering:
             return engine
         else:
             if failure is Failure.LOST:
-                replica.failed(str(getattr(error, "orig", error)).strip().partition("\n")[0])
+                replica.failed(str(getattr(error, "orig", error)))
             session.tried.append(engine)
             other, found = self._replicas.choose(mark, session.tried, str(failure))
             reason = found or str(failure)
