@@ -51,7 +51,7 @@ def test_one_server(pair, urls, notes, new_service):
 def test_ttl_and_reason(urls, notes, new_service, until, caplog):
     """After its ttl the mode ends by itself; the reason is logged, and Retry-After says how long it lasts."""
     service = new_service(notes, **urls(), **_SETTINGS)
-    service.app.get(f"{_PATH}?readonly=true&ttl=3&reason=moving+disks", headers=_HEADERS)
+    service.app.get(f"{_PATH}?readonly=true&ttl=3&reason=moving%0A+disks", headers=_HEADERS)
     answer = service.app.post("/notes", status=503)
     assert 1 <= int(answer.headers["Retry-After"]) <= 3
     assert "Database maintenance mode is on: read-only: moving disks" in caplog.messages
@@ -69,13 +69,15 @@ def test_ttl_and_reason(urls, notes, new_service, until, caplog):
         "readonly=true&ttl=-1",
         "readonly=true&ttl=nan",
         "readonly=true&ttl=1e300",
+        "readonly=true&reason=%1b[31mred",
+        f"readonly=true&reason={'long+' * 101}",
     ],
 )
 def test_bad_input(urls, notes, new_service, query):
     """What can't be understood is a 400 that names the parameter, and changes nothing."""
     service = new_service(notes, **urls(), **_SETTINGS)
     answer = service.app.get(f"{_PATH}?{query}", headers=_HEADERS, status=400)
-    assert answer.json["message"].startswith(("readonly", "ttl"))
+    assert answer.json["message"].startswith(("readonly", "ttl", "reason"))
     assert service.app.get(_PATH, headers=_HEADERS).json["current_readonly"] is None
 
 

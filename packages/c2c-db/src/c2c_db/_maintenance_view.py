@@ -32,6 +32,7 @@ _SECTION = Section(
     live=(Live(title="Mode", kind="maintenance", route=_ROUTE, every=10.0),),
 )
 _WORDS = {"true": True, "false": False}
+_LONGEST_REASON = 500
 
 
 def add_maintenance_view(config: Configurator) -> None:
@@ -61,7 +62,9 @@ def _view(request: Any) -> dict[str, Any]:
     readonly = _WORDS.get(request.params["readonly"].lower())
     if readonly is None:
         raise json_error(HTTPBadRequest, "readonly must be true or false")
-    reason = request.params.get("reason") or None
+    reason = " ".join(request.params.get("reason", "").split()) or None  # one line, as it stands in the log
+    if reason and (len(reason) > _LONGEST_REASON or not reason.isprintable()):
+        raise json_error(HTTPBadRequest, f"reason must be printable text of up to {_LONGEST_REASON} characters")
     try:
         maintenance.switch(readonly=readonly, ttl=_ttl(request), reason=reason, who=request.client_addr)
     except ValueError as error:
