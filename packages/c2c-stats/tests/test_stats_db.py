@@ -184,6 +184,24 @@ def test_bad_arguments(arguments, status, said):
     assert "hidden-word" not in err
 
 
+@pytest.mark.parametrize(
+    ("absent", "status"), [(["psycopg2"], 0), (["psycopg"], 0), ([], 0), (["psycopg2", "psycopg"], 2)]
+)
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_the_driver_that_is_there(database, scheme, absent, status):
+    """A URL without a driver means the one that is installed, whichever SQLAlchemy would take."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({absent}))\n"
+        "from c2c_stats._stats_db import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    url = f"{scheme}://{database.partition('://')[2]}"
+    arguments = [sys.executable, "-c", code, "--db", url, "--schema", "public"]
+    done = subprocess.run(arguments, timeout=120, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (status, 1 if status else 0), done.stderr
+
+
 def test_sinks_that_fail(database):
     """A sink that can't be reached makes the status 1; so does a schema that is not there."""
     status, said = run("--db", database, "--schema", "public", "--prometheus-url", "http://127.0.0.1:1")

@@ -61,3 +61,8 @@ def overflow(identity: Identity) -> Identity:
 def overflow_of_names(kind: Kind) -> Identity:
     """Return the series that takes what comes after the last allowed name."""
     return Identity(kind, (OVERFLOW,), (), (OVERFLOW,), ())
+
+
+def is_overflow(identity: Identity) -> bool:
+    """Tell whether a series is an overflow, or one that calls itself so."""
+    return OVERFLOW in identity.name or any(value == OVERFLOW for _, value in identity.labels)

@@ -1,6 +1,7 @@
 """The spy on redis: each command, and each pipeline as one command ``PIPELINE``; clusters and asyncio, too."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -17,9 +18,22 @@ _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
 
 
-def _timed_command(execute: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_command(self: Any, *arguments: Any, **options: Any) -> Any:
-        if not _STORE.on:
+_Name = Callable[[Any, tuple[Any, ...]], Any]
+"""What a call is recorded as, from the client and the arguments; None where nothing is sent."""
+
+
+def _command(_client: Any, arguments: tuple[Any, ...]) -> Any:
+    return arguments[0] if arguments else ""
+
+
+def _pipeline(client: Any, _arguments: tuple[Any, ...]) -> Any:
+    return PIPELINE if len(client) else None
+
+
+def _timed(execute: Callable[..., Any], name_of: _Name) -> Callable[..., Any]:
+    def timed(self: Any, *arguments: Any, **options: Any) -> Any:
+        name = name_of(self, arguments) if _STORE.on else None
+        if name is None:
             return execute(self, *arguments, **options)
         start = perf_counter()
         success = False
@@ -27,26 +41,27 @@ def _timed_command(execute: Callable[..., Any]) -> Callable[..., Any]:
             answer = execute(self, *arguments, **options)
             success = True
         finally:
-            _record(arguments[0] if arguments else "", success, perf_counter() - start)
+            _record(name, success, perf_counter() - start)
         return answer
 
-    return execute_command
+    return timed
 
 
-def _timed_pipeline(execute: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_pipeline(self: Any, *arguments: Any, **options: Any) -> Any:
-        if not _STORE.on or not len(self):
-            return execute(self, *arguments, **options)
+def _awaited(execute: Callable[..., Awaitable[Any]], name_of: _Name) -> Callable[..., Awaitable[Any]]:
+    async def timed(self: Any, *arguments: Any, **options: Any) -> Any:
+        name = name_of(self, arguments) if _STORE.on else None
+        if name is None:
+            return await execute(self, *arguments, **options)
         start = perf_counter()
         success = False
         try:
-            answer = execute(self, *arguments, **options)
+            answer = await execute(self, *arguments, **options)
             success = True
         finally:
-            _record(PIPELINE, success, perf_counter() - start)
+            _record(name, success, perf_counter() - start)
         return answer
 
-    return execute_pipeline
+    return timed
 
 
 def _record(command: Any, success: bool, seconds: float) -> None:
@@ -61,59 +76,27 @@ def _record(command: Any, success: bool, seconds: float) -> None:
     timer.observe(seconds)
 
 
-def _awaited_command(execute: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def execute_command(self: Any, *arguments: Any, **options: Any) -> Any:
-        if not _STORE.on:
-            return await execute(self, *arguments, **options)
-        start = perf_counter()
-        success = False
-        try:
-            answer = await execute(self, *arguments, **options)
-            success = True
-        finally:
-            _record(arguments[0] if arguments else "", success, perf_counter() - start)
-        return answer
-
-    return execute_command
-
-
-def _awaited_pipeline(execute: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def execute_pipeline(self: Any, *arguments: Any, **options: Any) -> Any:
-        if not _STORE.on or not len(self):
-            return await execute(self, *arguments, **options)
-        start = perf_counter()
-        success = False
-        try:
-            answer = await execute(self, *arguments, **options)
-            success = True
-        finally:
-            _record(PIPELINE, success, perf_counter() - start)
-        return answer
-
-    return execute_pipeline
-
-
-_METHODS: tuple[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]], ...] = (
-    (client.Redis, "execute_command", _timed_command),
-    (client.Pipeline, "immediate_execute_command", _timed_command),
-    (client.Pipeline, "execute", _timed_pipeline),
-    (cluster.RedisCluster, "execute_command", _timed_command),
-    (cluster.ClusterPipeline, "execute", _timed_pipeline),
-    (asyncio_client.Redis, "execute_command", _awaited_command),
-    (asyncio_client.Pipeline, "immediate_execute_command", _awaited_command),
-    (asyncio_client.Pipeline, "execute", _awaited_pipeline),
-    (asyncio_cluster.RedisCluster, "execute_command", _awaited_command),
-    (asyncio_cluster.ClusterPipeline, "execute", _awaited_pipeline),
+_METHODS: tuple[tuple[type, str, Callable[..., Any], _Name], ...] = (
+    (client.Redis, "execute_command", _timed, _command),
+    (client.Pipeline, "immediate_execute_command", _timed, _command),
+    (client.Pipeline, "execute", _timed, _pipeline),
+    (cluster.RedisCluster, "execute_command", _timed, _command),
+    (cluster.ClusterPipeline, "execute", _timed, _pipeline),
+    (asyncio_client.Redis, "execute_command", _awaited, _command),
+    (asyncio_client.Pipeline, "immediate_execute_command", _awaited, _command),
+    (asyncio_client.Pipeline, "execute", _awaited, _pipeline),
+    (asyncio_cluster.RedisCluster, "execute_command", _awaited, _command),
+    (asyncio_cluster.ClusterPipeline, "execute", _awaited, _pipeline),
 )
 
 
 def install() -> None:
     """Watch all clients; nothing where that is done."""
-    for owner, name, wrap in _METHODS:
-        patch(owner, name, wrap)
+    for owner, method, wrap, name_of in _METHODS:
+        patch(owner, method, partial(wrap, name_of=name_of))
 
 
 def uninstall() -> None:
     """Watch no more."""
-    for owner, name, _ in _METHODS:
-        unpatch(owner, name)
+    for owner, method, _, _ in _METHODS:
+        unpatch(owner, method)

@@ -124,6 +124,7 @@ class Timer(Series):
     """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound)."""
 
     __slots__ = ("bounds", "burst", "cleared", "kept", "least", "most", "seen")
+    burst: "Callable[[Timer], None]"  # set where values are kept
     least: float
     most: float
     seen: float
@@ -133,7 +134,6 @@ class Timer(Series):
         self.bounds = bounds
         super().__init__(identity, tell)
         self.kept: deque[float] | None = None
-        self.burst: Callable[[Timer], None] = _nothing
         self._begin()
 
     @property
@@ -191,10 +191,6 @@ class Timer(Series):
         self.most = 0.0
         self.seen = 0.0
         self.cleared = (0.0, 0.0)
-
-
-def _nothing(series: Series) -> None:
-    """Do nothing, where nobody wants the values."""
 
 
 def _complain(series: Series, value: object) -> None:

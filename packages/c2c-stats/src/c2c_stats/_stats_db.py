@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from typing import TextIO
 
 from c2c_broadcast import ConfigurationError, load, mask
@@ -12,11 +13,10 @@ from c2c_stats._address import parse_address
 from c2c_stats._settings import StatsSettings
 
 try:
-    from sqlalchemy import Connection, create_engine
+    from sqlalchemy import Connection, Engine, create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     from c2c_stats import _stats_db_queries as queries
-    from c2c_stats._driver import with_driver
     from c2c_stats._stats_db_queries import Measure
     from c2c_stats._stats_db_report import LogReport, PushgatewayReport, Report, StatsdReport
 except ModuleNotFoundError as error:
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
     logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
     try:
         reports = _reports(arguments)
-        engine = create_engine(with_driver(arguments.db), isolation_level="AUTOCOMMIT")
+        engine = _engine(arguments.db)
     except (ConfigurationError, ValueError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         err.write(f"c2c-stats-db: {_line(error)}\n")
         return 2
@@ -84,6 +84,21 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
         except (OSError, ValueError) as error:
             run.fail(_line(error))
     return 1 if run.failed else 0
+
+
+def _engine(text: str) -> Engine:
+    """Return the engine of a URL. ``postgresql://`` means whichever driver is installed, psycopg2 or psycopg 3."""
+    url = make_url(text)
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    try:
+        return create_engine(url, isolation_level="AUTOCOMMIT")
+    except ModuleNotFoundError as missing:
+        # SQLAlchemy 2.0 means psycopg2, 2.1 psycopg 3.
+        other = {"psycopg2": "psycopg", "psycopg": "psycopg2"}.get(missing.name or "")
+        if url.drivername != "postgresql" or other is None or find_spec(other) is None:
+            raise
+        return create_engine(url.set(drivername=f"postgresql+{other}"), isolation_level="AUTOCOMMIT")
 
 
 def _measure(connection: Connection, arguments: argparse.Namespace, run: Run) -> None:

@@ -8,13 +8,12 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from c2c_stats._guard import Guard
-from c2c_stats._identity import OVERFLOW, Identity, Kind, Pairs, identify
+from c2c_stats._identity import Identity, Kind, Pairs, identify, is_overflow
 from c2c_stats._series import KEPT, Counter, Gauge, Series, Tell, Timer
 from c2c_stats._settings import DEFAULT_BUCKETS
+from c2c_stats._shortcuts import remember, shortcut_of
 
 _LOG = logging.getLogger(__name__)
-_MOST_SHORTCUTS = 10_000
-
 Place = Callable[[Series], "memoryview[float] | None"]
 """Gives as many doubles, all zero, as a series has; None where there is no more room."""
 
@@ -31,6 +30,11 @@ class Store:
         self.counters: dict[Any, Counter] = {}
         self.gauges: dict[Any, Gauge] = {}
         self.timers: dict[Any, Timer] = {}
+        self._known: dict[Kind, dict[Any, Any]] = {
+            "counter": self.counters,
+            "gauge": self.gauges,
+            "timer": self.timers,
+        }
         self._table: dict[Identity, Series] = {}
         self._bound: WeakSet[Series] = WeakSet()
         self._guard = Guard()
@@ -100,31 +104,18 @@ class Store:
                 _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
             identity = Identity(kind, ("_",), (), ("_",), ())
         found = self.series(identity)
-        self._shorten(kind, path, tags, found)
+        shortcut = shortcut_of(path, tags)
+        if shortcut is not None and not is_overflow(found.identity):
+            remember(self._known[kind], shortcut, found)
         return found
-
-    def _shorten(self, kind: Kind, path: Any, tags: Any, found: Series) -> None:
-        """Remember where a key leads. Only texts are remembered, because 1, 1.0 and True are one to a dict."""
-        if OVERFLOW in found.identity.name or any(value == OVERFLOW for _, value in found.identity.labels):
-            return
-        if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
-            return
-        if not tags:
-            shortcut = tuple(path)
-        elif isinstance(tags, dict) and all(type(k) is str and type(v) is str for k, v in tags.items()):
-            shortcut = (*path, *tags.items())
-        else:
-            return
-        kinds: dict[Kind, dict[Any, Any]] = {"counter": self.counters, "gauge": self.gauges, "timer": self.timers}
-        _remember(kinds[kind], shortcut, found)
 
     def remember(self, shortcut: Any, found: Any) -> None:
         """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
-        _remember(self.shortcuts, shortcut, found)
+        remember(self.shortcuts, shortcut, found)
 
     def forget_shortcuts(self) -> None:
         """Have every series looked up anew."""
-        for known in (self.shortcuts, self.counters, self.gauges, self.timers):
+        for known in (self.shortcuts, *self._known.values()):
             known.clear()
 
     def _make(self, identity: Identity) -> Series:
@@ -195,9 +186,3 @@ class Store:
         for series in self.all():
             series.zero()
             series.tell = tell
-
-
-def _remember(known: dict[Any, Any], shortcut: Any, found: Any) -> None:
-    if len(known) >= _MOST_SHORTCUTS:
-        known.clear()
-    known[shortcut] = found
