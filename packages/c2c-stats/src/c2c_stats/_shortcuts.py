@@ -7,7 +7,7 @@ _MOST = 10_000
 
 
 def shortcut_of(path: Any, tags: Any) -> tuple[Hashable, ...] | None:
-    """Return what the API looks a key up by; None where not all are texts, because 1, 1.0 and True are one to a dict."""
+    """Return what the API looks a key up by; None where not all are texts: 1, 1.0 and True are one to a dict."""
     if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
         return None
     if not tags:
