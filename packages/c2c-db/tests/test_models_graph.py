@@ -82,6 +82,28 @@ def test_errors(run, capsys, arguments, message):
     assert capsys.readouterr().err == f"c2c-models-graph: error: {message}\n"
 
 
+def test_models_that_can_not_be_mapped(tmp_path):
+    """Are one line, too."""
+    (tmp_path / "broken_models.py").write_text(
+        "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship\n"
+        "class Base(DeclarativeBase): pass\n"
+        "class One(Base):\n"
+        "    __tablename__ = 'one'\n"
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        "    other = relationship('Nowhere')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "from c2c_db.models_graph import main; main(['broken_models'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("c2c-models-graph: error: the classes of broken_models can't be mapped: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_script(tmp_path):
     """A script of the application's draws the base that its argument names."""
     script = tmp_path / "models_graph.py"

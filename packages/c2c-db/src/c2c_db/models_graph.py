@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from c2c_db._graph import boxes, dot, foreign_keys, mappers_of
 
 __all__ = ["generate_model_graph", "main", "model_graph"]
@@ -71,6 +73,8 @@ def _print(module: ModuleType, options: argparse.Namespace, parser: argparse.Arg
         graph = model_graph(module, options.base, relations=options.relations)
     except ValueError as error:
         _fail(parser, str(error))
+    except SQLAlchemyError as error:  # a relationship to nothing, ...
+        _fail(parser, f"the classes of {module.__name__} can't be mapped: {error}")
     if options.svg:
         program = shutil.which("dot")
         if program is None:
