@@ -1,11 +1,14 @@
 """Broadcasts in one process alone."""
 
+import queue
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from pyramid.config import Configurator
+from webtest import TestApp
 
 from c2c_broadcast import BroadcastError, ConfigurationError, broadcast
 from c2c_broadcast._executor import MAX_PER_CHANNEL, MAX_QUEUED, BusyError, Executor
@@ -112,11 +115,17 @@ def test_cyclic_answer(new_broadcaster):
     assert "Circular" in alone.ask("cycle").failed[0].message
 
 
-def test_failure_is_masked(new_broadcaster, caplog):
+def test_failure_is_masked(new_broadcaster, caplog, monkeypatch):
     """No secret leaves in the message of a failure, which is logged where it happened."""
     alone = new_broadcaster()
     alone.subscribe("leak", lambda: exec('raise RuntimeError("redis://:hunter2hunter@host")'))
     assert "hunter2" not in alone.ask("leak").failed[0].message
+    # A URL that is cut, and what only the environment tells to be a secret.
+    alone.subscribe("cut", lambda: exec('raise RuntimeError("x" * 1980 + " redis://:hunter2hunter@host")'))
+    assert "hunter2" not in alone.ask("cut").failed[0].message
+    monkeypatch.setenv("MY_TOKEN", "hunter2hunter")
+    alone.subscribe("known", lambda: exec('raise RuntimeError("it was hunter2hunter")'))
+    assert alone.ask("known").failed[0].message == "it was ***"
     assert "'leak' failed" in caplog.text
 
 
@@ -129,9 +138,45 @@ def test_unsendable_parameters(new_broadcaster, params):
 
 @pytest.mark.parametrize("channel", ["", "a\nb", "x" * 201, 5])
 def test_bad_channel(new_broadcaster, channel):
-    """A channel's name is a short printable text."""
-    with pytest.raises(BroadcastError, match="channel"):
-        new_broadcaster().subscribe(channel, print)
+    """A channel's name is a short printable text, for who answers and for who asks."""
+    alone = new_broadcaster()
+    for use in (lambda: alone.subscribe(channel, print), lambda: alone.ask(channel), lambda: alone.broadcast(channel)):
+        with pytest.raises(BroadcastError, match="channel"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"params": [1]},
+        {"params": "x"},
+        {"timeout": None},
+        {"timeout": "5"},
+        {"timeout": float("nan")},
+        {"timeout": True},
+    ],
+)
+def test_arguments_of_the_wrong_kind(new_broadcaster, arguments):
+    """They are the caller's error, and name the channel; nobody is asked."""
+    alone, called = new_broadcaster(), []
+    alone.subscribe("any", lambda: called.append(1))
+    for ask in (alone.ask, alone.broadcast):
+        with pytest.raises(BroadcastError, match="'any'"):
+            ask("any", **arguments)
+    with pytest.raises(BroadcastError, match="'any'"):
+        alone.subscribe("any", None)
+    assert not called
+    assert alone.ask("any", {}, 5).complete
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_no_time(new_broadcaster, timeout):
+    """Without any time the callback is called nevertheless, and the call returns at once."""
+    alone, called = new_broadcaster(), threading.Event()
+    alone.subscribe("any", called.set)
+    answers = alone.ask("any", timeout=timeout)
+    assert len(answers.answers) + len(answers.late) == 1
+    assert called.wait(30)
 
 
 def test_replaced_callback(new_broadcaster, caplog):
@@ -210,6 +255,37 @@ def test_endless_nesting_is_cut(new_broadcaster):
     assert alone.ask("again", timeout=20).complete
     assert len(failures) == 1
     assert "nested" in failures[0]
+
+
+@pytest.fixture
+def no_threads():
+    """Let the system have no thread to give: nobody has so much memory for a stack."""
+    before = threading.stack_size(1 << 46)
+    yield
+    threading.stack_size(before)
+
+
+def test_no_thread_to_be_had(no_threads, new_broadcaster):
+    """Jobs wait for a thread, or for one that a later job gets, and are all done then."""
+    executor, done = Executor(), queue.SimpleQueue()
+    executor.submit("a", lambda: done.put(1))
+    threading.stack_size(0)
+    executor.submit("a", lambda: done.put(2))
+    assert {done.get(timeout=30), done.get(timeout=30)} == {1, 2}
+    executor.close()
+
+
+def test_a_request_without_a_thread_to_be_had(process_wide, no_threads):
+    """The listener can't start, the request is answered; it starts with a later request."""
+    config = Configurator(settings={"c2c.redis_url": "127.0.0.1:1"})
+    config.include("c2c_broadcast")
+    config.add_operator_view(lambda request: {"is": "there"}, name="x", path="/x", public=True)
+    app = TestApp(config.make_wsgi_app())
+    assert app.get("/c2c/x").json == {"is": "there"}
+    assert not process_wide.started
+    threading.stack_size(0)
+    app.get("/c2c/x")
+    assert process_wide.started
 
 
 def test_executor_is_bounded():

@@ -5,7 +5,7 @@ import logging
 import pytest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationConflictError
-from pyramid.httpexceptions import HTTPNotFound
+from pyramid.httpexceptions import HTTPFound, HTTPNotFound
 from webtest import TestApp
 
 from c2c_broadcast import ConfigurationError, Link, Live, Section, masker_of, sections
@@ -147,3 +147,51 @@ def test_no_view_is_added_without_a_secret() -> None:
     config.include("c2c_broadcast")
     config.add_operator_view(lambda request: {}, name="x", path="/x")
     TestApp(config.make_wsgi_app()).get("/c2c/x", status=404)
+
+
+class NobodyPolicy:
+    """A security policy by which nobody may do anything."""
+
+    def identity(self, request):
+        """Know nobody."""
+
+    authenticated_userid = identity
+
+    def permits(self, request, context, permission):
+        """Permit nothing."""
+        return False
+
+    def remember(self, request, userid, **_kw):
+        """Remember nobody."""
+        return []
+
+    forget = remember
+
+
+def _away(request):
+    raise OSError("the database is away")
+
+
+@pytest.mark.parametrize(
+    "strict",
+    [
+        lambda config: (config.set_security_policy(NobodyPolicy()), config.set_default_permission("view")),
+        lambda config: config.set_default_csrf_options(require_csrf=True),
+        lambda config: config.add_forbidden_view(lambda request: HTTPFound("/log-in")),
+        lambda config: config.set_root_factory(_away),
+    ],
+    ids=["default permission", "CSRF tokens", "forbidden view", "root factory that fails"],
+)
+def test_what_the_application_asks_of_its_users_is_not_asked_of_operators(strict):
+    """Its permissions, its CSRF tokens, its log-in page and its root factory are not in the way of operator views."""
+    config = configured()
+    strict(config)
+    config.add_operator_view(lambda request: {"seen": request.method}, name="x", path="/x", changes_state=True)
+    config.add_operator_view(lambda request: {"seen": request.method}, name="y", path="/y", public=True)
+    app = TestApp(config.make_wsgi_app())
+    assert app.get("/c2c/y").json == {"seen": "GET"}
+    refused = app.get("/c2c/x", status=403)
+    assert refused.json["status"] == 403
+    assert "no-cache" in refused.headers["Cache-Control"]
+    assert app.post("/c2c/x", headers={"X-API-Key": SECRET}).json == {"seen": "POST"}
+    assert app.put("/c2c/x", headers={"X-API-Key": SECRET}, status=405).headers["Allow"] == "GET, HEAD, POST"

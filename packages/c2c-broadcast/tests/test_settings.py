@@ -150,7 +150,8 @@ def test_redis_urls(raw: str, url: str | None) -> None:
         ("C2C_REDIS_OPTIONS", "socket_timeout"),
         ("C2C_REDIS_SENTINELS", "host"),
         ("C2C_REDIS_DB", "-1"),
-        ("C2C_BASE_PATH", "/"),
+        ("C2C_REDIS_SENTINELS", "host:99999"),
+        *(("C2C_BASE_PATH", path) for path in ("/", "/{x}", "/:x", "/x*", "/a b", "/a%20b", "/a//b", "/é")),
     ],
 )
 def test_malformed_redis_settings_stop_the_start(name: str, value: str) -> None:

@@ -110,14 +110,16 @@ class Access:
             _require_same_origin(request)
 
     def remember(self, request: Any, response: Any) -> None:
-        """Set, refresh or delete the cookie, as the request's credentials say.
-
-        Who sends the header sends it each time: only the parameter is a log-in.
-        """
+        """Set, refresh or delete the cookie, as the request's credentials say."""
         if self.cookie is None:
             return
         credentials = self.judge(request)
-        if credentials.way == "secret" or (credentials.way == "cookie" and credentials.age > REFRESH_AFTER):
+        if (
+            credentials.way == "secret"
+            # Who sends the header sends it each time, and needs no new cookie each time.
+            or (credentials.way == "header" and self.cookie.age(request) is None)
+            or (credentials.way == "cookie" and credentials.age > REFRESH_AFTER)
+        ):
             self.cookie.set(request, response)
         elif credentials.way == "logout":
             self.cookie.delete(request, response)
@@ -186,9 +188,13 @@ def _require_same_origin(request: Any) -> None:
     # Fetch Metadata (W3C), else Origin (RFC 6454).
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    if site is not None:
-        same = site == "same-origin"
-    else:
-        same = origin is not None and urlsplit(origin)[:2] == (request.scheme, request.host.lower())
+    same = site == "same-origin" if site is not None else _is_ours(origin, request)
     if not same:
         raise json_error(HTTPForbidden, f"The cookie changes nothing from another site: {_HOW}")
+
+
+def _is_ours(origin: str | None, request: Any) -> bool:
+    try:
+        return origin is not None and urlsplit(origin)[:2] == (request.scheme, request.host.lower())
+    except ValueError:  # http://[
+        return False

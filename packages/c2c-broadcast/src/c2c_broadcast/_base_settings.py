@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,15 @@ RETIRED = {
 """Variables that deployments still set and nothing reads: name -> what to do instead."""
 
 
+# Nothing that is a variable in a pattern of Pyramid's, or has to be quoted in a URL.
+_PLAIN_PATH = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
 # Text even where it looks like something else: a password may be 0123.
 _TEXTS = frozenset({"username", "password"})
 
 
 def _base_path(raw: str) -> str:
     path = "/" + raw.strip("/")
-    if path == "/" or "{" in path or " " in path:
+    if not _PLAIN_PATH.fullmatch(path):
         raise ValueError("must be a plain path, such as /c2c")
     return path
 
@@ -66,7 +69,7 @@ def _sentinels(raw: str) -> tuple[tuple[str, int], ...]:
     found = []
     for part in filter(None, (part.strip() for part in raw.split(","))):
         host, _, port = part.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdecimal() or int(port) not in range(1, 65536):
             raise ValueError("must look like host:26379,host:26379")
         found.append((host.strip("[]"), int(port)))
     return tuple(found)

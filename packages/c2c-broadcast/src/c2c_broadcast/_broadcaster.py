@@ -14,14 +14,12 @@ from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._callbacks import Callback
 from c2c_broadcast._errors import BroadcastError, ConfigurationError
 from c2c_broadcast._forks import forks
-from c2c_broadcast._node import Node
+from c2c_broadcast._node import Node, checked_channel
 from c2c_broadcast._roster import Member
 from c2c_broadcast._states import States
 from c2c_broadcast._transport import LocalTransport, Receiver, Transport
 
 _LOG = logging.getLogger(__name__)
-
-_LONGEST_NAME = 200
 
 TransportFactory = Callable[[Member, Receiver], Transport]
 
@@ -100,10 +98,11 @@ class Broadcaster:
         """Have ``callback(**params)`` answer broadcasts on ``channel``; it replaces the callback before it.
 
         Raises:
-            BroadcastError: The name of the channel is no short text.
+            BroadcastError: The name of the channel is no short text, or the callback no function.
         """
-        if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_NAME or not channel.isprintable():
-            raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
+        channel = checked_channel(channel)
+        if not callable(callback):
+            raise BroadcastError(f"broadcast channel {channel!r}: its callback is no function, but {callback!r:.200}")
         with self._lock:
             before = self._callbacks.get(channel, callback)
             if _name(before) != _name(callback):
@@ -122,9 +121,10 @@ class Broadcaster:
         """Call the callback of ``channel`` in every process and wait for them, at most ``timeout`` seconds.
 
         Raises:
-            BroadcastError: The parameters can't be sent as JSON, or callbacks ask each other endlessly.
+            BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
+                endlessly.
         """
-        return self.running().ask(channel, params or {}, timeout)
+        return self.running().ask(channel, {} if params is None else params, timeout)
 
     def broadcast(
         self, channel: str, params: Mapping[str, Any] | None = None, expect_answers: bool = False, timeout: float = 10
@@ -137,7 +137,7 @@ class Broadcaster:
         Raises:
             BroadcastError: As ``ask``.
         """
-        answers = self.running().ask(channel, params or {}, timeout, others=expect_answers)
+        answers = self.running().ask(channel, {} if params is None else params, timeout, others=expect_answers)
         if not expect_answers:
             return None
         silent = len(answers.failed) + len(answers.missing) + len(answers.late)

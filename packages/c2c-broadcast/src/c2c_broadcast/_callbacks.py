@@ -1,17 +1,19 @@
 """Running a callback for a broadcast: whatever it does, an answer comes out."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from c2c_broadcast._answers import Failure
-from c2c_broadcast._mask import mask
+from c2c_broadcast._mask import Masker
 from c2c_broadcast._messages import UnsendableError, encode
 from c2c_broadcast._roster import Member
 
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_MESSAGE = 2_000
+_LONGEST_READ = 1_000_000
 
 Callback = Callable[..., Any]
 
@@ -41,4 +43,6 @@ def failure(me: Member, error: BaseException) -> Failure:
         text = str(error)
     except Exception:  # noqa: BLE001 # a foreign __str__ may raise anything
         text = "(its text can't be made)"
-    return Failure(me.hostname, me.pid, type(error).__name__, mask(text[:_LONGEST_MESSAGE]))
+    # Masked before it is cut: half a URL would not show its password for one.
+    masked = Masker.of(os.environ)(text[:_LONGEST_READ])
+    return Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_MESSAGE])

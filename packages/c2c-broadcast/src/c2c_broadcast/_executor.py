@@ -1,5 +1,6 @@
 """The threads that run callbacks: few, lazy, and never all taken by one channel."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -62,8 +63,10 @@ class _Pool:
         self._promised += 1
         self._ready.put((lane, job))
         if self._promised > self._threads and self._threads < MAX_THREADS:
-            self._threads += 1
-            threading.Thread(target=self._work, name="c2c-broadcast-callback", daemon=True).start()
+            # Where the system has no thread to give, one that is there does it, or one that comes with a later job.
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(target=self._work, name="c2c-broadcast-callback", daemon=True).start()
+                self._threads += 1
 
     def _work(self) -> None:
         self._local.depth = self._depth

@@ -1,5 +1,6 @@
 """This process while it takes part: how it asks the others."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -15,6 +16,7 @@ from c2c_broadcast._messages import MAX_DEPTH, UnsendableError, decode, encode
 from c2c_broadcast._roster import Member
 from c2c_broadcast._transport import Receiver, Transport
 
+_LONGEST_NAME = 200
 # While a caller waits, members that died meanwhile are looked for so often (seconds).
 _FIRST_CHECK = 0.1
 _CHECK = 0.5
@@ -41,6 +43,12 @@ class Node:
 
     def ask(self, channel: str, params: Mapping[str, Any], timeout: float, *, others: bool = True) -> Answers:
         """Send a request and collect the answers; with ``others=False`` only this process's own is waited for."""
+        channel = checked_channel(channel)
+        _check_timeout(channel, timeout)
+        if not isinstance(params, Mapping):
+            raise BroadcastError(
+                f"broadcast channel {channel!r}: its parameters go by name, in a dict: {params!r:.200}"
+            )
         depth = self.executor.depth + 1
         if depth > MAX_DEPTH:
             raise BroadcastError(
@@ -119,3 +127,19 @@ class Node:
             late=[member.missing() for member in late.values()],
             complete=call.healthy and call.known and not missing and not late,
         )
+
+
+def checked_channel(channel: str) -> str:
+    """Return the name of a channel.
+
+    Raises:
+        BroadcastError: It is no short text.
+    """
+    if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_NAME or not channel.isprintable():
+        raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
+    return channel
+
+
+def _check_timeout(channel: str, timeout: float) -> None:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise BroadcastError(f"broadcast channel {channel!r}: timeout is a number of seconds, not {timeout!r:.50}")

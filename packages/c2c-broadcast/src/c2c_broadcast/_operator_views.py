@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPException, HTTPMethodNotAllowed
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.traversal import DefaultRootFactory
 
 from c2c_broadcast._access import access_of, json_error
 
@@ -58,8 +60,18 @@ def add_operator_view(
         {"route": route, "pattern": pattern, "public": public, "methods": policy.methods, "view": view}
     )
     config.action(("c2c operator view", name), None, introspectables=(introspectable,))
-    config.add_route(route, pattern)
-    config.add_view(view, route_name=route, renderer=renderer, http_cache=0, c2c_operator=policy)
+    # Nothing of the application's own decides who may see it, or fails before it answers: neither its root factory
+    # (which may need the database that a check is about), nor its default permission, nor its CSRF tokens.
+    config.add_route(route, pattern, factory=DefaultRootFactory)
+    config.add_view(
+        view,
+        route_name=route,
+        renderer=renderer,
+        http_cache=0,
+        permission=NO_PERMISSION_REQUIRED,
+        require_csrf=False,
+        c2c_operator=policy,
+    )
 
 
 def guard(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any], Any]:
@@ -69,24 +81,33 @@ def guard(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any], An
         return view
 
     def guarded(context: Any, request: Any) -> Any:
-        access = access_of(request.registry)
-        assert access is not None
         request.add_response_callback(_finish)
-        if request.method not in policy.methods:
-            allowed = ", ".join(policy.methods)
-            raise json_error(
-                HTTPMethodNotAllowed,
-                f"{request.method} is not for this view: use {allowed}",
-                {"Allow": allowed},
-            )
-        access.judge(request)
-        access.count(request)
-        changes = policy.changes(request)
-        if not policy.public or (changes and access.secret is not None):
-            access.require(request, changes_state=changes)
+        try:
+            _check(request, policy)
+        except HTTPException as refusal:
+            # Returned, not raised: the application's forbidden view, a log-in page for example, is not for operators.
+            return refusal
         return view(context, request)
 
     return guarded
+
+
+def _check(request: Any, policy: Policy) -> None:
+    """Raise unless the method is the view's and the client may use it."""
+    access = access_of(request.registry)
+    assert access is not None
+    if request.method not in policy.methods:
+        allowed = ", ".join(policy.methods)
+        raise json_error(
+            HTTPMethodNotAllowed,
+            f"{request.method} is not for this view: use {allowed}",
+            {"Allow": allowed},
+        )
+    access.judge(request)
+    access.count(request)
+    changes = policy.changes(request)
+    if not policy.public or (changes and access.secret is not None):
+        access.require(request, changes_state=changes)
 
 
 guard.options = ("c2c_operator",)  # type: ignore[attr-defined] # how Pyramid learns a deriver's options

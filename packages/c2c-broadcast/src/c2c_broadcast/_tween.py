@@ -1,5 +1,6 @@
 """The base's tween: begin to listen at the first request, and count wrong secrets wherever they were sent."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     def tween(request: Any) -> Any:
         broadcaster = get_broadcaster()
         if not broadcaster.started:
-            broadcaster.start()
+            # Where the system has no thread to give, the request goes on, and the next one tries again.
+            with contextlib.suppress(RuntimeError):
+                broadcaster.start()
         try:
             return handler(request)
         finally:

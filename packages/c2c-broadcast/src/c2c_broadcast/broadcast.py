@@ -104,7 +104,7 @@ def subscribe(channel: str, callback: Callback) -> None:
     A channel has one callback; a later one replaces it. Callbacks run in threads of their own, never in the listener.
 
     Raises:
-        BroadcastError: The name of the channel is no short text.
+        BroadcastError: The name of the channel is no short text, or the callback no function.
     """
     get_broadcaster().subscribe(channel, callback)
 
@@ -124,7 +124,8 @@ def broadcast(
     ``hostname`` and ``pid`` of its process.
 
     Raises:
-        BroadcastError: The parameters can't be sent as JSON, or callbacks ask each other endlessly.
+        BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
+            endlessly.
     """
     return get_broadcaster().broadcast(channel, params, expect_answers, timeout)
 
@@ -135,7 +136,8 @@ def ask(channel: str, params: Mapping[str, Any] | None = None, timeout: float = 
     Returns as soon as all live members answered, after ``timeout`` seconds at the latest.
 
     Raises:
-        BroadcastError: The parameters can't be sent as JSON, or callbacks ask each other endlessly.
+        BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
+            endlessly.
     """
     return get_broadcaster().ask(channel, params, timeout)
 
