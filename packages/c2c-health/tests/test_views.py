@@ -70,6 +70,7 @@ def test_failures(five):
         ("checks=", {"good", "quiet", "almost"}),
         ("checks=,,good", {"good"}),
         ("checks=good,quiet", {"good", "quiet"}),
+        ("checks=%20good,%20quiet%20,%20", {"good", "quiet"}),
         ("checks=good&checks=quiet", {"good", "quiet"}),
         ("max_level=1&checks=good,custom", {"good"}),
     ],

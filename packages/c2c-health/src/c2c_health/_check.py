@@ -61,9 +61,9 @@ class Check:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, and hide what the name should not have said."""
-        name = mask(self.name) if isinstance(self.name, str) else self.name
+        name = mask(self.name).strip() if isinstance(self.name, str) else self.name
         object.__setattr__(self, "name", name)
-        if not isinstance(name, str) or not name.strip() or "," in name or not name.isprintable():
+        if not isinstance(name, str) or not name or "," in name or not name.isprintable():
             raise ConfigurationError(f"The name of a health check must be printable text without a comma, not {name!r}")
         if not callable(self.run):
             raise ConfigurationError(f"Health check {name}: what to run must be callable, not {self.run!r}")

@@ -20,7 +20,7 @@ def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str])
     Raises:
         SelectionError: A name or the level can't be right.
     """
-    wanted = [name for names_ in names for name in names_.split(",") if name]
+    wanted = [name for names_ in names for name in map(str.strip, names_.split(",")) if name]
     levels = sorted({check.level for check in checks})
     unknown = sorted(set(wanted) - {check.name for check in checks})
     if unknown:
