@@ -36,6 +36,10 @@ def test_bad_metrics():
     """A name has one type."""
     publisher = PushgatewayGroupPublisher("http://127.0.0.1:1", "job")
     publisher.add("a", 1)
+    publisher.add("either", 1, metric_type="untyped")
+    publisher.add("either", 2, metric_type="untyped", metric_labels={"a": "b"})
+    with pytest.raises(ValueError, match="untyped already"):
+        publisher.add("either", 1)
     with pytest.raises(ValueError, match="gauge already"):
         publisher.add("a", 1, metric_type="counter")
     with pytest.raises(ValueError, match="Invalid metric type"):

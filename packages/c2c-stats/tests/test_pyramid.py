@@ -60,6 +60,7 @@ def test_own_responses_are_not_rendered(make_app):
     app = make_app(configure)
     app.get("/own")
     app.get("/both")
+    assert not [line for line in app.get("/metrics").text.splitlines() if "render" in line], "an empty histogram"
     assert set(routes(app)) == {"route/GET/own/200", "route/GET/both/200"}
 
 

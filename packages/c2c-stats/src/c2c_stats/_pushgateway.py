@@ -32,6 +32,7 @@ class PushgatewayGroupPublisher:
         self._labels = dict(labels or {})
         self._timeout = timeout
         self._metrics: dict[str, Metric] = {}
+        self._types: dict[str, str] = {}
 
     def add(
         self, name: str, value: float, metric_type: str = "gauge", metric_labels: Mapping[str, Any] | None = None
@@ -45,8 +46,9 @@ class PushgatewayGroupPublisher:
         if metric is None:
             base = name.removesuffix("_total") if metric_type == "counter" else name
             metric = self._metrics[name] = Metric(base, name, metric_type)
-        elif metric.type != metric_type:
-            raise ValueError(f"Metric {name} is a {metric.type} already, not a {metric_type}")
+            self._types[name] = metric_type  # Metric changes untyped to unknown
+        elif self._types[name] != metric_type:
+            raise ValueError(f"Metric {name} is a {self._types[name]} already, not a {metric_type}")
         labels = {**self._labels, **(metric_labels or {})}
         texts = {prometheus_label(str(k)): str(v) for k, v in labels.items() if v is not None}
         metric.add_sample(f"{metric.name}_total" if metric_type == "counter" else name, texts, float(value))

@@ -5,11 +5,13 @@ A tween costs 0.7 us, subscribers to NewRequest and BeforeRender 7 us each; deri
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from c2c_stats import _server_timing
 from c2c_stats._body import watch
+from c2c_stats._identity import Pairs
 from c2c_stats._request_totals import TOTALS
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
@@ -23,9 +25,25 @@ _BEGAN = "c2c_stats.rendering"
 _RENDERED = "c2c_stats.rendered"
 _UNCAUGHT = "500 Internal Server Error"
 _LOG = logging.getLogger(__name__)
-_Known = tuple[Timer, Timer, tuple[str, str]]
 _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
+
+
+@dataclass(slots=True)
+class _Known:
+    """What requests of one method, route and status are recorded to, and how Server-Timing describes them."""
+
+    labels: Pairs
+    path: tuple[str, ...]
+    route: Timer
+    described: tuple[str, str]
+    render: Timer | None = None
+
+    def rendering(self) -> Timer:
+        """Return the timer of the rendering, made by the first one: most statuses are never rendered."""
+        if self.render is None:
+            self.render = _STORE.automatic("render", self.labels, self.path, SINK.settings.statsd_use_tags)
+        return self.render
 
 
 def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:  # noqa: ARG001 # Pyramid's
@@ -40,21 +58,21 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         try:
             response = handler(request)
         except BaseException:
-            _find(request.__dict__, _UNCAUGHT)[0].observe(perf_counter() - start)
+            _find(request.__dict__, _UNCAUGHT).route.observe(perf_counter() - start)
             raise
         seconds = perf_counter() - start
         try:
             attributes = request.__dict__
-            route_timer, render_timer, described = _find(attributes, response.status)
+            known = _find(attributes, response.status)
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
-                render_timer.observe(rendered)
-            text = _server_timing.value(described, seconds, rendered, sql[0] - statements, sql[1] - sql_seconds)
+                (known.render or known.rendering()).observe(rendered)
+            text = _server_timing.value(known.described, seconds, rendered, sql[0] - statements, sql[1] - sql_seconds)
             _server_timing.put(response, text)
             if type(response.app_iter) is list:
-                route_timer.observe(seconds)
+                known.route.observe(seconds)
             else:
-                watch(response, request.environ, lambda: route_timer.observe(perf_counter() - start))
+                watch(response, request.environ, lambda: known.route.observe(perf_counter() - start))
         except Exception:  # noqa: BLE001 # whatever the application answers with, it is sent
             _LOG.debug("A response that can't be measured", exc_info=True)
         return response
@@ -63,7 +81,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
 
 def _find(attributes: dict[str, Any], status: str) -> _Known:
-    """Return the timers of the route and of its rendering, and how Server-Timing describes it.
+    """Return what is known of requests like this one.
 
     ``attributes`` are the request's own: reading them here is cheaper than WebOb's way, which looks at the environ.
     """
@@ -79,12 +97,8 @@ def _make(shortcut: tuple[str, str, str]) -> _Known:
     code = status[:3]
     labels = (("group", code[:1]), ("method", method), ("route", name), ("status", code))
     path = (method, name, code)
-    use_tags = SINK.settings.statsd_use_tags
-    found = (
-        _STORE.automatic("route", labels, path, use_tags),
-        _STORE.automatic("render", labels, path, use_tags),
-        _server_timing.described(name),
-    )
+    timer = _STORE.automatic("route", labels, path, SINK.settings.statsd_use_tags)
+    found = _Known(labels, path, timer, _server_timing.described(name))
     _STORE.remember(shortcut, found)
     return found
 
