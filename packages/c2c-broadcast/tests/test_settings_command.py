@@ -1,5 +1,6 @@
 """c2c-settings: the table of effective values."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,12 @@ def test_a_broken_ini_is_one_line_and_exit_2(tmp_path: Path) -> None:
     done = run(tmp_path, "no section\n")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_nobody_reads_on() -> None:
+    """``c2c-settings | head`` ends without a traceback."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(COMMAND, env=QUIET, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert done.stderr == ""

@@ -60,8 +60,8 @@ class Resolved:
 
     @property
     def shown(self) -> str:
-        """The value for people: secrets masked, nothing for None."""
-        if self.value is None or self.value == {}:
+        """The value for people: secrets masked, nothing for none."""
+        if self.value in (None, {}, ()):
             return ""
         return MASKED if self.declaration.secret else mask(str(self.value))
 

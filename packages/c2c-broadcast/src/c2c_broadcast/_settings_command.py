@@ -56,9 +56,13 @@ def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = 
         return 2
     table = [_HEAD, *rows(settings, os.environ)]
     widths = [max(len(row[column]) for row in table if not row[4].startswith("ERROR")) for column in range(4)]
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        out.write("  ".join([*cells, row[4]]).rstrip() + "\n")
+    try:
+        for row in table:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            out.write("  ".join([*cells, row[4]]).rstrip() + "\n")
+        out.flush()
+    except BrokenPipeError:  # c2c-settings | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # for what Python flushes at its end
     return 1 if any(row[4].startswith("ERROR") for row in table) else 0
 
 
