@@ -41,7 +41,7 @@ class Check:
     ``kind`` says what it is about (``db``, ``url``, ...) to those who count; ``secrets`` are texts that never appear in
     its reports, besides those that every report hides; ``run`` may change what is in it. ``prepare``, where there is
     one, is called before each run, in its thread: what it takes to import the code that the check needs says nothing of
-    what is checked, so the deadline counts from its end (and from 30 s after its begin at the latest).
+    what is checked, so the deadline counts from its end (and from 20 s after its begin at the latest).
 
     Raises:
         ConfigurationError: A value makes no sense; the message names the check and what would.

@@ -22,7 +22,8 @@ Heard = Callable[[Check, Outcome, Verdict, bool], None]
 """Called after each run with the check, its outcome, how it stands now, and whether that changed."""
 
 
-_LONGEST_PREPARATION = 30.0
+# Seconds; with the default deadline it is less than the 30 after which gunicorn ends a worker.
+_LONGEST_PREPARATION = 20.0
 
 
 class _Flight:
