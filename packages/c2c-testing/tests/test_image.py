@@ -124,10 +124,14 @@ def test_generates_the_expected_file(results, tmp_path):
 
 
 def test_sizes_have_to_be_the_same(results, expected):
-    """The error has both sizes, and the image is kept."""
-    with pytest.raises(AssertionError, match=r"59 x 40 pixels in .*map\.actual\.png, 60 x 40 in .*map\.expected\.png"):
-        check_image(results, picture(width=59), expected)
-    assert names(results) == ["map.actual.png"]
+    """The error has both sizes, the image is kept, and what one of them has more is red in the other picture."""
+    with pytest.raises(AssertionError, match=r"59 x 44 pixels in .*map\.actual\.png, 60 x 40 in .*map\.expected\.png"):
+        check_image(results, picture(width=59, height=44), expected)
+    assert names(results) == ["map.actual.png", "map.diff.png"]
+    with Image.open(results / "map.diff.png") as diff:
+        assert diff.size == (60, 44)
+        pixels = [diff.getpixel(place) for place in ((59, 20), (20, 43), (20, 10))]
+    assert [red - (green + blue) / 2 > 50 for red, green, blue in pixels] == [True, True, False]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (3, 3), (6, 20)])

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import namedtuple
 
 import pytest
 import requests
@@ -107,6 +108,13 @@ def test_approx_goes_to_any_depth():
     assert utils.approx(struct, abs=0.2) == {"a": [1.1, (2.0, "x", None, True)], "b": {"c": 3, "d": 0.3}}
     assert utils.approx(struct) != {"a": [1.0, (2.0, "y", None, True)], "b": {"c": 3, "d": 0.3}}
     assert utils.approx(struct) != {"a": [1.0, (2.0, "x", None, True)], "b": {"c": 3}}
+
+
+def test_approx_of_named_tuples():
+    """They are tuples too, and stay what they are."""
+    point = namedtuple("point", "x y")
+    assert utils.approx([point(1.0, "a")]) == [point(1.0000001, "a")]
+    assert utils.approx(point(1.0, "a")) != point(1.1, "a")
 
 
 def test_the_gateway_is_that_of_the_container(tmp_path):

@@ -54,6 +54,13 @@ def size(image: Image.Image) -> str:
     return f"{image.width} x {image.height}"
 
 
+def of_one_size(*images: Image.Image) -> list[Image.Image]:
+    """Return the images with what they lack of the greatest width and height, transparent."""
+    width, height = (max(sides) for sides in zip(*(one.size for one in images), strict=True))
+    # To crop beyond the edge adds what is transparent there.
+    return [one.crop((0, 0, width, height)) for one in images]
+
+
 def compare(actual: Image.Image, expected: Image.Image, mask: Image.Image | None) -> tuple[float, Image.Image]:
     """Return the similarity of two images of one size, unless the mask is dark there, and an image of what differs."""
     one, other = _arrays(actual, expected)

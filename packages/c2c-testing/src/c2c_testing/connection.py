@@ -1,6 +1,6 @@
 """Ask a service over HTTP and check what every answer must have."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,7 @@ _TIMEOUT = 60.0
 class Connection:
     """A client of one service. What is not as expected is an AssertionError with status, body and a curl command.
 
-    All methods take a URL below ``base_url`` and, by keyword: ``expected_status``, a number or a tuple of them;
+    All methods take a URL below ``base_url`` and, by keyword: ``expected_status``, a number or several of them;
     ``headers``, which win over ours; ``cors``, whether to send ``Origin`` and check
     ``Access-Control-Allow-Origin``; ``cache_expected``; and what ``requests`` takes. They wait 60 s at most, unless
     ``timeout`` says otherwise. An answer without content (204) is None.
@@ -65,7 +65,7 @@ class Connection:
         method: str,
         url: str,
         *,
-        expected_status: int | tuple[int, ...] = 200,
+        expected_status: int | Collection[int] = 200,
         headers: Mapping[str, str | None] | None = None,
         cors: bool = True,
         cache_expected: CacheExpected = CacheExpected.NO,
@@ -80,7 +80,7 @@ class Connection:
         sent.update(headers or {})
         options.setdefault("timeout", _TIMEOUT)
         response = self.session.request(method, self.url(url), headers=sent, **options)
-        expected = expected_status if isinstance(expected_status, tuple) else (expected_status,)
+        expected = (expected_status,) if isinstance(expected_status, int) else expected_status
         wanted = " or ".join(map(str, expected))
         check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
         check_cache(response, cache_expected)
@@ -141,7 +141,7 @@ class Connection:
         """PATCH (``json`` or ``data``), check the content type, and return what the JSON says."""
         return json_of(self.request("PATCH", url, **options))
 
-    def delete(self, url: str, expected_status: int | tuple[int, ...] = NO_CONTENT, **options: Any) -> str | None:
+    def delete(self, url: str, expected_status: int | Collection[int] = NO_CONTENT, **options: Any) -> str | None:
         """DELETE, and return the text."""
         return text_of(self.request("DELETE", url, expected_status=expected_status, **options))
 

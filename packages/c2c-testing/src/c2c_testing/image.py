@@ -28,8 +28,8 @@ def check_image(
     """Check that an image looks like the expected one.
 
     For ``name.expected.png`` or ``name.png``, the mask is ``name.mask.png`` in the same folder, if it is there: where
-    it is dark, nothing is compared. On failure the result folder gets ``name.actual.png`` and, unless the sizes differ,
-    ``name.diff.png``: what differs is red.
+    it is dark, nothing is compared. On failure the result folder gets ``name.actual.png`` and ``name.diff.png``: what
+    differs is red, also what one of two images of different sizes has more.
 
     Args:
         result_folder: made if it is missing
@@ -66,8 +66,10 @@ def check_image(
     expected = _pixels.load(expected_file)
     if actual.size != expected.size:
         actual.save(actual_file)
+        _pixels.compare(*_pixels.of_one_size(actual, expected), None)[1].save(diff_file)
         raise AssertionError(
-            f"{_pixels.size(actual)} pixels in {actual_file}, {_pixels.size(expected)} in {expected_file}"
+            f"{_pixels.size(actual)} pixels in {actual_file}, {_pixels.size(expected)} in {expected_file}; "
+            f"see {diff_file}"
         )
     mask_file = expected_file.with_name(f"{name}.mask.png")
     mask = _pixels.load(mask_file) if use_mask and mask_file.exists() else None

@@ -48,5 +48,7 @@ def approx(struct: Any, **kw: Any) -> Any:
     if isinstance(struct, dict):
         return {key: approx(value, **kw) for key, value in struct.items()}
     if isinstance(struct, list | tuple):
-        return type(struct)(approx(value, **kw) for value in struct)
+        # A named tuple takes its fields one by one.
+        make = getattr(type(struct), "_make", type(struct))
+        return make(approx(value, **kw) for value in struct)
     return struct
