@@ -4,7 +4,7 @@ import math
 import os
 import subprocess
 import sys
-from collections import namedtuple
+from typing import NamedTuple
 
 import pytest
 import requests
@@ -110,11 +110,18 @@ def test_approx_goes_to_any_depth():
     assert utils.approx(struct) != {"a": [1.0, (2.0, "x", None, True)], "b": {"c": 3}}
 
 
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: float
+    name: str
+
+
 def test_approx_of_named_tuples():
     """They are tuples too, and stay what they are."""
-    point = namedtuple("point", "x y")
-    assert utils.approx([point(1.0, "a")]) == [point(1.0000001, "a")]
-    assert utils.approx(point(1.0, "a")) != point(1.1, "a")
+    assert utils.approx([Point(1.0, "a")]) == [Point(1.0000001, "a")]
+    assert utils.approx(Point(1.0, "a")) != Point(1.1, "a")
+    assert utils.approx(Point(1.0, "a")).name == "a"
 
 
 def test_the_gateway_is_that_of_the_container(tmp_path):

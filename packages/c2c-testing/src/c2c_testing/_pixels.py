@@ -54,11 +54,11 @@ def size(image: Image.Image) -> str:
     return f"{image.width} x {image.height}"
 
 
-def of_one_size(*images: Image.Image) -> list[Image.Image]:
-    """Return the images with what they lack of the greatest width and height, transparent."""
-    width, height = (max(sides) for sides in zip(*(one.size for one in images), strict=True))
+def of_one_size(one: Image.Image, other: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Return two images with what each lacks of the greater width and height, transparent."""
+    box = (0, 0, max(one.width, other.width), max(one.height, other.height))
     # To crop beyond the edge adds what is transparent there.
-    return [one.crop((0, 0, width, height)) for one in images]
+    return one.crop(box), other.crop(box)
 
 
 def compare(actual: Image.Image, expected: Image.Image, mask: Image.Image | None) -> tuple[float, Image.Image]:
