@@ -344,6 +344,16 @@ def test_retired_settings_are_named_once(monkeypatch: pytest.MonkeyPatch, caplog
     assert "C2C_REDIS_OPTIONS" in warnings[0]
 
 
+def test_an_operator_of_one_application_is_none_of_another() -> None:
+    """An application that is mounted in another one judges for itself, though the request has been judged."""
+    outer, inner = make(), make(OTHER)
+    request = Request.blank(f"/c2c/closed?secret={SECRET}")
+    request.registry = outer.app.registry
+    assert is_auth(request)
+    assert request.get_response(inner.app).status_int == 403
+    assert request.get_response(outer.app).status_int == 200
+
+
 def test_two_applications_do_not_share_failures() -> None:
     """The state is the application's, not the process's."""
     one, two = make(), make(OTHER)

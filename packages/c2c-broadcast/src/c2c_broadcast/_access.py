@@ -15,7 +15,6 @@ from c2c_broadcast._shared_lockout import SharedLockout
 
 _LOG = logging.getLogger(__name__)
 _KEY = "c2c_broadcast.access"
-_ENVIRON = "c2c_broadcast.credentials"
 
 SHORTEST_SECRET = 16
 # The secret is looked for in forms, not in uploads.
@@ -46,6 +45,8 @@ class Access:
 
     def __init__(self, settings: BroadcastSettings) -> None:
         self.secret = settings.secret
+        # An application that is mounted in another one gets its environ, and may have another secret.
+        self._in_environ = f"c2c_broadcast.credentials.{id(self)}"
         self.lockout = SharedLockout()
         self.cookie = OperatorCookie(settings.secret) if settings.secret else None
         if settings.secret and len(settings.secret) < SHORTEST_SECRET:
@@ -53,14 +54,14 @@ class Access:
 
     def judge(self, request: Any) -> Credentials:
         """Return what the request brought. Looked at once a request, changes nothing, raises nothing."""
-        found = request.environ.get(_ENVIRON)
+        found = request.environ.get(self._in_environ)
         if not isinstance(found, Credentials):
             try:
                 found = self._judge(request)
             except Exception:  # noqa: BLE001 # whatever a client sent must end in a plain "no"
                 _LOG.debug("Unreadable credentials", exc_info=True)
                 found = Credentials("none")
-            request.environ[_ENVIRON] = found
+            request.environ[self._in_environ] = found
         return found
 
     def _judge(self, request: Any) -> Credentials:
@@ -79,7 +80,7 @@ class Access:
 
     def count(self, request: Any) -> None:
         """Count a wrong secret against its client's address, a good one in its favour; once a request."""
-        found = request.environ.get(_ENVIRON)
+        found = request.environ.get(self._in_environ)
         if isinstance(found, Credentials) and not found.counted:
             found.counted = True
             if found.way == "wrong":
