@@ -124,6 +124,19 @@ def test_bad_input_is_named_and_changes_nothing(get, parameters, named):
     assert get()["overrides"] == {}
 
 
+def test_what_can_not_be_read_is_a_bad_request(app):
+    """Bytes that are not UTF-8, or a broken form: 400, not 500."""
+    assert "UTF-8" in app.get(f"{URL}?name=%ff&level=%ff", headers=KEY, status=400).json["message"]
+    app.post(URL, b"level=%ff", headers=KEY, status=400)
+    app.post(URL, b"x", headers={**KEY, "Content-Type": "multipart/form-data"}, status=400)
+
+
+def test_list_is_for_those_who_ask(get):
+    """``list=0`` is no list."""
+    assert "loggers" not in get(list="0")
+    assert "loggers" in get(list="true")
+
+
 @pytest.mark.parametrize("name", ["a b", "Zürich", "a..b", "'quoted\"", "a/b?c=d&e", "<b>"])
 def test_odd_names_are_names(get, name):
     """A logger may be called anything that prints."""

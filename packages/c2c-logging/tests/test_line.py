@@ -167,6 +167,26 @@ def test_extras_of_each_kind(log, monkeypatch, value, shown, with_orjson):
     assert log.lines()[0]["value"] == shown
 
 
+class Undecided:
+    """Neither true nor false, as an array of NumPy is."""
+
+    def __bool__(self):
+        raise ValueError("ambiguous")
+
+    def __str__(self):
+        return "[1 2]"
+
+
+def test_values_without_truth(log):
+    """They cost no other field of the line, and are masked where their name says so."""
+    log.info("x", extra={"array": Undecided(), "nested": {"array": Undecided(), "token": Undecided()}, "n": 1})
+    log.info("x", extra={"password": Undecided(), "n": 1})
+    first, second = log.lines()
+    assert (first["array"], first["nested"], first["n"]) == ("[1 2]", {"array": "[1 2]", "token": "***"}, 1)
+    assert (second["password"], second["n"], second["logger_name"]) == ("***", 1, first["logger_name"])
+    assert "format_error" not in first
+
+
 def test_cycles_end(log):
     """A structure that holds itself is cut, and the line says so."""
     endless: dict[str, object] = {"a": 1}

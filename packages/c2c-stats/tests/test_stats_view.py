@@ -82,3 +82,10 @@ def test_other_methods(make_app, method):
     """What is not GET is refused, or, for POST, does what GET does."""
     app = make_app()
     app.request("/c2c/stats.json", method=method, status=200 if method == "POST" else 405)
+
+
+@pytest.mark.parametrize("public", ["true", "false"])
+def test_what_can_not_be_read_is_a_bad_request(make_app, public):
+    """Bytes that are not UTF-8: 400, not 500."""
+    app = make_app(c2c__stats_public_reset=public)
+    assert "UTF-8" in app.get("/c2c/stats.json?reset=%ff", status=400).json["message"]

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from c2c_logging._orjson import container_text
-from c2c_logging._plain import MASKED, Walk, is_secret, key_text
+from c2c_logging._plain import MASKED, Walk, is_hidden, is_secret, key_text
 from c2c_logging._texts import dumps, encode, safe
 
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -38,7 +38,7 @@ def extras(record: logging.LogRecord, walk: Walk) -> dict[str, Any]:
         name = key_text(key).lstrip("_") or "extra"
         while name in RESERVED or name in found:
             name = f"extra_{name}"
-        found[name] = MASKED if value and is_secret(name) else walk.plain(value)
+        found[name] = MASKED if is_hidden(name, value) else walk.plain(value)
     return found
 
 

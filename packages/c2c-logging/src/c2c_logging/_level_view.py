@@ -13,6 +13,7 @@ from c2c_logging._levels import LEVELS, all_levels, checked_name, level_of
 _LOG = logging.getLogger(__name__)
 ROUTE = "c2c_logging_level"
 _PROPOSED_TTL = "1800"
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 SECTION = Section(
     name="logging",
@@ -41,8 +42,15 @@ SECTION = Section(
 
 
 def changes_level(request: Any) -> bool:
-    """Tell whether a request sets a level."""
-    return bool(request.params.get("level"))
+    """Tell whether a request sets a level.
+
+    Raises:
+        HTTPBadRequest: Its parameters can't be read.
+    """
+    try:
+        return bool(request.params.get("level"))
+    except ValueError:  # bytes that are not UTF-8, a form without its boundary
+        raise json_error(HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded") from None
 
 
 def level_view(request: Any) -> dict[str, Any]:
@@ -55,7 +63,7 @@ def level_view(request: Any) -> dict[str, Any]:
     if not name:
         if level:
             raise json_error(HTTPBadRequest, "Which logger? Give its name as parameter `name`, or `root`")
-        return _list() if request.params.get("list") else _overrides()
+        return _list() if request.params.get("list", "").lower() in _TRUE else _overrides()
     try:
         name = checked_name(name)
         if level:

@@ -82,7 +82,7 @@ class Walk:
             self._characters -= len(name)
             while name in found:
                 name += "_"
-            found[name] = MASKED if item and is_secret(name) else self.plain(item, depth + 1)
+            found[name] = MASKED if is_hidden(name, item) else self.plain(item, depth + 1)
             if self._values < 0:
                 break
         return found
@@ -91,6 +91,16 @@ class Walk:
         text = safe(text)
         self._characters -= len(text)
         return text
+
+
+def is_hidden(name: str, value: Any) -> bool:
+    """Tell whether a field holds a secret: its name says so, and its value is not empty. Never raises."""
+    if not is_secret(name):
+        return False
+    try:
+        return bool(value)
+    except Exception:  # noqa: BLE001 # what has no truth: an array of NumPy, a SQL expression
+        return True
 
 
 def key_text(key: Any) -> str:

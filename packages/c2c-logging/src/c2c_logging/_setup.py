@@ -16,7 +16,6 @@ from c2c_logging._settings import LoggingSettings, ScriptSettings
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2CWSGIUTILS_CONFIG"
 _DEFAULT = "/app/production.ini"
-_OURS = "c2c_"
 
 
 def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
