@@ -240,3 +240,16 @@ def test_postgresql_never_runs_as_root(postgres):
     owner = Path(f"/proc/{postgres.pids()[0]}").stat().st_uid
     assert owner == (pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid())
     assert postgres.data.stat().st_mode & 0o077 == 0
+
+
+def test_a_process_whose_name_is_no_text(new_redis_server):
+    """Somebody's process may be called anything: a name of which the kernel cut off half a letter, for example."""
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b'caf\\xc3'); print('named', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"named\n"
+        assert b"(caf\xc3)" in Path(f"/proc/{process.pid}/stat").read_bytes()
+        server = new_redis_server()
+        assert len(server.pids()) == 1
+        server.restart()
+        assert server.execute("PING") == "PONG"
+        process.stdin.close()

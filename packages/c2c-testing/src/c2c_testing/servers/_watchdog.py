@@ -37,7 +37,7 @@ def parents() -> dict[int, int]:
         if process.name.isdigit():
             with contextlib.suppress(OSError):
                 # The command's name, in parentheses, may hold anything; the fields follow its end.
-                state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+                state, parent = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
                 if state not in "ZX":
                     found[int(process.name)] = int(parent)
     return found
