@@ -111,16 +111,14 @@ class Access:
             _require_same_origin(request)
 
     def remember(self, request: Any, response: Any) -> None:
-        """Set, refresh or delete the cookie, as the request's credentials say."""
+        """Set, refresh or delete the cookie, as the request's credentials say.
+
+        Who sends the header sends it each time: only the parameter is a log-in.
+        """
         if self.cookie is None:
             return
         credentials = self.judge(request)
-        if (
-            credentials.way == "secret"
-            # Who sends the header sends it each time, and needs no new cookie each time.
-            or (credentials.way == "header" and self.cookie.age(request) is None)
-            or (credentials.way == "cookie" and credentials.age > REFRESH_AFTER)
-        ):
+        if credentials.way == "secret" or (credentials.way == "cookie" and credentials.age > REFRESH_AFTER):
             self.cookie.set(request, response)
         elif credentials.way == "logout":
             self.cookie.delete(request, response)
