@@ -10,6 +10,8 @@ import pytest
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging import PyramidCeeSysLogHandler
+from c2c_logging._syslog_sender import Line, SyslogSender
+from c2c_testing.sinks import SyslogSink
 
 
 @pytest.fixture
@@ -126,6 +128,40 @@ def test_a_server_that_is_away_blocks_nothing(logger, syslog_sink, capfd):
     assert said.count("is away") == 1
     assert said.count("works again") == 1
     assert "Traceback" not in said
+
+
+def test_a_server_that_hung_up_loses_nothing(logger, syslog_sink):
+    """TCP takes one more line for a connection that the server closed: it is not given one."""
+    log = logger(syslog_sink.tcp_address, socktype="tcp")
+    log.info("before")
+    syslog_sink.wait(count=1)
+    with syslog_sink.down():
+        pass
+    log.info("after")
+    assert [message.cee()["msg"] for message in syslog_sink.wait(count=2)] == ["before", "after"]
+
+
+def test_a_server_that_moved(monkeypatch):
+    """Its name is resolved again every minute; where that fails, lines go where they went."""
+    now = [0.0]
+    places = []
+
+    def getaddrinfo(*_args, **_options):
+        if not places:
+            raise socket.gaierror
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", places[0])]
+
+    with SyslogSink() as old, SyslogSink() as new:
+        sender = SyslogSender(("syslog.example", 514), None, lambda: 0, clock=lambda: now[0])
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        for now[0], places[:] in ((0, [old.address]), (59, [new.address]), (61, []), (90, [new.address])):
+            sender.send([Line("<12>: @cee: ", f'{{"msg":"{now[0]}"}}')], lambda: False)
+        now[0] = 122
+        sender.send([Line("<12>: @cee: ", '{"msg":"moved"}')], lambda: False)
+        monkeypatch.undo()
+        assert [message.cee()["msg"] for message in old.wait(count=4)] == ["0", "59", "61", "90"]
+        assert [message.cee()["msg"] for message in new.wait(count=1)] == ["moved"]
+        sender.close()
 
 
 def test_a_name_that_does_not_resolve(logger, capfd):

@@ -1,7 +1,9 @@
 """Sending to a statsd server over the network."""
 
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -176,6 +178,24 @@ def test_slow_server_never_costs_a_request(tmp_path):
         SINK.stop()
         assert time.perf_counter() - begin < 10
         assert total(DROPPED) > 0
+
+
+def test_slow_server_of_a_process_with_many_files(tmp_path):
+    """A socket beyond the 1,024 files that select(2) knows is waited for like any other."""
+    from c2c_stats._address import Address
+    from c2c_stats._statsd_socket import Sender
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    path = tmp_path / "slow.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server, contextlib.ExitStack() as files:
+        server.bind(str(path))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            files.callback(os.close, os.dup(server.fileno()))
+        sender = Sender(Address(path=str(path)))
+        files.callback(sender.close)
+        assert not all(sender.send(b"a:1|c") for _ in range(100_000))
 
 
 FORKS = """

@@ -40,6 +40,7 @@ class LogTable:
         self._take_dropped = take_dropped
         self._complaint = Complaint(f"log table {self.table} in {self._engine.url.render_as_string()}")
         self._full = Complaint(f"log table {self.table}: queue")
+        self._refused = Complaint(f"log table {self.table}")
         self._created = False
         self._pid = os.getpid()
 
@@ -124,7 +125,7 @@ class LogTable:
             except (OperationalError, InterfaceError):
                 raise
             except (SQLAlchemyError, ValueError) as error:
-                self._full.wrong(f"a record of {row.logger} is refused by the database: {mask(_first_line(error))}")
+                self._refused.wrong(f"a record of {row.logger} is refused by the database: {mask(_first_line(error))}")
 
     def _tell_dropped(self) -> None:
         if dropped := self._take_dropped():

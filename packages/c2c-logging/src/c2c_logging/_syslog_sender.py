@@ -6,6 +6,7 @@ Runs on the thread of a queue, so that neither a slow name server nor a syslog s
 import contextlib
 import errno
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 from c2c_logging._complaint import Complaint
 from c2c_logging._fit import refit
 
+RESOLVE_EVERY = 60.0
+"""Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was."""
 _TIMEOUT = 5.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
@@ -33,9 +36,15 @@ class SyslogSender:
     """One connection to one server, made when there is something to send."""
 
     def __init__(
-        self, address: str | tuple[str, int], kind: socket.SocketKind | None, take_dropped: Callable[[], int]
+        self,
+        address: str | tuple[str, int],
+        kind: socket.SocketKind | None,
+        take_dropped: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
+        self._clock = clock
+        self._resolved = 0.0
         self._kind = kind
         self._socket: socket.socket | None = None
         self._target: Any = None
@@ -67,7 +76,7 @@ class SyslogSender:
 
     def _try(self, line: Line) -> bool:
         try:
-            sender = self._socket or self._connect()
+            sender = self._connected()
             if sender.type == socket.SOCK_STREAM:
                 # One line a message (RFC 6587, 3.4.2): JSON has no new line in it.
                 sender.sendall(f"{line.head}{line.json}\n".encode())
@@ -96,7 +105,25 @@ class SyslogSender:
             else:
                 return
 
+    def _connected(self) -> socket.socket:
+        """Return the connection; another one where the server hung up, or may be elsewhere by now."""
+        found = self._socket
+        if found is None:
+            return self._connect()
+        if found.type == socket.SOCK_STREAM:
+            if not _has_hung_up(found):
+                return found
+            self.close()
+            return self._connect()
+        if self._clock() - self._resolved > RESOLVE_EVERY:
+            with contextlib.suppress(OSError, UnicodeError):  # then the server is where it was
+                self._connect()
+                found.close()
+            self._resolved = self._clock()
+        return self._socket or found
+
     def _connect(self) -> socket.socket:
+        self._resolved = self._clock()
         if isinstance(self._address, str):
             kinds = (self._kind,) if self._kind is not None else (socket.SOCK_DGRAM, socket.SOCK_STREAM)
             choices = [(socket.AF_UNIX, kind, self._address) for kind in kinds]
@@ -125,3 +152,15 @@ class SyslogSender:
             with contextlib.suppress(OSError):
                 self._socket.close()
             self._socket = None
+
+
+def _has_hung_up(stream: socket.socket) -> bool:
+    """Tell whether the other side closed a connection: one more line would be lost on it, without an error."""
+    watched = select.poll()
+    watched.register(stream, select.POLLIN)
+    if not watched.poll(0):
+        return False
+    try:
+        return not stream.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

@@ -13,8 +13,8 @@ _LOG = logging.getLogger(__name__)
 
 RESOLVE_EVERY = 60.0
 """Seconds after which a name is resolved again."""
-# A full buffer is waited for so long (s); this runs in a thread of its own.
-_PATIENCE = 0.2
+# A full buffer is waited for so long (ms); this runs in a thread of its own.
+_PATIENCE = 200
 _CALM = 10.0
 
 
@@ -72,7 +72,10 @@ class Sender:
             try:
                 self._socket.send(datagram)
             except BlockingIOError:
-                if not select.select([], [self._socket], [], _PATIENCE)[1]:
+                # select() knows no file above 1023.
+                full = select.poll()
+                full.register(self._socket, select.POLLOUT)
+                if not full.poll(_PATIENCE):
                     return TimeoutError("its buffer is full")
                 self._socket.send(datagram)
         except OSError as error:
