@@ -10,8 +10,10 @@ import pytest
 
 _SERVICE = '''
 import logging
+from pathlib import Path
 
 from pyramid.config import Configurator
+from pyramid.events import ContextFound
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 
@@ -34,13 +36,26 @@ def stream(request):
     return {"length": length}
 
 
+def begins(event):
+    """Say that the view is about to read."""
+    Path("begun").touch()
+
+
 config = Configurator()
 config.include("c2c_rest")
+config.add_subscriber(begins, ContextFound)
 for view in (read, read_json, stream):
     config.add_route(view.__name__, "/" + view.__name__)
     config.add_view(view, route_name=view.__name__, renderer="fast_json")
 application = config.make_wsgi_app()
 '''
+
+
+def _eventually(check):
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _close(connection):
@@ -67,17 +82,14 @@ _CHUNKED = "Transfer-Encoding: chunked\r\n\r\n10000\r\n" + "x" * 100
 @pytest.mark.parametrize("end", [_close, _reset])
 @pytest.mark.parametrize("body", [_LENGTH, _CHUNKED], ids=["length", "chunked"])
 @pytest.mark.parametrize("view", ["read", "read_json", "stream"])
-def test_a_client_that_goes_away_while_sending(server, view, body, end):
+def test_a_client_that_goes_away_while_sending(server, view, body, end, tmp_path):
     """An upload that breaks off is one record at INFO, no traceback, and the service goes on."""
     connection = socket.create_connection((server.host, server.port), timeout=30)
     connection.sendall(f"POST /{view} HTTP/1.1\r\nHost: x\r\n{body}".encode())
-    # Let the view begin to read.
-    time.sleep(0.3)
+    # Before that the server may not know of it.
+    _eventually((tmp_path / "begun").exists)
     end(connection)
-
-    deadline = time.monotonic() + 30
-    while not re.search("POST .* returned status code", server.log_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _eventually(lambda: re.search("POST .* returned status code", server.log_text()))
     request = urllib.request.Request(
         f"{server.url}/{view}", data=b'"abc"', headers={"Content-Type": "application/json"}
     )
