@@ -9,6 +9,10 @@ from c2c_broadcast import ConfigurationError
 from c2c_health import Check, HealthCheck
 
 
+async def _later(request):
+    pass
+
+
 def _names(registry):
     return [check.name for check in registry["c2c_health.checks"].all]
 
@@ -119,6 +123,7 @@ def test_introspection_shows_the_checks():
         (("x",), {}, "wants a function"),
         (("x", lambda a, b: None), {}, "called with the request, but takes"),
         (("x", 42), {}, "must be a function"),
+        (("x", _later), {}, "it is async"),
         (("x", lambda: None), {"level": -1}, "level must be a whole number from 1"),
         ((Check(name="x", run=lambda request: None),), {"level": 2}, "says everything itself"),
     ],

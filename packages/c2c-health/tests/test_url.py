@@ -47,6 +47,13 @@ def test_functions_of_the_request(service, http_sink):
     assert (asked.path, asked.query["m"], asked.headers["x-path"]) == ("/me", ["GET"], "/c2c/health_check")
 
 
+def test_a_function_that_gives_no_url(service):
+    """Is a failure that says so."""
+    made = service()
+    made.health.add_url_check(lambda request: None)
+    assert _failure(made) == "the function for the URL gave None"
+
+
 def test_the_request_id_goes_along(service, http_sink):
     """As c2c-logging knows it, else as the client sent it; a header of the application's own wins."""
     made = service()

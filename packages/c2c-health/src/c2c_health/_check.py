@@ -86,10 +86,14 @@ def taking_request(name: str, function: Callable[..., Any]) -> Run:
     """Return ``function`` as one that takes the request, if it takes no argument.
 
     Raises:
-        ConfigurationError: It can't be called with the request alone, nor with nothing.
+        ConfigurationError: It can't be called with the request alone, nor with nothing, or it is async.
     """
     if not callable(function):
         raise ConfigurationError(f"Health check {name}: the check must be a function of the request, not {function!r}")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 # an object with an async __call__
+        raise ConfigurationError(
+            f"Health check {name}: it is async, and nobody awaits it: give a function (asyncio.run)"
+        )
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin that does not tell

@@ -44,6 +44,8 @@ def url_check(
 
     def run(request: Any) -> Any:
         target = _of(url, request)
+        if not isinstance(target, str):
+            raise JsonCheckException(f"the function for the URL gave {target!r}")
         given, sent = _of(params, request), dict(_of(headers, request) or {})
         known[:] = secrets_of(target, given, sent)
         # Only the head is waited for: what check_cb does not read is not transferred.
