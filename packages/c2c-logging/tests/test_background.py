@@ -1,5 +1,7 @@
 """The queue and its thread: bounded, in order, never waiting, whatever the consumer does."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -76,3 +78,32 @@ def test_batches():
     assert queue.flush(30, last=True)
     assert sum(sizes) == 250
     assert max(sizes) == 100
+
+
+MULTIPROCESSING = """
+import multiprocessing, sys
+from c2c_logging._background import Background, Bounds
+
+def consume(batch, hurry):
+    with open(sys.argv[1], "a") as file:
+        file.writelines(f"{item}\\n" for item in batch)
+
+queue = Background("test", consume, Bounds(wait=1.0))
+
+def work(number):
+    queue.put(number, 1)
+
+if __name__ == "__main__":
+    for number in range(3):
+        child = multiprocessing.get_context("fork").Process(target=work, args=(number,))
+        child.start()
+        child.join()
+"""
+
+
+def test_processes_of_multiprocessing(tmp_path):
+    """They end without atexit, and have written all nevertheless."""
+    program, written = tmp_path / "program.py", tmp_path / "written"
+    program.write_text(MULTIPROCESSING)
+    subprocess.run([sys.executable, program, written], check=True, timeout=120)
+    assert written.read_text() == "0\n1\n2\n"

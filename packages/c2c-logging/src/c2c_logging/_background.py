@@ -5,6 +5,7 @@ The thread starts with the first item put in, in the process that puts it in: wh
 
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
+_AT_END = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Background(Generic[_T]):
         self._bounds = bounds
         self.dropped = 0
         self._begin()
-        _FORKS.watch(self)
+        _PROCESS.watch(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # a finalizer may log while we hold it
@@ -74,6 +76,7 @@ class Background(Generic[_T]):
                 self._hurry.clear()
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
+                _PROCESS.flush_at_end()
             self._items.put((item, size))
         return True
 
@@ -144,12 +147,13 @@ class Background(Generic[_T]):
         return batch, item
 
 
-class _Forks:
-    """All queues of the process; the hook itself is registered with the first, for it can't be taken back."""
+class _Processes:
+    """All queues of the process, for its forks and its end; a hook of forks can't be taken back, so there is one."""
 
     def __init__(self) -> None:
         self._queues: weakref.WeakSet[Background[Any]] = weakref.WeakSet()
         self._registered = False
+        self._ends_in = 0
 
     def watch(self, background: Background[Any]) -> None:
         self._queues.add(background)
@@ -157,9 +161,20 @@ class _Forks:
             self._registered = True
             os.register_at_fork(after_in_child=self._in_child)
 
+    def flush_at_end(self) -> None:
+        """Have a process of ``multiprocessing``, which ends without atexit, write what it has queued."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and self._ends_in != os.getpid():
+            self._ends_in = os.getpid()
+            util.Finalize(None, self._flush, exitpriority=0)
+
+    def _flush(self) -> None:
+        for background in list(self._queues):
+            background.flush(_AT_END)
+
     def _in_child(self) -> None:
         for background in list(self._queues):
             background.after_fork()
 
 
-_FORKS = _Forks()
+_PROCESS = _Processes()
