@@ -90,7 +90,7 @@ def taking_request(name: str, function: Callable[..., Any]) -> Run:
     """
     if not callable(function):
         raise ConfigurationError(f"Health check {name}: the check must be a function of the request, not {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 # an object with an async __call__
+    if inspect.iscoroutinefunction(function):
         raise ConfigurationError(
             f"Health check {name}: it is async, and nobody awaits it: give a function (asyncio.run)"
         )
