@@ -148,9 +148,10 @@ class LocalComposition(BaseComposition):
         process = self._processes.get(name)
         deadline = time.monotonic() + service.timeout
         while not (process.is_ready() if process else answers(service.ready)):
+            has_ended = process and not process.running  # asked before the look, which then sees its last words
             self._look_once()
             check_alarms()
-            if process and not process.running and service.ready != EXIT:
+            if has_ended and service.ready != EXIT:
                 raise RuntimeError(f"{name} ended with status 0 before it was ready:\n{self._last(name)}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} is not ready after {service.timeout} s:\n{self._last(name)}")
