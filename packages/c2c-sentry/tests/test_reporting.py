@@ -356,6 +356,35 @@ def test_a_script(sentry_sink):
     assert second["exception"]["values"][-1]["type"] == "LookupError"
 
 
+MULTIPROCESSING = """
+import logging, multiprocessing
+import c2c_sentry
+
+def work(number):
+    logging.getLogger("app").error("logged %s", number)
+
+if __name__ == "__main__":
+    c2c_sentry.init()
+    for number in range(3):
+        child = multiprocessing.get_context("fork").Process(target=work, args=(number,))
+        child.start()
+        child.join()
+"""
+
+
+def test_processes_of_multiprocessing(sentry_sink, tmp_path):
+    """They end without atexit, and have sent all nevertheless."""
+    program = tmp_path / "program.py"
+    program.write_text(MULTIPROCESSING)
+    env = {**os.environ, "SENTRY_URL": sentry_sink.dsn}
+    subprocess.run([sys.executable, program], env=env, check=True, timeout=120)
+    assert [event["logentry"]["formatted"] for event in sentry_sink.wait_events(3)] == [
+        "logged 0",
+        "logged 1",
+        "logged 2",
+    ]
+
+
 def test_the_sdk_is_imported_with_a_dsn_only():
     """Neither importing nor including without a DSN takes its time and memory."""
     code = (

@@ -1,8 +1,11 @@
 """How events leave: the SDK's own transport, which says once that Sentry is away."""
 
 import logging
+import os
+import sys
 from typing import Any
 
+from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport
 
 _LOG = logging.getLogger(__name__)
@@ -14,6 +17,19 @@ class SayingTransport(HttpTransport):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self._away = False
+        self._ends_in = 0
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Hand an envelope over to the thread that sends."""
+        self._flush_at_end()
+        super().capture_envelope(envelope)
+
+    def _flush_at_end(self) -> None:
+        """Have a process of ``multiprocessing``, which ends without atexit, send what it reported."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and self._ends_in != os.getpid():
+            self._ends_in = os.getpid()
+            util.Finalize(None, self.flush, args=(self.options["shutdown_timeout"],), exitpriority=0)
 
     def on_dropped_event(self, reason: str) -> None:
         """Say, once, that events are lost; the service goes on."""
