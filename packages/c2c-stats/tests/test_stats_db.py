@@ -209,3 +209,10 @@ def test_sinks_that_fail(database):
     assert "refused" in said
     status, said = run("--db", database, "--schema", "nowhere", "--schema", "public")
     assert (status, said) == (1, "c2c-stats-db: there is no schema 'nowhere'\n")
+
+
+def test_a_database_that_is_away_leaves_the_last_numbers(http_sink):
+    """Nothing is pushed, because what is pushed replaces what was."""
+    url = "postgresql://127.0.0.1:1/x"
+    assert run("--db", url, "--schema", "public", "--prometheus-url", http_sink.url)[0] == 1
+    assert http_sink.requests == []

@@ -78,6 +78,8 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
         run.fail(_line(error))
     finally:
         engine.dispose()
+    if run.failed and not run.measures:
+        return 1  # an empty group would take the last numbers from the Pushgateway
     for report in reports:
         try:
             report.send(run.measures)
