@@ -146,6 +146,14 @@ def test_extra(database, statsd_sink):
     assert found["tagged",] == 2
 
 
+def test_help(database, http_sink):
+    """The Pushgateway is told the help of an extra gauge."""
+    gauge = ("--extra-gauge", "select 5", "single", "One number")
+    assert run("--db", database, "--schema", "public", "--prometheus-url", http_sink.url, *gauge)[0] == 0
+    (request,) = http_sink.wait()
+    assert "# HELP c2c_single One number\n" in request.body.decode()
+
+
 def test_estimate(database, statsd_sink):
     """The planner's number of rows, where it has one, else that of the statistics."""
     status, _ = run("--db", database, "--schema", "public", "--estimate", "--statsd-address", statsd_sink.address)

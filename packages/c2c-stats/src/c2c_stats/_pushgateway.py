@@ -35,9 +35,14 @@ class PushgatewayGroupPublisher:
         self._types: dict[str, str] = {}
 
     def add(
-        self, name: str, value: float, metric_type: str = "gauge", metric_labels: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        value: float,
+        metric_type: str = "gauge",
+        metric_labels: Mapping[str, Any] | None = None,
+        metric_help: str = "",
     ) -> None:
-        """Add one value.
+        """Add one value; the first one of a name says what it is, ``metric_help``.
 
         Raises:
             ValueError: The name or type is not Prometheus's, or the name has another type already.
@@ -45,7 +50,7 @@ class PushgatewayGroupPublisher:
         metric = self._metrics.get(name)
         if metric is None:
             base = name.removesuffix("_total") if metric_type == "counter" else name
-            metric = self._metrics[name] = Metric(base, name, metric_type)
+            metric = self._metrics[name] = Metric(base, metric_help or name, metric_type)
             self._types[name] = metric_type  # Metric changes untyped to unknown
         elif self._types[name] != metric_type:
             raise ValueError(f"Metric {name} is a {self._types[name]} already, not a {metric_type}")

@@ -85,5 +85,5 @@ class PushgatewayReport:
         """
         for one in measures:
             name = prometheus_name(tuple(one.kind.split(".")), self._prefix)
-            self._publisher.add(name, one.value, metric_labels=one.tags)
+            self._publisher.add(name, one.value, metric_labels=one.tags, metric_help=one.help)
         self._publisher.commit()
