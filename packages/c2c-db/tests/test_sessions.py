@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import transaction
 from sqlalchemy import text
 
 from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
@@ -150,6 +151,28 @@ def test_threads_of_a_request(pair, new_service, manager):
     for session in sessions:
         session.close()
     assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+
+
+def test_a_pool_that_ends_nothing(pair, new_service):
+    """A thread that leaves the sessions of the requests it worked for open holds one connection, not one a request."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(request):
+            return pool.submit(lambda: request.dbsession.scalar(text("SELECT 42"))).result()
+
+        config.add_route("ask", "/ask")
+        config.add_view(view, route_name="ask", renderer="json")
+
+    with ThreadPoolExecutor(1) as pool:
+        service = new_service(set_up, **_urls(pair), **{"sqlalchemy_slave.pool_timeout": "5"})
+        for _ in range(30):  # more than the pool's 15 connections
+            assert service.app.get("/ask").json == 42
+        [_, replica] = service.database.engines
+        assert replica.engine.pool.checkedout() == 1
+        pool.submit(transaction.abort).result()
+        assert replica.engine.pool.checkedout() == 0
 
 
 def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ _HANDLED_BY = "c2c_db_handled_by"
 class Scope:
     """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side."""
 
-    __slots__ = ("brought", "decisions", "is_visitor", "marks", "request", "sessions")
+    __slots__ = ("__weakref__", "brought", "decisions", "is_visitor", "marks", "request", "sessions")
 
     def __init__(self, request: Any = None, *, is_visitor: bool = False) -> None:
         self.request = request
@@ -37,6 +38,8 @@ class Scope:
         """Close the sessions that the transaction's end left open: what read without a transaction manager."""
         for session in self.sessions.values():
             if session.in_transaction():
+                if self.is_visitor:  # nobody ended the transaction of this thread
+                    session.manager.abort()
                 session.close()
         self.sessions.clear()
 
@@ -53,6 +56,7 @@ class _Here(threading.local):
     # A thread-local on purpose: a context variable travels to other threads, a session must not.
     scope: Scope | None = None
     own: Scope | None = None
+    visited: weakref.ref[Scope] | None = None
     forced: Role | None = None
 
 
@@ -72,14 +76,20 @@ def scope_of(request: Any) -> Scope:
     """Return the scope in which this thread works for a request that it does not handle now.
 
     A session is no thing for two threads. A thread that works for a request which another one handles (a health check,
-    a pool of the application's) has sessions of its own, and nobody else closes them: that would wait for it.
+    a pool of the application's) has sessions of its own, and nobody else closes them: that would wait for it. What it
+    left open is closed when it begins to work for another request.
     """
     me = threading.get_ident()
     scopes: dict[int, Scope] = request.__dict__.setdefault(_SCOPES, {})
     found = scopes.get(me)
     if found is None:
         found = scopes[me] = Scope(request, is_visitor=getattr(request, _HANDLED_BY, me) != me)
-        if not found.is_visitor:  # of a script's request, or used outside of the tween
+        if found.is_visitor:
+            before = _HERE.visited() if _HERE.visited is not None else None
+            if before is not None:
+                before.close()
+            _HERE.visited = weakref.ref(found)
+        else:  # of a script's request, or used outside of the tween
             request.add_finished_callback(lambda _request: found.close())
     return found
 
