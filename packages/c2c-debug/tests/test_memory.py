@@ -134,12 +134,18 @@ def test_files_in_linecache(service):
     assert 10 < sizes[threading.__file__] < 200
 
 
-def test_internals_are_followed_when_wanted():
+def test_internals_are_followed_when_wanted(service):
     """Modules and classes count only with ``python_internals_map``: everything leads to them."""
     holder = Leak()
     holder.module = json
     assert size_of(holder) < 2_000
     assert size_of(holder, internals=True) > 100_000
+    shown = [
+        _one(service, f"analyze_type={LEAK}{query}")[LEAK]["biggest_objects"][0]["size_kb"]
+        for query in ("", "&python_internals_map=false", "&python_internals_map=true", "&python_internals_map")
+    ]
+    assert max(shown[:2]) < 10
+    assert min(shown[2:]) > 90
 
 
 @pytest.mark.parametrize(

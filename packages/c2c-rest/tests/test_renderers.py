@@ -146,6 +146,18 @@ def test_decimals_of_ujson_are_numbers(answering):
     assert answering([Decimal("1.5")], "fast_json").get("/value").json == [1.5]
 
 
+@pytest.mark.parametrize("renderer", ["fast_json", "cornice_fast_json"])
+@pytest.mark.parametrize(
+    ("engine", "status", "small"), [(None, 200, "1e-7"), ("orjson", 500, "1e-7"), ("stdlib", 500, "1e-07")]
+)
+def test_the_engine_is_chosen(answering, renderer, engine, status, small, monkeypatch):
+    """Engines are known by what they do: ujson (default) writes decimals, the standard library 1e-07 as Python does."""
+    if engine:
+        monkeypatch.setenv("C2C_JSON_ENGINE", engine)
+    answering([Decimal("1.5")], renderer).get("/value", status=status)
+    assert answering(1e-07, renderer).get("/value").text == small
+
+
 def _cycle():
     value = []
     value.append(value)
