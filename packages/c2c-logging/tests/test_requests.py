@@ -108,6 +108,15 @@ def test_the_default_timeout_holds(http_sink):
     assert requests.get(http_sink.url, timeout=30).status_code == 200
 
 
+def test_the_variable_of_the_default_timeout(http_sink, monkeypatch):
+    """A script, which includes nothing, has it from the environment."""
+    http_sink.answer(path="/slow", delay=math.inf)
+    monkeypatch.setenv("C2C_REQUESTS_DEFAULT_TIMEOUT", "0.3")
+    instrument_requests()
+    with pytest.raises(requests.Timeout):
+        requests.get(http_sink.url + "/slow")  # that is the point
+
+
 def test_the_setting_of_the_default_timeout(make_app, http_sink):
     """It comes from the application's settings."""
     http_sink.answer(path="/slow", delay=math.inf)

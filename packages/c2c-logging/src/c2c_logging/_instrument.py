@@ -3,8 +3,9 @@
 import importlib.util
 import sys
 
-from c2c_broadcast import when_imported
+from c2c_broadcast import load, when_imported
 from c2c_logging._outgoing import OUTGOING
+from c2c_logging._settings import LoggingSettings
 
 
 def instrument_requests(default_timeout: float | None = None) -> bool:
@@ -13,11 +14,17 @@ def instrument_requests(default_timeout: float | None = None) -> bool:
     Where the application has not imported ``requests``, that happens as soon as it does.
 
     Args:
-        default_timeout: seconds, for what is sent without a time-out; None leaves what an earlier call said
+        default_timeout: seconds, for what is sent without a time-out; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says,
+            else what an earlier call said
 
     Returns:
         Whether ``requests`` is installed.
+
+    Raises:
+        ConfigurationError: The variable is no number of seconds.
     """
+    if default_timeout is None:
+        default_timeout = load(LoggingSettings, {}).requests_default_timeout
     if default_timeout is not None:
         OUTGOING.default_timeout = default_timeout
     OUTGOING.wanted = True
