@@ -111,11 +111,14 @@ def _lighten_events(registry: Any) -> None:
     """Have the events of requests pass by where nobody subscribed; all others are notified as always."""
     if type(registry) is not Registry or "notify" in vars(registry):
         return  # it notifies in a way of its own, or in ours already
+    # By this Pyramid decides whether to make its events at all. Whoever subscribes later makes it true again.
+    registry.has_listeners = any(registry.adapters.subscriptions(kind, None) for kind in _EVENTS.values())
 
     def notify(*events: Any) -> None:
         kind = _EVENTS.get(type(events[0])) if len(events) == 1 else None
         # zope.interface keeps what it found until somebody subscribes: this costs a tenth of a notification.
         if kind is None or registry.adapters.subscriptions(kind, None):
-            Registry.notify(registry, *events)
+            for _ in registry.subscribers(events, None) or ():
+                pass
 
     registry.notify = notify
