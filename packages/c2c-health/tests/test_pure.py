@@ -5,7 +5,7 @@ import pytest
 from c2c_broadcast.broadcast import Answers, Failure, Missing
 from c2c_health import Check
 from c2c_health._addresses import secrets_of, shown
-from c2c_health._everywhere import together
+from c2c_health._everywhere import by_member, together
 from c2c_health._interval import due
 from c2c_health._standing import UNKNOWN, Standing, after
 
@@ -74,7 +74,8 @@ def test_secrets_of():
 def test_together():
     """Who fails, whose callback failed, and who is missing or late do not pass."""
     good = {"hostname": "h", "pid": 1, "successes": {}, "failures": {}}
-    bad = {"hostname": "h", "pid": 2, "successes": {}, "failures": {"x": {}}}
+    checks = {"x": {"level": 1, "timing": 0.5}, "y": {"level": 3, "timing": 0.25}}
+    bad = {"hostname": "h", "pid": 2, "successes": {}, "failures": checks}
     answers = Answers(
         answers=[good, bad],
         failed=[Failure("h", 3, "KeyError", "k")],
@@ -87,6 +88,15 @@ def test_together():
     assert found["summary"] == "1 of 5 pass"
     assert [one["pid"] for one in found["failing"]] == [2, 3]
     assert [one["pid"] for one in found["missing"]] == [4, 5]
+    assert by_member(found) == {
+        "successes": {"h/1": {"level": 0, "timing": 0}},
+        "failures": {
+            "h/2": {"level": 3, "timing": 0.5, "message": "fails: x, y"},
+            "h/3": {"level": 0, "timing": 0.0, "message": "KeyError: k"},
+            "h/4": {"level": 0, "timing": 0.0, "message": "no answer"},
+            "h/5": {"level": 0, "timing": 0.0, "message": "no answer"},
+        },
+    }
     alone = together(Answers([good], [], [], [], complete=True), 500)
     assert alone["summary"] == "1 of 1 pass"
     assert "status" not in alone

@@ -62,5 +62,26 @@ def together(answers: Answers, failure_status: int) -> dict[str, Any]:
     return found if passing == known else {"status": failure_status, **found}
 
 
+def by_member(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of all processes as one in which each is a check, ``hostname/pid``: for the forms with rows.
+
+    As its checks run at the same time, the slowest tells how long a process took.
+    """
+    failed = {_name(one): one.get("message") or f"fails: {', '.join(one['checks'])}" for one in found["failing"]}
+    failed |= {_name(one): "no answer" for one in found["missing"]}
+    rows = {name: {"level": 0, "timing": 0.0} for name in failed}
+    for member in found["members"]:
+        entries = [*member.get("successes", {}).values(), *member.get("failures", {}).values()]
+        rows[_name(member)] = {part: max((entry[part] for entry in entries), default=0) for part in ("level", "timing")}
+    return {
+        "successes": {name: row for name, row in rows.items() if name not in failed},
+        "failures": {name: {**rows[name], "message": message} for name, message in failed.items()},
+    }
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return f"{member.get('hostname')}/{member.get('pid')}"
+
+
 def _channel(registry: Any) -> str:
     return f"c2c_health_check {registry.package_name}"

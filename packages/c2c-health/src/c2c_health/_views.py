@@ -1,6 +1,6 @@
 """The views: they translate, no more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyramid.httpexceptions import HTTPBadRequest
@@ -35,8 +35,7 @@ def health_check(request: Any) -> Any:
     if scope == "all":
         auth_view(request)
         found = _everywhere.ask_all(request.registry, checks, max_level, names, stacktraces=True)
-        request.response.status_int = found.get("status", 200)
-        return found
+        return _in_form(request, found, _everywhere.by_member(found))
     return _answer(request, checks.run(wanted, request).values())
 
 
@@ -67,13 +66,14 @@ def _stopping() -> Verdict:
 
 
 def _answer(request: Any, verdicts: Iterable[Verdict]) -> Any:
-    """Return the report in the form that the client accepts."""
-    checks = checks_of(request.registry)
-    found = report(
-        verdicts,
-        failure_status=checks.settings.failure_status,
-        stacktraces=checks.settings.development or is_auth(request),
-    )
+    settings = checks_of(request.registry).settings
+    stacktraces = settings.development or is_auth(request)
+    found = report(verdicts, failure_status=settings.failure_status, stacktraces=stacktraces)
+    return _in_form(request, found, found)
+
+
+def _in_form(request: Any, found: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
+    """Return what was found in the form that the client accepts: as it is, or its rows as a report."""
     status = found.get("status", 200)
     offers = request.accept.acceptable_offers(_formats.OFFERS)
     form = offers[0][0] if offers else _formats.JSON
@@ -82,9 +82,10 @@ def _answer(request: Any, verdicts: Iterable[Verdict]) -> Any:
         request.response.vary = ("Accept",)
         return found
     if form == _formats.HEALTH_JSON:
-        body = _formats.health_json(found, checks.versions.git_hash if checks.versions else None)
+        versions = checks_of(request.registry).versions
+        body = _formats.health_json(rows, versions.git_hash if versions else None)
     else:
-        body = _formats.html(found) if form == _formats.HTML else _formats.text(found)
+        body = _formats.html(rows) if form == _formats.HTML else _formats.text(rows)
     charset = {} if form == _formats.HEALTH_JSON else {"charset": "UTF-8"}
     answer = Response(body=body.encode(), status=status, content_type=form, **charset)
     answer.vary = ("Accept",)
