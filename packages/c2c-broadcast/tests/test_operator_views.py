@@ -68,6 +68,15 @@ def test_another_method_is_405() -> None:
     assert response.json["status"] == 405
 
 
+def test_one_method() -> None:
+    """A single method may be said without a tuple."""
+    config = configured()
+    config.add_operator_view(lambda request: {"is": request.method}, name="x", path="/x", methods="post", public=True)
+    app = TestApp(config.make_wsgi_app())
+    assert app.post("/c2c/x").json == {"is": "POST"}
+    assert app.get("/c2c/x", status=405).headers["Allow"] == "POST"
+
+
 def test_two_views_of_one_name_stop_the_start() -> None:
     """The conflict names both places."""
     config = configured()
@@ -127,6 +136,12 @@ def test_two_sections_of_one_name_are_a_conflict() -> None:
     config.add_section(Section(name="one", title="Other"))
     with pytest.raises(ConfigurationConflictError):
         config.commit()
+
+
+def test_no_section() -> None:
+    """What is no section is named at once."""
+    with pytest.raises(ConfigurationError, match="Section, not 'mine'"):
+        configured().add_section("mine")
 
 
 def test_a_bad_setting_stops_the_start() -> None:

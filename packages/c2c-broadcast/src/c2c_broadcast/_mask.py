@@ -113,7 +113,7 @@ class Masker:
                 if names_secret(name):
                     known.add(value.strip())
                 known.update(match[1] for match in re.finditer(r"://[^\s/?#:@]*:([^\s@]+)@", value))
-                known.update(match[2] for match in _OPTION.finditer(value) if names_secret(match[1]))
+                known.update(match[2].strip("\"'") for match in _OPTION.finditer(value) if names_secret(match[1]))
         return cls(known)
 
     def __call__(self, text: str) -> str:

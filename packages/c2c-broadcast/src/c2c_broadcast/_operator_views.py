@@ -1,6 +1,6 @@
 """Operator views: guarded by a view deriver, so that no view can forget its check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def add_operator_view(
     path: str,
     renderer: Any = "fast_json",
     public: bool = False,
-    methods: tuple[str, ...] = ("GET",),
+    methods: str | Iterable[str] = ("GET",),
     changes_state: bool | Callable[[Any], bool] = False,
 ) -> None:
     """Add a view for operators: route ``c2c_<name>`` at base path + ``path``, never cached.
@@ -47,7 +47,7 @@ def add_operator_view(
     settings = config.registry[_SETTINGS]
     if settings.secret is None and not public:
         return
-    allowed = {method.upper() for method in methods}
+    allowed = {method.upper() for method in ((methods,) if isinstance(methods, str) else methods)}
     if changes_state:
         allowed.add("POST")
     if "GET" in allowed:

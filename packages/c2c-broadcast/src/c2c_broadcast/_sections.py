@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pyramid.config import Configurator
 
+from c2c_broadcast._errors import ConfigurationError
+
 _KEY = "c2c_broadcast.sections"
 
 
@@ -79,7 +81,13 @@ class Section:
 
 
 def add_section(config: Configurator, section: Section) -> None:
-    """Add a section to the index page. Two of one name are a conflict that stops the start-up."""
+    """Add a section to the index page. Two of one name are a conflict that stops the start-up.
+
+    Raises:
+        ConfigurationError: It is no ``Section``.
+    """
+    if not isinstance(section, Section):
+        raise ConfigurationError(f"config.add_section takes a c2c_broadcast.Section, not {section!r:.100}")
     introspectable = config.introspectable("c2c sections", section.name, section.title, "c2c section")
     introspectable["section"] = section
     found: dict[str, Section] = config.registry.setdefault(_KEY, {})
