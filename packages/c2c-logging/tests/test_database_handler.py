@@ -235,6 +235,8 @@ def test_a_record_that_is_refused_does_not_stop_the_others(make, postgres, datab
     handler.flush()
     assert [row.msg for row in rows(handler)] == ["one", "two"]
     assert "a record of app is refused" in capfd.readouterr().err
+    handler._log.overflows()
+    assert "queue: is full" in capfd.readouterr().err, "what was said of a record is not said of the queue"
 
 
 def test_its_own_sql_is_not_logged_into_it(make, database, tmp_path):
