@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from c2c_debug._stacks_view import text
+from c2c_broadcast.broadcast import Answers
+from c2c_debug._stacks_view import text, together
 from c2c_debug._threads import stacks
 
 
@@ -65,6 +66,24 @@ def test_identical_stacks_are_one(service, eventually):
             lambda: (found := _of(service.get("/debug/stacks").json, "same0")) and len(found["threads"]) == 10 and found
         )
         assert [thread for thread in entry["threads"] if "/same9(" in thread]
+
+
+def test_identical_stacks_of_several_processes_are_one():
+    """Those at work come first, then those that most threads have, wherever they are."""
+
+    def entry(line, *threads, **more):
+        frames = [{"file": "a.py", "line": line, "function": "f", "code": ""}]
+        return {"frames": frames, "threads": list(threads), **more}
+
+    waits = {"waiting": "lock"}
+    first = {"stacks": [entry(1, "h/1/a(1)", **waits), entry(2, "h/1/b(2)", **waits), entry(3, "h/1/c(3)")]}
+    second = {"stacks": [entry(2, "h/2/b(5)", "h/2/d(6)", **waits), entry(4, "h/2/e(7)", **waits)]}
+    assert together(Answers([first, second], [], [], [], complete=True)) == [
+        entry(3, "h/1/c(3)"),
+        entry(2, "h/1/b(2)", "h/2/b(5)", "h/2/d(6)", **waits),
+        entry(1, "h/1/a(1)", **waits),
+        entry(4, "h/2/e(7)", **waits),
+    ]
 
 
 def test_waiting_is_marked(service, eventually):
