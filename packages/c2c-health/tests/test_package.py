@@ -28,6 +28,29 @@ def test_importing_is_light():
     subprocess.run([sys.executable, "-c", _LIGHT], check=True)
 
 
+_WITHOUT_EXTRAS = """
+import sys
+sys.modules["redis"] = sys.modules["alembic"] = None  # as if they were not installed
+from pyramid.config import Configurator
+from c2c_broadcast import ConfigurationError
+from c2c_health import HealthCheck
+for add in (lambda health: health.add_redis_check("redis://x"), lambda health: health.add_alembic_check(None, "a.ini")):
+    try:
+        add(HealthCheck(Configurator(settings={"sqlalchemy.url": "sqlite://"})))
+    except ConfigurationError as error:
+        print(error)
+"""
+
+
+def test_a_missing_extra_is_named():
+    """By the error of the start-up."""
+    found = subprocess.run([sys.executable, "-c", _WITHOUT_EXTRAS], capture_output=True, text=True, check=True).stdout
+    assert found.splitlines() == [
+        "The Redis check needs redis: pip install 'c2c-health[redis]'",
+        "The alembic check needs alembic: pip install 'c2c-health[alembic]'",
+    ]
+
+
 def test_the_settings_table():
     """It is the dataclass's."""
     rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \| `?([^`|]*)`? \|", _README, re.MULTILINE)

@@ -1,10 +1,12 @@
 """``HealthCheck``: the classic way to say which checks an application has."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pyramid.config import Configurator
 
+from c2c_broadcast import ConfigurationError
 from c2c_health._automatic import go_live
 from c2c_health._check import Check, Options, Pace, taking_request
 from c2c_health._checks import checks_of
@@ -113,8 +115,10 @@ class HealthCheck:
         The Redis of the settings has such a check by itself, at level 2.
 
         Raises:
-            ConfigurationError: It is no URL of a Redis.
+            ConfigurationError: It is no URL of a Redis, or redis-py is not installed.
         """
+        if find_spec("redis") is None:
+            raise ConfigurationError("The Redis check needs redis: pip install 'c2c-health[redis]'")
         from c2c_health._redis import redis_check
 
         self._add(redis_check(url, name, level, **options))
