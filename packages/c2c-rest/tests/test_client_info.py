@@ -229,6 +229,16 @@ def test_the_paste_filter(from_ini, pipeline):
         assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/service", "/hello")
 
 
+def test_the_paste_filter_knows_default():
+    """Settings of [DEFAULT] count, those of the filter's own section win."""
+    settings = {"c2c.force_proto": "https", "c2c.force_host": "default.example"}
+    application = client_info.filter_app(
+        lambda environ, _start: [environ], settings, **{"c2c.force_host": "section.example"}
+    )
+    (seen,) = application(_environ({}), None)
+    assert (seen["wsgi.url_scheme"], seen["HTTP_HOST"]) == ("https", "section.example")
+
+
 _SERVICE = """
 import json
 

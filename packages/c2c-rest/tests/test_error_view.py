@@ -385,10 +385,14 @@ def test_an_error_in_the_error_view_is_json_and_one_record(raising, records):
 
 
 def test_the_form_of_errors_follows_the_settings(raising):
-    """Errors are indented as answers are, or not."""
+    """Errors are indented and sorted as answers are, or not."""
     assert raising(HTTPBadRequest("bad")).get("/raise", status=400).text == '{\n  "message": "bad",\n  "status": 400\n}'
     compact = raising(HTTPBadRequest("bad"), {"c2c.json.pretty_print": "false"})
     assert compact.get("/raise", status=400).text == '{"message":"bad","status":400}'
+    error = HTTPBadRequest("bad", json={"z": 1, "a": 2})
+    unsorted = raising(error, {"c2c.json.pretty_print": "false", "c2c.json.sort_keys": "false"})
+    assert unsorted.get("/raise", status=400).text == '{"z":1,"a":2,"message":"bad","status":400}'
+    assert raising(error).get("/raise", status=400).text.startswith('{\n  "a": 2,\n  "message"')
 
 
 def test_views_that_ask_for_permissions_or_tokens_do_not_hide_errors(make_app):
