@@ -1,5 +1,6 @@
 """What the tests of this package share."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 from pyramid.config import Configurator
 from webtest import TestApp
 
-from c2c_broadcast import broadcast
+from c2c_broadcast import Masker, broadcast
 from c2c_health import HealthCheck
+from c2c_health._perform import Performer
+from c2c_health._runner import Runner
 
 
 class Service:
@@ -55,3 +58,40 @@ def service() -> Iterator[Callable[..., Service]]:
     yield make
     for one in made:
         one.checks.close()
+
+
+class Registry:
+    """As much of a registry as a run needs."""
+
+    def queryUtility(self, *_: Any) -> None:  # noqa: D102, N802 # Pyramid's
+        return None
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[[], Any]]:
+    """Make runners with a request of no application; what they heard is in ``runner.heard``."""
+    runners: list[Any] = []
+
+    def make_one() -> Any:
+        heard: list[Any] = []
+        perform = Performer(Masker(), Registry())
+        runner: Any = Runner(perform, lambda check, outcome, now, changed: heard.append((now, changed)))
+        runner.heard = heard
+        runners.append(runner)
+        return runner
+
+    yield make_one
+    for runner in runners:
+        runner.close()
+
+
+@pytest.fixture
+def hang() -> Iterator[Callable[[Any], None]]:
+    """Give a check function that hangs until the test ends."""
+    end = threading.Event()
+
+    def forever(_request: Any) -> None:
+        end.wait(120)
+
+    yield forever
+    end.set()
