@@ -2,6 +2,8 @@
 
 import threading
 import time
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -137,6 +139,33 @@ def test_strange_input_never_raises(memory):
     assert "n" not in found["counters"]
     assert "['list']/None/3=['unhashable']" in found["counters"]
     assert max(len(part) for key in found["counters"] for part in key.split("/")) == 450
+
+
+def test_numbers_of_every_kind(memory):
+    """What converts to a float is one; what is out of all bounds, or raises, changes nothing and raises nothing."""
+
+    class Float32:
+        def __float__(self):
+            return 2.5
+
+    class Raises:
+        def __le__(self, other):
+            raise RuntimeError
+
+        __lt__ = __ge__ = __gt__ = __le__
+
+    good = {"decimal": Decimal("2.5"), "fraction": Fraction(5, 2), "float32": Float32()}
+    bad = [10**400, -(10**400), 1e301, Decimal("NaN"), Decimal("sNaN"), Decimal("1e999"), "5", b"5", 1j, [], Raises()]
+    timers = {name: stats.bound_timer([name]) for name in [*good, "bad"]}
+    for _ in range(2):
+        for name, value in [*good.items(), *(("bad", value) for value in bad)]:
+            stats.increment_counter([name], value)
+            stats.set_gauge([name], value)
+            timers[name].observe(value)
+    found = memory()
+    assert found["counters"] == dict.fromkeys(good, 5)
+    assert found["gauges"] == dict.fromkeys(good, 2.5)
+    assert found["timers"] == {name: {"nb": 2, "avg_ms": 2500.0, "min_ms": 2500.0, "max_ms": 2500.0} for name in good}
 
 
 def test_eight_threads_count_exactly(memory):

@@ -7,7 +7,6 @@ write, loses nothing without a lock. For that reason each line below reads ``sel
 changes it calls a function.
 """
 
-import logging
 import math
 from bisect import bisect_left
 from collections.abc import Callable
@@ -15,12 +14,11 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from c2c_stats._identity import Identity
+from c2c_stats._numbers import MOST, convert
 from c2c_stats._timed_block import TimedBlock
 
 if TYPE_CHECKING:
     from collections import deque
-
-_LOG = logging.getLogger(__name__)
 
 Tell = Callable[[Any, float], None]
 """Called with (series, value) after each record, where something wants every value at once."""
@@ -72,12 +70,14 @@ class Counter(Series):
     def inc(self, increment: float = 1) -> None:
         """Add ``increment``: a number >= 0; anything else changes nothing."""
         try:
-            if 0 <= increment < math.inf:
-                self.cells[0] += increment
-                if self.tell is not None:
-                    self.tell(self, increment)
-        except TypeError:
-            _complain(self, increment)
+            if not 0 <= increment <= MOST:
+                return
+            self.cells[0] += increment
+        except Exception:  # noqa: BLE001 # anybody's object
+            convert(self.identity.path, self.inc, increment)
+            return
+        if self.tell is not None:
+            self.tell(self, increment)
 
     def zero(self) -> None:
         """Begin again."""
@@ -99,13 +99,15 @@ class Gauge(Series):
     def set(self, value: float) -> None:
         """Keep ``value``, a finite number; anything else, NaN too, changes nothing."""
         try:
-            if -math.inf < value < math.inf:
-                self.cells[0] = value
-                self.cells[1] = time()
-                if self.tell is not None:
-                    self.tell(self, value)
-        except TypeError:
-            _complain(self, value)
+            if not -MOST <= value <= MOST:
+                return
+            self.cells[0] = value
+        except Exception:  # noqa: BLE001 # anybody's object
+            convert(self.identity.path, self.set, value)
+            return
+        self.cells[1] = time()
+        if self.tell is not None:
+            self.tell(self, value)
 
     def zero(self) -> None:
         """Begin again."""
@@ -146,12 +148,12 @@ class Timer(Series):
         try:
             if not self.least <= seconds <= self.most and not self._extreme(seconds):
                 return
-        except TypeError:
-            _complain(self, seconds)
+            self.cells[0] += seconds
+        except Exception:  # noqa: BLE001 # anybody's object
+            convert(self.identity.path, self.observe, seconds)
             return
         bucket = 1 + bisect_left(self.bounds, seconds)
         self.cells[bucket] += 1
-        self.cells[0] += seconds
         kept = self.kept
         if kept is not None:
             kept.append(seconds)
@@ -166,8 +168,10 @@ class Timer(Series):
 
     def _extreme(self, seconds: float) -> bool:
         """Note the shortest or longest duration so far; False where it is none at all."""
-        if not 0 <= seconds < math.inf:
+        if not 0 <= seconds <= MOST:
             return False
+        if not isinstance(seconds, float | int):
+            raise TypeError("to be converted")
         # min() and max() are calls, during which another thread could write what is written over here.
         if seconds < self.least:  # noqa: PLR1730
             self.least = seconds
@@ -191,8 +195,3 @@ class Timer(Series):
         self.most = 0.0
         self.seen = 0.0
         self.cleared = (0.0, 0.0)
-
-
-def _complain(series: Series, value: object) -> None:
-    """Say, for whoever looks for it, that something else than a number was recorded."""
-    _LOG.debug("Metric %s: %r is not a number", ".".join(series.identity.path), value, exc_info=True)
