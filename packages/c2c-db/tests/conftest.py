@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
-from c2c_db import RunningDatabase, databases, init
+from c2c_db import RunningDatabase, State, databases, init
 from c2c_db._application import application_of
 from c2c_testing.servers import PostgresPair
 
@@ -50,6 +50,12 @@ class Service:
     def database(self) -> RunningDatabase:
         """The first database."""
         return next(iter(databases(self.config.registry).values()))
+
+    @property
+    def replica_state(self) -> State:
+        """The state of its only replica."""
+        [status] = self.database.replica_states()
+        return status.state
 
 
 @pytest.fixture(params=["psycopg2", "psycopg"])

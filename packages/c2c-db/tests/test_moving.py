@@ -1,0 +1,92 @@
+"""Reads that go on elsewhere within their transaction, and those that may not."""
+
+import threading
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from c2c_db import State, setup_session, use_replica
+
+
+def test_pool_exhausted(pair, urls, notes, new_service):
+    """With all connections to the replica in use, a read goes to the primary; with those in use too, it is a 503."""
+    sizes = {
+        f"{side}.{key}": value
+        for side in ("sqlalchemy", "sqlalchemy_slave")
+        for key, value in {"pool_size": "1", "max_overflow": "0", "pool_timeout": "1"}.items()
+    }
+    service = new_service(notes, **urls(**sizes))
+    [primary, replica] = [named.engine for named in service.database.engines]
+    with replica.connect():
+        assert service.app.get("/notes").json["server"] == "primary"
+        assert service.database.decisions["sqlalchemy", "pool exhausted"] == 1
+        assert service.replica_state is State.USABLE
+        with primary.connect():
+            answer = service.app.get("/notes", status=503)
+            assert "in use" in answer.json["message"]
+            service.app.post("/notes", status=503)
+    assert service.app.get("/notes").json["server"] == "replica"
+
+
+def test_recovery_conflict(pair, urls, new_service, until):
+    """A read that the replica cancels because of what it replays (40001) is done again on the primary."""
+    seen = []
+
+    def set_up(config):
+        session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+        seen.append(session)
+
+    service = new_service(set_up, **urls())
+    [session] = seen
+    pair.replica.set(max_standby_streaming_delay="50ms")
+    pair.primary.execute("INSERT INTO note (text) SELECT 'x' FROM generate_series(1, 100)")
+    pair.wait_caught_up()
+
+    def truncate():
+        asleep = "SELECT true FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until(lambda: pair.replica.execute(asleep))
+        pair.primary.execute("TRUNCATE note")  # its lock, replayed, conflicts with the long read
+
+    thread = threading.Thread(target=truncate)
+    thread.start()
+    try:
+        with use_replica():
+            sleep = "CASE WHEN pg_is_in_recovery() THEN pg_sleep(60) END"
+            statement = text(f"SELECT pg_is_in_recovery(), {sleep} FROM (SELECT count(*) FROM note) AS notes")
+            assert session.execute(statement).scalar() is False
+    finally:
+        thread.join()
+        session.remove()
+        pair.replica.set(max_standby_streaming_delay=None)
+    assert service.database.decisions["sqlalchemy", "recovery conflict"] == 1
+
+
+def test_stateful_transactions_do_not_move(pair, urls, new_service):
+    """After SET LOCAL a transaction does not go on elsewhere without it: the error is raised."""
+    seen = []
+    service = new_service(
+        lambda config: seen.append(setup_session(config, "sqlalchemy", "sqlalchemy_slave")[0]), **urls()
+    )
+    [session] = seen
+    with use_replica():
+        session.execute(text("SET LOCAL application_name = 'tenant 5'"))
+        pair.kill_replica()
+        with pytest.raises(OperationalError):
+            session.execute(text("SELECT count(*) FROM note"))
+        session.remove()
+        assert session.execute(text("SELECT pg_is_in_recovery()")).scalar() is False
+        session.remove()
+    assert service.replica_state in {State.OFFLINE, State.UNKNOWN}
+
+
+def test_reads_move_within_the_transaction(pair, urls, new_service):
+    """After plain reads the replica dies: the next read is the primary's, and the objects read before stay usable."""
+    seen = []
+    new_service(lambda config: seen.append(setup_session(config, "sqlalchemy", "sqlalchemy_slave")[0]), **urls())
+    [session] = seen
+    with use_replica():
+        assert session.execute(text("SELECT count(*) FROM note")).scalar() == 0
+        pair.kill_replica()
+        assert session.execute(text("SELECT pg_is_in_recovery()")).scalar() is False
+        session.remove()
