@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from pyramid.config import Configurator
+from sqlalchemy import Engine, create_engine
 from webtest import TestApp
 
 import c2c_stats as stats
@@ -38,6 +39,20 @@ def memory() -> Callable[[], dict[str, Any]]:
 
     stats.init_backends({"c2c.stats_view": "true"})
     return lambda: shown(SINK.exporter("memory").snapshot())
+
+
+@pytest.fixture
+def new_engine() -> Iterator[Callable[[], Engine]]:
+    """Give a function that makes an engine of SQLite, whose connections are closed at the end."""
+    engines: list[Engine] = []
+
+    def new() -> Engine:
+        engines.append(create_engine("sqlite://"))
+        return engines[-1]
+
+    yield new
+    for engine in engines:
+        engine.dispose()
 
 
 @pytest.fixture

@@ -209,11 +209,11 @@ def parse_server_timing(value):
     return found
 
 
-def test_server_timing(make_app):
+def test_server_timing(make_app, new_engine):
     """Route, total, rendering and database, as the W3C says."""
-    from sqlalchemy import create_engine, text
+    from sqlalchemy import text
 
-    engine = create_engine("sqlite://")
+    engine = new_engine()
 
     def view(request):
         with engine.connect() as connection:

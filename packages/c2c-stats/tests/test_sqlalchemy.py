@@ -24,6 +24,13 @@ class Thing(Base):
     name: Mapped[str]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _closed_at_last():
+    """Close the connection of the engine that is made at the import."""
+    yield
+    EARLY.dispose()
+
+
 @pytest.fixture
 def queries():
     """Turn recording on; give a function that returns simplified statement -> how often."""
@@ -33,18 +40,18 @@ def queries():
     }
 
 
-def test_engines_before_and_after(queries):
+def test_engines_before_and_after(queries, new_engine):
     """An engine made before the configuration is watched as one made after it."""
-    for engine in (EARLY, create_engine("sqlite://")):
+    for engine in (EARLY, new_engine()):
         with engine.begin() as connection:
             connection.execute(text("SELECT 1"))
             connection.exec_driver_sql("SELECT 2")
     assert queries() == {"SELECT ?": 4, "commit": 2}
 
 
-def test_orm_session(queries):
+def test_orm_session(queries, new_engine):
     """What a session does: inserts, also many at once, updates and commits."""
-    engine = create_engine("sqlite://")
+    engine = new_engine()
     factory = sessionmaker(engine)
     Base.metadata.create_all(engine)
     with factory() as session:
@@ -67,9 +74,9 @@ def test_failures_are_timed(queries):
     assert queries() == {"SELECT FROM nowhere": 1}
 
 
-def test_statements_within_statements(queries):
+def test_statements_within_statements(queries, new_engine):
     """A statement that a listener of a statement executes is one of its own."""
-    engine = create_engine("sqlite://")
+    engine = new_engine()
     asked = []
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -83,9 +90,9 @@ def test_statements_within_statements(queries):
     assert queries() == {"SELECT ?": 1, "SELECT FROM (SELECT ?)": 1}
 
 
-def test_other_listeners_have_their_turn(queries):
+def test_other_listeners_have_their_turn(queries, new_engine):
     """Listeners of the same event, set after ours, are called; one that executes for us does."""
-    engine = create_engine("sqlite://")
+    engine = new_engine()
     seen = []
 
     @event.listens_for(engine, "do_execute")
@@ -126,7 +133,7 @@ def test_install_and_uninstall(queries):
         _sqlalchemy.install()
 
 
-def test_no_listener_is_added_by_use(queries):
+def test_no_listener_is_added_by_use(queries, new_engine):
     """2,000 statements, engines and sessions later there are as many listeners as before."""
 
     def listeners():
@@ -134,7 +141,7 @@ def test_no_listener_is_added_by_use(queries):
 
     before = listeners()
     for _ in range(10):
-        engine = create_engine("sqlite://")
+        engine = new_engine()
         with Session(engine) as session:
             for _ in range(200):
                 session.execute(text("SELECT 1"))
