@@ -19,7 +19,7 @@ def increment_counter(key: Key, increment: float = 1, tags: Tags | None = None) 
     if _STORE.on:
         try:
             counter = _COUNTERS[(*key, *tags.items()) if tags else tuple(key)]
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
             counter = _STORE.counter(key, tags)
         counter.inc(increment)
 
@@ -29,7 +29,7 @@ def set_gauge(key: Key, value: float, tags: Tags | None = None) -> None:
     if _STORE.on:
         try:
             gauge = _GAUGES[(*key, *tags.items()) if tags else tuple(key)]
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
             gauge = _STORE.gauge(key, tags)
         gauge.set(value)
 

@@ -54,7 +54,7 @@ class TimerContext:
             tags = self._tags
             try:
                 timer = _TIMERS[(*self._key, *tags.items()) if tags else tuple(self._key)]
-            except (KeyError, TypeError, AttributeError):
+            except Exception:  # noqa: BLE001 # not found, or not to be looked up by
                 timer = _STORE.timer(self._key, tags)
             timer.observe(seconds)
 
@@ -78,8 +78,12 @@ class OutcomeTimerContext:
         if not _STORE.on:
             return
         seconds = perf_counter() - self._start
-        if SINK.settings.statsd_use_tags:
-            key, tags = self._key, {**(self._tags or {}), "success": "1" if kind is None else "0"}
-        else:
-            key, tags = [*self._key, "success" if kind is None else "failure"], dict(self._tags or {})
+        key, tags = self._key, self._tags
+        try:
+            if SINK.settings.statsd_use_tags:
+                tags = {**(tags or {}), "success": "1" if kind is None else "0"}
+            else:
+                key = [*key, "success" if kind is None else "failure"]
+        except Exception:  # noqa: BLE001, S110 # neither key nor tags: the store says so
+            pass
         _STORE.timer(key, tags).observe(seconds)

@@ -50,21 +50,21 @@ class Store:
         """Return the counter of a key."""
         try:
             return self.counters[(*path, *tags.items()) if tags else tuple(path)]
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
             return cast("Counter", self._find("counter", path, tags))
 
     def gauge(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Gauge:
         """Return the gauge of a key."""
         try:
             return self.gauges[(*path, *tags.items()) if tags else tuple(path)]
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
             return cast("Gauge", self._find("gauge", path, tags))
 
     def timer(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Timer:
         """Return the timer of a key."""
         try:
             return self.timers[(*path, *tags.items()) if tags else tuple(path)]
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
             return cast("Timer", self._find("timer", path, tags))
 
     def automatic(self, name: str, labels: Pairs, path: tuple[str, ...], use_tags: bool) -> Timer:
@@ -102,7 +102,7 @@ class Store:
             if not self._misused:
                 self._misused = True
                 _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
-            identity = Identity(kind, ("_",), (), ("_",), ())
+            return self.series(Identity(kind, ("_",), (), ("_",), ()))
         found = self.series(identity)
         shortcut = shortcut_of(path, tags)
         if shortcut is not None and not is_overflow(found.identity):
