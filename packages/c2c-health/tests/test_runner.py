@@ -83,8 +83,8 @@ def test_a_check_that_is_late_has_failed_though_nobody_waited(make):
 
 def test_the_deadline_counts_from_the_end_of_the_preparation(make, hang):
     """Importing code takes what it takes; a check that hangs after it still ends at its deadline."""
-    runner, slow = make(), lambda: time.sleep(1)
-    good = Check(name="good", run=lambda request: "well", timeout=0.9, prepare=slow)
+    runner, slow = make(), lambda: time.sleep(3)
+    good = Check(name="good", run=lambda request: "well", timeout=2.5, prepare=slow)
     begun = time.monotonic()
     hangs = Check(name="hangs", run=hang, timeout=0.3, prepare=slow)
     found = runner.run([good, hangs], object())
