@@ -80,6 +80,13 @@ def test_redis_commands(timers, redis_server):
     }
 
 
+def test_a_command_of_another_type(timers):
+    """The caller sees what the client says, whatever a command is."""
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis(port=free_port()).execute_command(["GET"], "a")
+    assert timers() == {"redis/['GET']/failure": 1}
+
+
 def test_redis_with_asyncio(timers, redis_server):
     """Clients of redis.asyncio are timed until their answer is awaited: commands and pipelines, good and bad."""
 

@@ -65,10 +65,10 @@ def _awaited(execute: Callable[..., Awaitable[Any]], name_of: _Name) -> Callable
 
 
 def _record(command: Any, success: bool, seconds: float) -> None:
-    shortcut = ("redis", command, success)
+    name = command.decode("utf-8", "replace") if isinstance(command, bytes) else str(command)
+    shortcut = ("redis", name, success)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
-        name = command.decode("utf-8", "replace") if isinstance(command, bytes) else str(command)
         labels = (("cmd", name.upper()), ("success", "1" if success else "0"))
         path = (name.upper(), "success" if success else "failure")
         timer = _STORE.automatic("redis", labels, path, SINK.settings.statsd_use_tags)

@@ -40,7 +40,7 @@ def _record(request: Any, status: int, seconds: float) -> None:
         scheme, host, port = _place(request.url)
     except ValueError:
         scheme, host, port = "_", "_", 0
-    method = request.method if request.method in METHODS else OTHER
+    method = request.method if str(request.method) in METHODS else OTHER
     shortcut = (scheme, host, port, method, status)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
