@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import transaction
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
 
@@ -207,6 +207,51 @@ def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):
     pair.primary.execute("SELECT pg_terminate_backend(%s)", pids)
     threads[0].join(60)
     assert not threads[0].is_alive()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda session, note: session.add(note(text="x")),
+        lambda session, note: session.execute(insert(note), [{"text": "x"}]),
+        lambda session, note: session.execute(text("INSERT INTO note (text) VALUES ('x')")),
+        lambda session, note: session.scalars(insert(note).returning(note.id), [{"text": "x"}]).all(),
+        lambda session, note: session.bulk_insert_mappings(note, [{"text": "x"}]),
+        lambda session, note: session.bulk_save_objects([note(text="x")]),
+        lambda session, note: session.connection().execute(insert(note.__table__).values(text="x")),
+        lambda session, note: session.connection().exec_driver_sql("INSERT INTO note (text) VALUES ('x')"),
+    ],
+)
+def test_whatever_writes_is_committed(pair, new_service, note, write):
+    """By each way to write with a session; and the client carries the mark of it."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("write", "/write")
+        config.add_view(lambda request: str(write(request.dbsession, note)), route_name="write", renderer="string")
+
+    app = new_service(set_up, **_urls(pair)).app
+    assert app.post("/write").headers["X-C2C-DB-LSN"]
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
+    with pytest.raises(ReadOnlySessionError):
+        app.get("/write")
+
+
+def test_bulk_updates_are_committed(pair, new_service, note):
+    """Those by mappings, too."""
+    pair.primary.execute("INSERT INTO note (text) VALUES ('before')")
+
+    def set_up(config):
+        init(config)
+        config.add_route("write", "/write")
+        config.add_view(
+            lambda request: str(request.dbsession.bulk_update_mappings(note, [{"id": 1, "text": "after"}])),
+            route_name="write",
+            renderer="string",
+        )
+
+    new_service(set_up, **_urls(pair)).app.post("/write")
+    assert pair.primary.execute("SELECT text FROM note") == [("after",)]
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])

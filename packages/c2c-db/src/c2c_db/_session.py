@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
+from zope.sqlalchemy.datamanager import mark_changed
 
 from c2c_db._failures import failure_of
 from c2c_db._roles import Role
@@ -50,6 +51,30 @@ class DatabaseSession(Session):
         if self._engine is None:
             self.bind = self._engine = self.database.steering.choose(self)
         return self._engine
+
+    # zope.sqlalchemy itself does not notice what these three do, and rolls it back without a word.
+
+    def bulk_save_objects(self, *args: Any, **kwargs: Any) -> None:
+        """Insert or update objects in bulk; the transaction has a change."""
+        mark_changed(self, self.manager)
+        super().bulk_save_objects(*args, **kwargs)
+
+    def bulk_insert_mappings(self, *args: Any, **kwargs: Any) -> None:
+        """Insert mappings in bulk; the transaction has a change."""
+        mark_changed(self, self.manager)
+        super().bulk_insert_mappings(*args, **kwargs)
+
+    def bulk_update_mappings(self, *args: Any, **kwargs: Any) -> None:
+        """Update by mappings in bulk; the transaction has a change."""
+        mark_changed(self, self.manager)
+        super().bulk_update_mappings(*args, **kwargs)
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """Return the connection; on the primary the transaction is committed, as nobody sees what is done on it."""
+        connection = super().connection(*args, **kwargs)
+        if self.role is Role.PRIMARY:
+            mark_changed(self, self.manager)
+        return connection
 
     def close(self) -> None:
         """End the transaction; the next one chooses its engine anew."""
