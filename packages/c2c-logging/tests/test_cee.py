@@ -89,6 +89,27 @@ def test_a_handler_can_be_extended(logger, syslog_sink):
     assert message.cee()["msg"] == "this"
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_bad_extension_stops_nothing(logger, syslog_sink, capfd, transport):
+    """What it can't write is said once; a text that is none of Unicode does not stop those behind it."""
+
+    class Bad(PyramidCeeSysLogHandler):
+        def format(self, record):
+            if record.msg == "raises":
+                raise ValueError("password=hidden-word")
+            return {"none": None, "odd": '"\ud800"'}.get(record.msg, '"good"')
+
+    address = syslog_sink.address if transport == "udp" else syslog_sink.tcp_address
+    log = logger(address, socktype=transport, cls=Bad)
+    for message in ("raises", "none", "odd", "good"):
+        log.info(message)
+    assert [one.text for one in syslog_sink.wait(count=2)] == [': @cee: "\\ud800"', ': @cee: "good"']
+    said = capfd.readouterr().err
+    assert said.count("log lines can't be sent to syslog: ValueError") == 1
+    assert "hidden-word" not in said
+    assert said.count("\n") == 1
+
+
 def test_datagrams_are_cut_to_what_the_socket_takes(logger, tmp_path, strict):
     """A socket of a small buffer gets less, but JSON still, and the next short line whole."""
     path = str(tmp_path / "log.sock")

@@ -7,6 +7,7 @@ from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging._background import Background, Bounds
+from c2c_logging._complaint import Complaint
 from c2c_logging._environment import handler_settings
 from c2c_logging._fields import host_name, syslog_level
 from c2c_logging._line import line_of
@@ -52,6 +53,7 @@ class PyramidCeeSysLogHandler(logging.Handler):
         self.address = _address(address)
         self.facility = _facility(facility)
         self._sender = SyslogSender(self.address, _kind(socktype), self._take_dropped)
+        self._complaint = Complaint("log lines can't be sent to syslog")
         self._queue: Background[Line] = Background("c2c-logging-syslog", self._sender.send, _BOUNDS)
         host_name()
         make_records_quickly()
@@ -69,8 +71,9 @@ class PyramidCeeSysLogHandler(logging.Handler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name of logging
-        """Do nothing: what is wrong with the server is said by the thread that sends."""
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
+        """Say once what is wrong with a record; what is wrong with the server is said by the thread that sends."""
+        self._complaint.error()
 
     def _take_dropped(self) -> int:
         return self._queue.take_dropped()

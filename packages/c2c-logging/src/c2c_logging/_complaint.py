@@ -1,6 +1,9 @@
 """Saying that logs can't be written, without logging: once a change, one line, on standard error."""
 
+import logging
 import sys
+
+from c2c_logging._texts import safe, text_of
 
 
 class Complaint:
@@ -22,6 +25,12 @@ class Complaint:
         if not self._said:
             self._said = True
             _write(f"c2c_logging: {self.what}: {why}")
+
+    def error(self) -> None:
+        """Say what exception is being handled; nothing where ``logging.raiseExceptions`` is false, as in logging."""
+        if logging.raiseExceptions:
+            error = sys.exc_info()[1]
+            self.wrong(f"{type(error).__name__}: {safe(text_of(error))}")
 
     def right(self, note: str = "") -> None:
         """Say that it works again, if it did not."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging._background import Background, Bounds
+from c2c_logging._complaint import Complaint
 from c2c_logging._fields import full_message
 from c2c_logging._row import WRITING, Row
 from c2c_logging._texts import message_of, safe, text_of
@@ -50,6 +51,7 @@ class SQLAlchemyHandler(logging.Handler):
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
         self._log = LogTable(sqlalchemy_url, self._take_dropped)
+        self._complaint = Complaint("log records can't be written to a table")
         self._queue: Background[Row] = Background("c2c-logging-database", self._log.write, _BOUNDS)
 
     @property
@@ -88,8 +90,9 @@ class SQLAlchemyHandler(logging.Handler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name of logging
-        """Do nothing: what is wrong with the database is said by the thread that writes."""
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
+        """Say once what is wrong with a record; what is wrong with the database is said by the thread that writes."""
+        self._complaint.error()
 
     def flush(self) -> None:
         """Wait until all is written: five seconds at most, and not for a database that is away."""

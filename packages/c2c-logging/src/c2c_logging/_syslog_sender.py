@@ -79,7 +79,7 @@ class SyslogSender:
             sender = self._connected()
             if sender.type == socket.SOCK_STREAM:
                 # One line a message (RFC 6587, 3.4.2): JSON has no new line in it.
-                sender.sendall(f"{line.head}{line.json}\n".encode())
+                sender.sendall(f"{line.head}{line.json}\n".encode(errors="backslashreplace"))
             else:
                 self._send_datagram(sender, line)
         except (OSError, UnicodeError) as error:
@@ -95,7 +95,7 @@ class SyslogSender:
         while True:
             if len(line.head) + len(text) > self._largest:
                 text = refit(line.json, self._largest - len(line.head))
-            data = f"{line.head}{text}".encode()
+            data = f"{line.head}{text}".encode(errors="backslashreplace")
             try:
                 sender.sendto(data, self._target)
             except OSError as error:
