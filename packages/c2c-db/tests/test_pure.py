@@ -241,6 +241,14 @@ def test_writes(note):
         "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x",
         "create table a()",
         "CALL f()",
+        "-- why\n /* how */ INSERT INTO a VALUES (1)",
+        "/* 1 */ -- 2",
+        "/* 1 */" * 5_000 + "INSERT INTO a VALUES (1)",
+        "NOTIFY a",
+        "SELECT pg_notify('a', 'b')",
+        "EXPLAIN ANALYZE DELETE FROM a",
+        "EXECUTE prepared",
+        "LOCK TABLE a",
     ):
         assert writes(text(sql))
     for sql in (
@@ -249,6 +257,12 @@ def test_writes(note):
         "SET LOCAL x = 1",
         "SHOW x",
         "SELECT 'INSERT'",
+        "/* INSERT INTO a */ SELECT 1",
+        "-- INSERT\n(SELECT 1) UNION (SELECT 2)",
+        "SELECT * FROM a FOR UPDATE",
+        "EXPLAIN SELECT 1",
+        "PRAGMA foreign_keys = ON",
+        "VALUES (1)",
     ):
         assert not writes(text(sql))
     assert not writes(select(note))

@@ -9,12 +9,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.dml import UpdateBase
 
-_WRITES = re.compile(
-    r"\s*(?:INSERT|UPDATE|DELETE|MERGE|CREATE|ALTER|DROP|TRUNCATE|COPY|GRANT|REVOKE|COMMENT|REFRESH|CALL|DO|IMPORT"
-    r"|REPLACE|WITH\b.*\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO))\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_READS = re.compile(r"\s*(?:SELECT|WITH|VALUES|TABLE|SHOW)\b", re.IGNORECASE)
+# The first word, after space, comments and parentheses. These are atomic: or a text with many comments could be read in
+# as many ways as there are subsets of them.
+_FIRST_WORD = re.compile(r"(?>(?:\s+|--[^\n]*|/\*.*?\*/|\()*)([A-Za-z]+)", re.DOTALL)
+_PLAIN = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW"})
+# What else a text may begin with may write. (Committed without need nothing is lost, rolled back it would be.)
+_READS = _PLAIN | {"EXPLAIN", "SET", "RESET", "DECLARE", "FETCH", "MOVE", "CLOSE", "PRAGMA"}
+_WITH_OTHERS = frozenset({"WITH", "EXPLAIN"})
+_DML = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\b", re.IGNORECASE)
+_NOTIFY = "pg_notify"
 _FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
 _FUNCTION = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 # Settings, locks and snapshots live in the server's session, and would be lost.
@@ -25,13 +28,22 @@ _HARMLESS = frozenset(
 
 
 def writes(statement: Any) -> bool:
-    """Tell whether a statement says that it writes: DML, DDL, or a text that begins like them.
+    """Tell whether a statement writes: DML, DDL, or a text that does not begin like a read.
 
     A function called by SELECT is not looked into: ``zope.sqlalchemy.mark_changed(session)`` says that it writes.
     """
-    if isinstance(statement, TextClause):
-        return _WRITES.match(statement.text) is not None
-    return isinstance(statement, UpdateBase | ExecutableDDLElement)
+    if not isinstance(statement, TextClause):
+        return isinstance(statement, UpdateBase | ExecutableDDLElement)
+    text = statement.text
+    word = _first_word(text)
+    if word in _WITH_OTHERS:
+        return _DML.search(text) is not None
+    return word not in _READS or _NOTIFY in text
+
+
+def _first_word(text: str) -> str:
+    found = _FIRST_WORD.match(text)
+    return found[1].upper() if found else ""
 
 
 def leave_no_state(statements: Iterable[Any]) -> bool:
@@ -47,6 +59,6 @@ def leave_no_state(statements: Iterable[Any]) -> bool:
 
 
 def _is_plain_read(text: str) -> bool:
-    if not _READS.match(text) or _STATE.search(text):
+    if _first_word(text) not in _PLAIN or _STATE.search(text):
         return False
     return bool(_FROM.search(text)) or all(name.lower() in _HARMLESS for name in _FUNCTION.findall(text))
