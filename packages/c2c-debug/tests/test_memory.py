@@ -5,7 +5,6 @@ import gc
 import json
 import linecache
 import os
-import signal
 import threading
 import time
 
@@ -349,21 +348,18 @@ def test_a_dump_delays_nobody_and_a_second_one_is_refused(workers, eventually, t
     assert all(one["service.Slow"]["biggest_objects"][0]["repr"] == "slow" for one in found)
 
 
-def test_who_does_not_answer_is_named(workers, eventually):
+def test_who_does_not_answer_is_named(workers, eventually, stopped):
     """A stopped worker has its entry in the answer."""
     some = workers(_APP)
     eventually(lambda: json.loads(some.ask("GET", "/pings")[2])["members"] == 3)
-    stopped = some.server.pids()[0]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
+    one = some.server.pids()[0]
 
-        def dump():
-            with contextlib.suppress(OSError):
-                return some.get("/debug/memory?limit=3", timeout=90)
+    def dump():
+        with contextlib.suppress(OSError):
+            found = some.get("/debug/memory?limit=3", timeout=90)
+            return [each["pid"] for each in found if "missing" in each] == [one] and found
 
+    with stopped(one):
         found = eventually(dump, 300)
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-    assert {one["pid"] for one in found} == set(some.server.pids())
-    assert [one["pid"] for one in found if one.get("missing")] == [stopped]
-    assert next(one for one in found if one.get("missing"))["last_seen"] > time.time() - 600
+    assert {each["pid"] for each in found} == set(some.server.pids())
+    assert next(each for each in found if "missing" in each)["last_seen"] > time.time() - 600

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import socket
 import threading
 
@@ -304,7 +303,7 @@ application = build()
 """
 
 
-def test_all_processes(workers, eventually):
+def test_all_processes(workers, eventually, stopped):
     """``scope=all`` has the threads of three workers; a stopped one is named; a second call elsewhere is 429."""
     some = workers(_APP)
 
@@ -330,11 +329,12 @@ def test_all_processes(workers, eventually):
     long.join(120)
     assert not long.is_alive()
 
-    stopped = some.server.pids()[0]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
-        found = eventually(lambda: (one := profile()) and one["c2c"]["missing"] and one, 300)
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-    assert [one["pid"] for one in found["c2c"]["missing"]] == [stopped]
-    assert f"missing: {socket.gethostname()}/{stopped}" in found["name"]
+    one = some.server.pids()[0]
+
+    def the_others_are_there():
+        found = profile()
+        return found and [missing["pid"] for missing in found["c2c"]["missing"]] == [one] and found
+
+    with stopped(one):
+        found = eventually(the_others_are_there, 300)
+    assert f"missing: {socket.gethostname()}/{one}" in found["name"]
