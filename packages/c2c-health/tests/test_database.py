@@ -204,6 +204,18 @@ def test_a_transaction_that_zope_manages_ends(service):
     assert seen[0][1] is not seen[1][1]
 
 
+def test_the_manager_of_a_request_that_no_client_sent(service):
+    """Is this thread's, which is ended after the check; that of a client's request is left as it is."""
+    made, seen = service(), []
+    explicit = transaction.TransactionManager(explicit=True)
+    made.config.add_request_method(lambda request: explicit, "tm", reify=True)
+    made.health.add_custom_check("asks", lambda request: seen.append(request.tm))
+    assert made.health.report()["failures"] == {}
+    assert seen == [transaction.manager]
+    made.health.add_custom_check("manager", lambda request: request.tm is explicit)
+    assert made.get("/health_check?checks=manager").json["successes"]["manager"]["result"] is True
+
+
 def test_a_session_of_the_request_is_left_alone(service, postgres):
     """A scoped_session by request is the request's: a check in another thread does not close it."""
     engine = _engine(postgres)

@@ -1,5 +1,6 @@
 """The request that a check sees when no client asked: one of the application's, for nothing in particular."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,10 @@ def request_for(request: Any, registry: Any) -> Iterator[Any]:
     try:
         if own:
             apply_request_extensions(request)
+            transaction = sys.modules.get("transaction")
+            if transaction is not None:
+                # This thread's, which is ended after each check; an explicit one of the request's nobody would begin.
+                request.tm = transaction.manager
         yield request
     finally:
         try:
