@@ -137,7 +137,7 @@ def test_a_server_that_is_away_blocks_nothing(logger, syslog_sink, capfd):
         start = time.monotonic()
         for number in range(100):
             log.info("line %s", number)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         deadline = time.monotonic() + 30
         while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -196,7 +196,7 @@ def test_a_name_that_does_not_resolve(logger, capfd):
     start = time.monotonic()
     for _ in range(50):
         log.info("x")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     deadline = time.monotonic() + 60
     while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
         time.sleep(0.05)

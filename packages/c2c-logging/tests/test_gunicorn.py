@@ -109,7 +109,7 @@ def test_a_ttl_ends_without_redis(serve, new_redis_server):
     redis_server = new_redis_server()
     server = serve(env={"C2C_REDIS_URL": redis_server.url})
     wait_for_level(server, "WARNING")
-    ask(server, name=LOGGER, level="DEBUG", ttl="5")
+    ask(server, name=LOGGER, level="DEBUG", ttl="20")
     wait_for_level(server, "DEBUG")
     redis_server.kill()
     wait_for_level(server, "WARNING")

@@ -18,7 +18,7 @@ def test_timer_context_records_success_only(memory):
         _ = 1 / 0
     timer = memory()["timers"]["toto/tutu"]
     assert timer["nb"] == 1
-    assert 10 <= timer["min_ms"] == timer["avg_ms"] == timer["max_ms"] < 5000
+    assert 10 <= timer["min_ms"] == timer["avg_ms"] == timer["max_ms"] < 60_000
 
 
 def test_outcome_timer_context_tells_success_from_failure(memory):

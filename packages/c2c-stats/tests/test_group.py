@@ -179,7 +179,7 @@ def test_who_is_merging_is_not_waited_for(folder, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         start = time.monotonic()
         assert group.read()[key_of(identify("counter", ["c"], None), ())] == (10,)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         assert len(list(path.iterdir())) == 3
 
 

