@@ -41,6 +41,8 @@ def test_bad_addresses_stop_the_start(raw):
     [
         {"c2c.stats_view": "perhaps"},
         {"c2c.statsd_flush_interval": "-1"},
+        {"c2c.statsd_flush_interval": "nan"},
+        {"c2c.statsd_flush_interval": "inf"},
         {"c2c.prometheus_prefix": "1-x"},
         {"c2c.prometheus_buckets": "a,b"},
         {"c2c.prometheus_buckets": "-1,2"},

@@ -87,6 +87,14 @@ def test_bursts_lose_nothing(statsd_sink):
     assert len(statsd_sink.wait("t", count=30_000, timeout=60)) == 30_000
 
 
+def test_an_interval_of_an_hour(statsd_sink):
+    """What waits is sent at the end."""
+    configure(statsd_sink.address, statsd_flush_interval="3600")
+    stats.increment_counter(["a"], 3)
+    SINK.stop()
+    assert [metric.value for metric in statsd_sink.wait("a")] == [3]
+
+
 def test_self_metrics(statsd_sink):
     """What was sent and what was dropped is counted; sending is not itself something to send."""
     configure(statsd_sink.address)

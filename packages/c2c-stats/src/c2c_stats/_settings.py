@@ -66,7 +66,7 @@ class StatsSettings:
         env="STATSD_FLUSH_INTERVAL",
         key="c2c.statsd_flush_interval",
         minimum=0,
-        maximum=60,
+        maximum=86_400,
         help="seconds; 0 sends each metric at once",
     )
     statsd_multi_value: bool = setting(
