@@ -76,6 +76,15 @@ def test_decorator(process_wide):
     assert broadcast.ask("named").answers == [1]
 
 
+def test_decorator_without_parentheses(process_wide):
+    """It says so where it is written, not at the first call."""
+    with pytest.raises(BroadcastError, match="parentheses"):
+
+        @broadcast.decorator
+        def forgotten():
+            """Do nothing."""
+
+
 def test_answers_are_as_json_gives_them(new_broadcaster):
     """This process's own answer looks as if it had travelled, and hostname and pid of the callback's own stay."""
     alone = new_broadcaster()

@@ -148,7 +148,12 @@ def decorator(
     """Make calling a function call it in every process, with its keyword arguments.
 
     What the call returns is what ``broadcast`` does. The channel is named after the function by default.
+
+    Raises:
+        BroadcastError: The name of the channel is no short text, or the parentheses are missing.
     """
+    if callable(channel):
+        raise BroadcastError(f"broadcast.decorator has parentheses, also without arguments: it was given {channel!r}")
 
     def decorate(function: _F) -> Callable[..., list[Any] | None]:
         name = channel or f"c2c_decorated_{function.__module__}.{function.__qualname__}"
