@@ -317,11 +317,13 @@ def test_a_script_alone(ini, tmp_path):
 
 
 def test_importing_does_nothing():
-    """No optional package, no thread, no handler, no patch; whatever the environment says."""
+    """No optional package, no thread, no handler, no patch, no hook of forks; whatever the environment says."""
     code = (
-        "import sys, threading, logging, requests\n"
-        "before = requests.Session.send\n"
+        "import os, sys, threading, logging, requests\n"
+        "before, hooks = requests.Session.send, []\n"
+        "os.register_at_fork = lambda **_: hooks.append(sys._getframe(1).f_globals['__name__'])\n"
         "import c2c_logging\n"
+        "assert not [name for name in hooks if name.startswith('c2c_logging')]\n"
         "assert not [m for m in ('sqlalchemy', 'sqlalchemy_utils') if m in sys.modules]\n"
         "assert threading.active_count() == 1 and not logging.getLogger().handlers\n"
         "assert requests.Session.send is before\n"

@@ -55,13 +55,16 @@ class _Ready:
 
     def __init__(self) -> None:
         self._ids: list[str] = []
-        os.register_at_fork(after_in_child=self._ids.clear)
+        self._hooked = False
 
     def take(self) -> str:
         """Return an id that nobody else gets: a list gives each of its items to one thread."""
         try:
             return self._ids.pop()
         except IndexError:
+            if not self._hooked:
+                self._hooked = True
+                os.register_at_fork(after_in_child=self._ids.clear)
             first, *others = _make(_AT_ONCE)
             self._ids += others
             return first
