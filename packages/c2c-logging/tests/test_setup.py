@@ -185,8 +185,18 @@ def test_warnings_are_logged(ini, capsys, strict):
         ),
         ("%(OTHER_LOG_LEVEL)s", "50%", r"\[logger_root\] level: a % that begins no"),
         ("%(OTHER_LOG_LEVEL)s", "%(level)s", r"\[logger_root\] level: %\(level\)s is neither"),
-        ("%(OTHER_LOG_LEVEL)s", "LOUD", "can't be set up: ValueError: Unknown level"),
-        ("handlers = json", "handlers = jason", "can't be set up: KeyError"),
+        ("%(OTHER_LOG_LEVEL)s", "LOUD", r"\[logger_root\] level = 'LOUD': must be one of CRITICAL, .*NOTSET"),
+        ("%(OTHER_LOG_LEVEL)s", "INFO\n DEBUG", r"\[logger_root\] level = 'INFO\\nDEBUG': must be one of"),
+        (
+            "handlers = json",
+            "handlers = jason",
+            r"\[logger_root\] handlers: 'jason' is not in \[handlers\] keys \(did you mean json\?\)",
+        ),
+        (
+            "formatter = message",
+            "formatter = massage",
+            r"\[handler_json\] formatter: 'massage' is not in \[formatters\] keys \(did you mean message\?\)",
+        ),
         ("[handler_json]", "[handler_jsn]", r"\[handler_json\] is missing: \[handlers\] names it"),
         ("[formatters]", "[formaters]", r"\[formatters\] is missing"),
         ("[handlers]", "[loggers]", "loggers"),
@@ -200,6 +210,13 @@ def test_a_file_that_can_not_be_followed(ini, old, new, expected):
         init(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_levels_in_small_letters(ini, monkeypatch):
+    """They are what they mean, as everywhere else."""
+    monkeypatch.setenv("OTHER_LOG_LEVEL", "error")
+    assert init(ini(INI))
+    assert logging.getLogger().level == logging.ERROR
 
 
 def test_a_missing_file(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from c2c_broadcast import ConfigurationError, mask
+from c2c_logging._level_names import level_number
 
 _NAME = re.compile(r"%(?:%|\(([^)]+)\)s|)")
 _DEEPEST = 10
@@ -57,6 +58,11 @@ def read_logging(path: Path, environ: Mapping[str, str]) -> configparser.RawConf
             }
             if prefix == "handler":
                 _check_class(path, section, ready[section].get("class", ""))
+            _check_level(path, ready[section])
+    for one in ready.values():
+        _check_names(path, one, "handlers", ready["handlers"])
+        if one.name.startswith("handler_"):
+            _check_names(path, one, "formatter", ready["formatters"])
     return ready
 
 
@@ -100,6 +106,26 @@ def _value(
         return _NAME.sub(one, text)
 
     return expand(found[section][option], 0, option)
+
+
+def _check_level(path: Path, section: configparser.SectionProxy) -> None:
+    """Say which section has a level that is none; take one in small letters for what it means."""
+    level = section.get("level")
+    if level is not None:
+        try:
+            section["level"] = logging.getLevelName(level_number(level))
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: [{section.name}] level = {mask(level)!r}: {error}") from None
+
+
+def _check_names(path: Path, section: configparser.SectionProxy, option: str, group: configparser.SectionProxy) -> None:
+    """Say which section names a handler or formatter that its group does not have."""
+    known = [name.strip() for name in group["keys"].split(",")]
+    for name in filter(None, (name.strip() for name in section.get(option, "").split(","))):
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigurationError(f"{path}: [{section.name}] {option}: {name!r} is not in [{group.name}] keys{hint}")
 
 
 def _check_class(path: Path, section: str, name: str) -> None:
