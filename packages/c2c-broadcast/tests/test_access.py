@@ -191,6 +191,14 @@ def test_no_query_makes_the_check_raise(app: TestApp, query: str) -> None:
     app.get(f"/c2c/closed?{query}", status=403)
 
 
+def test_an_operator_is_told_what_can_not_be_read(app: TestApp) -> None:
+    """The header says who asks, whatever the query is; that is refused for itself, of public views for everybody."""
+    for path in ("/c2c/closed?limit=%FF", "/c2c/change?limit=%FF"):
+        answer = app.get(path, headers={"X-API-Key": SECRET}, status=400)
+        assert "UTF-8" in answer.json["message"]
+    app.get("/c2c/open?limit=%FF", status=400)
+
+
 def test_a_header_that_is_not_ascii(app: TestApp) -> None:
     """A header of other characters is compared as its bytes, and is wrong."""
     app.get("/c2c/closed", headers={"X-API-Key": "s\xe9cret"}, status=403)

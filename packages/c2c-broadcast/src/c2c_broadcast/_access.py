@@ -169,11 +169,22 @@ def address(request: Any) -> str:
     return str(request.environ.get("REMOTE_ADDR") or "")
 
 
+def parameters(request: Any) -> list[Any]:
+    """Return what was sent as parameters, in their order of importance: query, then form, where that is one.
+
+    Raises:
+        ValueError: Something of it can't be read: bytes that are not UTF-8, a form without its boundary.
+    """
+    is_form = request.content_type in _FORMS and (request.content_length or 0) <= _LONGEST_FORM
+    return [request.GET, request.POST] if is_form else [request.GET]
+
+
 def _given_secret(request: Any) -> tuple[bytes | None, Way]:
     """Return the secret that was sent, and how: of the query, else of the form, else of the header."""
-    given = request.GET.get("secret")
-    if given is None and request.content_type in _FORMS and (request.content_length or 0) <= _LONGEST_FORM:
-        given = request.POST.get("secret")
+    try:
+        given = next((found["secret"] for found in parameters(request) if "secret" in found), None)
+    except ValueError:  # then the header may still say who asks; what was asked is refused for itself
+        given = None
     if given is not None:
         return str(given).encode("utf-8", "replace"), "secret"
     header = request.environ.get("HTTP_X_API_KEY")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPException, HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.traversal import DefaultRootFactory
 
-from c2c_broadcast._access import access_of, json_error
+from c2c_broadcast._access import access_of, json_error, parameters
 
 _SETTINGS = "c2c_broadcast.settings"
 
@@ -93,7 +93,7 @@ def guard(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any], An
 
 
 def _check(request: Any, policy: Policy) -> None:
-    """Raise unless the method is the view's and the client may use it."""
+    """Raise unless the method is the view's, its parameters can be read, and the client may use it."""
     access = access_of(request.registry)
     assert access is not None
     if request.method not in policy.methods:
@@ -105,9 +105,20 @@ def _check(request: Any, policy: Policy) -> None:
         )
     access.judge(request)
     access.count(request)
-    changes = policy.changes(request)
+    readable = _is_readable(request)
+    changes = readable and policy.changes(request)
     if not policy.public or (changes and access.secret is not None):
         access.require(request, changes_state=changes)
+    if not readable:
+        raise json_error(HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded")
+
+
+def _is_readable(request: Any) -> bool:
+    try:
+        parameters(request)
+    except ValueError:
+        return False
+    return True
 
 
 guard.options = ("c2c_operator",)  # type: ignore[attr-defined] # how Pyramid learns a deriver's options

@@ -21,10 +21,7 @@ def health_check(request: Any) -> Any:
     With ``scope=all`` in every process of the service, for operators.
     """
     checks = checks_of(request.registry)
-    try:
-        given = request.GET
-    except UnicodeDecodeError:
-        raise json_error(HTTPBadRequest, "The query is not UTF-8, percent-encoded") from None
+    given = request.GET
     max_level, names, scope = given.get("max_level"), given.getall("checks"), given.get("scope") or "one"
     try:
         if scope not in {"one", "all"}:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound
+from pyramid.httpexceptions import HTTPNotFound
 
 from c2c_broadcast import broadcast, json_error
 from c2c_stats._memory import MemoryBackend, Snapshot, merge, shown
@@ -13,15 +13,8 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 def resets(request: Any) -> bool:
-    """Tell whether the request asks for a reset (``reset=1``).
-
-    Raises:
-        HTTPBadRequest: Its parameters can't be read.
-    """
-    try:
-        return str(request.params.get("reset", "")).lower() in _TRUE
-    except ValueError:  # bytes that are not UTF-8, a form without its boundary
-        raise json_error(HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded") from None
+    """Tell whether the request asks for a reset (``reset=1``)."""
+    return str(request.params.get("reset", "")).lower() in _TRUE
 
 
 def answer(*, reset: bool = False) -> Snapshot:
