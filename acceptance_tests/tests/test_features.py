@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import requests
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
 from c2c_testing import retry_timeout
+from c2c_testing.servers import stopped
 
 
 def test_a_client_reads_its_own_writes(client: Client, demo: Demo) -> None:
@@ -95,14 +95,11 @@ def test_the_stacks_of_every_process(client: Client, demo: Demo) -> None:
 
     assert processes(client.get("/c2c/debug/stacks", operator=True)) == set(demo.service.workers())
     client.get("/c2c/debug/stacks", status=403)
-    stopped = demo.service.workers()[0]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
+    silent = demo.service.workers()[0]
+    with stopped(silent):
         # The kernel may give a connection to the stopped worker: that one is not answered.
         answer = retry_timeout(lambda: Client(demo).get("/c2c/debug/stacks", operator=True, timeout=20), 200)
-        assert str(stopped) in json.dumps(answer)
-    finally:
-        os.kill(stopped, signal.SIGCONT)
+        assert str(silent) in json.dumps(answer)
     wait_for(lambda: client.pids() == demo.service.workers())
 
 

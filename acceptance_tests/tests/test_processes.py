@@ -10,6 +10,7 @@ import pytest
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
 from c2c_testing import retry_timeout
+from c2c_testing.servers import stopped
 
 
 def test_all_workers_answer(client: Client, demo: Demo) -> None:
@@ -22,17 +23,14 @@ def test_all_workers_answer(client: Client, demo: Demo) -> None:
 
 def test_a_stopped_worker_is_named(client: Client, demo: Demo) -> None:
     """SIGSTOP of a worker: the others answer, it is named as missing, and takes part again when it goes on."""
-    stopped = demo.service.workers()[0]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
+    silent = demo.service.workers()[0]
+    with stopped(silent):
         # The kernel may hand a connection to the stopped worker: that one is not answered.
         answer = retry_timeout(lambda: Client(demo).get("/c2c/members", operator=True, timeout=20), 200)
-        assert [missing["pid"] for missing in answer["missing"]] == [stopped]
-        assert stopped not in [member["pid"] for member in answer["members"]]
+        assert [missing["pid"] for missing in answer["missing"]] == [silent]
+        assert silent not in [member["pid"] for member in answer["members"]]
         assert answer["missing"][0]["last_seen"] > 0
         assert not answer["complete"]
-    finally:
-        os.kill(stopped, signal.SIGCONT)
     wait_for(lambda: client.pids() == demo.service.workers())
 
 

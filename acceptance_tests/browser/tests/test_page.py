@@ -1,7 +1,5 @@
 """The page an operator opens in an incident, in a browser."""
 
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 from playwright.sync_api import expect
@@ -9,6 +7,7 @@ from playwright.sync_api import expect
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
 from acceptance_tests.looking import PATIENCE, Opener, Page
+from c2c_testing.servers import stopped
 
 HEAVIEST = 150_000
 
@@ -201,15 +200,12 @@ def test_errors_are_shown_in_place(page: Page) -> None:
 
 def test_silent_members_are_named(page: Page, demo: Demo) -> None:
     """A process that hangs is named, while the others answer."""
-    stopped = demo.service.workers()[1]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
+    silent = demo.service.workers()[1]
+    with stopped(silent):
         page.live("members").scroll_into_view_if_needed()
-        expect(page.live("members").locator(".silence")).to_contain_text(f"/{stopped} is silent")
-        expect(page.live("health").locator(".silence")).to_contain_text(f"/{stopped} is silent")
+        expect(page.live("members").locator(".silence")).to_contain_text(f"/{silent} is silent")
+        expect(page.live("health").locator(".silence")).to_contain_text(f"/{silent} is silent")
         expect(page.tab.locator("#verdict")).to_contain_text("1 process is silent")
-    finally:
-        os.kill(stopped, signal.SIGCONT)
     expect(page.tab.locator("#verdict")).to_contain_text("Healthy, 3 processes")
 
 

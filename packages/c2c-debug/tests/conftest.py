@@ -1,14 +1,10 @@
 """What the tests of this package share."""
 
-import contextlib
 import http.client
 import json
-import os
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,28 +118,6 @@ def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
             return found
         assert time.monotonic() < deadline, f"not within {seconds} s: {found!r}"
         time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Stop a process, every thread of it: on a busy machine some go on for a while after the signal."""
-
-    def states() -> set[str]:
-        found = Path(f"/proc/{pid}/task").glob("*/stat")
-        return {one.read_text().rpartition(")")[2].split()[0] for one in found}
-
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        eventually(lambda: states() == {"T"})
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@pytest.fixture(name="stopped")
-def stopped_fixture() -> Callable[..., Any]:
-    """Give ``stopped``."""
-    return stopped
 
 
 @pytest.fixture(name="eventually")

@@ -17,6 +17,7 @@ from c2c_debug._deadline import Deadline
 from c2c_debug._memory import memory
 from c2c_debug._objects import short_repr, size_of
 from c2c_debug._tools import tools_of
+from c2c_testing.servers import stopped
 
 
 class Leak:
@@ -348,7 +349,7 @@ def test_a_dump_delays_nobody_and_a_second_one_is_refused(workers, eventually, t
     assert all(one["service.Slow"]["biggest_objects"][0]["repr"] == "slow" for one in found)
 
 
-def test_who_does_not_answer_is_named(workers, eventually, stopped):
+def test_who_does_not_answer_is_named(workers, eventually):
     """A stopped worker has its entry in the answer."""
     some = workers(_APP)
     eventually(lambda: json.loads(some.ask("GET", "/pings")[2])["members"] == 3)

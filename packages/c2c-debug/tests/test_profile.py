@@ -14,6 +14,7 @@ import pytest
 from c2c_debug._profile_formats import collapsed, shortened, speedscope, tree
 from c2c_debug._sampling import Samples, sample
 from c2c_debug._tools import tools_of
+from c2c_testing.servers import stopped
 
 
 def _spins_here(end):
@@ -303,7 +304,7 @@ application = build()
 """
 
 
-def test_all_processes(workers, eventually, stopped):
+def test_all_processes(workers, eventually):
     """``scope=all`` has the threads of three workers; a stopped one is named; a second call elsewhere is 429."""
     some = workers(_APP)
 

@@ -15,6 +15,7 @@ import pytest
 from c2c_broadcast.broadcast import Answers
 from c2c_debug._stacks_view import text, together
 from c2c_debug._threads import stacks
+from c2c_testing.servers import stopped
 
 
 @contextlib.contextmanager
@@ -241,7 +242,7 @@ application = build()
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_every_process_answers_and_who_does_not_is_named(workers, eventually, stopped, preload):
+def test_every_process_answers_and_who_does_not_is_named(workers, eventually, preload):
     """Three workers: all are in the answer; one that is stopped is named as missing."""
     some = workers(_APP, preload=preload)
 

@@ -3,12 +3,13 @@
 import contextlib
 import http.client
 import json
-import os
 import signal
 import threading
 import time
 
 import pytest
+
+from c2c_testing.servers import stopped
 
 SECRET = "an-operators-secret-of-some-length"
 
@@ -260,22 +261,12 @@ def test_all_processes_report_together(gunicorn, folder, redis_server):
     [failing] = found["failing"]
     assert (failing["pid"], failing["checks"]) == (server.pids()[1], ["bad"])
     (folder / "bad").unlink()
-    stopped = server.pids()[2]
-    with _stopped(stopped):
+    silent = server.pids()[2]
+    with stopped(silent):
         found = _until_missing(server, path, key)
         assert found["summary"] == "2 of 3 pass"
-        assert [member["pid"] for member in found["missing"]] == [stopped]
+        assert [member["pid"] for member in found["missing"]] == [silent]
         assert not found["complete"]
-
-
-@contextlib.contextmanager
-def _stopped(pid):
-
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def _until_missing(server, path, key):

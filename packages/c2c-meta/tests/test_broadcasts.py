@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from c2c_testing.servers import stopped
+
 SCRIPT = """
 import time
 from c2c_meta import bootstrap
@@ -81,5 +83,5 @@ def test_application_name(folder, redis):
     process = folder.serve(params="--worker-class gthread --workers 1", **redis)
     (worker,) = process.workers(1)
     folder.until(lambda: process.get("/asked")[2] == [worker])
-    os.kill(worker, signal.SIGSTOP)
-    assert folder.python(MISSING, **redis) == f"{worker} tiny\n"
+    with stopped(worker):
+        assert folder.python(MISSING, **redis) == f"{worker} tiny\n"

@@ -13,6 +13,7 @@ from c2c_testing.servers._postgres import Postgres, postgres
 from c2c_testing.servers._redis import Redis, redis_server
 from c2c_testing.servers._sentinel import RedisSentinel, redis_sentinel
 from c2c_testing.servers._server import LocalServer
+from c2c_testing.servers._stopped import stopped
 
 __all__ = [
     "Keeper",
@@ -29,4 +30,5 @@ __all__ = [
     "postgres_pair",
     "redis_sentinel",
     "redis_server",
+    "stopped",
 ]
