@@ -31,9 +31,9 @@ def test_environment_with_same_names(folder):
 
 
 def test_keys_of_any_case(folder):
-    """Keys of logging sections may be written in any case, as ever."""
+    """Keys of logging sections may be written in any case, as ever, and so may levels."""
     folder.logging("\n[logger_root]\nLEVEL = %(LOG_LEVEL)s\nHandlers = console")
-    out = folder.python(PRINT_HANDLER + "print(logging.root.level)", LOG_LEVEL="ERROR")
+    out = folder.python(PRINT_HANDLER + "print(logging.root.level)", LOG_LEVEL="error")
     assert out.splitlines()[-1] == "40"
 
 

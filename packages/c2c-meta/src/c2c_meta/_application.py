@@ -43,7 +43,7 @@ class Wrapper:
 # The innermost first: the profiler measures the application alone, and Sentry sees what the proxy's headers mean.
 WRAPPERS = (
     Wrapper("c2c_debug", "c2c_debug.profiler", "filter_wsgi_app"),
-    Wrapper("c2c_sentry", "c2c_sentry", "filter_app_factory"),
+    Wrapper("c2c_sentry", "c2c_sentry", "filter_wsgi_app"),
     Wrapper("c2c_rest", "c2c_rest.client_info", "Filter"),
 )
 

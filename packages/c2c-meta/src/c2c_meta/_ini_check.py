@@ -7,6 +7,7 @@ from c2c_meta._ini import Ini, IniError
 
 _APPLICATIONS = ("app", "application", "composite", "composit", "pipeline", "filter-app")
 _PARTS = (*_APPLICATIONS, "filter")
+_LEVELS = frozenset({"CRITICAL", "FATAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET"})
 _LOGGING = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
 
 
@@ -72,6 +73,9 @@ def logging_values(ini: Ini) -> dict[str, dict[str, str]]:
             values[section] = {
                 name.lower(): ini.get(section, name, raw=raw and name.lower() != "class") for name in names
             }
+            level = values[section].get("level", "").strip().upper()
+            if level in _LEVELS:  # in small letters, too; any other one may be of a library that is not imported yet
+                values[section]["level"] = level
     return values
 
 
