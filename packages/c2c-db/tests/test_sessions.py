@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import transaction
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
+
+_RETURNING = "INSERT INTO note (text) VALUES ('x') RETURNING id"
 
 
 def _urls(pair, **more):
@@ -216,6 +218,11 @@ def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):
         lambda session, note: session.execute(insert(note), [{"text": "x"}]),
         lambda session, note: session.execute(text("INSERT INTO note (text) VALUES ('x')")),
         lambda session, note: session.scalars(insert(note).returning(note.id), [{"text": "x"}]).all(),
+        lambda session, note: session.scalar(insert(note).values(text="x").returning(note.id)),
+        lambda session, note: session.execute(text(_RETURNING).columns(note.id)).all(),
+        lambda session, note: session.scalars(
+            select(note).from_statement(insert(note).values(text="x").returning(note))
+        ).all(),
         lambda session, note: session.bulk_insert_mappings(note, [{"text": "x"}]),
         lambda session, note: session.bulk_save_objects([note(text="x")]),
         lambda session, note: session.connection().execute(insert(note.__table__).values(text="x")),

@@ -2,12 +2,19 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import TextClause
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import TextualSelect
+
+_WRITING = (UpdateBase, ExecutableDDLElement)
+_WITH_ELEMENT = (TextualSelect, FromStatement)
+_SHORT = 1000
 
 # The first word, after space, comments and parentheses. These are atomic: or a text with many comments could be read in
 # as many ways as there are subsets of them.
@@ -32,13 +39,23 @@ def writes(statement: Any) -> bool:
 
     A function called by SELECT is not looked into: ``zope.sqlalchemy.mark_changed(session)`` says that it writes.
     """
-    if not isinstance(statement, TextClause):
-        return isinstance(statement, UpdateBase | ExecutableDDLElement)
-    text = statement.text
+    if isinstance(statement, TextClause):
+        text = statement.text
+        return _short_text_writes(text) if len(text) <= _SHORT else _text_writes(text)
+    if isinstance(statement, _WITH_ELEMENT):  # text("INSERT ... RETURNING id").columns(...)
+        return writes(statement.element)
+    return isinstance(statement, _WRITING)
+
+
+def _text_writes(text: str) -> bool:
     word = _first_word(text)
     if word in _WITH_OTHERS:
         return _DML.search(text) is not None
     return word not in _READS or _NOTIFY in text
+
+
+# The texts of a service are few, and asked about again and again.
+_short_text_writes = lru_cache(1000)(_text_writes)
 
 
 def _first_word(text: str) -> str:

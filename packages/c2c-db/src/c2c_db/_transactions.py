@@ -6,12 +6,10 @@ The listeners are put on the session class once, not on each session.
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import ORMExecuteState
 from zope.sqlalchemy import ZopeTransactionEvents
 from zope.sqlalchemy.datamanager import join_transaction, mark_changed
 
 from c2c_db._session import DatabaseSession
-from c2c_db._statements import writes
 
 
 def _after_begin(session: DatabaseSession, _transaction: Any, connection: Connection) -> None:
@@ -41,14 +39,6 @@ def _after_commit(session: DatabaseSession) -> None:
         session.database.steering.committed(session, session.begun)
 
 
-def _do_orm_execute(state: ORMExecuteState) -> None:
-    # zope.sqlalchemy itself notices ORM statements only, and rolls back what other ones wrote.
-    if writes(state.statement):
-        session = state.session
-        assert isinstance(session, DatabaseSession)
-        mark_changed(session, session.manager)
-
-
 def join_sessions(session_class: type[DatabaseSession]) -> None:
     """Let the sessions of this class, and of its subclasses, join the transactions of their manager."""
     event.listen(session_class, "after_begin", _after_begin)
@@ -58,4 +48,3 @@ def join_sessions(session_class: type[DatabaseSession]) -> None:
     event.listen(session_class, "after_bulk_delete", _after_bulk)
     event.listen(session_class, "before_commit", _before_commit)
     event.listen(session_class, "after_commit", _after_commit)
-    event.listen(session_class, "do_orm_execute", _do_orm_execute)
