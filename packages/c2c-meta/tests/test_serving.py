@@ -48,7 +48,7 @@ def test_killed_worker(folder, preload):
     os.kill(victim, signal.SIGKILL)
     folder.until(lambda: "was sent SIGKILL" in process.log)
     process.workers(2, but={victim})
-    assert "stuck or crashed" not in process.log
+    assert "stuck, aborted or crashed" not in process.log
 
 
 def test_term(folder, preload):
@@ -114,11 +114,11 @@ def test_stuck(folder, preload):
     process = folder.serve(params=f"{GTHREAD} --workers 2 --timeout 10 {preload}")
     with pytest.raises(ConnectionError):
         process.get("/stuck")
-    folder.until(lambda: "stuck or crashed" in process.log)
+    folder.until(lambda: "stuck, aborted or crashed" in process.log)
     master = process.popen.pid
     records = re.findall(r"INI\|(\d+)\|ERROR\|c2c_meta\._workers\|Worker \(pid:\d+\) was stuck", process.log)
     assert set(records) == {str(master)}
-    report = process.log[process.log.index("stuck or crashed") :]
+    report = process.log[process.log.index("stuck, aborted or crashed") :]
     assert re.search(r'tiny\.py", line \d+ in <lambda>', report)
     process.workers(2)
     assert process.stop() == 0
@@ -130,7 +130,7 @@ def test_stuck_in_python(folder, faulthandler):
     environ = {"PYTHONFAULTHANDLER": faulthandler}
     process = folder.serve(params="--worker-class sync --workers 1 --preload --timeout 6", **environ)
     suppressed(process.get, "/sleep")
-    folder.until(lambda: "stuck or crashed" in process.log)
+    folder.until(lambda: "stuck, aborted or crashed" in process.log)
     assert "SIGKILL" not in process.log
     assert process.log.count("(most recent call first)") == 1
     process.up()
@@ -165,7 +165,7 @@ def test_crash(folder):
     """Where a worker crashed in C code is reported too."""
     process = folder.serve(params=f"{GTHREAD} --workers 1")
     os.kill(process.get("/hello")[2]["pid"], signal.SIGSEGV)
-    folder.until(lambda: "stuck or crashed" in process.log)
+    folder.until(lambda: "stuck, aborted or crashed" in process.log)
     assert "Fatal Python error: Segmentation fault" in process.log
     process.up()
 

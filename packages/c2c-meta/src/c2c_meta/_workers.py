@@ -91,7 +91,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     """Log where a worker hung or crashed. What it had counted c2c-stats merges by itself."""
     stacks = _stacks.close(worker)
     if stacks:
-        _LOG.error("Worker (pid:%s) was stuck or crashed; its threads were here:\n%s", worker.pid, stacks)
+        _LOG.error("Worker (pid:%s) was stuck, aborted or crashed; its threads were here:\n%s", worker.pid, stacks)
 
 
 def announce_shutdown() -> None:
