@@ -7,7 +7,6 @@ from collections import Counter
 from types import FunctionType
 from typing import Any
 
-from c2c_debug._census import counts, unreferenced
 from c2c_debug._deadline import Deadline
 from c2c_debug._objects import Mask, by_name, is_a, kilobytes, short_repr, size_of
 
@@ -35,13 +34,18 @@ def memory(
     and of ``analyze_type`` what ``analysis`` says. Where there are more than ``most`` objects, no leaking ones are
     looked for, and ``"too_many"`` says how many there are.
     """
+    import objgraph
+
     found: dict[str, Any] = {"nb_collected": [gc.collect(generation) for generation in range(3)]}
     things = gc.get_objects()
-    found["most_common_types"] = counts(things).most_common(limit)
-    if len(things) <= most:
-        found["leaking_objects"] = counts(unreferenced(things, deadline)).most_common(limit)
-    else:
-        found |= {"leaking_objects": [], "too_many": len(things)}
+    found["most_common_types"] = objgraph.most_common_types(limit, objects=things, shortnames=False)
+    found["leaking_objects"] = []
+    if len(things) > most:
+        found["too_many"] = len(things)
+    elif not deadline.over():
+        leaking = objgraph.get_leaking_objects(things)
+        found["leaking_objects"] = objgraph.most_common_types(limit, objects=leaking, shortnames=False)
+        del leaking
     del things
     if analyze_type:
         found[analyze_type] = analysis(analyze_type, limit=limit, internals=internals, mask=mask, deadline=deadline)

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
 
 from c2c_broadcast import json_error
-from c2c_debug._census import counts
 from c2c_debug._deadline import LONGEST
 from c2c_debug._memory import RESERVED
 from c2c_debug._parameters import bad, flag, integer
@@ -72,8 +71,10 @@ def _growth(request: Any, path: str, limit: int, *, warm_up: bool) -> list[Any]:
 
 
 def _counted() -> Counter[str]:
+    import objgraph
+
     gc.collect()
-    return counts(gc.get_objects())
+    return Counter(objgraph.typestats(shortnames=False))
 
 
 def _path(request: Any) -> str:

@@ -36,12 +36,8 @@ def is_a(thing: object, kinds: type | tuple[type, ...]) -> bool:
 
 
 def type_name(thing: object) -> str:
-    """Return the name of the thing's type with its module."""
-    return name_of(type(thing))
-
-
-def name_of(kind: type) -> str:
-    """Return the name of a type with its module, as objgraph says it."""
+    """Return the name of the thing's type with its module, as objgraph says it."""
+    kind = type(thing)
     module = getattr(kind, "__module__", None)
     return f"{module}.{kind.__name__}" if module else kind.__name__
 
