@@ -99,7 +99,8 @@ def _rest() -> Names:
 def _sentry() -> Names:
     import c2c_sentry
 
-    return {"c2c_sentry": c2c_sentry, "config": _config(), "work": list, "app": _config().make_wsgi_app()}
+    app = _config().make_wsgi_app()
+    return {"c2c_sentry": c2c_sentry, "config": _config(), "work": list, "app": app, "settings": {}}
 
 
 def _testing() -> Names:
