@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 _LONGEST_ANSWER = 1 << 20
 _LONGEST_REASON = 200
 _CHUNK = 1 << 14
-_OK = 200
 
 
 class ElasticsearchError(Exception):
