@@ -28,6 +28,23 @@ def test_names(tmp_path):
     config.commit()
 
 
+def test_what_an_engine_is(tmp_path):
+    """An engine says its role, and whether reads go on elsewhere while its server is away."""
+
+    def told(**settings):
+        config = _config(**{"sqlalchemy.url": f"sqlite:///{tmp_path}/a"}, **settings)
+        session, primary, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+        return [(one.c2c_role, one.c2c_fails_over) for one in (primary, *session.c2c_ro_binds)]
+
+    one = {"sqlalchemy_slave.url": f"sqlite:///{tmp_path}/b"}
+    two = {"sqlalchemy_slave.urls": f"sqlite:///{tmp_path}/b sqlite:///{tmp_path}/c"}
+    error = {"c2c.db.replica_failover": "error"}
+    assert told() == [("primary", False)]
+    assert told(**one) == [("primary", False), ("replica", True)]
+    assert told(**one, **error) == [("primary", False), ("replica", False)]
+    assert told(**two, **error) == [("primary", False), ("replica", True), ("replica", True)]
+
+
 def test_options_of_the_ini(tmp_path):
     """Texts of an ini file become create_engine's values, on each side its own."""
     settings = {

@@ -11,6 +11,7 @@ from sqlalchemy.util import asbool
 from c2c_broadcast import ConfigurationError, mask
 from c2c_db._database import Database
 from c2c_db._forks import after_fork
+from c2c_db._roles import Role
 from c2c_db._url import hosts_of, one_url_a_host, parse_url
 
 CONNECT_LIMIT = 3
@@ -24,7 +25,8 @@ _BOOLEANS = ("pool_pre_ping", "pool_use_lifo", "hide_parameters")
 def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bool) -> Engine:
     """Return the engine ``name``; ``options`` are create_engine's, as values or as the texts of an ini file.
 
-    The name stands in SQLAlchemy's logs, in ``engine.logging_name`` and in ``engine.c2c_name``. For PostgreSQL,
+    The name stands in SQLAlchemy's logs, in ``engine.logging_name`` and in ``engine.c2c_name``; ``engine.c2c_role`` and
+    ``engine.c2c_fails_over`` tell what it is (``describe``). For PostgreSQL,
     connecting is limited to ``CONNECT_LIMIT``, and a ``writable`` engine of a URL with several hosts connects to the
     one that takes writes.
 
@@ -42,9 +44,19 @@ def make_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
     except (ArgumentError, NoSuchModuleError, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
     engine.c2c_name = name  # type: ignore[attr-defined] # for those who label what they measure
+    describe(engine, Role.PRIMARY if writable else Role.REPLICA, fails_over=False)
     # The parent's connections stay the parent's: the child begins with an empty pool.
     after_fork(engine, lambda one: one.dispose(close=False))
     return engine
+
+
+def describe(engine: Engine, role: Role, *, fails_over: bool) -> None:
+    """Say on an engine what it is, for those who watch it: ``engine.c2c_role`` and ``engine.c2c_fails_over``.
+
+    ``fails_over`` tells that reads go on elsewhere while its server is away: then it is degraded, and no outage.
+    """
+    engine.c2c_role = str(role)  # type: ignore[attr-defined]
+    engine.c2c_fails_over = fails_over  # type: ignore[attr-defined]
 
 
 def engine_name(engine: Engine) -> str:

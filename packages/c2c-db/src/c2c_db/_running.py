@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from c2c_db._application import Application
 from c2c_db._database import Database
-from c2c_db._engines import open_engines
+from c2c_db._engines import describe, open_engines
 from c2c_db._error_events import watch_errors
 from c2c_db._observers import Decisions
 from c2c_db._primary import Primary
@@ -58,6 +58,8 @@ class RunningDatabase:
         # Under READ COMMITTED, the default, each statement sees what is committed when it starts.
         self.isolates = "isolation_level" in {**database.options, **(database.replica_options or {})}
         engine, replicas = open_engines(database)
+        for one, _ in replicas:
+            describe(one, Role.REPLICA, fails_over=self.settings.replica_failover == "primary" or len(replicas) > 1)
         observers = application.observers
         self.primary = Primary(self.name, engine, observers)
         self.replicas = Replicas(
