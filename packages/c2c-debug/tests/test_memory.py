@@ -5,6 +5,7 @@ import gc
 import json
 import linecache
 import os
+import re
 import threading
 import time
 
@@ -162,6 +163,19 @@ def test_reprs_show_no_secret_and_raise_nothing(make_service):
     assert any("whose repr raises ValueError" in one for one in reprs)
     assert all(len(one) <= 200 for one in reprs)
     assert len(kept) == 4
+
+
+def test_patterns_made_of_secrets_are_not_shown(make_service):
+    """A masker's own pattern is a list of all secrets; and a text is masked before repr escapes what is in it."""
+    secret = "slash-'apostrophe'\\quote\"secret"
+    service = make_service(**{"my.password": secret})
+    kept = [re.compile(f"{re.escape(secret)}|another"), re.compile("plain [a-z]+"), Leak(secret)]
+    patterns = service.get("/debug/memory?analyze_type=re.Pattern&limit=10000").text
+    assert "apostrophe" not in patterns
+    assert "plain [a-z]+" in patterns
+    assert "apostrophe" not in service.get(f"/debug/memory?analyze_type={LEAK}").text
+    assert "apostrophe" not in short_repr([secret, {secret: secret}], Masker([secret]))
+    assert len(kept) == 3
 
 
 def test_reprs_of_huge_containers_are_cheap():

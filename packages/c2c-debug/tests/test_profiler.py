@@ -195,6 +195,22 @@ def test_what_is_not_there(path, status):
     _app().get(f"/profiler/{path}", headers=KEY, status=status)
 
 
+@pytest.mark.parametrize("path", ["%ff", "session/%ff", "%ff?secret=wrong", "%C3%28/x"])
+def test_an_address_that_cannot_be_read_is_a_400(path):
+    """Bytes that are no UTF-8 are the client's fault: JSON, no traceback."""
+    answer = _app().get(f"/profiler/{path}", headers=KEY, status=400)
+    assert "UTF-8" in answer.json["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_guess_counts_whatever_the_method(method):
+    """The page is no place to try secrets at: ten wrong ones lock the address, and an error sets no cookie."""
+    app = _app()
+    answers = [app.request(f"/profiler/?secret=guess{n}", method=method, status="*") for n in range(30)]
+    assert app.get("/profiler/", headers=KEY, status=429).headers["Retry-After"]
+    assert all("Set-Cookie" not in answer.headers for answer in answers)
+
+
 def test_static_files():
     """Styles and scripts come from the package."""
     app = _app()

@@ -332,3 +332,27 @@ def test_statements_are_bounded(profiler):
     assert len(answer["statements"]) <= 1_000
     assert answer["dropped"] + len(answer["statements"]) == 5_001
     assert any(one["statement"] == "SELECT 'slow'" for one in answer["statements"])
+
+
+def test_nothing_is_said_under_the_lock(eventually):
+    """A handler that switches the profiler itself, when it is told that it is on, blocks nobody."""
+    log = logging.getLogger("c2c_debug.sql_profiler")
+    profiler = SqlProfiler()
+
+    class Switching(logging.Handler):
+        def emit(self, record):
+            profiler.switch(None)
+
+    handler, level = Switching(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING)
+    try:
+        thread = threading.Thread(target=profiler.switch, args=("analyze",), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert not profiler.on
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        profiler.switch(None)

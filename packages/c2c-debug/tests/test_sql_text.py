@@ -1,5 +1,7 @@
 """What is told of a statement from its text."""
 
+import time
+
 import pytest
 
 from c2c_debug._sql_text import functions, reads
@@ -52,3 +54,25 @@ def test_functions():
     found = functions("SELECT Count(*), pg_catalog.NextVal ('f(x)'), \"My Fn\"(1), 'no(1)' FROM t -- also_no(1)")
     assert {"count", "nextval", "My Fn"} <= found
     assert not {"f", "no", "also_no"} & found
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", " ", "(", "/*", "'", "''", '"', '""', "$a$", "$$", "$a", "a(", "a (", "-- ", "e'", "\\", "((\t"]
+)
+@pytest.mark.parametrize("end", ["", "!", "\x00"])
+def test_long_texts_take_linear_time(unit, end):
+    """A literal of 200 kB, or a comment without an end, stops nobody: seconds are for a very slow machine."""
+    begun = time.process_time()
+    text = unit * (200_000 // len(unit)) + end
+    reads(text)
+    reads("SELECT " + text)
+    functions(text)
+    assert time.process_time() - begun < 10
+
+
+def test_dollar_quotes_end_where_they_end():
+    """What follows a text in dollars is SQL again; a name with dollars in it begins no text."""
+    assert reads("SELECT $$it's$$ FROM x FOR UPDATE") == "it locks rows"
+    assert reads("SELECT $a$ $$ $a$ FROM x FOR UPDATE") == "it locks rows"
+    assert reads("SELECT foo$bar$baz FROM x FOR UPDATE") == "it locks rows"
+    assert reads("SELECT $a$ FOR UPDATE $a$") is None

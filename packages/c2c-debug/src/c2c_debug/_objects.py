@@ -1,6 +1,7 @@
 """Objects as an operator sees them: their type, their size with all they hold, a short text without secrets."""
 
 import gc
+import re
 import reprlib
 import sys
 from collections import deque
@@ -15,6 +16,7 @@ LONGEST_REPR = 200
 _LONGEST_UNMASKED = 4_000
 _MOST_IN_REPR = 20
 _MOST_IN_SIZE = 10_000
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LONG = (dict, list, tuple, set, frozenset, deque, bytearray, memoryview, str, bytes)
 
 # What everything leads to in the end: the interpreter's own.
@@ -76,8 +78,9 @@ def kilobytes(size: int) -> float:
 class _Repr(reprlib.Repr):
     """Limits that keep a huge container's repr cheap, long enough for secrets to be whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Mask) -> None:
         super().__init__()
+        self._mask = mask
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = _MOST_IN_REPR
         self.maxarray = _MOST_IN_REPR
         self.maxlevel = 3
@@ -89,8 +92,16 @@ class _Repr(reprlib.Repr):
             return f"<{type_name(x)} of {len(x)} items>"
         return repr(x)
 
+    def repr_str(self, x: str, level: int) -> str:
+        """Return the repr of a text, masked before it: what repr escapes the masker would not know."""
+        return super().repr_str(self._mask(x[:_LONGEST_UNMASKED]), level)
 
-_REPR = _Repr()
+    def repr_Pattern(self, x: re.Pattern[Any], level: int) -> str:  # noqa: N802 # reprlib finds it by the type's name
+        """Return the repr of a compiled pattern, unless it is made of secrets, as a masker's own is."""
+        plain = _ESCAPED.sub(r"\1", str(x.pattern))
+        if self._mask(plain) != plain:
+            return f"<re.Pattern of {len(x.pattern)} characters>"
+        return self.repr_instance(x, level)
 
 
 def short_repr(thing: Any, mask: Mask) -> str:
@@ -99,7 +110,7 @@ def short_repr(thing: Any, mask: Mask) -> str:
         if is_a(thing, (bytes, bytearray)) and len(thing) > _LONGEST_UNMASKED:
             text = f"{bytes(thing[:_LONGEST_UNMASKED])!r}"
         else:
-            text = _REPR.repr(thing)
+            text = _Repr(mask).repr(thing)
     except Exception as error:  # noqa: BLE001 # a foreign __repr__ may raise anything
         text = f"<{type_name(thing)}, whose repr raises {type(error).__name__}>"
     return cut(mask(text[:_LONGEST_UNMASKED]))

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from pyramid.httpexceptions import HTTPBadRequest
+
+from c2c_broadcast import json_error
 from c2c_debug._profiler_folder import Folder
 from c2c_debug._profiler_sessions import Session
 
@@ -12,6 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 # Where the ini file's pipeline has the filter, and c2c-run too, a request meets it twice.
 _SEEN = "c2c_debug.profiled"
+_UNREADABLE = "The address can't be read: UTF-8, percent-encoded"
 
 
 class Recorder(Protocol):
@@ -51,7 +55,8 @@ class ProfilerFilter:
         if path == self._path or path.startswith(self._below):
             if path == self._path:
                 environ["PATH_INFO"] = self._below
-            answer: Iterable[bytes] = self._pages(environ, start_response)
+            pages = self._pages if _is_text(path) else json_error(HTTPBadRequest, _UNREADABLE)
+            answer: Iterable[bytes] = pages(environ, start_response)
             return answer
         if _SEEN in environ or not self._folder.enabled():
             plain: Iterable[bytes] = self.app(environ, start_response)
@@ -76,6 +81,15 @@ class ProfilerFilter:
             work.end()
             return body
         return _Body(body, work)
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether Pyramid can read a path: what it can't is an error of its router, not of a view."""
+    try:
+        path.encode("latin-1").decode("utf-8")  # as WSGI hands it over (PEP 3333)
+    except ValueError:
+        return False
+    return True
 
 
 class _Work:

@@ -10,7 +10,7 @@ from c2c_debug._sql_text import functions, reads
 Mode = Literal["analyze", "explain"]
 
 # "Seq Scan on public.users  (cost=0.00..1.01 rows=1 width=4)" calls nothing.
-_COSTS = re.compile(r"\s+\(cost=[^)]*\)")
+_COSTS = re.compile(r"\(cost=[\d. =a-z]{1,100}\)")
 _SAVEPOINT = "c2c_debug_explain"
 _LONGEST = 60_000  # milliseconds
 _WRITING_NODES = ("LockRows", "Insert on ", "Update on ", "Delete on ", "Merge on ")

@@ -54,6 +54,7 @@ class SqlProfiler:
 
     def switch(self, mode: Mode | None) -> None:
         """Switch on, in this mode, or off."""
+        switched_on = False
         with self._lock:
             if mode is not None:
                 self.mode = mode
@@ -62,11 +63,13 @@ class SqlProfiler:
                 self.statements.clear()
                 self.on = True
                 self._replace()
-                if not _LOG.isEnabledFor(logging.INFO):
-                    _LOG.warning("The SQL profiler is on, and this logger's level hides its plans: set it to INFO")
+                switched_on = True
             elif mode is None and self.on:
                 self.on = False
                 self._put_back()
+        # Said without the lock: a handler may run statements, or switch this profiler itself.
+        if switched_on and not _LOG.isEnabledFor(logging.INFO):
+            _LOG.warning("The SQL profiler is on, and this logger's level hides its plans: set it to INFO")
 
     def _replace(self) -> None:
         """Replace the methods, also where a dialect has its own."""
