@@ -21,7 +21,7 @@ def test_a_consumer_that_raises_is_asked_again():
     queue.put("bad", 1)
     assert queue.flush(30)
     queue.put("good", 1)
-    assert queue.flush(30, last=True)
+    assert queue.close(30)
     assert seen == ["good"]
     assert queue.take_dropped() == 1
     assert queue.take_dropped() == 0
@@ -34,7 +34,7 @@ def test_it_is_bounded_by_size_too():
     taken = [queue.put("x", 400) for _ in range(5)]
     blocked.set()
     assert taken == [True, True, False, False, False]
-    assert queue.flush(30, last=True)
+    assert queue.close(30)
 
 
 def test_no_thread_without_an_item():
@@ -51,7 +51,7 @@ def test_it_works_again_after_its_end():
     queue = Background("test", lambda batch, hurry: seen.extend(batch), Bounds(wait=0.0))
     for item in range(200):
         queue.put(item, 1)
-        assert queue.flush(30, last=True)
+        assert queue.close(30)
     assert seen == list(range(200))
 
 
@@ -65,7 +65,7 @@ def test_a_consumer_is_told_to_hurry():
     queue = Background("test", consume, Bounds(wait=0.0))
     queue.put("x", 1)
     start = time.monotonic()
-    queue.flush(0.1, last=True)
+    queue.close(0.1)
     assert time.monotonic() - start < 20
 
 
@@ -75,7 +75,7 @@ def test_batches():
     queue = Background("test", lambda batch, hurry: sizes.append(len(batch)), Bounds(batch=100, wait=0.5))
     for number in range(250):
         queue.put(number, 1)
-    assert queue.flush(30, last=True)
+    assert queue.close(30)
     assert sum(sizes) == 250
     assert max(sizes) == 100
 

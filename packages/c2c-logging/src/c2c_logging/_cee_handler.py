@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging._background import Background, Bounds
-from c2c_logging._complaint import Complaint
+from c2c_logging._background import Background, Bounds, QueueHandler
 from c2c_logging._environment import handler_settings
 from c2c_logging._fields import host_name, syslog_level
 from c2c_logging._line import line_of
@@ -27,7 +26,7 @@ _HIGHEST_PORT = 65_535
 Address = str | tuple[str, int] | Sequence[str | int]
 
 
-class PyramidCeeSysLogHandler(logging.Handler):
+class PyramidCeeSysLogHandler(QueueHandler):
     """Send each record to syslog as ``: @cee: {json}`` (what rsyslog's mmjsonparse reads).
 
     Lines are sent by a thread of their own: a server that is away, slow or of an unknown name blocks nothing, and is
@@ -48,13 +47,18 @@ class PyramidCeeSysLogHandler(logging.Handler):
         facility: int | str = SysLogHandler.LOG_USER,
         socktype: socket.SocketKind | str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__("log lines can't be sent to syslog")
         self.dialect = handler_settings().json_dialect
         self.address = _address(address)
         self.facility = _facility(facility)
         self._sender = SyslogSender(self.address, _kind(socktype), self._take_dropped)
-        self._complaint = Complaint("log lines can't be sent to syslog")
-        self._queue: Background[Line] = Background("c2c-logging-syslog", self._sender.send, _BOUNDS)
+        self._queue: Background[Line] = Background(
+            "c2c-logging-syslog",
+            self._sender.send,
+            _BOUNDS,
+            is_away=lambda: self._sender.is_away,
+            at_end=self._sender.close,
+        )
         host_name()
         make_records_quickly()
 
@@ -71,21 +75,20 @@ class PyramidCeeSysLogHandler(logging.Handler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
-        """Say once what is wrong with a record; what is wrong with the server is said by the thread that sends."""
-        self._complaint.error()
+    def takes(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 # whatever it is
+        """Tell whether a record is to be sent: not what is logged while sending."""
+        return not self._queue.is_own_thread
 
     def _take_dropped(self) -> int:
         return self._queue.take_dropped()
 
     def flush(self) -> None:
-        """Wait until all lines are sent: two seconds at most, and not for a server that is away."""
-        self._queue.flush(0 if self._sender.is_away else _AT_EXIT)
+        """Wait until all is sent: two seconds at most, not for a server that is away, nor in ``dictConfig``."""
+        self._queue.flush(_AT_EXIT)
 
     def close(self) -> None:
-        """Send what can be sent at once, and end the thread."""
-        self._queue.flush(0 if self._sender.is_away else _AT_EXIT, last=True)
-        self._sender.close()
+        """Have all sent that can be, and end the thread."""
+        self._queue.close(_AT_EXIT)
         super().close()
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging._background import Background, Bounds
-from c2c_logging._complaint import Complaint
+from c2c_logging._background import Background, Bounds, QueueHandler
 from c2c_logging._fields import full_message
 from c2c_logging._row import WRITING, Row
 from c2c_logging._texts import message_of, safe, text_of
@@ -17,10 +16,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, scoped_session
 
 _BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0)
-_AT_EXIT = 5.0
 
 
-class SQLAlchemyHandler(logging.Handler):
+class SQLAlchemyHandler(QueueHandler):
     """Write records to a table with id, logger, level, trace, msg and created_at, made where it is absent.
 
     A thread of its own, started by the first record in the process that logs, writes them in batches of 100 or each
@@ -43,7 +41,7 @@ class SQLAlchemyHandler(logging.Handler):
         does_not_contain_expression: str = "",
         contains_expression: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__("log records can't be written to a table")
         try:
             from c2c_logging._log_table import LogTable
         except ModuleNotFoundError as error:
@@ -51,8 +49,9 @@ class SQLAlchemyHandler(logging.Handler):
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
         self._log = LogTable(sqlalchemy_url, self._take_dropped)
-        self._complaint = Complaint("log records can't be written to a table")
-        self._queue: Background[Row] = Background("c2c-logging-database", self._log.write, _BOUNDS)
+        self._queue: Background[Row] = Background(
+            "c2c-logging-database", self._log.write, _BOUNDS, is_away=lambda: self._log.is_away, at_end=self._log.close
+        )
 
     @property
     def table(self) -> "Table":
@@ -72,10 +71,12 @@ class SQLAlchemyHandler(logging.Handler):
         """
         self._log.create()
 
+    def takes(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 # whatever it is
+        """Tell whether a record is to be written: not what SQLAlchemy says of our own writing."""
+        return not getattr(WRITING, "on", False)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over to the thread that writes; never waits, never raises."""
-        if getattr(WRITING, "on", False):
-            return  # what SQLAlchemy says about our own writing would go round and round
         try:
             message = safe(message_of(record)[0])
             if self._without is not None and self._without.search(message):
@@ -90,18 +91,13 @@ class SQLAlchemyHandler(logging.Handler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
-        """Say once what is wrong with a record; what is wrong with the database is said by the thread that writes."""
-        self._complaint.error()
-
     def flush(self) -> None:
-        """Wait until all is written: five seconds at most, and not for a database that is away."""
-        self._queue.flush(0 if self._log.is_away else _AT_EXIT)
+        """Wait until all is written: five seconds at most, not for a database that is away, nor in ``dictConfig``."""
+        self._queue.flush()
 
     def close(self) -> None:
-        """Write what can be written at once, end the thread, and close its connections."""
-        self._queue.flush(0 if self._log.is_away else _AT_EXIT, last=True)
-        self._log.close()
+        """Have all written that can be, end the thread, and close its connections."""
+        self._queue.close()
         super().close()
 
     def _take_dropped(self) -> int:
