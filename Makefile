@@ -107,7 +107,7 @@ screenshots: $(VENV)/.browser ## pictures of the index page: light, dark, phone
 	@$(VENV)/bin/python -m acceptance_tests.screenshots
 
 .PHONY: check
-check: setup ## ruff (format and all rules), mypy --strict, import-linter, settings tables, fragments
+check: setup ## ruff (format and all rules), mypy --strict, import-linter, settings tables, house rules, fragments
 	@$(say) "ruff"
 	@$(VENV)/bin/ruff format --quiet --check . || { $(VENV)/bin/ruff format --diff . 2>&1 | head -40; echo "make format mends this" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
@@ -119,6 +119,8 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter, setti
 	@$(VENV)/bin/lint-imports
 	@$(say) "settings tables of the READMEs"
 	@$(VENV)/bin/python tools/settings_tables.py --check
+	@$(say) "rules of the house: locks, sizes"
+	@$(VENV)/bin/python -m tools.house_rules --report
 	@$(say) "changelog fragments of what changed"
 	@$(VENV)/bin/python -m tools.fragments --base "$(CHANGES_SINCE)"
 
