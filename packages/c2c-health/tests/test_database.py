@@ -152,6 +152,52 @@ def test_only_the_server_that_is_away_is_red(service, both, postgres_pair, redis
         _wait(lambda: set(made.get(status="*").json["successes"]) == everything)
 
 
+def test_a_replica_that_is_away_decides_nothing(service, both, postgres_pair):
+    """Where its reads go to the primary: level 1 and ready are 200 and degraded, at once; level 2 is red."""
+    made = service()
+    both.c2c_ro_bind.c2c_fails_over = True
+    made.health.add_db_session_check(both)
+    name = "db_engine_sqlalchemy_slave"
+    assert made.get().json["successes"][name].keys() == {"timing", "level"}
+    for away in (postgres_pair.replica.down, postgres_pair.replica.paused):
+        with away():
+            for path in ("/health_check", "/health/ready"):
+                begun = time.monotonic()
+                assert name not in made.get(path).json.get("failures")
+                assert time.monotonic() - begun < 2
+            _wait(lambda: made.get().json["successes"][name].get("outcome") == "degraded")
+            for path in ("/health_check", "/health/ready"):
+                entry = made.get(path).json["successes"][name]
+                assert entry["outcome"] == "degraded"
+                assert entry["message"]
+            assert set(made.get("/health_check?max_level=2", status=500).json["failures"]) == {name}
+            assert set(made.get(f"/health_check?checks={name}", status=500).json["failures"]) == {name}
+        _wait(lambda: "outcome" not in made.get().json["successes"][name])
+
+
+def test_a_replica_that_hangs_from_the_start_is_degraded(service, both, postgres_pair):
+    """The first report has no run to tell of: it does not wait for one, and does not call it well."""
+    made = service()
+    both.c2c_ro_bind.c2c_fails_over = True
+    made.health.add_db_session_check(both)
+    assert made.app
+    with postgres_pair.replica.paused():
+        entry = made.get().json["successes"]["db_engine_sqlalchemy_slave"]
+        assert entry["outcome"] == "degraded"
+        assert "no answer" in entry["message"]
+
+
+@pytest.mark.parametrize(("fails_over", "settings"), [(False, {}), (True, {"c2c.health.replica_required": "true"})])
+def test_a_replica_that_is_needed_is_red_at_its_level(service, both, postgres_pair, fails_over, settings):
+    """Where reads fail without it, or the settings want it so."""
+    made = service(**settings)
+    both.c2c_ro_bind.c2c_fails_over = fails_over
+    made.health.add_db_session_check(both)
+    with postgres_pair.replica.down():
+        assert set(made.get(status=500).json["failures"]) == {"db_engine_sqlalchemy_slave"}
+        assert set(made.get("/health/ready", status=500).json["failures"]) == {"db_engine_sqlalchemy_slave"}
+
+
 def _wait(done):
     deadline = time.monotonic() + 60
     while not done():
@@ -172,7 +218,7 @@ def test_connections_are_given_back(service, both):
     made.health.add_db_session_check(both, query_cb=query)
     assert made.app
     for _ in range(500):
-        made.checks.run(made.checks.all, None)
+        made.checks.report(None, (), None)
     for engine in (both.c2c_rw_bind, both.c2c_ro_bind):
         _wait(lambda pool=engine.pool: pool.checkedout() == 0)
         assert engine.pool.checkedin() <= 5
@@ -224,7 +270,7 @@ def test_a_session_of_the_request_is_left_alone(service, postgres):
 
     def view(request):
         by_request().execute(text("SELECT 1"))
-        request.registry["c2c_health.checks"].run(request.registry["c2c_health.checks"].all, request)
+        request.registry["c2c_health.checks"].report(None, (), request)
         states.append(by_request().in_transaction())
         by_request.remove()
         return request.response

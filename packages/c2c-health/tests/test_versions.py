@@ -193,7 +193,7 @@ def test_with_redis_away_it_says_so(service, file, redis_server):
     made = service(**_versions(file), **{"c2c.redis_url": redis_server.url})
     with redis_server.down():
         found = made.get("/health_check?checks=version").json["successes"]["version"]
-    assert "Redis is away" in found["warning"]
+    assert "Redis is away" in found["message"]
     assert found["result"] == {"version": "4b0c1d2", "count": 1}
 
 

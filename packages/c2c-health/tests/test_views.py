@@ -45,7 +45,7 @@ def test_good_report(five):
     assert found["good"]["level"] == 1
     assert 0 <= found["good"]["timing"] < 5
     assert "result" not in found["quiet"]
-    assert found["almost"]["warning"] == "getting full"
+    assert found["almost"]["message"] == "getting full"
     assert "no-cache" in answer.headers["Cache-Control"]
 
 

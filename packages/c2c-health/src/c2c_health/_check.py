@@ -29,14 +29,18 @@ class Pace(TypedDict, total=False):
 
 
 class Options(Pace, total=False):
-    """The same, and ``timeout``: seconds until a run counts as failed."""
+    """The same, ``timeout``: seconds until a run counts as failed, and ``shown_from``: see ``Check``."""
 
     timeout: float
+    shown_from: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One check. ``level`` is 1 for what the service can't work without, higher for what is good to know.
+
+    A report up to a lower level names it from ``shown_from`` on (default: ``level``); there its failure degrades the
+    service, it does not fail it, and nobody waits for a run of it that takes long.
 
     ``kind`` says what it is about (``db``, ``url``, ...) to those who count; ``secrets`` are texts that never appear in
     its reports, besides those that every report hides; ``run`` may change what is in it. ``prepare``, where there is
@@ -50,6 +54,7 @@ class Check:
     name: str
     run: Run
     level: int = 1
+    shown_from: int | None = None
     timeout: float = DEFAULT_TIMEOUT
     cache: float = 0.0
     interval: float | None = None
@@ -68,6 +73,8 @@ class Check:
         if not callable(self.run):
             raise ConfigurationError(f"Health check {name}: what to run must be callable, not {self.run!r}")
         _whole(name, "level", self.level, 1, _HIGHEST_LEVEL)
+        if self.shown_from is not None:
+            _whole(name, "shown_from", self.shown_from, 1, self.level)
         _whole(name, "failures", self.failures, 1, _HIGHEST_LEVEL)
         _whole(name, "successes", self.successes, 1, _HIGHEST_LEVEL)
         _seconds(name, "timeout", self.timeout)

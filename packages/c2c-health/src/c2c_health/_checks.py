@@ -1,7 +1,7 @@
 """The checks of one application."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError, Masker
@@ -10,7 +10,9 @@ from c2c_health._events import HealthChecked, VersionSeen
 from c2c_health._interval import Interval
 from c2c_health._outcomes import Outcome, State, Verdict
 from c2c_health._perform import Performer
+from c2c_health._report import report
 from c2c_health._runner import Runner
+from c2c_health._selection import select
 from c2c_health._settings import HealthSettings
 
 if TYPE_CHECKING:
@@ -53,10 +55,19 @@ class Checks:
         """The checks, in the order in which they came."""
         return tuple(self._checks.values())
 
-    def run(self, checks: Collection[Check], request: Any) -> dict[str, Verdict]:
-        """Return how these checks stand, run now where that is not known."""
+    def report(
+        self, max_level: str | None, names: Sequence[str], request: Any, *, stacktraces: bool = False
+    ) -> dict[str, Any]:
+        """Return the report of the checks up to ``max_level``, or of those named; run now where it is not known.
+
+        Raises:
+            SelectionError: A name or the level can't be right.
+        """
+        wanted = select(self.all, max_level, names)
         self._interval.start()
-        return self.runner.run(checks, request)
+        verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
+        status = self.settings.failure_status
+        return report(verdicts, highest=wanted.highest, failure_status=status, stacktraces=stacktraces)
 
     def close(self) -> None:
         """End the threads, each after what it does. What is run later starts them again."""

@@ -6,8 +6,6 @@ from typing import Any
 from c2c_broadcast import broadcast
 from c2c_broadcast.broadcast import Answers
 from c2c_health._checks import Checks
-from c2c_health._report import report
-from c2c_health._selection import select
 
 # Beyond the deadline of the slowest check, for the way there and back.
 _MARGIN = 2.0
@@ -17,9 +15,7 @@ def subscribe(registry: Any, checks: Checks) -> None:
     """Report to the other processes of this application."""
 
     def answer(max_level: str | None, names: list[str], stacktraces: bool) -> dict[str, Any]:
-        wanted = select(checks.all, max_level, names)
-        failure_status = checks.settings.failure_status
-        return report(checks.run(wanted, None).values(), failure_status=failure_status, stacktraces=stacktraces)
+        return checks.report(max_level, names, None, stacktraces=stacktraces)
 
     broadcast.subscribe(_channel(registry), answer)
 

@@ -20,7 +20,7 @@ def rows(report: Report) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for name, entry in report["failures"].items():
         yield name, "fail", entry
     for name, entry in report["successes"].items():
-        yield name, "warn" if "warning" in entry else "pass", entry
+        yield name, "warn" if "message" in entry else "pass", entry
 
 
 def overall(report: Report) -> str:
@@ -34,7 +34,7 @@ def health_json(report: Report, version: str | None = None) -> str:
     checks = {}
     for name, state, entry in rows(report):
         check = {"status": state, "observedValue": round(entry["timing"] * 1000, 3), "observedUnit": "ms"}
-        output = entry.get("message") or entry.get("warning")
+        output = entry.get("message")
         # Section 4.8: output is left out where it passes.
         # Section 4: the component's name is without a colon, which parts it from what is measured.
         key = f"{name.replace(':', '_')}:responseTime"
@@ -49,7 +49,7 @@ def text(report: Report) -> str:
     """Return one line a check, the failed ones first."""
     lines = [
         f"{state} {_one_line(name)} level={entry['level']} {entry['timing'] * 1000:.1f} ms"
-        + (f": {_one_line(note)}" if (note := entry.get("message") or entry.get("warning")) else "")
+        + (f": {_one_line(note)}" if (note := entry.get("message")) else "")
         for name, state, entry in rows(report)
     ]
     return "\n".join(lines or ["pass"]) + "\n"
@@ -72,7 +72,7 @@ def html(report: Report) -> str:
     lines = []
     for name, state, entry in rows(report):
         result = json.dumps(entry["result"], ensure_ascii=False) if "result" in entry else ""
-        note = entry.get("message") or entry.get("warning") or ""
+        note = entry.get("message") or ""
         cells = (state, entry["level"], f"{entry['timing'] * 1000:.1f}", note, result)
         data = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row">{escape(name)}</th>{data}</tr>')

@@ -10,8 +10,6 @@ from c2c_broadcast import ConfigurationError
 from c2c_health._automatic import go_live
 from c2c_health._check import Check, Options, Pace, taking_request
 from c2c_health._checks import checks_of
-from c2c_health._report import report
-from c2c_health._selection import select
 
 if TYPE_CHECKING:
     from c2c_health._sql import QueryCallback
@@ -48,6 +46,9 @@ class HealthCheck:
     ) -> None:
         """Check that each engine of a session answers: one check an engine, named ``db_engine_<engine name>``.
 
+        A replica whose reads go to the primary while it is away decides nothing at ``level``: its failure is
+        ``degraded`` there, and fails reports from level 2 on.
+
         With ``at_least_one_model`` there must be a row of it. ``query_cb`` takes a session of the check's own, on that
         engine; its result is the check's. Without both, the server must answer. ``session`` is what
         ``c2c_db.setup_session`` gives (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker``
@@ -58,7 +59,10 @@ class HealthCheck:
         """
         from c2c_health._sql import db_session_checks
 
-        self._add(*db_session_checks(session, query_cb, at_least_one_model, level, **options))
+        required = checks_of(self._config.registry).settings.replica_required
+        self._add(
+            *db_session_checks(session, query_cb, at_least_one_model, level, replica_required=required, **options)
+        )
         self._clean(session)
 
     def add_alembic_check(
@@ -161,8 +165,7 @@ class HealthCheck:
         if not state.live:
             self._config.commit()
             go_live(registry, state)
-        wanted = select(state.all, None if max_level is None else str(max_level), checks)
-        return report(state.run(wanted, request).values(), failure_status=state.settings.failure_status)
+        return state.report(None if max_level is None else str(max_level), checks, request)
 
     def _clean(self, session: Any) -> None:
         """Close this session in the threads of checks that used it."""

@@ -6,23 +6,29 @@ from typing import Any
 from c2c_health._outcomes import State, Verdict
 
 
-def report(verdicts: Iterable[Verdict], *, failure_status: int = 500, stacktraces: bool = False) -> dict[str, Any]:
-    """Return the report: ``status`` is there when something failed; ``timing`` is in seconds."""
+def report(
+    verdicts: Iterable[Verdict], *, highest: float = float("inf"), failure_status: int = 500, stacktraces: bool = False
+) -> dict[str, Any]:
+    """Return the report: ``status`` is there when something failed; ``timing`` is in seconds.
+
+    A failure of a level above ``highest`` is a success that tells its trouble: ``outcome`` is ``degraded``.
+    """
     successes: dict[str, Any] = {}
     failures: dict[str, Any] = {}
     for verdict in verdicts:
-        (successes if verdict.passing else failures)[verdict.name] = _entry(verdict, stacktraces)
+        passing = verdict.passing or verdict.level > highest
+        (successes if passing else failures)[verdict.name] = _entry(verdict, passing, stacktraces)
     found: dict[str, Any] = {"successes": successes, "failures": failures}
     return {"status": failure_status, **found} if failures else found
 
 
-def _entry(verdict: Verdict, stacktraces: bool) -> dict[str, Any]:
+def _entry(verdict: Verdict, passing: bool, stacktraces: bool) -> dict[str, Any]:
     outcome = verdict.outcome
     entry: dict[str, Any] = {"timing": round(outcome.seconds, 6), "level": verdict.level}
-    if not verdict.passing:
+    if verdict.state is not State.PASSED:
         entry["message"] = verdict.message
-    elif verdict.state is State.DEGRADED:
-        entry["warning"] = verdict.message
+        if passing:
+            entry["outcome"] = str(State.DEGRADED)
     if outcome.result is not None:
         entry["result"] = outcome.result
     if stacktraces and outcome.stacktrace and not verdict.passing:

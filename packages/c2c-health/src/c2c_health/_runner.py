@@ -24,6 +24,8 @@ Heard = Callable[[Check, Outcome, Verdict, bool], None]
 
 # Seconds; with the default deadline it is less than the 30 after which gunicorn ends a worker.
 _LONGEST_PREPARATION = 20.0
+# Seconds for a check that decides nothing in a report: far below the time-outs that probes have.
+_MOMENT = 0.25
 
 
 class _Flight:
@@ -76,14 +78,15 @@ class Runner:
         self._lock = threading.Lock()
         _forks.watch(self)
 
-    def run(self, checks: Iterable[Check], request: Any) -> dict[str, Verdict]:
+    def run(self, checks: Iterable[Check], request: Any, highest: float = float("inf")) -> dict[str, Verdict]:
         """Return how each check stands, within the longest of their deadlines.
 
         A check with a good memory (``cache``, ``interval``) is not run; one that another caller runs is waited for; one
-        that hangs has failed already.
+        that hangs has failed already. A check above the level ``highest`` decides nothing, so it keeps nobody: after a
+        moment it is reported as its last run left it.
         """
         begun = [(check, self._begin(check, request)) for check in checks]
-        return {check.name: self._end(check, flight) for check, flight in begun}
+        return {check.name: self._end(check, flight, brief=check.level > highest) for check, flight in begun}
 
     def run_again(self, check: Check) -> None:
         """Begin a run of ``check``, which nobody waits for; where one hangs, count it as failed once more."""
@@ -134,11 +137,14 @@ class Runner:
             outcome = self._timed_out(check, flight)
         self._settle(check, flight, outcome, again=False, ended=True)
 
-    def _end(self, check: Check, flight: _Flight | None) -> Verdict:
+    def _end(self, check: Check, flight: _Flight | None, *, brief: bool) -> Verdict:
         # Of those who waited for a run that hangs one counts it; who comes later counts it again.
         if flight is not None:
             met_hanging = flight.overdue
-            if met_hanging or not flight.wait(self._clock):
+            if brief and not met_hanging and self._clock() < flight.deadline:
+                if not flight.done.wait(_MOMENT):
+                    return self._slots[check.name].verdict or _running(check, self._clock() - flight.started)
+            elif met_hanging or not flight.wait(self._clock):
                 self._expire(check, flight, again=met_hanging)
         found = self._slots[check.name].verdict
         assert found is not None  # a run that ended left one
@@ -179,6 +185,12 @@ class Runner:
             changed = now.state is not (before.state if before else State.PASSED)
             self._heard(check, outcome, now, changed)
         flight.done.set()
+
+
+def _running(check: Check, seconds: float) -> Verdict:
+    message = f"no answer after {seconds:.2g} s"
+    outcome = Outcome(State.FAILED, seconds, time.time(), message=message)
+    return Verdict(check.name, check.level, State.FAILED, outcome, message)
 
 
 def _good_for(check: Check) -> float:

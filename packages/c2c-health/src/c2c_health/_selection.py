@@ -1,6 +1,7 @@
 """Which checks a request asks for: a pure function of its parameters. A misspelt probe is an error, never green."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from c2c_health._check import Check
 
@@ -8,14 +9,22 @@ DEFAULT_MAX_LEVEL = 1
 _MOST_DIGITS = 9
 
 
+class Selection(NamedTuple):
+    """What a report is about: its checks, and the level up to which a failure of one fails the report."""
+
+    checks: list[Check]
+    highest: float
+
+
 class SelectionError(ValueError):
     """The parameters of a request make no sense; the message tells what would."""
 
 
-def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str]) -> list[Check]:
+def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str]) -> Selection:
     """Return the checks up to ``max_level`` (1 where it is None) of these names (all, where there are none).
 
-    Checks that are named run whatever their level, unless a ``max_level`` comes with them.
+    Checks that are named run whatever their level, unless a ``max_level`` comes with them. Those of a higher level that
+    are shown at this one are among them.
 
     Raises:
         SelectionError: A name or the level can't be right.
@@ -29,12 +38,12 @@ def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str])
     highest = DEFAULT_MAX_LEVEL if max_level is None else _level(max_level, levels)
     named = [check for check in checks if not wanted or check.name in wanted]
     if wanted and max_level is None:
-        return named
-    found = [check for check in named if check.level <= highest]
+        return Selection(named, float("inf"))
+    found = [check for check in named if (check.shown_from or check.level) <= highest]
     if wanted and not found and highest > 0:
         above = ", ".join(f"{check.name} ({check.level})" for check in named)
         raise SelectionError(f"max_level={highest} leaves none of the named checks: their levels are {above}")
-    return found
+    return Selection(found, highest)
 
 
 def _level(text: str, levels: Sequence[int]) -> int:

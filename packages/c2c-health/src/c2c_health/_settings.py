@@ -17,6 +17,12 @@ class HealthSettings:
         maximum=599,
         help="HTTP status of a report in which a check failed",
     )
+    replica_required: bool = setting(
+        default=False,
+        env="C2C_HEALTH_REPLICA_REQUIRED",
+        key="c2c.health.replica_required",
+        help="a replica that is away fails its check's level, even where reads go to the primary meanwhile",
+    )
     versions_path: str = setting(
         "/app/versions.json",
         env="C2C_VERSIONS_PATH",

@@ -12,28 +12,42 @@ from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, Options
 from c2c_health._outcomes import JsonCheckException
 
+_SPARE_LEVEL = 2
+
 QueryCallback = Callable[[Session], Any]
 
 
 def db_session_checks(
-    session: Any, query_cb: QueryCallback | None, model: Any, level: int, **options: Unpack[Options]
+    session: Any,
+    query_cb: QueryCallback | None,
+    model: Any,
+    level: int,
+    *,
+    replica_required: bool = False,
+    **options: Unpack[Options],
 ) -> list[Check]:
     """Return a check for each engine of ``session``.
+
+    A replica whose reads go to the primary while it is away (``c2c_fails_over`` of its engine, as c2c-db
+    says it) decides nothing about readiness: its check is of level 2 at least, and is shown from ``level`` on. Unless
+    ``replica_required``.
 
     Raises:
         ConfigurationError: It has no engine.
     """
     query = _query_of(query_cb, model)
+    options.setdefault("shown_from", level)
     return [
         Check(
             name=f"db_engine_{name}",
             run=on_engine(engine, query),
-            level=level,
+            level=max(level, _SPARE_LEVEL) if spare else level,
             kind="db",
             secrets=password_of(engine),
             **options,
         )
         for name, engine in engines(session)
+        for spare in (not replica_required and getattr(engine, "c2c_fails_over", False),)
     ]
 
 

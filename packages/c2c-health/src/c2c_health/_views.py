@@ -1,6 +1,6 @@
 """The views: they translate, no more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyramid.httpexceptions import HTTPBadRequest
@@ -26,14 +26,14 @@ def health_check(request: Any) -> Any:
     try:
         if scope not in {"one", "all"}:
             raise SelectionError(f"scope must be one or all, not {scope[:50]!r}")  # noqa: TRY301 # as what select says
-        wanted = select(checks.all, max_level, names)
+        if scope == "one":
+            return _checked(request, max_level, names)
+        select(checks.all, max_level, names)
     except SelectionError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
-    if scope == "all":
-        auth_view(request)
-        found = _everywhere.ask_all(request.registry, checks, max_level, names, stacktraces=True)
-        return _in_form(request, found, _everywhere.by_member(found))
-    return _answer(request, checks.run(wanted, request).values())
+    auth_view(request)
+    found = _everywhere.ask_all(request.registry, checks, max_level, names, stacktraces=True)
+    return _in_form(request, found, _everywhere.by_member(found))
 
 
 def live(request: Any) -> Any:
@@ -46,8 +46,7 @@ def ready(request: Any) -> Any:
     checks = checks_of(request.registry)
     if linger.stopping or checks.stopping:
         return _answer(request, [_stopping()])
-    wanted = select(checks.all, None, ())
-    return _answer(request, checks.run(wanted, request).values())
+    return _checked(request, None, ())
 
 
 def versions(request: Any) -> Any:
@@ -62,10 +61,15 @@ def _stopping() -> Verdict:
     return Verdict("shutting_down", 1, State.FAILED, Outcome(State.FAILED, 0.0, 0.0, message=message), message)
 
 
+def _checked(request: Any, max_level: str | None, names: Sequence[str]) -> Any:
+    checks = checks_of(request.registry)
+    stacktraces = checks.settings.development or is_auth(request)
+    found = checks.report(max_level, names, request, stacktraces=stacktraces)
+    return _in_form(request, found, found)
+
+
 def _answer(request: Any, verdicts: Iterable[Verdict]) -> Any:
-    settings = checks_of(request.registry).settings
-    stacktraces = settings.development or is_auth(request)
-    found = report(verdicts, failure_status=settings.failure_status, stacktraces=stacktraces)
+    found = report(verdicts, failure_status=checks_of(request.registry).settings.failure_status)
     return _in_form(request, found, found)
 
 

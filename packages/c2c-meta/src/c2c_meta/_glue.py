@@ -7,8 +7,6 @@ from pyramid.config import Configurator
 from pyramid.events import ApplicationCreated
 
 _ONCE = "c2c_meta.joined"
-# A replica that is away is no reason to take the service out: its reads go to the primary.
-_REPLICA_LEVEL = 2
 
 
 def join(config: Configurator, included: frozenset[str]) -> None:
@@ -37,26 +35,23 @@ def _check_replicas(event: Any) -> None:
     health_check = event.app.registry["health_check"]
     for database in databases(event.app.registry).values():
         for replica in database.engines[1:]:
-            health_check.add_custom_check(
-                f"db_replica_{replica.name}", partial(check_replica, database, replica.name), level=_REPLICA_LEVEL
-            )
+            # Where its reads go to the primary meanwhile, one that is away is no reason to take the service out.
+            level = 2 if getattr(replica.engine, "c2c_fails_over", False) else 1
+            look = partial(check_replica, database, replica.name)
+            health_check.add_custom_check(f"db_replica_{replica.name}", look, level=level, shown_from=1)
 
 
 def check_replica(database: Any, name: str, _request: Any) -> dict[str, Any]:
     """Return how a replica is: state, lag in seconds, and since when (seconds since the epoch).
 
     Raises:
-        Degraded: It lags: reads go elsewhere until it has caught up.
-        JsonCheckException: It is offline, or no replica.
+        JsonCheckException: It gets no reads: it lags, is offline, or is no replica.
     """
     from c2c_db import State
-    from c2c_health import Degraded, JsonCheckException
+    from c2c_health import JsonCheckException
 
     status = next(status for status in database.replica_states() if status.name == name)
     result = {"state": str(status.state), "lag": status.lag, "since": round(status.since, 3)}
     if status.state is State.USABLE:
         return result
-    message = f"{name} is {status.state}: {status.reason}"
-    if status.state is State.LAGGING:
-        raise Degraded(message, result)
-    raise JsonCheckException(message, result)
+    raise JsonCheckException(f"{name} is {status.state}: {status.reason}", result)

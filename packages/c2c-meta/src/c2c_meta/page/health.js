@@ -100,7 +100,7 @@ function lines(check, members, gone, told, now, open) {
 function reasons(check, open) {
   const texts = new Map();
   for (const [member, entry] of check.of) {
-    const text = entry.message ?? entry.warning;
+    const text = entry.message;
     if (text) texts.set(text, { ...entry, by: [...(texts.get(text)?.by ?? []), member] });
   }
   return [...texts].map(([text, entry]) =>

@@ -28,7 +28,7 @@ export function report(data) {
     ]) {
       for (const [name, entry] of Object.entries(entries ?? {})) {
         if (!checks.has(name)) checks.set(name, { name, level: entry.level, of: new Map() });
-        const state = kind === "passed" && entry.warning ? "degraded" : kind;
+        const state = kind === "passed" && entry.outcome === "degraded" ? "degraded" : kind;
         checks.get(name).of.set(label(member), { ...entry, state });
       }
     }
