@@ -1,9 +1,11 @@
+import json
 import logging
 
 import pytest
 import webob.exc
 from pyramid import httpexceptions
 from pyramid.httpexceptions import HTTPBadRequest, HTTPFound, HTTPNotFound, HTTPUnauthorized
+from pyramid.request import Request
 from webob.request import DisconnectionError
 
 from c2c_broadcast import json_error
@@ -404,3 +406,58 @@ def test_views_that_ask_for_permissions_or_tokens_do_not_hide_errors(make_app):
         config.add_view(lambda request: 1 / 0, route_name="hello", require_csrf=False)
 
     make_app(configure).post("/hello", status=500)
+
+
+_FORM = "application/x-www-form-urlencoded; charset=ISO-8859-1"
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "content_type", "status"),
+    [
+        ("json_body", b"{", "application/json", 400),
+        ("json_body", b"", "application/json", 400),
+        ("json_body", b'{"a": "\xff"}', "application/json", 400),
+        ("json_body", b"1" * 5000, "application/json", 400),
+        ("json_body", b"[" * 5_000, "application/json", 400),
+        ("json_body", b"{}", "application/json; charset=klingon", 415),
+        ("text", b"\xff", "text/plain", 400),
+        ("text", b"a", "text/plain; charset=klingon", 415),
+        ("POST", b"name=x", _FORM, 415),
+        ("params", b"name=x", _FORM, 415),
+        ("POST", b"name=x", "application/x-www-form-urlencoded; charset=klingon", 415),
+        ("POST", b"--x", "multipart/form-data; boundary=" + "x" * 300, 400),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, OPERATOR], ids=["anonymous", "operator"])
+def test_a_body_that_is_not_what_it_says_is_the_clients_fault(
+    make_app, records, what, body, content_type, status, headers
+):
+    """Broken JSON, text or form is 400, a charset that can't be read 415; one warning, no traceback."""
+
+    def configure(config):
+        config.add_route("read", "/read")
+        config.add_view(lambda request: repr(getattr(request, what)), route_name="read", renderer="string")
+
+    answer = make_app(configure).post("/read", body, headers={"Content-Type": content_type, **headers}, status=status)
+    assert answer.json["status"] == status
+    assert "body" in answer.json["message"]
+    record = records.only()
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), LookupError("x"), DeprecationWarning("x"), RecursionError("x")])
+def test_the_same_errors_of_the_application_are_its_own(make_app, error):
+    """What the application itself raises, also below a request that it makes, or of a text that it reads, is a 500."""
+
+    def application(environ, start_response):
+        raise error
+
+    def configure(config):
+        config.add_route("own", "/own")
+        config.add_view(lambda request: Request.blank("/").get_response(application), route_name="own")
+        config.add_route("loads", "/loads")
+        config.add_view(lambda request: json.loads("{"), route_name="loads")
+
+    app = make_app(configure)
+    app.get("/own", status=500)
+    app.get("/loads", status=500)

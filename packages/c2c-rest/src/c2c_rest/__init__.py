@@ -2,7 +2,7 @@
 
 from c2c_rest import client_info, services
 from c2c_rest._includeme import includeme
-from c2c_rest._proxy_settings import ProxySettings
 from c2c_rest._settings import RestSettings
+from c2c_rest.client_info import ProxySettings
 
 __all__ = ["ProxySettings", "RestSettings", "client_info", "includeme", "services"]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,10 @@ _OF_THE_BODY = frozenset(
 _ERRORS = range(400, 600)
 # What gunicorn raises, by name: before gunicorn 27 they were of no common family.
 _BROKEN_BODIES = ("ParseException", "InvalidChunkSize", "ChunkMissingTerminator", "InvalidChunkExtension")
+
+# What a body that is not what it says makes the standard library or WebOb raise; JSON may be nested too deeply, too.
+_BODY_ERRORS = (ValueError, LookupError, DeprecationWarning, RecursionError)
+_BODY_PARSERS = frozenset({"json", "cgi", "email", "codecs", "encodings", "urllib"})
 
 
 def classify(error: BaseException) -> Outcome:
@@ -41,8 +46,17 @@ def _of_known(error: BaseException) -> Outcome | None:
         return Outcome(status=500, message=text_of(error), log_level=logging.INFO)
     if any(_is_a(error, "gunicorn", name) for name in _BROKEN_BODIES):
         return Outcome(status=400, message=f"The body of the request can't be read: {text_of(error)}")
-    if _is_bad_encoding(error):
+    raised_by = _raising_module(error)
+    if isinstance(error, _BODY_ERRORS) and raised_by == "webob.request":
+        return _of_body(error)
+    if isinstance(error, URLDecodeError) or (isinstance(error, UnicodeDecodeError) and raised_by.startswith("webob.")):
         return Outcome(status=400, message=f"The address of the request is not UTF-8: {text_of(error)}")
+    if isinstance(error, ValueError) and raised_by == "webob.compat":
+        return _of_body(error)
+    return _of_a_library(error)
+
+
+def _of_a_library(error: BaseException) -> Outcome | None:
     if _is_a(error, "botocore", "ClientError"):
         return Outcome(status=_botocore_status(error), message=text_of(error))
     if _is_a(error, "beaker", "BeakerException") and text_of(error) == "Invalid signature":
@@ -105,16 +119,20 @@ def _is_a(error: BaseException, package: str, name: str) -> bool:
     return any(cls.__name__ == name and cls.__module__.partition(".")[0] == package for cls in type(error).__mro__)
 
 
-def _is_bad_encoding(error: BaseException) -> bool:
-    """Tell whether it was WebOb or Pyramid that could not decode the path or the query."""
-    if isinstance(error, URLDecodeError):
-        return True
-    if not isinstance(error, UnicodeDecodeError):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "webob"
+def _raising_module(error: BaseException) -> str:
+    """Return the name of the module that raised, or that called what of the standard library did."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((str(name) for name in reversed(frames) if name.partition(".")[0] not in _BODY_PARSERS), "")
+
+
+def _of_body(error: BaseException) -> Outcome:
+    """Say what is wrong with a body that WebOb was asked for, as JSON, form or text."""
+    unknown = isinstance(error, LookupError)
+    if unknown or isinstance(error, DeprecationWarning):
+        # WebOb's way to say that a form is not UTF-8.
+        why = text_of(error) if unknown else "forms are read in UTF-8 only"
+        return Outcome(status=415, message=f"The charset of the body can't be read: {why}")
+    return Outcome(status=400, message=f"The body of the request can't be read: {text_of(error)}")
 
 
 def _botocore_status(error: BaseException) -> int:
