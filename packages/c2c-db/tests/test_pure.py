@@ -1,6 +1,7 @@
 """The core without servers: routing, URLs, positions, marks, tokens, states, statements."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -282,3 +283,22 @@ def test_state_left_behind(note):
         "DECLARE c CURSOR FOR SELECT 1",
     ):
         assert not leave_no_state([select(note), text(sql)])
+
+
+_UNITS = [
+    *("a", "A", "0", "_", "a_", "é", " ", "\n", "\t", ".", ",", ";", ":", "-", "--", "/", "/*", "*/", "/*/", "*", "("),
+    *(")", "()", "'", "''", '"', "\\", "\\'", "$", "$$", "$a$", "%", "E'", "key-", "://a:", "a.", "a (", "( a", "1a"),
+    *("SELECT ", "FROM ", "FOR ", "INSERT ", "INSERT INTO ", "WITH a AS (", "0103ABCDEF", "f(", "-- \n", "/* */ "),
+]
+
+
+@pytest.mark.parametrize("end", ["", "!"])
+@pytest.mark.parametrize("start", ["", "SELECT ", "SELECT '", "WITH ", "/*", "("])
+def test_texts_of_any_length_are_read_once(start, end):
+    """Classifying takes time in proportion to a text's length, whatever is repeated in it: no pattern tries again."""
+    for unit in _UNITS:
+        sql = start + unit * (20_000 // len(unit)) + end
+        started = time.process_time()
+        writes(text(sql.replace(":", ";")))
+        leave_no_state([text(sql.replace(":", ";"))])
+        assert time.process_time() - started < 2, unit  # a quadratic pattern takes ten times as long

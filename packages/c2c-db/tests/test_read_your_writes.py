@@ -2,6 +2,7 @@
 
 import time
 
+from sqlalchemy import text
 from webtest import TestApp
 
 _PAIRS = 100  # benchmarks/db_stress.py does 10,000
@@ -151,3 +152,50 @@ def test_no_permission_for_positions(pair, urls, notes, new_service, caplog):
         pair.primary.execute("GRANT EXECUTE ON FUNCTION pg_current_wal_flush_lsn() TO PUBLIC")
         pair.primary.execute("DROP OWNED BY plain")
         pair.primary.execute("DROP ROLE plain")
+
+
+def test_cookies_of_other_applications(pair, urls, notes, new_service):
+    """A cookie that another application of the host wrote, in its own way, harms neither reads nor committed writes."""
+    service = new_service(notes, **urls())
+    with pair.replay_paused():
+        mark = service.app.post("/notes").headers["Set-Cookie"].split(";")[0]
+        for foreign in (
+            'prefs="caf\\351"',
+            "prefs=\xff",
+            "=",
+            ";;",
+            "c2c_db_lsn",
+            "c2c_db_lsn=",
+            "c2c_db_lsn=caf\\351",
+        ):
+            client = TestApp(service.app.app)
+            environ = {"HTTP_COOKIE": f"{foreign}; {mark}; {foreign}"}
+            seen = client.get("/notes", extra_environ=environ).json
+            assert seen["server"] == "primary"
+            client.post("/notes", extra_environ=environ)
+            assert client.get("/notes").json["count"] == seen["count"] + 1
+
+
+def test_an_answer_that_takes_no_cookie(pair, urls, notes, new_service, caplog):
+    """What the application gives as response may refuse our header: the write is committed, and answered as such."""
+    from pyramid.response import Response
+
+    class Stubborn(Response):
+        def set_cookie(self, *_args, **_more):
+            raise RuntimeError
+
+    def set_up(config):
+        notes(config)
+        config.add_route("stubborn", "/stubborn")
+
+        def write(request):
+            request.dbsession.execute(text("INSERT INTO note (text) VALUES ('x')"))
+            return Stubborn("done")
+
+        config.add_view(write, route_name="stubborn")
+
+    service = new_service(set_up, **urls())
+    for _ in range(2):
+        assert service.app.post("/stubborn").text == "done"
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(2,)]
+    assert len([record for record in caplog.records if "can't be told" in record.message]) == 1

@@ -16,9 +16,9 @@ _WRITING = (UpdateBase, ExecutableDDLElement)
 _WITH_ELEMENT = (TextualSelect, FromStatement)
 _SHORT = 1000
 
-# The first word, after space, comments and parentheses. These are atomic: or a text with many comments could be read in
-# as many ways as there are subsets of them.
-_FIRST_WORD = re.compile(r"(?>(?:\s+|--[^\n]*|/\*.*?\*/|\()*)([A-Za-z]+)", re.DOTALL)
+# The first word, after space, comments and parentheses. Nothing is given back: or a text with many comments could be
+# read in as many ways as there are subsets of them. A comment that does not end is one, too: it is read once.
+_FIRST_WORD = re.compile(r"\A(?:\s++|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)?|\()*+([A-Za-z]++)")
 _PLAIN = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW"})
 # What else a text may begin with may write. (Committed without need nothing is lost, rolled back it would be.)
 _READS = _PLAIN | {"EXPLAIN", "SET", "RESET", "DECLARE", "FETCH", "MOVE", "CLOSE", "PRAGMA"}
@@ -26,7 +26,9 @@ _WITH_OTHERS = frozenset({"WITH", "EXPLAIN"})
 _DML = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\b", re.IGNORECASE)
 _NOTIFY = "pg_notify"
 _FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
-_FUNCTION = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+# Not from within a word, and nothing is given back: else a long word (a geometry in hexadecimal) is tried from each of
+# its letters.
+_FUNCTION = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*+)\s*+\(")
 # Settings, locks and snapshots live in the server's session, and would be lost.
 _STATE = re.compile(r"set_config|advisory|export_snapshot|setseed|\bFOR\s+(?:UPDATE|SHARE)\b", re.IGNORECASE)
 _HARMLESS = frozenset(

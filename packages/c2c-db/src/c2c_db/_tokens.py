@@ -1,8 +1,10 @@
 """What a client carries from its writes to its reads: signed marks, in a cookie and a header."""
 
 import hashlib
+import itertools
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +20,15 @@ LIFETIME = 600
 _LONGEST = 1024
 _CLOCK_SKEW = 5.0
 _HIGHEST = 2**64
+_LOG = logging.getLogger(__name__)
+# Of one name: a path and a domain each may have its own.
+_MOST_COOKIES = 4
+
+
+def _own_cookies(header: str) -> Iterator[str]:
+    """Yield the values of our cookie; nobody reads the others, which other applications of the host wrote as they like."""
+    found = (part.strip().partition("=") for part in header.split(";"))
+    return itertools.islice((value.strip('"') for name, _, value in found if name == COOKIE), _MOST_COOKIES)
 
 
 class Tokens:
@@ -30,6 +41,7 @@ class Tokens:
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret
         self._clock = clock
+        self._said = False
 
     @cached_property
     def _serializer(self) -> SignedSerializer:
@@ -58,7 +70,8 @@ class Tokens:
         environ = request.environ
         marks: dict[str, Mark] = {}
         if COOKIE in environ.get("HTTP_COOKIE", ""):  # most requests have none: they pay this line only
-            marks = self.read(request.cookies.get(COOKIE) or "")
+            for cookie in _own_cookies(environ["HTTP_COOKIE"]):
+                marks = merge(marks, self.read(cookie))
         header = environ.get("HTTP_X_C2C_DB_LSN")
         if header:
             marks = merge(marks, self.read(header.rpartition(" ")[2]))
@@ -79,6 +92,15 @@ class Tokens:
             httponly=True,
             samesite="Lax",
         )
+
+    def try_on_response(self, request: Any, response: Any, marks: Mapping[str, Mark]) -> None:
+        """Do the same; what goes wrong is logged once: the write is committed, and its answer says so."""
+        try:
+            self.on_response(request, response, marks)
+        except Exception:  # whatever a response of the application's raises
+            if not self._said:
+                self._said = True
+                _LOG.exception("A client can't be told what it wrote (said once): it may not read it at once")
 
     def _is_sane(self, mark: Mark) -> bool:
         position_is_sane = mark.position is None or (type(mark.position) is int and 0 <= mark.position < _HIGHEST)

@@ -19,7 +19,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         try:
             response = handler(request)
             if scope.marks:
-                application.tokens.on_response(request, response, scope.marks)
+                application.tokens.try_on_response(request, response, scope.marks)
         finally:
             leave(before)
             if scope.sessions:
