@@ -26,7 +26,7 @@ _MOST_COOKIES = 4
 
 
 def _own_cookies(header: str) -> Iterator[str]:
-    """Yield the values of our cookie; nobody reads the others, which other applications of the host wrote as they like."""
+    """Yield the values of our cookie; the others, which other applications of the host wrote, are not read."""
     found = (part.strip().partition("=") for part in header.split(";"))
     return itertools.islice((value.strip('"') for name, _, value in found if name == COOKIE), _MOST_COOKIES)
 
@@ -97,7 +97,7 @@ class Tokens:
         """Do the same; what goes wrong is logged once: the write is committed, and its answer says so."""
         try:
             self.on_response(request, response, marks)
-        except Exception:  # whatever a response of the application's raises
+        except Exception:  # noqa: BLE001 # whatever a response of the application's raises
             if not self._said:
                 self._said = True
                 _LOG.exception("A client can't be told what it wrote (said once): it may not read it at once")
