@@ -1,4 +1,4 @@
-"""Pictures of the index page for c2c-meta's README: ``make screenshots``.
+"""Pictures of the index page for the README of c2c-page: ``make screenshots``.
 
 The demo works while they are taken: requests, errors, a level that was changed; for the dark one the replica is dead.
 """
@@ -16,7 +16,7 @@ from acceptance_tests import demo as start
 from acceptance_tests.looking import PATIENCE, Page, launch
 from c2c_testing.servers import free_port
 
-FOLDER = Path(__file__).resolve().parent.parent / "packages" / "c2c-meta" / "screenshots"
+FOLDER = Path(__file__).resolve().parent.parent / "packages" / "c2c-page" / "screenshots"
 _PATHS = ("/hello", "/hello", "/hello", "/ping", "/outgoing/1", "/hello", "/sleep?seconds=0.2", "/hello")
 _WIDE: dict[str, Any] = {"viewport": {"width": 1180, "height": 960}}
 _PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}

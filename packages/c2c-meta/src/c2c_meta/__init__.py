@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import c2c_debug as debug
     import c2c_health as health
     import c2c_logging as logging
+    import c2c_page as page
     import c2c_rest as rest
     import c2c_sentry as sentry
     import c2c_stats as stats
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from c2c_db import *  # type: ignore[assignment]  # noqa: F403 - init
     from c2c_health import *  # type: ignore[assignment]  # noqa: F403 - State
     from c2c_debug import *  # noqa: F403
+    from c2c_page import *  # noqa: F403
     from c2c_testing import *  # noqa: F403
 
     # isort: on
@@ -65,6 +67,7 @@ __all__ = [
     "includeme",
     "ini_settings",
     "logging",
+    "page",
     "rest",
     "sentry",
     "start_coverage",

@@ -7,6 +7,12 @@ from pyramid.config import Configurator
 from pyramid.events import ApplicationCreated
 
 _ONCE = "c2c_meta.joined"
+# What operators change at run time: package -> name of the shared state that holds it, and what it is.
+_STATES = {
+    "c2c_logging": ("log_levels", "log level"),
+    "c2c_db": ("c2c_db.maintenance", "database"),
+    "c2c_debug": ("c2c_debug_sql_profiler", "SQL profiler"),
+}
 
 
 def join(config: Configurator, included: frozenset[str]) -> None:
@@ -14,6 +20,8 @@ def join(config: Configurator, included: frozenset[str]) -> None:
     if _ONCE in config.registry:
         return
     config.registry[_ONCE] = included
+    if "c2c_page" in included:
+        _fill_page(config, included)
     if {"c2c_db", "c2c_health"} <= included:
         config.add_subscriber(_check_replicas, ApplicationCreated)
     if {"c2c_db", "c2c_stats"} <= included:
@@ -26,6 +34,26 @@ def join(config: Configurator, included: frozenset[str]) -> None:
 
         config.add_subscriber(count_check, HealthChecked)
         config.add_subscriber(count_version, VersionSeen)
+
+
+def _fill_page(config: Configurator, included: frozenset[str]) -> None:
+    """Tell the index page what operators change at run time, how the checks go, and which version runs."""
+    from c2c_broadcast import SharedState
+    from c2c_page import CheckHistory
+
+    for package, (name, what) in _STATES.items():
+        if package in included:
+            config.add_page_state(what, SharedState(name))
+    seen: list[str] = []
+    config.add_page_fact("git", lambda: seen[0] if seen else None)
+    checks = CheckHistory()
+    config.add_page_fact("health", checks.found)
+    if "c2c_health" in included:
+        from c2c_health import HealthChecked, VersionSeen
+
+        config.add_subscriber(checks, HealthChecked)
+        # The first one is of this process itself, from its start-up.
+        config.add_subscriber(lambda event: None if seen else seen.append(event.version), VersionSeen)
 
 
 def _check_replicas(event: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from pyramid.config import Configurator
 
 from c2c_broadcast import ConfigurationError, load
-from c2c_meta import _glue, _index, _members, _overview, _settings_view
+from c2c_meta import _glue
 from c2c_meta._coverage import start_coverage
 from c2c_meta._packages import SHORT_NAMES
 from c2c_meta._settings import MetaSettings
@@ -37,10 +37,6 @@ def includeme(config: Configurator) -> None:
             config.include(name)
             if name not in included:
                 included.append(name)
-    _index.add(config)
-    _members.add(config)
-    _overview.add(config, included)
-    _settings_view.add(config)
     _glue.join(config, frozenset(included))
 
 

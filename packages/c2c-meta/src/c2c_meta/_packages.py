@@ -12,6 +12,7 @@ SHORT_NAMES = MappingProxyType(
         "db": "c2c_db",
         "health": "c2c_health",
         "debug": "c2c_debug",
+        "page": "c2c_page",
     }
 )
 """Short name -> import name.

@@ -1,27 +1,40 @@
-"""What went wrong lately in this process: its warnings and errors, the same ones as one. Of bounded size."""
+"""What went wrong lately: the warnings and errors of each process, the same ones as one: ``GET {base}/problems``."""
 
+import hashlib
 import logging
+import time
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.threadlocal import get_current_request
 
-from c2c_broadcast import Masker
-from c2c_meta._running import path_of
+from c2c_broadcast import Live, Masker, Section, json_error, masker_of
+from c2c_page.history import path_of
+from c2c_page.members import LAST, ask_all, tell
 
-_MOST = 50
+_KEY = "c2c_page.problems"
+_MOST = 100
 _LONGEST_MESSAGE = 500
 _LONGEST_TRACE = 4_000
+_LONGEST_KEY = 100
 # A storm of one error costs a count each; its text is made once in so many seconds.
 _PAUSE = 1.0
+_EVERY = 5.0
 _FORMATTER = logging.Formatter()
+_ALL = "all"
 
 
 @dataclass(slots=True)
 class Problem:
-    """Records of one place in the code, as one: ``count``, the ``first`` and the ``last`` time, and the last's text."""
+    """Records of one place in the code, as one: ``count``, the ``first`` and the ``last`` time, and the last's text.
 
+    ``key`` is the same in all processes; ``acknowledged`` is when an operator said that it is known.
+    """
+
+    key: str
     level: str
     logger: str
     place: str
@@ -32,10 +45,11 @@ class Problem:
     trace: str | None = None
     request: str | None = None
     request_id: str | None = None
+    acknowledged: float | None = None
 
 
 class Problems(logging.Handler):
-    """Keep what is logged from WARNING on. The least recent is forgotten beyond 50."""
+    """Keep what is logged from WARNING on. The least recent is forgotten beyond 100."""
 
     def __init__(self, masker: Masker) -> None:
         super().__init__(logging.WARNING)
@@ -54,8 +68,9 @@ class Problems(logging.Handler):
         key = (record.name, record.levelno, record.pathname, record.lineno, kind.__name__ if kind else "")
         problem, rendered = self._found.get(key), True
         if problem is None:
+            digest = hashlib.sha256(repr(key).encode("utf-8", "replace")).hexdigest()[:16]
             place = f"{'/'.join(record.pathname.rsplit('/', 3)[-3:])}:{record.lineno}"
-            problem = self._found[key] = Problem(record.levelname, record.name, place, record.created)
+            problem = self._found[key] = Problem(digest, record.levelname, record.name, place, record.created)
             rendered = False
             if len(self._found) > _MOST:
                 self._found.popitem(last=False)
@@ -83,6 +98,17 @@ class Problems(logging.Handler):
         finally:
             self.release()
 
+    def change(self, key: str, *, forget: bool) -> None:
+        """Forget a problem, or all of them, or mark them as known."""
+        self.acquire()
+        try:
+            for name in [name for name, problem in self._found.items() if key in (_ALL, problem.key)]:
+                self._found[name].acknowledged = time.time()
+                if forget:
+                    del self._found[name]
+        finally:
+            self.release()
+
 
 def _message(record: logging.LogRecord) -> str:
     try:
@@ -91,19 +117,61 @@ def _message(record: logging.LogRecord) -> str:
         return f"{type(error).__name__} in a message {record.msg!r}"
 
 
-def watch(masker: Masker) -> Problems | None:
+def problems_of(registry: Any) -> Problems | None:
     """Return the process's handler, put on the root logger where logging is set up; None where it is not.
 
     Without any handler of its own a service's warnings go to standard error by the root's last resort, and they would
-    not any more if there were ours.
+    not any more if there were ours. The first application's masker stays.
     """
     handlers = logging.getLogger().handlers
     for handler in handlers:
         if isinstance(handler, Problems):
-            handler.masker = masker
             return handler
     if not handlers:
         return None
-    made = Problems(masker)
+    made = Problems(masker_of(registry))
     logging.getLogger().addHandler(made)
     return made
+
+
+def add(config: Configurator) -> None:
+    """Add the view, its section, and what each process answers."""
+    registry = config.registry
+
+    def mine(acknowledge: str = "", clear: str = "") -> dict[str, Any]:
+        problems = problems_of(registry)
+        if problems is None:
+            return {"problems": None}
+        if acknowledge:
+            problems.change(acknowledge, forget=False)
+        if clear:
+            problems.change(clear, forget=True)
+        return {"problems": problems.found()}
+
+    config.action("c2c_page.watch", lambda: problems_of(registry), order=LAST)
+    tell(config, "problems", mine)
+    config.add_operator_view(_view, name="problems", path="/problems", changes_state=_changes)
+    live = Live(title="Problems", kind="problems", route="c2c_problems", every=_EVERY)
+    text = "warnings and errors of all processes, since they started"
+    config.add_section(Section(name="problems", title="Problems", order=30, text=text, live=(live,)))
+
+
+def _changes(request: Any) -> bool:
+    return bool(_asked(request))
+
+
+def _asked(request: Any) -> dict[str, str]:
+    parameters = request.params
+    return {name: parameters[name] for name in ("acknowledge", "clear") if parameters.get(name)}
+
+
+def _view(request: Any) -> dict[str, Any]:
+    """Return ``{"now", "members": [{"hostname", "pid", "problems"}], "failed", "missing", "complete"}``.
+
+    ``?acknowledge=KEY`` and ``?clear=KEY`` (a problem's ``key``, or ``all``) do so in every process first.
+    """
+    asked = _asked(request)
+    for name, key in asked.items():
+        if key != _ALL and (len(key) > _LONGEST_KEY or not key.isalnum()):
+            raise json_error(HTTPBadRequest, f"{name} is the key of a problem, or {_ALL}")
+    return ask_all(request.registry, "problems", asked)

@@ -1,29 +1,34 @@
-"""The index page: the sections that the packages bring as data, and the operators' log-in."""
+"""The index page: the sections that the packages bring as data, the operators' log-in, and the page's own files."""
 
+import gzip
+import hashlib
 import shlex
 import socket
+import time
+from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 
 from c2c_broadcast import Form, Section, is_auth, sections, settings_of
-from c2c_meta import _page_files
-from c2c_meta._overview import overview_of
+from c2c_page.overview import overview_of
 
 if TYPE_CHECKING:
     import jinja2
 
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def add(config: Configurator) -> None:
     """Add the page at the base path, with and without a slash, and its files."""
     for name, path in (("index", ""), ("index_slash", "/")):
         config.add_operator_view(_page, name=name, path=path, renderer=None, public=True, methods=("GET", "POST"))
-    config.add_operator_view(_page_files.view, name="index_file", path="/static/{file}", renderer=None, public=True)
+    config.add_operator_view(_file, name="index_file", path="/static/{file}", renderer=None, public=True)
 
 
 def _page(request: Any) -> Response:
@@ -43,6 +48,7 @@ def _page(request: Any) -> Response:
         url=request.route_path,
         file=lambda name: request.route_path("c2c_index_file", file=name),
         curl=lambda part, query=None: curl(request, part, query, operator=operator),
+        made=time.strftime("%H:%M:%S UTC", time.gmtime()),
     )
     response = Response(html, status=403 if given else 200, content_type="text/html", charset="UTF-8")
     response.headers["Content-Security-Policy"] = _POLICY
@@ -86,4 +92,49 @@ def _template() -> "jinja2.Template":
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["ago"] = ago
-    return environment.from_string(_page_files.page_text("index.html"))
+    return environment.from_string((files("c2c_page") / "templates" / "index.html").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """A style, script or picture of the page: its bytes, the same compressed, its type, and the tag of its content."""
+
+    body: bytes
+    compressed: bytes
+    content_type: str
+    etag: str
+
+
+@cache
+def page_files() -> dict[str, PageFile]:
+    """Return what is served, by name."""
+    found = {}
+    for path in sorted((files("c2c_page") / "static").iterdir(), key=lambda path: path.name):
+        kind = _TYPES.get(path.name[path.name.rfind(".") :])
+        if kind is not None:
+            body = path.read_bytes()
+            tag = hashlib.sha256(body).hexdigest()[:16]
+            found[path.name] = PageFile(body, gzip.compress(body, 9, mtime=0), kind, tag)
+    return found
+
+
+def _file(request: Any) -> Response:
+    """Give a file; a browser that has it already is told so (304)."""
+    file = page_files().get(request.matchdict["file"])
+    if file is None:
+        raise HTTPNotFound(f"The page has {', '.join(page_files())}")
+    compressed = "gzip" in request.headers.get("Accept-Encoding", "")
+    response = Response(
+        file.compressed if compressed else file.body,
+        content_type=file.content_type,
+        charset="UTF-8",
+        conditional_response=True,
+        vary=("Accept-Encoding",),
+    )
+    response.etag = f"{file.etag}{'-gzip' if compressed else ''}"
+    response.cache_control = "no-cache"
+    response.cache_control.prevent_auto = True
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if compressed:
+        response.content_encoding = "gzip"
+    return response

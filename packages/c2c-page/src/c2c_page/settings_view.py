@@ -1,5 +1,6 @@
 """The settings that are in force, with where each came from, masked: ``GET {base}/settings``."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -9,10 +10,9 @@ from typing import Any
 from pyramid.config import Configurator
 
 from c2c_broadcast import Live, Masker, Resolved, Section, masker_of, resolve
-from c2c_meta._process import digest
 
 _GROUP = "c2c.settings"
-_DIGEST = "c2c_meta.settings_digest"
+_DIGEST = "c2c_page.settings_digest"
 # Pyramid keeps each of its own settings under two names, and these of c2c are in the table by their own names.
 _TWICE = "pyramid."
 
@@ -79,3 +79,8 @@ def digest_of(registry: Any) -> str:
         registry[_DIGEST] = digest([f"{one['package']} {one['name']}={one['value']}" for one in found])
     text: str = registry[_DIGEST]
     return text
+
+
+def digest(lines: list[str]) -> str:
+    """Return a short text that two processes share where these lines are the same for them."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "replace")).hexdigest()[:8]

@@ -19,7 +19,7 @@ def test_html_of_the_application() -> None:
             return bool(lines)
 
     config = Configurator(settings={"c2c.secret": "a-secret-of-the-tests"})
-    config.include("c2c_meta")
+    config.include("c2c_page")
     config.add_section(Section(name="ours", title="Ours", operators_only=False, html=Written()))
     config.add_section(Section(name="theirs", title="Theirs", html=Markup("<b>theirs</b>")))
     app = TestApp(config.make_wsgi_app())

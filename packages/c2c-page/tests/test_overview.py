@@ -10,12 +10,12 @@ import pytest
 from pyramid.config import Configurator
 from webtest import TestApp
 
-from c2c_broadcast import Masker
-from c2c_health import HealthChecked, State
-from c2c_meta._health_history import HealthHistory
-from c2c_meta._problems import Problems, watch
-from c2c_meta._process import digest, started
-from c2c_meta._running import path_of
+from c2c_broadcast import Masker, SharedState
+from c2c_page import CheckHistory
+from c2c_page.history import EVERY, History, path_of
+from c2c_page.members import started
+from c2c_page.problems import Problems, problems_of
+from c2c_page.settings_view import digest
 
 SECRET = "a-long-enough-secret"
 KEY = {"X-API-Key": SECRET}
@@ -35,9 +35,9 @@ def log():
 
 @pytest.fixture
 def config():
-    """Give a configurator with the whole toolkit, and two views: one fails, one waits."""
+    """Give a configurator with the page, and two views: one fails, one waits."""
     config = Configurator(settings={"c2c.secret": SECRET}, route_prefix="/api")
-    config.include("c2c_meta")
+    config.include("c2c_page")
     config.registry["go"] = threading.Event()
 
     def fails(request):
@@ -68,14 +68,14 @@ def test_the_same_problems_are_one(log):
 def test_problems_are_bounded_and_masked(log):
     """Long messages and tracebacks are cut, secrets hidden, the least recent forgotten."""
     logger, handler = log
-    for number in range(60):
+    for number in range(120):
         exec(
             compile(f"\n{chr(10) * number}logger.error('x' * 9000 + 'end')", f"/a/b/c{number}.py", "exec"),
             {"logger": logger},
         )
     found = handler.found()
-    assert len(found) == 50
-    assert found[0]["place"].startswith("a/b/c59.py:")
+    assert len(found) == 100
+    assert found[0]["place"].startswith("a/b/c119.py:")
     assert {len(one["message"]) for one in found} == {500}
     try:
         int("token=abcdefghij pa55word")
@@ -85,7 +85,7 @@ def test_problems_are_bounded_and_masked(log):
     assert "pa55word" not in str(problem)
     assert "abcdefghij" not in str(problem)
     assert "ValueError" in problem["trace"]
-    assert len(handler.found()) == 50
+    assert len(handler.found()) == 100
 
 
 def test_a_record_that_cannot_be_read_disturbs_nobody(log):
@@ -105,18 +105,19 @@ def test_a_record_that_cannot_be_read_disturbs_nobody(log):
     ]
 
 
-def test_nothing_is_watched_where_logging_is_not_set_up():
+def test_nothing_is_watched_where_logging_is_not_set_up(config):
     """Warnings would not reach standard error any more; with a handler there, one of ours is added once."""
-    root = logging.getLogger()
+    config.commit()
+    root, registry = logging.getLogger(), config.registry
     before = root.handlers[:]
     try:
         root.handlers[:] = []
-        assert watch(Masker()) is None
+        assert problems_of(registry) is None
         assert root.handlers == []
         root.handlers[:] = [logging.NullHandler()]
-        made = watch(Masker())
+        made = problems_of(registry)
         assert made is not None
-        assert watch(Masker()) is made
+        assert problems_of(registry) is made
         assert len(root.handlers) == 2
     finally:
         root.handlers[:] = before
@@ -125,60 +126,130 @@ def test_nothing_is_watched_where_logging_is_not_set_up():
 def test_the_last_runs_of_a_check():
     """Letters of the last 30 runs, and since when it stands as it does."""
     times = iter(range(1, 100))
-    history = HealthHistory(clock=lambda: float(next(times)))
+    history = CheckHistory(clock=lambda: float(next(times)))
 
     def run(outcome, state=None):
-        history(HealthChecked("one", 2, "custom", outcome, state or outcome, 0.1, changed=False))
+        history(SimpleNamespace(name="one", level=2, outcome=outcome, state=state or outcome))
 
     for _ in range(40):
-        run(State.PASSED)
+        run("passed")
     assert history.found()["one"]["changed"] is False, "how it was when the process began to look is no change"
-    run(State.FAILED)
-    run(State.FAILED)
-    run(State.DEGRADED)
+    run("failed")
+    run("failed")
+    run("degraded")
     assert history.found() == {
         "one": {"level": 2, "state": "degraded", "since": 43.0, "changed": True, "at": 43.0, "runs": "p" * 27 + "ffd"}
     }
-    run(State.PASSED, State.DEGRADED)
+    run("passed", "degraded")
     assert history.found()["one"]["since"] == 43.0
 
 
 def test_the_overview(config):
-    """Health, problems, what was changed by hand, who answered: for operators, masked."""
-    config.add_health_check("mine", lambda request: None)
+    """Facts, problems, who answered: for operators, masked."""
+    config.add_page_fact("health", lambda: {"mine": "passed"})
+    config.add_page_fact("broken", lambda: 1 / 0)
     app = TestApp(config.make_wsgi_app())
     app.get("/api/c2c/overview", status=403)
     logging.getLogger().addHandler(null := logging.NullHandler())
     try:
         app.get("/api/c2c/overview", headers=KEY)
-        app.get("/api/c2c/health_check")
-        app.get("/api/fails/42?token=hidden", status=500)
+        with pytest.raises(RuntimeError):
+            app.get("/api/fails/42?token=hidden")
+        logging.getLogger("x").error("token=hidden was given")
         answer = app.get("/api/c2c/overview", headers=KEY).json
     finally:
         logging.getLogger().removeHandler(null)
     [member] = answer["members"]
     assert (member["pid"], answer["complete"], answer["missing"]) == (os.getpid(), True, [])
-    assert member["health"]["mine"]["runs"] == "p"
+    assert (member["health"], member["broken"]) == ({"mine": "passed"}, None)
     assert member["started"] < answer["now"]
-    problem = next(one for one in member["problems"] if "RuntimeError" in (one["trace"] or ""))
-    assert problem["request"] == "GET /api/fails/42"
-    assert "hunter22" not in str(answer)
-    assert "token=hidden" not in str(answer)
+    assert member["packages"]["c2c-page"]
+    assert member["problems"][0]["message"] == "token=*** was given"
     assert answer["changed"] == []
 
 
-def test_changes_by_hand(config):
-    """A level that is set is told, with its end; and not any more when it was reset."""
-    config.registry.settings["c2c.log_view_enabled"] = "true"
-    config = Configurator(settings={**config.registry.settings}, route_prefix="/api")
-    config.include("c2c_meta")
+def test_a_problem_is_acknowledged_and_cleared(config):
+    """By its key, in every process, by POST; a key that is none is said."""
     app = TestApp(config.make_wsgi_app())
-    app.post("/api/c2c/logging/level", {"name": "test_overview.x", "level": "DEBUG", "ttl": "60"}, headers=KEY)
+    root = logging.getLogger()
+    before = root.handlers[:]
+    root.addHandler(logging.NullHandler())
+    try:
+        app.get("/api/c2c/problems", headers=KEY)
+        app.post("/api/c2c/problems", {"clear": "all"}, headers=KEY)
+        logging.getLogger("x").error("one")
+        logging.getLogger("x").error("two")
+        two, one = app.get("/api/c2c/problems", headers=KEY).json["members"][0]["problems"]
+        answer = app.post("/api/c2c/problems", {"acknowledge": one["key"]}, headers=KEY).json
+        assert [bool(problem["acknowledged"]) for problem in answer["members"][0]["problems"]] == [False, True]
+        answer = app.post("/api/c2c/problems", {"clear": two["key"]}, headers=KEY).json
+        assert [problem["message"] for problem in answer["members"][0]["problems"]] == ["one"]
+        assert "all" in app.get("/api/c2c/problems?clear=%3Cb%3E", headers=KEY, status=400).json["message"]
+        app.get("/api/c2c/problems?clear=all", status=403)
+        assert app.get("/api/c2c/problems", headers=KEY).json["members"][0]["problems"]
+    finally:
+        root.handlers[:] = before
+
+
+def test_changes_by_hand(config):
+    """What a shared state holds is told, with its end; and not any more when it was reset."""
+    state = SharedState("test_page.flag")
+    config.add_page_state("flag", state)
+    app = TestApp(config.make_wsgi_app())
+    state.set("a", "on", ttl=60, who="me")
     [changed] = app.get("/api/c2c/overview", headers=KEY).json["changed"]
-    assert (changed["what"], changed["key"], changed["value"]) == ("log level", "test_overview.x", "DEBUG")
+    assert (changed["what"], changed["key"], changed["value"], changed["who"]) == ("flag", "a", "on", "me")
     assert 0 < changed["expires"] - time.time() <= 60
-    app.post("/api/c2c/logging/level", {"name": "test_overview.x", "level": "reset"}, headers=KEY)
+    state.reset("a")
     assert app.get("/api/c2c/overview", headers=KEY).json["changed"] == []
+
+
+def test_the_last_30_minutes():
+    """A point for five seconds: requests, errors, times, those in progress; of bounded size, however much there was."""
+    now = [1000.0]
+    history = History(clock=lambda: now[0], monotonic=lambda: now[0])
+
+    def handle(request):
+        now[0] += request["seconds"]
+        if request["status"] is None:
+            raise ZeroDivisionError
+        return SimpleNamespace(status_int=request["status"])
+
+    tween = history.tween(handle)
+    for _ in range(19):
+        tween({"seconds": 0.01, "status": 200})
+    tween({"seconds": 0.5, "status": 503})
+    with pytest.raises(ZeroDivisionError):
+        tween({"seconds": 0.5, "status": None})
+    history.running[1] = (0, None)
+    assert history.found() == [], "not before five seconds are over"
+    now[0] += EVERY
+    [[at, requests, errors, mean, p95, busy, rss]] = history.found()
+    assert (at, requests, errors, mean, p95, busy) == (round(now[0], 2), 21, 2, 56.67, 500, 1)
+    assert rss > 1000
+    for _ in range(500):
+        now[0] += EVERY
+        tween({"seconds": 0, "status": 200})
+    assert len(history.found()) == 360
+    assert history.found()[-1][1] == 1, "each request is in one point"
+
+
+def test_many_requests_between_two_points_are_bounded():
+    """Only so many times are kept for the percentile."""
+    history = History(monotonic=lambda: 0.0)
+    tween = history.tween(lambda request: SimpleNamespace(status_int=200))
+    for _ in range(20_500):
+        tween(None)
+    assert len(history._ended) == 20_000
+
+
+def test_history_of_all_processes(config):
+    """For operators, with the names of the columns."""
+    app = TestApp(config.make_wsgi_app())
+    app.get("/api/c2c/history", status=403)
+    answer = app.get("/api/c2c/history", headers=KEY).json
+    assert (answer["columns"][0], answer["every"], answer["complete"]) == ("time", 5.0, True)
+    assert answer["members"][0]["points"] == []
 
 
 def test_requests_in_progress(config):

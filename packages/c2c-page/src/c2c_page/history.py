@@ -1,0 +1,205 @@
+"""What a process did in the last 30 minutes, what it is doing now, and how its health checks went."""
+
+import contextlib
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.tweens import INGRESS
+
+from c2c_broadcast import Live, Section, masker_of
+from c2c_page.members import ask_all, resident_kb, tell
+
+EVERY = 5.0
+"""Seconds between two points of the history."""
+
+_KEY = "c2c_page.history"
+_POINTS = 360  # 30 minutes
+_COLUMNS = ("time", "requests", "errors", "mean_ms", "p95_ms", "busy", "rss_kb")
+# Requests of five seconds that are kept for the percentile; beyond, the earliest are forgotten.
+_MOST_DURATIONS = 20_000
+_MOST_RUNNING = 20
+_LONGEST_PATH = 200
+_RUNS = 30
+_FIRST_ERROR = 500
+
+
+class History:
+    """The requests of one application in this process: those in progress, and a point for every 5 seconds.
+
+    A request costs two operations on a dict and one on a deque, each atomic in itself; whoever comes first after five
+    seconds makes the point. 360 points of seven numbers are 20 kB.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._points: deque[array[float]] = deque(maxlen=_POINTS)
+        self._ended: deque[float] = deque(maxlen=_MOST_DURATIONS)  # seconds of a request; negative: an error
+        self._due = monotonic() + EVERY
+        self.running: dict[int, tuple[float, Any]] = {}
+
+    def tween(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return the tween that notes each request."""
+
+        def note(request: Any) -> Any:
+            key, begun, status = id(request), self._monotonic(), _FIRST_ERROR
+            self.running[key] = (begun, request)
+            try:
+                response = handler(request)
+                status = response.status_int
+                return response
+            finally:
+                self.running.pop(key, None)
+                now = self._monotonic()
+                self._ended.append(begun - now if status >= _FIRST_ERROR else now - begun)
+                if now >= self._due:
+                    self.turn()
+
+        return note
+
+    def turn(self) -> None:
+        """Make a point of what ended since the last one, if its five seconds are over."""
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            now = self._monotonic()
+            if now < self._due:
+                return
+            self._due = now + EVERY
+            ended: list[float] = []
+            with contextlib.suppress(IndexError):
+                while True:
+                    ended.append(self._ended.popleft())
+            times = sorted(map(abs, ended))
+            self._points.append(
+                array(
+                    "d",
+                    (
+                        self._clock(),
+                        len(times),
+                        sum(one < 0 for one in ended),
+                        1000 * sum(times) / len(times) if times else 0,
+                        1000 * times[int(0.95 * (len(times) - 1))] if times else 0,
+                        len(self.running),
+                        resident_kb() or 0,
+                    ),
+                )
+            )
+        finally:
+            self._lock.release()
+
+    def found(self) -> list[list[float]]:
+        """Return the points, the oldest first: time (seconds since the epoch), requests, errors, mean and 95th
+        percentile in ms, requests in progress, resident memory in kB.
+        """  # noqa: D205 # one sentence
+        self.turn()
+        with self._lock:
+            points = list(self._points)
+        return [[round(value, 2) for value in point] for point in points]
+
+
+@dataclass(slots=True)
+class _Check:
+    level: int
+    state: str = ""
+    since: float = 0.0
+    changed: bool = False
+    at: float = 0.0
+    runs: deque[str] = field(default_factory=lambda: deque(maxlen=_RUNS))
+
+
+class CheckHistory:
+    """The last 30 runs of each health check of this process, and since when each stands as it does."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._checks: dict[str, _Check] = {}
+
+    def __call__(self, event: Any) -> None:
+        """Note a run: ``event`` has ``name``, ``level``, ``state`` and ``outcome`` (c2c-health's ``HealthChecked``)."""
+        now = self._clock()
+        with self._lock:
+            check = self._checks.setdefault(event.name, _Check(event.level))
+            if check.state != event.state:
+                check.changed = bool(check.state)
+                check.state, check.since = str(event.state), now
+            check.at = now
+            check.runs.append(event.outcome[0])
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """Return each check's ``level`` and ``state``, and how it came to it.
+
+        ``since`` and ``at`` (of the last run) are seconds since the epoch; ``changed`` tells whether it was in another
+        state before, or this is how it was when the process began to look. ``runs`` has a letter a run, the oldest
+        first: p (passed), d (degraded), f (failed).
+        """
+        with self._lock:
+            return {
+                name: {
+                    "level": check.level,
+                    "state": check.state,
+                    "since": round(check.since, 3),
+                    "changed": check.changed,
+                    "at": round(check.at, 3),
+                    "runs": "".join(check.runs),
+                }
+                for name, check in self._checks.items()
+            }
+
+
+def add(config: Configurator) -> None:
+    """Note each request, and show the last 30 minutes of all processes."""
+    history = config.registry.setdefault(_KEY, History())
+    config.add_tween("c2c_page.history.tween_factory", under=INGRESS)
+    tell(config, "history", lambda: {"points": history.found()})
+    config.add_operator_view(_view, name="history", path="/history")
+    live = Live(title="The last 30 minutes", kind="history", route="c2c_history", every=EVERY)
+    config.add_section(Section(name="history", title="History", order=12, live=(live,)))
+
+
+def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
+    """Return the tween of an application."""
+    return history_of(registry).tween(handler)
+
+
+def history_of(registry: Any) -> History:
+    """Return the history of an application in this process."""
+    found: History = registry[_KEY]
+    return found
+
+
+def _view(request: Any) -> dict[str, Any]:
+    """Return ``every`` (seconds), the names of the ``columns``, and the members with their ``points``."""
+    return {"every": EVERY, "columns": list(_COLUMNS), **ask_all(request.registry, "history")}
+
+
+def running(registry: Any) -> list[dict[str, Any]]:
+    """Return the requests in progress, the oldest first: method, path (masked), route, request id, seconds."""
+    now, masked = time.monotonic(), masker_of(registry)
+    found = sorted(history_of(registry).running.values(), key=lambda one: one[0])
+    return [
+        {
+            "method": request.environ.get("REQUEST_METHOD", ""),
+            "path": masked(path_of(request)),
+            "route": getattr(getattr(request, "matched_route", None), "name", None),
+            "request_id": getattr(request, "c2c_request_id", None),
+            "seconds": round(now - begun, 3),
+        }
+        for begun, request in found[:_MOST_RUNNING]
+    ]
+
+
+def path_of(request: Any) -> str:
+    """Return a request's path without its query, whatever bytes it has, 200 characters at most."""
+    environ = request.environ
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # WSGI hands paths over as latin-1 (PEP 3333).
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")[:_LONGEST_PATH]
