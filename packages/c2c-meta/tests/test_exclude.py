@@ -13,6 +13,9 @@ VIEWS = {
     "/c2c/db/maintenance": "c2c_db",
     "/c2c/stats.json": "c2c_stats",
     "/metrics": "c2c_stats",
+    "/c2c": "c2c_page",
+    "/c2c/overview": "c2c_page",
+    "/c2c/members": "c2c_page",
 }
 SWITCHES = (
     "c2c.secret = a-long-enough-secret\nc2c.stats_view = true\nc2c.log_view_enabled = true\n"
@@ -35,8 +38,6 @@ def test_each(folder, exclude):
     assert {path: status(process, path) for path in VIEWS} == {
         path: 404 if package in left_out else 200 for path, package in VIEWS.items()
     }
-    assert process.get("/c2c/members", {"X-API-Key": "a-long-enough-secret"})[2]["complete"]
-    assert status(process, "/c2c") == 200
     assert "Traceback" not in process.log
     assert process.stop() == 0
 

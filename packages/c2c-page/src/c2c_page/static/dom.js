@@ -42,6 +42,14 @@ export function clock(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 }
 
+// "UTC+1": in which time zone the page's clocks are.
+export function zone() {
+  const minutes = -new Date().getTimezoneOffset();
+  const hours = Math.floor(Math.abs(minutes) / 60);
+  const rest = Math.abs(minutes) % 60;
+  return `UTC${minutes < 0 ? "−" : "+"}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+}
+
 export function milliseconds(value) {
   if (value >= 10000) return `${(value / 1000).toFixed(1)} s`;
   if (value >= 100) return `${Math.round(value)} ms`;
@@ -53,7 +61,16 @@ export function number(value) {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-const SHAPES = { passed: "✓", degraded: "!", failed: "✗", silent: "…", error: "✗", critical: "✗", warning: "!" };
+const SHAPES = {
+  passed: "✓",
+  degraded: "!",
+  failed: "✗",
+  silent: "…",
+  unknown: "?",
+  error: "✗",
+  critical: "✗",
+  warning: "!",
+};
 
 // A state is a word and a shape, not a colour alone.
 export function state(name, text = name) {

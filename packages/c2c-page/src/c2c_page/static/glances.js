@@ -1,8 +1,9 @@
 // Parts that show what the glance at all processes tells: requests in progress, problems, differences.
 
+import { call } from "./call.js";
 import { clock, count, h, span, state, who } from "./dom.js";
-import { overview } from "./service.js";
-import { Table } from "./table.js";
+import { coverage, overview } from "./service.js";
+import { searchBox, Table } from "./table.js";
 
 function follow(panel, draw) {
   overview.add(
@@ -57,16 +58,15 @@ export function problemsOf(data) {
   const found = new Map();
   for (const member of data.members) {
     for (const problem of member.problems ?? []) {
-      const key = `${problem.level} ${problem.logger} ${problem.place} ${problem.trace?.split("\n").at(-1) ?? ""}`;
-      const known = found.get(key);
-      if (!known) found.set(key, { ...problem, key, by: [member] });
+      const known = found.get(problem.key);
+      if (!known) found.set(problem.key, { ...problem, by: [member] });
       else {
         const newer = problem.last > known.last ? problem : known;
         Object.assign(known, {
           ...newer,
           first: Math.min(known.first, problem.first),
+          acknowledged: known.acknowledged && problem.acknowledged,
           count: known.count + problem.count,
-          key,
           by: [...known.by, member],
         });
       }
@@ -79,24 +79,57 @@ export function problems(panel) {
   const lines = new Map();
   const list = h("ul", { class: "problems" });
   const nothing = h("p", { class: "dim" });
+  const change = (body) => panel.run(() => call(panel.url, { method: "POST", body }).then(() => overview.ask()));
+  let wanted = "";
+  const box = searchBox("Search", (text) => {
+    wanted = text.toLowerCase();
+    if (overview.last) draw(overview.last[0]);
+  });
+  // The lines of one request: what else went wrong in it.
+  const only = (id) => {
+    box.querySelector("input").value = wanted = id;
+    draw(overview.last[0]);
+  };
+  panel.tools.append(
+    box,
+    panel.button("Clear all", () => change({ clear: "all" })),
+  );
+  panel.does(() => [panel.url, { clear: "all" }]);
   panel.body.append(list, nothing);
-  follow(panel, (data) => {
-    const found = problemsOf(data);
+  const draw = (data) => {
+    const found = problemsOf(data)
+      .filter((one) =>
+        [one.message, one.logger, one.place, one.request, one.request_id].join(" ").toLowerCase().includes(wanted),
+      )
+      .sort((one, other) => Boolean(one.acknowledged) - Boolean(other.acknowledged));
     const off = data.members.every((member) => member.problems === null);
     nothing.hidden = found.length > 0;
-    nothing.textContent = off ? "No process keeps them: logging is not set up." : "Nothing went wrong.";
+    const asked = coverage(data);
+    nothing.textContent = off
+      ? "No process keeps them: logging is not set up."
+      : asked.all
+        ? "Nothing went wrong."
+        : `Nothing went wrong where it was asked: ${asked.text}.`;
     const shown = found.map((problem) => {
-      if (!lines.has(problem.key)) lines.set(problem.key, problemLine());
+      if (!lines.has(problem.key)) lines.set(problem.key, problemLine(change, only));
       const line = lines.get(problem.key);
       line.show(problem, data.now);
       return line.element;
     });
     list.replaceChildren(...shown);
-  });
+  };
+  follow(panel, draw);
 }
 
-function problemLine() {
+function problemLine(change, only) {
+  let key = "";
   const head = h("span");
+  const known = h(
+    "button",
+    { type: "button", class: "small", onclick: () => change({ acknowledge: key }) },
+    "acknowledge",
+  );
+  const gone = h("button", { type: "button", class: "small", onclick: () => change({ clear: key }) }, "clear");
   const message = h("code");
   const meta = h("small", { class: "dim" });
   const trace = h("pre", { tabindex: "0" });
@@ -111,6 +144,8 @@ function problemLine() {
     trace,
   );
   const show = (problem, now) => {
+    key = problem.key;
+    known.hidden = Boolean(problem.acknowledged);
     head.replaceChildren(
       state(problem.level.toLowerCase(), problem.level),
       h("b", {}, ` ${count(problem.count, "time")}`),
@@ -119,20 +154,27 @@ function problemLine() {
     message.textContent = problem.message;
     const parts = [
       problem.request,
-      problem.request_id && `id ${problem.request_id}`,
       problem.logger,
       problem.place,
       `first ${clock(problem.first)}`,
       problem.by.map(who).join(", "),
     ];
-    meta.textContent = parts.filter(Boolean).join(" · ");
+    if (problem.acknowledged) parts.push(`acknowledged ${clock(problem.acknowledged)}`);
+    const id = problem.request_id;
+    const link = h("button", { type: "button", class: "link", onclick: () => only(id) }, `id ${id}`);
+    meta.replaceChildren(parts.filter(Boolean).join(" · "), " ", id ? link : "", " ", known, " ", gone);
     details.hidden = !problem.trace;
     if (trace.textContent !== (problem.trace ?? "")) trace.textContent = problem.trace ?? "";
   };
   return { element: h("li", {}, h("div", {}, head), message, h("div", {}, meta), details), show };
 }
 
-const SAME = { git: "Version of the service", version: "c2c-meta", python: "Python", settings: "Settings" };
+const SAME = {
+  git: "Version of the service",
+  version: "Package of the service",
+  python: "Python",
+  settings: "Settings",
+};
 
 // Lines of what differs: {what, text, until}.
 export function differencesOf(data) {
@@ -184,7 +226,9 @@ export function differences(panel) {
         : h(
             "li",
             { class: "dim" },
-            `All ${count(data.members.length, "process", "processes")} run the same version with the same settings; nothing was changed by hand.`,
+            coverage(data).all
+              ? `All ${count(data.members.length, "process", "processes")} run the same version with the same settings; nothing was changed by hand.`
+              : `No difference where it was asked: ${coverage(data).text}.`,
           ),
     );
   });

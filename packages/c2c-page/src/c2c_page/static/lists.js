@@ -1,7 +1,7 @@
 // Processes, settings and versions, as tables.
 
 import { call } from "./call.js";
-import { clock, h, number, span, who } from "./dom.js";
+import { clock, count, h, number, span, who } from "./dom.js";
 import { follow } from "./follow.js";
 import { searchBox, Table } from "./table.js";
 
@@ -33,7 +33,8 @@ export function members(panel) {
         cell: (row) => `${number(row.cpu_seconds)} s`,
       },
       { name: "python", title: "Python", value: (row) => row.python },
-      { name: "version", title: "c2c-meta", value: (row) => row.version },
+      { name: "version", title: "Service", value: (row) => row.version ?? "" },
+      { name: "packages", title: "Packages", value: (row) => JSON.stringify(row.packages), cell: packages },
     ],
     { key: who, sort: "who", down: false, empty: "No process answered." },
   );
@@ -42,6 +43,17 @@ export function members(panel) {
     panel.name([...data.failed, ...data.missing], data.complete);
     table.update(data.members);
   });
+}
+
+function packages(row) {
+  const all = Object.entries(row.packages ?? {});
+  const versions = new Set(all.map(([, version]) => version));
+  const title = all.map(([name, version]) => `${name} ${version}`).join("\n");
+  return h(
+    "span",
+    { title },
+    versions.size === 1 ? [...versions][0] : `${count(all.length, "package")}, ${count(versions.size, "version")}`,
+  );
 }
 
 export function settings(panel) {

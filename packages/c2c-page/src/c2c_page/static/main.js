@@ -5,6 +5,8 @@ import { table } from "./anything.js";
 import { enhance } from "./forms.js";
 import { differences, problems, running } from "./glances.js";
 import { health } from "./health.js";
+import { history } from "./history.js";
+import { keys } from "./keys.js";
 import { levels } from "./levels.js";
 import { members, settings, versions } from "./lists.js";
 import { maintenance } from "./maintenance.js";
@@ -18,6 +20,7 @@ import { timings } from "./timings.js";
 const KINDS = {
   differences,
   health,
+  history,
   levels,
   maintenance,
   members,
@@ -38,3 +41,4 @@ for (const details of document.querySelectorAll("details.raw")) details.open = f
 for (const element of document.querySelectorAll(".live")) (KINDS[element.dataset.kind] ?? table)(new Panel(element));
 enhance(document);
 answers();
+keys();

@@ -2,7 +2,7 @@
 
 import { withQuery } from "./call.js";
 import { source } from "./source.js";
-import { who } from "./dom.js";
+import { count, who } from "./dom.js";
 
 const OVERVIEW = document.body.dataset.operator;
 const EVERY = 5;
@@ -14,6 +14,17 @@ export const overview = operator ? source(new URL(OVERVIEW, location.href).href,
 export function healthOf(url, every) {
   const asked = operator ? withQuery(url, { scope: "all" }) : withQuery(url, {});
   return source(asked, every, { holds: ["members", "successes"] });
+}
+
+// Of how many processes an answer speaks: "3 of 3 processes asked". `all` is whether those are all there are.
+export function coverage(glance) {
+  const silent = glance.failed.length + glance.missing.length;
+  const known = glance.members.length + silent;
+  const others = !glance.complete && !silent ? ", others are not known" : "";
+  return {
+    all: glance.complete && !silent,
+    text: `${glance.members.length} of ${count(known, "process", "processes")} asked${others}`,
+  };
 }
 
 // One report in one form: processes, checks by name, and who is silent.
