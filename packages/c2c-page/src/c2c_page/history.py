@@ -13,6 +13,7 @@ from pyramid.config import Configurator
 from pyramid.tweens import INGRESS
 
 from c2c_broadcast import Live, Section, masker_of
+from c2c_broadcast.process import Worker
 from c2c_page.members import ask_all, resident_kb, tell
 
 EVERY = 5.0
@@ -32,23 +33,25 @@ _FIRST_ERROR = 500
 class History:
     """The requests of one application in this process: those in progress, and a point for every 5 seconds.
 
-    A request costs two operations on a dict and one on a deque, each atomic in itself; whoever comes first after five
-    seconds makes the point. 360 points of seven numbers are 20 kB.
+    A request costs two operations on a dict and one on a deque, each atomic in itself. A thread makes the points,
+    beginning with the first request of the process. 360 points of seven numbers are 20 kB.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._lock = threading.Lock()
         self._points: deque[array[float]] = deque(maxlen=_POINTS)
         self._ended: deque[float] = deque(maxlen=_MOST_DURATIONS)  # seconds of a request; negative: an error
-        self._due = monotonic() + EVERY
+        self.worker: Worker | None = None
+        self._begun = False
         self.running: dict[int, tuple[float, Any]] = {}
 
     def tween(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return the tween that notes each request."""
 
         def note(request: Any) -> Any:
+            if self.worker is not None and not self.worker.running:
+                self.worker.wake()
             key, begun, status = id(request), self._monotonic(), _FIRST_ERROR
             self.running[key] = (begun, request)
             try:
@@ -57,52 +60,33 @@ class History:
                 return response
             finally:
                 self.running.pop(key, None)
-                now = self._monotonic()
-                self._ended.append(begun - now if status >= _FIRST_ERROR else now - begun)
-                if now >= self._due:
-                    self.turn()
+                seconds = self._monotonic() - begun
+                self._ended.append(-seconds if status >= _FIRST_ERROR else seconds)
 
         return note
 
-    def turn(self) -> None:
-        """Make a point of what ended since the last one, if its five seconds are over."""
-        if not self._lock.acquire(blocking=False):
-            return  # another thread is at it
-        try:
-            now = self._monotonic()
-            if now < self._due:
-                return
-            self._due = now + EVERY
-            ended: list[float] = []
-            with contextlib.suppress(IndexError):
-                while True:
-                    ended.append(self._ended.popleft())
-            times = sorted(map(abs, ended))
-            self._points.append(
-                array(
-                    "d",
-                    (
-                        self._clock(),
-                        len(times),
-                        sum(one < 0 for one in ended),
-                        1000 * sum(times) / len(times) if times else 0,
-                        1000 * times[int(0.95 * (len(times) - 1))] if times else 0,
-                        len(self.running),
-                        resident_kb() or 0,
-                    ),
-                )
-            )
-        finally:
-            self._lock.release()
+    def turn(self) -> float:
+        """Make a point of what ended since the last one; return the seconds until the next."""
+        if not self._begun:  # the first five seconds begin now
+            self._begun = True
+            return EVERY
+        ended: list[float] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                ended.append(self._ended.popleft())
+        times = sorted(map(abs, ended))
+        mean = 1000 * sum(times) / len(times) if times else 0
+        p95 = 1000 * times[int(0.95 * (len(times) - 1))] if times else 0
+        errors = sum(one < 0 for one in ended)
+        point = (self._clock(), len(times), errors, mean, p95, len(self.running), resident_kb() or 0)
+        self._points.append(array("d", point))
+        return EVERY
 
     def found(self) -> list[list[float]]:
         """Return the points, the oldest first: time (seconds since the epoch), requests, errors, mean and 95th
         percentile in ms, requests in progress, resident memory in kB.
         """  # noqa: D205 # one sentence
-        self.turn()
-        with self._lock:
-            points = list(self._points)
-        return [[round(value, 2) for value in point] for point in points]
+        return [[round(value, 2) for value in point] for point in tuple(self._points)]
 
 
 @dataclass(slots=True)
@@ -158,6 +142,7 @@ class CheckHistory:
 def add(config: Configurator) -> None:
     """Note each request, and show the last 30 minutes of all processes."""
     history = config.registry.setdefault(_KEY, History())
+    history.worker = Worker("c2c-page-history", history.turn)
     config.add_tween("c2c_page.history.tween_factory", under=INGRESS)
     tell(config, "history", lambda: {"points": history.found()})
     config.add_operator_view(_view, name="history", path="/history")

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import shlex
-import socket
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 
 from c2c_broadcast import Form, Section, is_auth, sections, settings_of
+from c2c_broadcast.process import host_name
 from c2c_page.overview import overview_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _page(request: Any) -> Response:
         refused=bool(given),
         can_log_in=settings_of(request.registry).secret is not None,
         service=request.registry.package_name,
-        host=socket.gethostname(),
+        host=host_name(),
         overview=overview_of(request.registry).all() if operator else None,
         url=request.route_path,
         file=lambda name: request.route_path("c2c_index_file", file=name),

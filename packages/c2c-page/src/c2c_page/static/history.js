@@ -60,7 +60,7 @@ export function history(panel) {
     const points = merged(data);
     const from = data.now - 1800;
     place.replaceChildren(...LINES.map((line) => chart(line, points, from, data.now)));
-    when.textContent = `${clock(from)} to ${clock(data.now)} (${zone()}), one point every ${data.every} s in which a process served; ${data.members.length} of ${data.members.length + data.failed.length + data.missing.length} processes asked.`;
+    when.textContent = `${clock(from)} to ${clock(data.now)} (${zone()}), one point every ${data.every} s since the first request of each; ${data.members.length} of ${data.members.length + data.failed.length + data.missing.length} processes asked.`;
   });
 }
 
