@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from c2c_meta._run import DEFAULT_PARAMS, UsageError, prepare
+from c2c_meta._run import DEFAULT_PARAMS, UsageError, prepare, uses_gevent
 
 
 @pytest.fixture
@@ -25,6 +25,23 @@ def test_defaults(gunicorn):
     assert documented == DEFAULT_PARAMS
     assert gunicorn()[0] == documented.split()
     assert gunicorn(GUNICORN_PARAMS="")[0] == documented.split()
+
+
+def test_workers_of_gevent_are_known_before_gunicorn_reads_its_arguments(tmp_path, monkeypatch):
+    """From the last argument, else GUNICORN_CMD_ARGS, else the configuration file; what can't be read is no yes."""
+    monkeypatch.chdir(tmp_path)
+    assert uses_gevent(["c2c:app", "-k", "gthread", "-kgevent"], {})
+    assert uses_gevent(["--worker-class=gunicorn.workers.ggevent.GeventWorker"], {})
+    assert uses_gevent([], {"GUNICORN_CMD_ARGS": "-w 2 -k gevent_wsgi"})
+    assert not uses_gevent(["-k", "gthread"], {"GUNICORN_CMD_ARGS": "-k gevent"})
+    assert not uses_gevent(["-k"], {})
+    assert not uses_gevent([], {"GUNICORN_CMD_ARGS": "'"})
+    assert not uses_gevent(["-c", "python:nowhere"], {})
+    file = tmp_path / "gunicorn.conf.py"
+    file.write_text("workers = 2\nworker_class = 'gevent'\n")
+    assert uses_gevent([], {})
+    assert not uses_gevent(["-k", "sync"], {})
+    assert uses_gevent(["-c", f"file:{file}"], {})
 
 
 def test_params(gunicorn):

@@ -1,8 +1,8 @@
 """Threads that run jobs: as many as run at once, started when needed, gone when idle, and back after a fork."""
 
+import queue
 import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 
 from c2c_health import _forks
 
@@ -23,7 +23,7 @@ class Threads:
     def after_fork(self) -> None:
         """Begin without threads."""
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._count = 0
         self._free = 0  # threads that wait and are not promised to a job
         self._backlog = 0  # jobs that no thread is promised to
@@ -54,14 +54,14 @@ class Threads:
         with self._lock:
             for _ in range(self._count):
                 self._jobs.put(None)
-            self._jobs = SimpleQueue()
+            self._jobs = queue.SimpleQueue()
             self._count = self._free = self._backlog = 0
 
-    def _work(self, jobs: "SimpleQueue[Job | None]") -> None:
+    def _work(self, jobs: "queue.SimpleQueue[Job | None]") -> None:
         while True:
             try:
                 job = jobs.get(timeout=self._idle_seconds)
-            except Empty:
+            except queue.Empty:
                 with self._lock:
                     if jobs is not self._jobs:
                         return

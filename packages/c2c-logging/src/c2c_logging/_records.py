@@ -7,9 +7,9 @@ record. ``QuickRecord`` has the same attributes, with the same values, and remem
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
-from threading import current_thread, get_ident
 from time import time
 from typing import Any
 
@@ -54,8 +54,8 @@ class QuickRecord(logging.LogRecord):
         self.created = created
         self.msecs = int((created - int(created)) * 1000) + 0.0
         self.relativeCreated = (created - _START) * 1000
-        self.thread = get_ident()
-        self.threadName = current_thread().name
+        self.thread = threading.get_ident()
+        self.threadName = threading.current_thread().name
         self.processName = "MainProcess" if "multiprocessing" not in sys.modules else _process_name()
         self.process = os.getpid()
         if _TASKS:

@@ -2,10 +2,10 @@
 
 import importlib
 import os
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
 from typing import Any
 
 from c2c_meta._ini import Ini
@@ -120,7 +120,7 @@ class Once:
     """The application of this process, built when it is asked for; threads that ask at once wait for one building."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._application: Any = None
 
     def get(self) -> Any:

@@ -5,6 +5,7 @@ It imports the standard library only, so that nothing of its own start is left, 
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from c2c_meta._ini_check import check
 CONFIG = "C2CWSGIUTILS_CONFIG"
 DEFAULT_CONFIG = "/app/production.ini"
 PARAMS = "GUNICORN_PARAMS"
+CMD_ARGS = "GUNICORN_CMD_ARGS"
 DEFAULT_PARAMS = "-b :8080 --worker-class gthread --threads 10 --workers 5 --max-requests 1000 --max-requests-jitter 50"
 APPLICATION = "c2c_meta.wsgi:application"
 
@@ -64,6 +66,32 @@ def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         return argv, ()
     at = argv.index("--")
     return argv[:at], argv[at + 1 :]
+
+
+def uses_gevent(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Tell whether gunicorn's workers are gevent's: by its arguments, else GUNICORN_CMD_ARGS, else its file.
+
+    The file is Python, and is read for a plain ``worker_class = "gevent"`` only.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-k", "--worker-class")
+    parser.add_argument("-c", "--config")
+    try:
+        given = [parser.parse_known_args(words)[0] for words in (argv, shlex.split(environ.get(CMD_ARGS, "")))]
+    except (UsageError, ValueError):  # which gunicorn says better
+        return False
+    path = next((one.config for one in given if one.config), "gunicorn.conf.py").removeprefix("file:")
+    found = next((one.worker_class for one in given if one.worker_class), None) or _worker_class_in(path)
+    return "gevent" in (found or "")
+
+
+def _worker_class_in(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 # pathlib costs every start its import
+            found = re.search(r"""^worker_class\s*=\s*["']([^"']+)["']""", file.read(), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):  # "python:module", or none
+        return None
+    return found[1] if found else None
 
 
 class _Parser(argparse.ArgumentParser):
