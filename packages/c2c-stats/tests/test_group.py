@@ -14,6 +14,7 @@ from c2c_stats._group import Group
 from c2c_stats._guard import MOST_SERIES
 from c2c_stats._identity import identify
 from c2c_stats._merging import key_of, record_of
+from c2c_stats._notices import say
 from c2c_stats._private_folder import open_folder
 from c2c_stats._processes import Process, root_of_forks, this_process
 
@@ -64,6 +65,7 @@ def test_no_room(tmp_path, caplog):
     file = CellsFile(os.open(tmp_path, os.O_RDONLY))
     assert file.place(b"a", 1) is None
     assert file.place(b"a", 1) is None
+    say()
     assert len(caplog.records) == 1
     file.close()
 

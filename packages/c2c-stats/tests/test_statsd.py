@@ -161,7 +161,7 @@ def test_server_that_moved(monkeypatch):
     with StatsdSink() as old, StatsdSink() as new:
         places = [old.port]
         sender = _statsd_socket.Sender(Address(host="127.0.0.1", port=1), clock=lambda: now[0])
-        sender._find = lambda: (socket.AF_INET, ("127.0.0.1", places[0]))
+        sender._find = lambda: [(socket.AF_INET, ("127.0.0.1", places[0]))]
         assert sender.send(b"a:1|c")
         places[0] = new.port
         now[0] = 59
@@ -170,6 +170,87 @@ def test_server_that_moved(monkeypatch):
         assert sender.send(b"a:3|c")
         assert [metric.value for metric in old.wait("a", count=2)] == [1, 2]
         assert [metric.value for metric in new.wait("a")] == [3]
+        sender.close()
+
+
+def wait_until(true):
+    """Wait until something is true, for thirty seconds."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("interval", ["0.05", "0"])
+def test_port_that_refuses(statsd_sink, caplog, interval):
+    """A datagram that nobody listens to is not sent: said once, counters and gauges wait, back again is said once."""
+    caplog.set_level(logging.INFO)
+    statsd_sink.stop()
+    configure(statsd_sink.address, statsd_flush_interval=interval)
+    for _ in range(20):
+        stats.increment_counter(["c"], 2)
+        stats.set_gauge(["g"], 5)
+        time.sleep(0.01)
+    wait_until(lambda: "can't be reached" in caplog.text)
+    time.sleep(0.3)
+    assert total(SENT) == 0
+    statsd_sink.start()
+    stats.increment_counter(["d"])
+    statsd_sink.wait("d")
+    statsd_sink.wait("g")
+    wait_until(lambda: sum(metric.value for metric in statsd_sink.named("c")) == 40)
+    wait_until(lambda: total(SENT) == len(statsd_sink.metrics))
+    wait_until(lambda: "again" in caplog.text)
+    assert len([text for text in caplog.messages if "statsd at" in text]) == 2
+
+
+def test_all_addresses_of_a_name_are_tried(monkeypatch, caplog):
+    """A name that gives ::1 first reaches a server that listens on IPv4, with nothing lost and nothing to say."""
+    with StatsdSink() as server:
+        found = [
+            (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", server.port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", server.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_keywords: found)
+        configure("localhost:8125")
+        timer = stats.bound_timer(["t"])
+        for _ in range(2_000):
+            timer.observe(1)
+        for _ in range(3):
+            stats.increment_counter(["c"])
+            time.sleep(0.1)
+        SINK.stop()
+        assert len(server.wait("t", count=2_000)) == 2_000
+        assert sum(metric.value for metric in server.named("c")) == 3
+        assert (total(SENT), total(DROPPED)) == (len(server.metrics), 0)
+    assert not caplog.records
+
+
+def test_refusal_that_comes_late():
+    """What another host refuses is known after the sending: it was not sent, and the next address has its turn."""
+    from c2c_stats._address import Address
+    from c2c_stats._statsd_socket import Sender
+
+    with StatsdSink() as server:
+        late = [None]
+
+        class Late(Sender):
+            def _pending(self):
+                error, late[0] = late[0], None
+                return error
+
+        sender = Late(Address(host="localhost", port=server.port))
+        sender._find = lambda: [(socket.AF_INET, ("127.0.0.1", free)), (socket.AF_INET, ("127.0.0.1", server.port))]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            free = silent.getsockname()[1]
+            assert sender.send(b"a:1|c", "one")
+            assert sender.send(b"a:2|c", "two")
+            late[0] = OSError("refused")
+            assert sender.settle() == ([], ["one", "two"])
+        assert sender.send(b"a:4|c", "four")
+        assert [metric.value for metric in server.wait("a")] == [4]
+        assert sender.settle() == (["four"], [])
         sender.close()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 class TimedBody:
     """A WSGI body that calls ``done`` once: at its end, at its failure, or when the server closes it."""
 
-    __slots__ = ("_body", "_done", "_iterator")
+    __slots__ = ("_done", "_iterator", "body")
 
     def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:
-        self._body = body
+        self.body = body
         self._done: Callable[[], None] | None = done
         self._iterator: Iterator[bytes] | None = None
 
@@ -19,7 +19,7 @@ class TimedBody:
 
     def __next__(self) -> bytes:
         if self._iterator is None:
-            self._iterator = iter(self._body)
+            self._iterator = iter(self.body)
         try:
             return next(self._iterator)
         except BaseException:
@@ -29,7 +29,7 @@ class TimedBody:
     def close(self) -> None:
         """Close the body below, if it can be."""
         try:
-            close = getattr(self._body, "close", None)
+            close = getattr(self.body, "close", None)
             if close is not None:
                 close()
         finally:
@@ -41,18 +41,33 @@ class TimedBody:
             done()
 
 
+class _RangedBody(TimedBody):
+    """One that can give a part of itself, as WebOb asks bodies to do where a range is wanted."""
+
+    __slots__ = ()
+
+    def app_iter_range(self, start: int, stop: int) -> TimedBody:
+        """Return the bytes from ``start`` up to ``stop``."""
+        part = self.body.app_iter_range(start, stop)  # type: ignore[attr-defined] # made for those that have it
+        return TimedBody(part, self._finish)
+
+
 def watch(response: Any, environ: dict[str, Any], done: Callable[[], None]) -> None:
     """Call ``done`` once the body is out; at once where it is complete already."""
     body = response.app_iter
-    if isinstance(body, list | tuple):
-        done()
-        return
+    if isinstance(body, TimedBody):
+        body = body.body  # one response object, given out again
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type) and isinstance(body, wrapper):
         # A server sends these by sendfile(2), which it does for its own class only.
         _watch_close(body, done)
-        return
-    response.app_iter = TimedBody(body, done)
+    elif hasattr(body, "__len__"):
+        done()  # complete; and servers know the length of what has one
+    else:
+        headers = response.headerlist[:]
+        response.app_iter = (_RangedBody if hasattr(body, "app_iter_range") else TimedBody)(body, done)
+        # WebOb drops Content-Length, which it takes for the one of the body before.
+        response.headerlist[:] = headers
 
 
 def _watch_close(body: Any, done: Callable[[], None]) -> None:

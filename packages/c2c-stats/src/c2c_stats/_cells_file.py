@@ -12,6 +12,8 @@ import os
 import struct
 from collections.abc import Iterator
 
+from c2c_stats._notices import later
+
 _LOG = logging.getLogger(__name__)
 
 SEGMENT = 64 * 1024
@@ -67,7 +69,7 @@ class CellsFile:
             segment = mmap.mmap(self._fd, SEGMENT, offset=self._size)
         except (OSError, ValueError) as error:
             self._full = True
-            _LOG.warning("Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
+            later(_LOG, "Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
             return False
         segment[:8] = _MAGIC
         _USED.pack_into(segment, 8, _HEAD)

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 
 from c2c_stats._identity import Identity, Kind, overflow, overflow_of_names
+from c2c_stats._notices import later
 
 _LOG = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ MOST_NAMES = 1000
 
 
 class Guard:
-    """Admit series up to the limits; what comes then shares one overflow series a metric, said once."""
+    """Admit series up to the limits; what comes then shares one overflow series a metric, said once (by ``say``)."""
 
     def __init__(self) -> None:
         self._metrics: dict[tuple[Kind, tuple[str, ...]], set[Identity]] = {}
@@ -42,7 +43,8 @@ class Guard:
     def _say_names(self, identity: Identity) -> None:
         if identity.kind not in self._said:
             self._said.add(identity.kind)
-            _LOG.warning(
+            later(
+                _LOG,
                 "More than %s %ss: %r and all later ones are counted as one; put what varies into a tag",
                 MOST_NAMES,
                 identity.kind,
@@ -58,7 +60,8 @@ class Guard:
             for name, value in one.labels:
                 values.setdefault(name, set()).add(value)
         name, worst = max(values.items(), key=lambda item: len(item[1]), default=("", set()))
-        _LOG.warning(
+        later(
+            _LOG,
             "Metric %s has more than %s series because of its tag %r (%s values): later ones are one overflow series",
             ".".join(identity.name)[:100],
             MOST_SERIES,

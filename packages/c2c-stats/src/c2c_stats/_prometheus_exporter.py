@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from c2c_stats._exposition import Record
 from c2c_stats._group import Group
 from c2c_stats._merging import key_of, record_of
+from c2c_stats._notices import later
 from c2c_stats._processes import Process, this_process
 from c2c_stats._series import Series, Timer
 from c2c_stats._sink import BuiltIn
@@ -27,7 +28,7 @@ class PrometheusBackend(BuiltIn):
             try:
                 self._group = Group.join()
             except OSError as error:
-                _LOG.warning("Metrics: each process shows Prometheus its own numbers only: %s", error)
+                later(_LOG, "Metrics: each process shows Prometheus its own numbers only: %s", error)
             else:
                 self.place = self._place
 

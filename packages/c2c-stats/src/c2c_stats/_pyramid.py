@@ -24,6 +24,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS
 _BEGAN = "c2c_stats.rendering"
 _RENDERED = "c2c_stats.rendered"
 _UNCAUGHT = "500 Internal Server Error"
+_UNKNOWN = "_"
 _LOG = logging.getLogger(__name__)
 _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
@@ -38,6 +39,7 @@ class _Known:
     route: Timer
     described: tuple[str, str]
     render: Timer | None = None
+    measured_only: bool = False
 
     def rendering(self) -> Timer:
         """Return the timer of the rendering, made by the first one: most statuses are never rendered."""
@@ -63,12 +65,17 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         seconds = perf_counter() - start
         try:
             attributes = request.__dict__
-            known = _find(attributes, response.status)
+            if isinstance(response, Exception):
+                response = _copy(response)
+            known = _find(attributes, getattr(response, "status", _UNKNOWN))
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
                 (known.render or known.rendering()).observe(rendered)
             text = _server_timing.value(known.described, seconds, rendered, sql[0] - statements, sql[1] - sql_seconds)
-            _server_timing.put(response, text)
+            if known.measured_only:  # of a response class that is not WebOb's
+                known.route.observe(seconds)
+                return response
+            _server_timing.put(response.headerlist, text)
             if type(response.app_iter) is list:
                 known.route.observe(seconds)
             else:
@@ -78,6 +85,17 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         return response
 
     return tween
+
+
+def _copy(answer: Any) -> Any:
+    """Return an exception that is the answer as a new object: the header of one request is not for the next one.
+
+    An application may raise one object, a constant, in many requests at once.
+    """
+    made = type(answer).__new__(type(answer), *answer.args)
+    made.__dict__.update(answer.__dict__)
+    made.headerlist = list(answer.headerlist)
+    return made
 
 
 def _find(attributes: dict[str, Any], status: str) -> _Known:
@@ -98,7 +116,7 @@ def _make(shortcut: tuple[str, str, str]) -> _Known:
     labels = (("group", code[:1]), ("method", method), ("route", name), ("status", code))
     path = (method, name, code)
     timer = _STORE.automatic("route", labels, path, SINK.settings.statsd_use_tags)
-    found = _Known(labels, path, timer, _server_timing.described(name))
+    found = _Known(labels, path, timer, _server_timing.described(name), measured_only=status is _UNKNOWN)
     _STORE.remember(shortcut, found)
     return found
 

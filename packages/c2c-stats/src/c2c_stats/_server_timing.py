@@ -1,10 +1,7 @@
 """The ``Server-Timing`` response header (W3C Server Timing, section 3)."""
 
-from typing import Any
-
 _NAME = "Server-Timing"
 _LONGEST = 100
-_MARK = "c2c_stats.server_timing"
 
 
 def described(route: str) -> tuple[str, str]:
@@ -27,14 +24,10 @@ def value(forms: tuple[str, str], total: float, render: float | None, statements
     return text
 
 
-def put(response: Any, text: str) -> None:
+def put(headers: list[tuple[str, str]], text: str) -> None:
     """Add the header; in place of ours, where the application gives out one response object again and again."""
-    headers = response.headerlist
-    attributes = response.__dict__
-    if _MARK in attributes:
-        for index, (name, old) in enumerate(headers):
-            if name == _NAME and old.startswith("route;desc="):
-                headers[index] = (_NAME, text)
-                return
-    attributes[_MARK] = True
+    for index, header in enumerate(headers):
+        if header[0] == _NAME and header[1].startswith("route;desc="):
+            headers[index] = (_NAME, text)
+            return
     headers.append((_NAME, text))

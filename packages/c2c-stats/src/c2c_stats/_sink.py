@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from c2c_stats._backends import Backends
-from c2c_stats._series import Series, Timer
+from c2c_stats._notices import forget, later, say
+from c2c_stats._series import Series, Tell, Timer
 from c2c_stats._settings import StatsSettings
 from c2c_stats._store import Place, Store
 from c2c_stats._telling import all_of, teller
@@ -47,7 +48,10 @@ class BuiltIn:
         """Open files and start threads: in the process that records."""
 
     def stop(self) -> None:
-        """Hand over what is recorded and let go of threads."""
+        """Begin to hand over what is recorded and to let go of threads: waits for nothing, and logs nothing."""
+
+    def join(self) -> None:
+        """Wait, for a bounded time, until what ``stop`` began is done."""
 
     def exit(self) -> None:
         """Tidy up at the end of the process."""
@@ -71,12 +75,14 @@ class Sink:
         self._lock = threading.RLock()
         self._hooked = False
         self._finalized = 0
+        self._told: Tell | None = None
 
     def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
         """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
+        self.stop()
         with self._lock:
             self._hook()
-            self.stop()
+            stopped = self._halt()
             self.settings = settings
             self.store.set_buckets(settings.prometheus_buckets)
             self.store.forget_shortcuts()
@@ -91,6 +97,7 @@ class Sink:
             for name in exporters:
                 self.backends[name] = exporters[name]
             self._changed()
+        self._join(stopped)
 
     def start(self) -> None:
         """Open what the exporters need, in this process; nothing where that is done. Never raises."""
@@ -102,18 +109,32 @@ class Sink:
             for name, exporter in self._exporters.items():
                 try:
                     exporter.start()
-                except Exception:  # noqa: BLE001 # what measures must not break what it measures
-                    _LOG.warning("Metrics: %s can't be started", name, exc_info=True)
+                except Exception as error:  # noqa: BLE001 # what measures must not break what it measures
+                    later(_LOG, "Metrics: %s can't be started", name, error=error)
             self._equip()
+        say()
 
     def stop(self) -> None:
         """Hand over what is recorded; the next record starts all again."""
         with self._lock:
-            if self._started:
-                self._started = False
-                for exporter in self._exporters.values():
-                    exporter.stop()
-                self._equip()
+            stopped = self._halt()
+        self._join(stopped)
+
+    def _halt(self) -> list[BuiltIn]:
+        """Stop the exporters, under the lock; return those to wait for without it."""
+        if not self._started:
+            return []
+        self._started = False
+        stopped = list(self._exporters.values())
+        for exporter in stopped:
+            exporter.stop()
+        self._equip()
+        return stopped
+
+    def _join(self, stopped: list[BuiltIn]) -> None:
+        for exporter in stopped:
+            exporter.join()
+        say()
 
     def exporter(self, name: str) -> Any:
         """Return what exports to ``memory``, ``statsd`` or ``prometheus``; None where that is off."""
@@ -132,14 +153,16 @@ class Sink:
         tells = [one.tell for one in self._exporters.values() if one.tell is not None]
         added = [backend for name, backend in self.backends.items() if name not in self._exporters]
         tells += [teller(backend) for backend in added]
-        tell = self._first if not self._started else (all_of(tells) if tells else None)
-        self.store.equip(tell=tell, place=place, burst=burst)
+        self._told = all_of(tells) if tells else None
+        self.store.equip(tell=self._told if self._started else self._first, place=place, burst=burst)
 
     def _first(self, series: Series, value: float) -> None:
         """Take the first record of a process: start, then let it go the way of all later ones."""
         self.start()
-        if series.tell is not None and series.tell != self._first:
-            series.tell(series, value)
+        # Not what the series tells: another thread may just be starting, and has not told it yet.
+        told = self._told
+        if told is not None:
+            told(series, value)
 
     # -- forks ------------------------------------------------------------------------------------------------------
 
@@ -165,6 +188,7 @@ class Sink:
     def _forked(self) -> None:
         self._lock = threading.RLock()
         self._started = False
+        forget()
         for exporter in self._exporters.values():
             exporter.forked()
         self.store.forked(self._first)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from c2c_stats._identity import identify
 from c2c_stats._names import prometheus_name
+from c2c_stats._notices import say
 from c2c_stats._settings import StatsSettings
 from c2c_stats._stats_db_queries import Measure
 from c2c_stats._statsd_lines import Format
@@ -59,8 +60,11 @@ class StatsdReport:
                 packed.append(line)
             if packed:
                 self._flush(sender, packed)
+            if sender.settle()[1]:
+                raise OSError(f"statsd at {self._address} refuses")
         finally:
             sender.close()
+            say()
 
     def _flush(self, sender: Sender, lines: list[bytes]) -> None:
         if not sender.send(b"\n".join(lines)):

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from c2c_stats._guard import Guard
 from c2c_stats._identity import Identity, Kind, Pairs, identify, is_overflow
+from c2c_stats._notices import say
 from c2c_stats._series import KEPT, Counter, Gauge, Series, Tell, Timer
 from c2c_stats._settings import DEFAULT_BUCKETS
 from c2c_stats._shortcuts import remember, shortcut_of
@@ -89,7 +90,8 @@ class Store:
                 found = self._make(identity)
                 self._equip(found)
                 self._table[identity] = found
-            return found
+        say()
+        return found
 
     def all(self) -> list[Series]:
         """Return all series, a list that does not change."""
