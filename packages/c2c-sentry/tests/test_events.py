@@ -12,7 +12,7 @@ from pyramid.response import Response
 from webtest import TestApp
 
 from c2c_sentry import filter_wsgi_app, init
-from c2c_sentry._events import first_report
+from c2c_sentry._events import _REPORTED, first_report
 from c2c_testing import retry_timeout
 
 CANARY = "s3cr3t-canary"
@@ -217,19 +217,57 @@ def test_an_error_in_the_error_view(make_app, sent):
     assert len(sent.events()) <= 2
 
 
-def test_reports_are_remembered_on_the_exception():
-    """An exception with slots has no room for it: it is reported, and nothing breaks."""
-    error = ValueError()
-    assert first_report(error)
-    assert not first_report(error)
+CLOSED = RuntimeError("the pool is closed")
+"""A constant of the application, of a class that takes no weak reference."""
 
-    class Slotted(Exception):  # noqa: N818 # a name for this test
-        __slots__ = ()
 
-        def __setattr__(self, name, value):
-            raise AttributeError(name)
+class PoolError(Exception):
+    """One that takes them."""
 
-    assert first_report(Slotted())
+
+CLOSED_TOO = PoolError("the other pool is closed")
+
+
+@pytest.mark.parametrize("error", [CLOSED, CLOSED_TOO])
+def test_an_object_raised_in_many_requests(make_app, sent, json_errors, error):
+    """Each request that raises a constant is an event, once, though it is logged too; no mark is left on it."""
+
+    def view(request):
+        if "other" in request.GET:
+            raise ValueError("other")
+        raise error
+
+    app = make_app(view, json_errors(500, logging.ERROR))
+    before = dict(vars(error))
+    for query in ("", "?other=1", "", "", "?other=1"):
+        app.get(f"/view{query}", status=500)
+    texts = [event["exception"]["values"][-1]["value"] for event in sent.events()]
+    assert sorted(texts) == sorted([str(error)] * 3 + ["other"] * 2)
+    assert vars(error) == before
+
+
+def test_an_object_raised_through_the_filter(sent):
+    """A WSGI application without Pyramid: each request that raises a constant is an event."""
+
+    def app(environ, start_response):
+        raise CLOSED
+
+    wrapped = filter_wsgi_app(app, {"c2c.sentry.url": sent.sink.dsn})
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="the pool is closed"):
+            TestApp(wrapped).get("/")
+    assert len(sent.events()) == 3
+
+
+def test_reports_of_a_request_that_raises_much(make_app, sent):
+    """What is remembered of a request is bounded."""
+
+    def view(request):
+        for number in range(100):
+            first_report(ValueError(number))
+        return {"kept": len(_REPORTED.get())}
+
+    assert make_app(view).get("/view").json["kept"] <= 21
 
 
 def test_without_a_dsn_there_is_nothing(make_app, sent):

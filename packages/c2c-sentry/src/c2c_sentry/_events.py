@@ -1,17 +1,23 @@
-"""What happens to an event before it is sent: once an exception, without secrets, with the id of its request."""
+"""What happens to an event before it is sent: once an occurrence, without secrets, with the id of its request."""
 
 import os
 import re
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from pyramid.threadlocal import get_current_request
 
 from c2c_broadcast import Masker
 
-_REPORTED = "__c2c_sentry_reported__"
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_ID = 128
+
+
+_Found = Callable[[], BaseException | None]
+_REPORTED: ContextVar[list[_Found]] = ContextVar("c2c_sentry_reported")
+_MOST = 20
 
 
 class Events:
@@ -29,7 +35,7 @@ class Events:
             self._masker = None
 
     def before_send(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the event as it may leave; None for an exception that was reported before."""
+        """Return the event as it may leave; None for an exception that the request has reported."""
         info = hint.get("exc_info")
         if info and info[1] is not None and not first_report(info[1]):
             return None
@@ -68,14 +74,28 @@ class Events:
         return masker
 
 
+def begin() -> None:
+    """Begin a request: an exception object that was raised before, a constant, is another event when it is raised now.
+
+    The exception carries no mark: what was reported is known to the request, or to the thread outside of one. It is
+    kept to the next request, because servers log, too, what a request raised.
+    """
+    _REPORTED.set([])
+
+
 def first_report(error: BaseException) -> bool:
-    """Tell whether an exception is reported for the first time, and remember that it is."""
-    if getattr(error, _REPORTED, False):
+    """Tell whether an exception is reported for the first time in this request, and remember that it is."""
+    reported = _REPORTED.get(None)
+    if reported is None:
+        reported = []
+        _REPORTED.set(reported)
+    if any(found() is error for found in reported):
         return False
+    del reported[:-_MOST]
     try:
-        setattr(error, _REPORTED, True)
-    except (AttributeError, TypeError):
-        return True  # an exception with slots: the SDK knows the last one it saw
+        reported.append(weakref.ref(error))
+    except TypeError:  # of a built-in class; held to the next request
+        reported.append(lambda: error)
     return True
 
 

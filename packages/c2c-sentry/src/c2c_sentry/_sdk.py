@@ -11,12 +11,14 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.consts import ClientConstructor
 from sentry_sdk.integrations import DidNotEnable, Integration
+from sentry_sdk.integrations.atexit import AtexitIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
 from sentry_sdk.integrations.pyramid import PyramidIntegration
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.utils import BadDsn
 
-from c2c_sentry._events import Events
+from c2c_sentry._events import Events, begin
 from c2c_sentry._options import parse_options
 from c2c_sentry._settings import SentrySettings
 from c2c_sentry._transport import SayingTransport
@@ -64,7 +66,13 @@ def capture(error: BaseException) -> None:
 
 def wrap(application: Any) -> Any:
     """Return a WSGI application that reports what an application raises."""
-    return SentryWsgiMiddleware(application)
+    reporting = SentryWsgiMiddleware(application)
+
+    def wrapped(environ: Any, start_response: Any) -> Any:
+        begin()
+        return reporting(environ, start_response)
+
+    return wrapped
 
 
 def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
@@ -80,6 +88,8 @@ def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
         **given,
         "dsn": settings.url,
         "integrations": list(_integrations(settings)),
+        # It drops what is the same object as the last one, in a later request, too.
+        "disabled_integrations": [DedupeIntegration, *given.get("disabled_integrations", [])],
         "ignore_errors": [*ignored, *given.get("ignore_errors", [])],
         "before_send": events.before_send,
         **dict.fromkeys(_hooks(given), events.masked),
@@ -104,6 +114,7 @@ def _integrations(settings: SentrySettings) -> list[Integration]:
     found: list[Integration] = [
         LoggingIntegration(level=logging.INFO, event_level=settings.level),
         PyramidIntegration(),
+        AtexitIntegration(callback=lambda _pending, _timeout: None),  # three lines on stderr without it
     ]
     for library, module, name in _OPTIONAL:
         if importlib.util.find_spec(library) is not None:

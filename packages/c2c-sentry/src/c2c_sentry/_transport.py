@@ -19,6 +19,10 @@ class SayingTransport(HttpTransport):
         self._away = False
         self._ends_in = 0
 
+    def _get_pool_options(self) -> dict[str, Any]:
+        # urllib3 would try three times more, and warn each time; what is lost is said here, once.
+        return {**super()._get_pool_options(), "retries": False}
+
     def capture_envelope(self, envelope: Envelope) -> None:
         """Hand an envelope over to the thread that sends."""
         self._flush_at_end()

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyramid.interfaces import IResponse
 
+from c2c_sentry._events import begin
 from c2c_sentry._reporting import REPORTING
 
 
@@ -15,6 +16,7 @@ def tween_factory(handler: Callable[[Any], Any], _registry: Any) -> Callable[[An
         return handler
 
     def tween(request: Any) -> Any:
+        begin()
         try:
             response = handler(request)
         except Exception as error:
