@@ -143,8 +143,7 @@ $(RELEASE)/.installed: $(UV) pyproject.toml constraints.txt
 .SECONDEXPANSION:
 dist/.%: packages/%/pyproject.toml packages/%/README.md packages/%/CHANGELOG.md packages/%/LICENSE \
 		$$(shell find packages/$$*/src -not -name __pycache__ -not -name '*.pyc') | $(RELEASE)/.installed
-	@mkdir -p dist && rm -f dist/$(subst -,_,$*)-[0-9]*
-	@$(UV) build --quiet --no-build-isolation --python $(RELEASE) --out-dir dist packages/$*
+	@mkdir -p dist && $(RELEASE)/bin/python -c 'from tools.release import build; from tools.workspace import package; build(package("$*"))'
 	@touch $@
 
 .PHONY: dist

@@ -28,8 +28,3 @@ test-docs: docs ## the documentation's tests: every code block that can run runs
 .PHONY: record-docs
 record-docs: $(DOCS)/.installed ## ask a new demo for each documented answer, and write docs/reference/endpoints.md
 	@$(DOCS)/bin/python -m documentation.record
-
-.PHONY: test-docker
-test-docker: $(DOCS)/.installed ## the Dockerfile's steps in a Debian root (root, debootstrap; no docker): ARGS='-k "not full"'
-	@$(say) "images: the steps of docker/Dockerfile, without docker"
-	@$(call pytest,.venvs/docs,docker) docker/tests

@@ -1,119 +1,66 @@
 """Hold that a package whose source changed says so to its users: ``python -m tools.fragments [--base REVISION]``.
 
-A change of ``src/`` comes with ``changelog.d/<issue>.<kind>.md`` (or, without an issue, a word in its place). It is
-looked at since the package's last release, the work tree and new files included; with ``--base`` (a revision, such as
-``origin/main``) since that one as well, where a fragment of an earlier change does not count. Releases are known by
-their tags, and in a clone without tags by the last change of the changelog; a shallow clone sees as far as it goes.
+A change of ``src/`` since the last release (of the package; with ``--base`` since that revision) comes with
+``changelog.d/<issue>.<kind>.md``, which towncrier makes a section of the changelog. Exit 1 where one is missing or has
+another name.
 """
 
 import argparse
-import re
 import sys
-from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 from tools.workspace import ROOT, Package, RefusedError, git, packages, released
 
-_NAME = re.compile(r"([a-z0-9-]+)\.([a-z]+)\.md")
-_SHOWN = 3
+KINDS = ("fixed", "changed", "added", "removed")
+"""What a fragment may tell; towncrier.toml has them too. From "added" on a release is more than a patch."""
 
 
-class Level(IntEnum):
-    """The part of a version that a change asks for."""
-
-    PATCH = 0
-    MINOR = 1
-    MAJOR = 2
+def fragments(package: Package) -> list[Path]:
+    """Return the package's fragments."""
+    return sorted((package.folder / "changelog.d").glob("[!.]*"))
 
 
-KINDS = {"added": Level.MINOR, "changed": Level.PATCH, "fixed": Level.PATCH, "removed": Level.MAJOR}
-"""What a fragment may tell, in the order of the changelog, and the least that it asks of the version."""
+def _changed(place: Path, since: str) -> bool:
+    """Whether files below a folder differ from a revision, those that git does not know yet included."""
+    known = git("diff", "--name-only", since, "--", str(place))
+    return bool(known or git("ls-files", "--others", "--exclude-standard", "--", str(place)))
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """What a change means to users."""
-
-    path: Path
-    issue: str
-    kind: str
-    text: str
-
-
-def fragments(package: Package) -> list[Fragment]:
-    """Return the package's fragments by kind and issue; ``RefusedError`` names one that can't be read."""
-    found = []
-    for path in sorted((package.folder / "changelog.d").glob("[!.]*")):
-        shown = path.relative_to(ROOT)
-        match = _NAME.fullmatch(path.name)
-        if not match or match[2] not in KINDS:
-            raise RefusedError(
-                f"{shown}: the name of a fragment is <issue>.<{'|'.join(KINDS)}>.md, such as 12.fixed.md"
-            )
-        text = path.read_text("utf-8").strip()
-        if not text or text.startswith("#"):
-            raise RefusedError(f"{shown}: write one or two sentences that a user can act on, without a heading")
-        found.append(Fragment(path, match[1], match[2], text))
-    return sorted(found, key=lambda fragment: (list(KINDS).index(fragment.kind), fragment.issue))
-
-
-def changed(folder: Path, since: str) -> list[str]:
-    """Return the files below a folder that differ from a revision, those that git does not know yet included."""
-    place = str(folder.relative_to(ROOT))
-    known = git("diff", "--name-only", since, "--", place)
-    new = git("ls-files", "--others", "--exclude-standard", "--", place)
-    return sorted({*known.splitlines(), *new.splitlines()})
-
-
-def _last_release(package: Package) -> str | None:
-    """Return the revision of the last release; None before the first."""
+def complaints(package: Package, base: str | None) -> list[str]:
+    """Return what is wrong with a package's fragments, and what to write."""
+    kinds = "|".join(KINDS)
+    found = [
+        f"{path.relative_to(ROOT)}: name it <issue>.<{kinds}>.md, and write sentences that a user can act on"
+        for path in fragments(package)
+        if not path.name.endswith(tuple(f".{kind}.md" for kind in KINDS)) or not path.read_text("utf-8").strip()
+    ]
     tags = released(package)
-    if tags:
-        return tags[max(tags)]
-    if re.search(r"^## ", (package.folder / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE):
-        return git("log", "-1", "--format=%H", "--", f"packages/{package.name}/CHANGELOG.md") or "HEAD"
-    return None
+    since = base or (tags[max(tags)] if tags else None)
+    changed = since is None or _changed(package.folder / "src", since)
+    told = bool(fragments(package)) and (base is None or _changed(package.folder / "changelog.d", base))
+    if changed and not told:
+        found.append(
+            f"{package.name}: src/ has changed since {since or 'ever'}: write changelog.d/<issue>.<{kinds}>.md"
+        )
+    return found
 
 
-def complaint(package: Package, base: str | None = None) -> str | None:
-    """Return what is wrong with a package's fragments and what to write; None where all is well."""
-    here = fragments(package)
-    since = _last_release(package)
-    source = package.folder / "src"
-    files = changed(source, since) if since else [str(path.relative_to(ROOT)) for path in source.glob("*/*.py")]
-    if base is not None and (here or not files):
-        since = base
-        files = changed(source, base)
-        new = changed(package.folder / "changelog.d", base)
-        here = [fragment for fragment in here if str(fragment.path.relative_to(ROOT)) in new]
-    if here or not files:
-        return None
-    names = ", ".join(Path(file).name for file in files[:_SHOWN]) + (", ..." if len(files) > _SHOWN else "")
-    return (
-        f"{package.name}: src/ has changed since {since or 'ever'} ({names}): write "
-        f"packages/{package.name}/changelog.d/<issue>.<{'|'.join(KINDS)}>.md, one or two sentences a user can act on"
-    )
-
-
-def main(arguments: list[str]) -> int:
-    """Print what is wrong, a line a package; 1 where something is."""
+def main() -> int:
+    """Print what is wrong, a line each; 1 where something is."""
     parser = argparse.ArgumentParser(prog="fragments", description="Check that changed packages have fragments.")
     parser.add_argument("--base", help="a revision: what changed since it has a fragment that is newer, too")
-    base = parser.parse_args(arguments).base or None
+    base = parser.parse_args().base or None
     if not git("rev-parse", "--verify", "--quiet", "HEAD", check=False):
         sys.stderr.write("No git history here: whether changes have fragments can't be checked\n")
         return 0
-    if base is not None:
-        base = git("merge-base", base, "HEAD")
-    complaints = [complaint(package, base) for package in packages()]
-    sys.stderr.writelines(f"{line}\n" for line in complaints if line)
-    return int(any(complaints))
+    found = [line for package in packages() for line in complaints(package, base and git("merge-base", base, "HEAD"))]
+    sys.stderr.writelines(f"{line}\n" for line in found)
+    return int(bool(found))
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main())
     except RefusedError as error:
         sys.stderr.write(f"fragments: {error}\n")
         sys.exit(2)

@@ -5,8 +5,7 @@ from packaging.requirements import Requirement
 
 from tools import pythons
 from tools.footprints import constraints, expected
-from tools.release_files import files, twine_check, verify
-from tools.workspace import DIST, packages, third_parties
+from tools.workspace import packages, third_parties
 
 _ALONE = [package.name for package in packages()]
 _EXTRAS = [f"{package.name}[{extra}]" for package in packages() for extra in package.extras]
@@ -20,17 +19,6 @@ _LOWEST = [
 _LOWEST += [f"{package.name}[{extra}]" for package in packages() for extra in package.extras if extra in _APART]
 # Pyramid 2.0 imports pkg_resources, which setuptools 82 has no more, and does not say so (2.1 does).
 _UNDECLARED = "setuptools<82\n"
-
-
-@pytest.mark.parametrize("package", packages(), ids=_ALONE)
-def test_files(package):
-    """A package's wheel and source archive hold what they have to and nothing else, and say what they are."""
-    verify(package, DIST)
-
-
-def test_an_index_takes_the_files():
-    """What an index checks when files are uploaded is well, and it can show the READMEs."""
-    twine_check(*(path for package in packages() for path in files(package, DIST)))
 
 
 @pytest.mark.parametrize("wanted", [*_ALONE, *_EXTRAS, *_TOGETHER])
