@@ -10,8 +10,7 @@ from webtest import TestApp
 
 from c2c_broadcast import Masker, broadcast
 from c2c_health import HealthCheck
-from c2c_health._perform import Performer
-from c2c_health._runner import Runner
+from c2c_health._runner import Performer, Runner
 
 
 class Service:

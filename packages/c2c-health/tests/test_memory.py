@@ -75,7 +75,7 @@ def test_it_takes_several_runs_to_flip(make):
 def test_idle_threads_end(make):
     """A thread that had nothing to do for a while is gone; the next run starts one."""
     runner = make()
-    runner.threads._idle_seconds = 0.05
+    runner.threads._idle = 0.05
     check = Check(name="it", run=lambda request: None)
     runner.run([check], object())
     deadline = time.monotonic() + 30
@@ -89,10 +89,10 @@ _FORK = """
 import os, threading, warnings
 from c2c_broadcast import Masker
 from c2c_health import Check
-from c2c_health._interval import Interval
-from c2c_health._perform import Performer
+from c2c_health._runner import Interval
+from c2c_health._runner import Performer
 from c2c_health._runner import Runner, _Slot
-from c2c_health._standing import Standing
+from c2c_health._runner import Standing
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on: the subject here
 class Registry:

@@ -4,10 +4,9 @@ import pytest
 
 from c2c_broadcast.broadcast import Answers, Failure, Missing
 from c2c_health import Check
-from c2c_health._addresses import secrets_of, shown
-from c2c_health._everywhere import by_member, together
-from c2c_health._interval import due
-from c2c_health._standing import UNKNOWN, Standing, after
+from c2c_health._runner import UNKNOWN, Standing, after, due
+from c2c_health._views import by_member, together
+from c2c_health.checks import secrets_of, shown
 
 
 def _check(name, interval):

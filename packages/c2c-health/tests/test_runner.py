@@ -4,8 +4,7 @@ import threading
 import time
 
 from c2c_health import Check, State
-from c2c_health._runner import _Slot
-from c2c_health._standing import Standing
+from c2c_health._runner import Standing, _Slot
 
 
 def test_checks_run_at_the_same_time(make):

@@ -1,12 +1,81 @@
-"""A check: a name, a level, and what to run, as a plain value."""
+"""A check, what came of a run of it, what others may hear of that, and which checks a report is about: plain values."""
 
 import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict
+from enum import StrEnum
+from typing import Any, NamedTuple, TypedDict
 
 from c2c_broadcast import ConfigurationError, mask
+
+
+class JsonCheckException(Exception):  # noqa: N818 # the documented name, older than the rule
+    """Fail a check, with structured content: ``json`` becomes the failure's ``result``."""
+
+    def __init__(self, message: str, json: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.json = json
+
+
+class Degraded(Exception):  # noqa: N818 # says a state, not a mistake
+    """Pass a check with a warning: the service works, with less than all it wants.
+
+    ``json``, where given, becomes the check's ``result``.
+    """
+
+    def __init__(self, message: str, json: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.json = json
+
+
+class State(StrEnum):
+    """How a check stands. ``DEGRADED`` passes."""
+
+    PASSED = "passed"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of a check gave.
+
+    ``seconds`` is how long it took (wall time); ``result`` is JSON; ``message`` tells why it is not ``PASSED``;
+    ``at`` is when it ended, in seconds since the epoch. Everything in it is masked.
+    """
+
+    state: State
+    seconds: float
+    at: float
+    result: Any = None
+    message: str | None = None
+    stacktrace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a check stands after its last run: what is reported.
+
+    It differs from the run's outcome where the check wants several runs of one kind before it changes its mind.
+    """
+
+    name: str
+    level: int
+    state: State
+    outcome: Outcome
+    message: str | None = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether it counts as a success."""
+        return self.state is not State.FAILED
+
+
+Verdicts = Mapping[str, Verdict]
+
 
 DEFAULT_TIMEOUT = 5.0
 _HIGHEST_LEVEL = 1_000_000
@@ -123,3 +192,110 @@ def _seconds(name: str, what: str, value: Any, *, or_zero: bool = False) -> None
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or value < 0 or (value == 0 and not or_zero):
         raise ConfigurationError(f"Health check {name}: {what} must be a number of seconds above 0, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChecked:
+    """A check was run: ``config.add_subscriber(callback, HealthChecked)``. Sent from the check's own thread.
+
+    ``kind`` is what the check is about: ``db``, ``alembic``, ``url``, ``redis``, ``version`` or ``custom``;
+    ``outcome`` is what this run gave, ``state`` how the check stands since; ``seconds`` is how long the run took;
+    ``changed`` tells that ``state`` is another one than before.
+    """
+
+    name: str
+    level: int
+    kind: str
+    outcome: State
+    state: State
+    seconds: float
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """``count`` processes run this version (``version`` is its git hash): the process itself at start-up, or all
+    members as the version check found them.
+    """  # noqa: D205 # one sentence
+
+    version: str
+    count: int
+
+
+DEFAULT_MAX_LEVEL = 1
+_MOST_DIGITS = 9
+
+
+class Selection(NamedTuple):
+    """What a report is about: its checks, and the level up to which a failure of one fails the report."""
+
+    checks: list[Check]
+    highest: float
+
+
+class SelectionError(ValueError):
+    """The parameters of a request make no sense; the message tells what would."""
+
+
+def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str]) -> Selection:
+    """Return the checks up to ``max_level`` (1 where it is None) of these names (all, where there are none).
+
+    Checks that are named run whatever their level, unless a ``max_level`` comes with them. Those of a higher level that
+    are shown at this one are among them.
+
+    Raises:
+        SelectionError: A name or the level can't be right.
+    """
+    wanted = [name for names_ in names for name in map(str.strip, names_.split(",")) if name]
+    levels = sorted({check.level for check in checks})
+    unknown = sorted(set(wanted) - {check.name for check in checks})
+    if unknown:
+        there_are = ", ".join(sorted(check.name for check in checks)) or "none"
+        raise SelectionError(f"Unknown health check: {', '.join(unknown)}. There are: {there_are}")
+    highest = DEFAULT_MAX_LEVEL if max_level is None else _level(max_level, levels)
+    named = [check for check in checks if not wanted or check.name in wanted]
+    if wanted and max_level is None:
+        return Selection(named, float("inf"))
+    found = [check for check in named if (check.shown_from or check.level) <= highest]
+    if wanted and not found and highest > 0:
+        above = ", ".join(f"{check.name} ({check.level})" for check in named)
+        raise SelectionError(f"max_level={highest} leaves none of the named checks: their levels are {above}")
+    return Selection(found, highest)
+
+
+def _level(text: str, levels: Sequence[int]) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        there_are = ", ".join(str(level) for level in (0, *levels))
+        raise SelectionError(f"max_level must be a whole number from 0, not {text[:50]!r}. Levels here: {there_are}")
+    # A level beyond all levels is as good as the highest, and Python refuses to read numbers of 4,300 digits.
+    return int(text.lstrip("0")[:_MOST_DIGITS] or "0")
+
+
+def report(
+    verdicts: Iterable[Verdict], *, highest: float = float("inf"), failure_status: int = 500, stacktraces: bool = False
+) -> dict[str, Any]:
+    """Return the report: ``status`` is there when something failed; ``timing`` is in seconds.
+
+    A failure of a level above ``highest`` is a success that tells its trouble: ``outcome`` is ``degraded``.
+    """
+    successes: dict[str, Any] = {}
+    failures: dict[str, Any] = {}
+    for verdict in verdicts:
+        passing = verdict.passing or verdict.level > highest
+        (successes if passing else failures)[verdict.name] = _entry(verdict, passing, stacktraces)
+    found: dict[str, Any] = {"successes": successes, "failures": failures}
+    return {"status": failure_status, **found} if failures else found
+
+
+def _entry(verdict: Verdict, passing: bool, stacktraces: bool) -> dict[str, Any]:
+    outcome = verdict.outcome
+    entry: dict[str, Any] = {"timing": round(outcome.seconds, 6), "level": verdict.level}
+    if verdict.state is not State.PASSED:
+        entry["message"] = verdict.message
+        if passing:
+            entry["outcome"] = str(State.DEGRADED)
+    if outcome.result is not None:
+        entry["result"] = outcome.result
+    if stacktraces and outcome.stacktrace and not verdict.passing:
+        entry["stacktrace"] = outcome.stacktrace
+    return entry

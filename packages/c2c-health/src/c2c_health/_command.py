@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from c2c_broadcast import BroadcastSettings, ConfigurationError, load, mask
-from c2c_health._addresses import shown
-from c2c_health._formats import text
+from c2c_health._views import text
+from c2c_health.checks import shown
 
 _LONGEST_TIMEOUT = 86_400.0
 _ENDS = ("/health_check", "/health/live", "/health/ready")

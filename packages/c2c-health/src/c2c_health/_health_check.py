@@ -1,19 +1,150 @@
-"""``HealthCheck``: the classic way to say which checks an application has."""
+"""``HealthCheck`` and ``config.add_health_check``: which checks an application has, and their reports."""
 
+import logging
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pyramid.config import Configurator
 
-from c2c_broadcast import ConfigurationError
-from c2c_health._automatic import go_live
-from c2c_health._check import Check, Options, Pace, taking_request
-from c2c_health._checks import checks_of
+from c2c_broadcast import ConfigurationError, Masker, settings_of
+from c2c_health._check import (
+    Check,
+    HealthChecked,
+    Options,
+    Outcome,
+    Pace,
+    State,
+    Verdict,
+    VersionSeen,
+    report,
+    select,
+    taking_request,
+)
+from c2c_health._runner import Interval, Performer, Runner
+from c2c_health._settings import HealthSettings
 
 if TYPE_CHECKING:
-    from c2c_health._sql import QueryCallback
-    from c2c_health._url import ResponseCallback
+    from c2c_health._versions import Versions
+    from c2c_health.checks.database import QueryCallback
+    from c2c_health.checks.url import ResponseCallback
+
+_LOG = logging.getLogger(__name__)
+_CHECKS = "c2c_health.checks"
+
+
+class Checks:
+    """The checks of one application, and their runs."""
+
+    def __init__(self, settings: HealthSettings, registry: Any, masker: Masker) -> None:
+        self.settings = settings
+        self.live = False  # the application is made: what comes now comes without its configurator
+        self.stopping = False
+        self.versions: Versions | None = None
+        self._registry = registry
+        self._checks: dict[str, Check] = {}
+        self.perform = Performer(masker, registry)
+        self.runner = Runner(self.perform, self._heard)
+        self._interval = Interval(lambda: self.all, self._begin_by_interval)
+
+    def add(self, check: Check) -> None:
+        """Add a check.
+
+        Raises:
+            ConfigurationError: There is one of this name.
+        """
+        if check.name in self._checks:
+            raise ConfigurationError(f"Two health checks are named {check.name}: give one of them another name=")
+        self._checks[check.name] = check
+
+    def named(self, name: str) -> bool:
+        """Whether there is a check of this name."""
+        return name in self._checks
+
+    @property
+    def all(self) -> tuple[Check, ...]:
+        """The checks, in the order in which they came."""
+        return tuple(self._checks.values())
+
+    def report(
+        self, max_level: str | None, names: Sequence[str], request: Any, *, stacktraces: bool = False
+    ) -> dict[str, Any]:
+        """Return the report of the checks up to ``max_level``, or of those named; run now where it is not known.
+
+        Raises:
+            SelectionError: A name or the level can't be right.
+        """
+        wanted = select(self.all, max_level, names)
+        self._interval.start()
+        verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
+        status = self.settings.failure_status
+        return report(verdicts, highest=wanted.highest, failure_status=status, stacktraces=stacktraces)
+
+    def close(self) -> None:
+        """End the threads, each after what it does. What is run later starts them again."""
+        self._interval.worker.close(1)
+        self.runner.close()
+
+    def start(self) -> None:
+        """Begin the background runs of checks with an ``interval`` now, instead of with the first request."""
+        self._interval.start()
+
+    def version_seen(self, version: str, count: int) -> None:
+        """Tell the subscribers to ``VersionSeen``."""
+        self._notify(VersionSeen(version, count))
+
+    def _begin_by_interval(self, check: Check) -> None:
+        self.runner.run_again(check)
+
+    def _heard(self, check: Check, outcome: Outcome, now: Verdict, changed: bool) -> None:
+        if changed:
+            if now.state is State.PASSED:
+                _LOG.info("Health check %s passes again", check.name)
+            else:
+                _LOG.warning("Health check %s %s: %s", check.name, now.state, _one_line(now.message or ""))
+        event = HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
+        self._notify(event)
+
+    def _notify(self, event: Any) -> None:
+        try:
+            self._registry.notify(event)
+        except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
+            _LOG.exception("A subscriber to %s failed", type(event).__name__)
+
+
+def checks_of(registry: Any) -> Checks:
+    """Return the checks of an application.
+
+    Raises:
+        ConfigurationError: It did not include this package.
+    """
+    found: Checks | None = registry.get(_CHECKS)
+    if found is None:
+        raise ConfigurationError('There are no health checks here: config.include("c2c_health") is missing')
+    return found
+
+
+def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
+    """Return the checks of an application, made at the first call."""
+    if _CHECKS not in registry:
+        registry[_CHECKS] = Checks(settings, registry, masker)
+    return checks_of(registry)
+
+
+def shutting_down(registry: Any) -> None:
+    """Turn ``GET {base}/health/ready`` red for good: the process was told to stop.
+
+    For servers with a hook for this moment; under gunicorn ``c2c_health.gunicorn`` does more. May be called in a signal
+    handler. An application without health checks is fine.
+    """
+    found: Checks | None = registry.get(_CHECKS)
+    if found is not None:
+        found.stopping = True
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
 
 _KEY = "health_check"
 
@@ -57,7 +188,7 @@ class HealthCheck:
         Raises:
             ConfigurationError: The session has no engine, or two engines have one name.
         """
-        from c2c_health._sql import db_session_checks
+        from c2c_health.checks.database import db_session_checks
 
         required = checks_of(self._config.registry).settings.replica_required
         self._add(
@@ -84,7 +215,7 @@ class HealthCheck:
         Raises:
             ConfigurationError: The file or its section is missing, or the session has no engine.
         """
-        from c2c_health._alembic import alembic_check
+        from c2c_health.checks.alembic import alembic_check
 
         self._add(alembic_check(session, alembic_ini_path, level, name, version_schema, version_table, **options))
         self._clean(session)
@@ -109,7 +240,7 @@ class HealthCheck:
         Raises:
             ConfigurationError: It is no URL.
         """
-        from c2c_health._url import url_check
+        from c2c_health.checks.url import url_check
 
         self._add(url_check(url, params, headers, name, check_cb, timeout, level, **pace))
 
@@ -123,7 +254,7 @@ class HealthCheck:
         """
         if find_spec("redis") is None:
             raise ConfigurationError("The Redis check needs redis: pip install 'c2c-health[redis]'")
-        from c2c_health._redis import redis_check
+        from c2c_health.checks.redis import redis_check
 
         self._add(redis_check(url, name, level, **options))
 
@@ -132,7 +263,7 @@ class HealthCheck:
 
         It is there by itself where there is a version file; this is to have it under another name or level.
         """
-        from c2c_health._version_check import version_check
+        from c2c_health.checks.version import version_check
 
         registry = self._config.registry
         self._add(version_check(registry, name, level, checks_of(registry).version_seen, **options))
@@ -169,7 +300,7 @@ class HealthCheck:
 
     def _clean(self, session: Any) -> None:
         """Close this session in the threads of checks that used it."""
-        from c2c_health._sql import remover
+        from c2c_health.checks.database import remover
 
         remove, clean = remover(session), checks_of(self._config.registry).perform.clean
         if remove is not None and remove not in clean:
@@ -179,3 +310,64 @@ class HealthCheck:
         for check in checks:
             # Two frames up is who called our caller: file and line for a conflict.
             self._config.add_health_check(check, _backframes=2)
+
+
+def add_health_check(
+    config: Configurator,
+    check: Check | str,
+    check_cb: Callable[..., Any] | None = None,
+    level: int = 1,
+    **options: Unpack[Options],
+) -> None:
+    """Add a check: ``config.add_health_check("disk", check_cb, level=2)``, or a ``Check``.
+
+    ``check_cb`` takes the request (or nothing), and returns something JSON can hold (or None), or raises. See
+    ``Options`` for what else one may say.
+
+    Raises:
+        ConfigurationError: The check makes no sense, or there are two of one name.
+    """
+    if not isinstance(check, Check):
+        if check_cb is None:
+            raise ConfigurationError(f"Health check {check}: add_health_check(name, check_cb) wants a function")
+        check = Check(name=check, run=taking_request(str(check), check_cb), level=level, **options)
+    elif check_cb is not None or level != 1 or options:
+        raise ConfigurationError(f"Health check {check.name}: a Check says everything itself, leave the rest out")
+    checks = checks_of(config.registry)
+    if checks.live:
+        checks.add(check)
+        return
+    introspectable = config.introspectable("c2c health checks", check.name, check.name, "c2c health check")
+    introspectable.update(check.about)
+    # As said by the application itself, whoever says it: a check of an included package that is silently replaced by
+    # another of its name would be one that is never red.
+    path, config.includepath = config.includepath, ()
+    try:
+        config.action(("c2c health check", check.name), checks.add, args=(check,), introspectables=(introspectable,))
+    finally:
+        config.includepath = path
+
+
+_LEVEL = 2
+VERSION = "version"
+
+
+def go_live(registry: Any, checks: Checks) -> None:
+    """Add what the application did not say itself: its Redis, where one is set, and its version, where it is known."""
+    if checks.live:
+        return
+    checks.live = True
+    from c2c_health.checks.version import subscribe, version_check
+
+    base = settings_of(registry)
+    if base.redis_url or base.redis_sentinels:
+        from c2c_health.checks.redis import own_redis_check
+
+        check = own_redis_check(base, _LEVEL)
+        if not checks.named(check.name):
+            checks.add(check)
+    if checks.versions is not None:
+        subscribe(registry, checks.versions)
+        if not any(check.kind == "version" for check in checks.all) and not checks.named(VERSION):
+            checks.add(version_check(registry, VERSION, _LEVEL, checks.version_seen))
+        checks.version_seen(checks.versions.git_hash, 1)

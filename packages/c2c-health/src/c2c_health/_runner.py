@@ -1,21 +1,273 @@
-"""Run checks at the same time, each with a hard deadline and one run in flight, whatever they do.
-
-Nothing here knows Pyramid: what runs a check and what hears of its outcome are arguments.
-"""
+"""Run checks at the same time, each with a hard deadline and one run in flight, whatever they do."""
 
 import contextlib
 import contextvars
+import json
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from c2c_health import _forks
-from c2c_health._check import Check
-from c2c_health._outcomes import Outcome, State, Verdict
-from c2c_health._standing import UNKNOWN, Standing, after, verdict
-from c2c_health._threads import Threads
+from pyramid.interfaces import IRequestFactory
+from pyramid.request import Request, apply_request_extensions
+from pyramid.threadlocal import manager
+
+from c2c_broadcast import Masker
+from c2c_broadcast.process import BusyError, Pool, Worker, at_fork
+from c2c_health._check import Check, Degraded, JsonCheckException, Outcome, State, Verdict
+
+
+@contextmanager
+def request_for(request: Any, registry: Any) -> Iterator[Any]:
+    """Give ``request``, or, where it is None, a blank one; Pyramid's thread locals know it meanwhile.
+
+    Code far below a check (a patched requests, a session's scope) asks them which request this thread works for.
+    """
+    own = request is None
+    if own:
+        request = (registry.queryUtility(IRequestFactory) or Request).blank("/")
+        request.registry = registry
+    manager.push({"request": request, "registry": registry})
+    try:
+        if own:
+            apply_request_extensions(request)
+            transaction = sys.modules.get("transaction")
+            if transaction is not None:
+                # This thread's, which is ended after each check; an explicit one of the request's nobody would begin.
+                request.tm = transaction.manager
+        yield request
+    finally:
+        try:
+            if own:
+                request._process_finished_callbacks()  # noqa: SLF001 # as pyramid.scripting's closer does
+        finally:
+            manager.pop()
+
+
+_LONGEST_MESSAGE = 2_000
+_LONGEST_STACK = 20_000
+_LONGEST_RESULT = 256 * 1024
+
+
+class UnfitResultError(Exception):
+    """A check returned what a report can't hold."""
+
+
+class Performer:
+    """Run checks of one application. ``masker`` hides what the application knows to be secret.
+
+    ``clean`` are called after each run, in its thread: they give back what the check took (sessions).
+    """
+
+    def __init__(self, masker: Masker, registry: Any) -> None:
+        self._masker = masker
+        self._registry = registry
+        self.clean: list[Callable[[], Any]] = []
+
+    def __call__(self, check: Check, request: Any) -> Outcome:
+        """Run ``check`` and return what came of it. Raises nothing."""
+        begun = time.perf_counter()
+        try:
+            with request_for(request, self._registry) as given:
+                result = _fit(check.run(given))
+        except Degraded as error:
+            return self._outcome(check, State.DEGRADED, begun, error, error.json)
+        except JsonCheckException as error:
+            return self._outcome(check, State.FAILED, begun, error, error.json)
+        except BaseException as error:  # noqa: BLE001 # the boundary of a check: whatever it raises is its failure
+            return self._outcome(check, State.FAILED, begun, error, None)
+        else:
+            seconds = time.perf_counter() - begun
+            return Outcome(State.PASSED, seconds, time.time(), _hidden(result, self._hider(check)))
+        finally:
+            self._clean_up()
+
+    def _hider(self, check: Check) -> Masker:
+        return _Both(Masker(check.secrets), self._masker) if check.secrets else self._masker
+
+    def _outcome(self, check: Check, state: State, begun: float, error: BaseException, content: Any) -> Outcome:
+        seconds = time.perf_counter() - begun
+        hide = self._hider(check)
+        try:
+            result = _hidden(_fit(content), hide)
+        except UnfitResultError as unfit:
+            result = str(unfit)
+        message, stack = _cut(message_of(error), hide, _LONGEST_MESSAGE), _cut(_stack(error), hide, _LONGEST_STACK)
+        return Outcome(state, seconds, time.time(), result, message, stack)
+
+    def _clean_up(self) -> None:
+        for clean in self.clean:
+            with contextlib.suppress(Exception):  # the check has its outcome; a session that can't close is gone
+                clean()
+        # A check that used a session joined to zope's transaction began one in this thread, and nobody else ends it.
+        transaction = sys.modules.get("transaction")
+        if transaction is not None:
+            with contextlib.suppress(Exception):  # as above
+                transaction.abort()
+
+
+class _Both(Masker):
+    """Two maskers, one after the other."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Masker, second: Masker) -> None:
+        super().__init__()
+        self._first, self._second = first, second
+
+    def __call__(self, text: str) -> str:
+        return self._second(self._first(text))
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says; its type where it says nothing, or can't."""
+    # SQLAlchemy's own text has the statement and its parameters, which are nobody's business.
+    original = getattr(error, "orig", None)
+    error = original if isinstance(original, BaseException) else error
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 # somebody's __str__
+        message = ""
+    kind = type(error).__name__
+    if not message.strip():
+        return kind
+    # KeyError('x') says just 'x'.
+    return f"{kind}: {message}" if isinstance(error, KeyError) else message
+
+
+def _cut(text: str, hide: Masker, longest: int) -> str:
+    """Hide the secrets in ``text`` and bound its length: in this order, as half a secret is one too."""
+    text = hide(text[: 10 * longest].encode("utf-8", "replace").decode())
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def _hidden(result: Any, hide: Masker) -> Any:
+    """Hide the secrets in JSON: in keys, too."""
+
+    def with_keys(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {hide(key): with_keys(item) for key, item in value.items()}
+        return [with_keys(item) for item in value] if isinstance(value, list) else value
+
+    return hide.data(with_keys(result)) if result is not None else None
+
+
+def _stack(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 # as above: a stack is nice to have
+        return message_of(error)
+
+
+def _fit(result: Any) -> Any:
+    """Return a copy of ``result`` as JSON has it (RFC 8259).
+
+    Raises:
+        UnfitResultError: JSON can't hold it, or it is too large for a report.
+    """
+    if result is None or isinstance(result, bool):
+        return result
+    try:
+        text = json.dumps(result, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnfitResultError(
+            f"returned what JSON can't hold ({error}): return a text, a number, a dict or a list"
+        ) from None
+    if len(text) > _LONGEST_RESULT:
+        raise UnfitResultError(f"returned {len(text):,} bytes of JSON: {_LONGEST_RESULT:,} is the most a report takes")
+    return json.loads(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a check counts as (None before its first run), and how many runs since said otherwise."""
+
+    passing: bool | None = None
+    against: int = 0
+
+
+UNKNOWN = Standing()
+
+
+def after(standing: Standing, *, passed: bool, failures: int, successes: int) -> Standing:
+    """Return the standing after one more run. The first run is believed at once."""
+    if standing.passing is None or standing.passing is passed:
+        return Standing(passed)
+    against = standing.against + 1
+    if against >= (successes if passed else failures):
+        return Standing(passed)
+    return Standing(standing.passing, against)
+
+
+def verdict(check: Check, standing: Standing, outcome: Outcome) -> Verdict:
+    """Return what is reported of a check whose last run had this outcome and led to this standing."""
+    if standing.against == 0:
+        return Verdict(check.name, check.level, outcome.state, outcome, outcome.message)
+    if standing.passing:
+        message = f"failed {standing.against} of {check.failures} times before it counts: {outcome.message}"
+        return Verdict(check.name, check.level, State.DEGRADED, outcome, message)
+    message = f"passed {standing.against} of {check.successes} times before it counts"
+    return Verdict(check.name, check.level, State.FAILED, outcome, message)
+
+
+_LONGEST_WAIT = 60.0
+_PHASES = 32
+
+
+def due(checks: Iterable[Check], begun: Mapping[str, float], now: float) -> tuple[list[Check], float]:
+    """Return the checks whose interval is over, and the seconds until the next one's is.
+
+    ``begun`` is when each was run last; one that never was is due.
+    """
+    ready, wait = [], _LONGEST_WAIT
+    for check in checks:
+        if check.interval is None:
+            continue
+        left = begun.get(check.name, -float("inf")) + check.interval - now
+        if left <= 0:
+            ready.append(check)
+            left = check.interval
+        wait = min(wait, left)
+    return ready, wait
+
+
+class Interval:
+    """Begins them, by a thread that starts with the first use in a process that has such checks."""
+
+    def __init__(
+        self,
+        checks: Callable[[], Iterable[Check]],
+        begin: Callable[[Check], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._checks = checks
+        self._begin = begin
+        self._clock = clock
+        self._begun: dict[str, float] = {}
+        self.worker = Worker("c2c-health-interval", self._work)
+
+    def start(self) -> None:
+        """Start the thread, unless it runs or has nothing to do."""
+        if not self.worker.running and any(check.interval is not None for check in self._checks()):
+            self.worker.wake()
+
+    def _work(self) -> float:
+        now = self._clock()
+        if self.worker.closing:
+            return _LONGEST_WAIT
+        ready, wait = due(self._checks(), self._begun, now)
+        for number, check in enumerate(ready):
+            # All begin together; their second runs are spread, or they would meet for ever.
+            early = 0.0 if check.name in self._begun else (number % _PHASES) / (2 * _PHASES) * (check.interval or 0)
+            self._begun[check.name] = now - early
+            self._begin(check)
+        return due(self._checks(), self._begun, now)[1] if ready else wait
+
 
 Perform = Callable[[Check, Any], Outcome]
 Heard = Callable[[Check, Outcome, Verdict, bool], None]
@@ -24,6 +276,7 @@ Heard = Callable[[Check, Outcome, Verdict, bool], None]
 
 # Seconds; with the default deadline it is less than the 30 after which gunicorn ends a worker.
 _LONGEST_PREPARATION = 20.0
+_MOST_THREADS = 500
 # Seconds for a check that decides nothing in a report: far below the time-outs that probes have.
 _MOMENT = 0.25
 
@@ -70,13 +323,13 @@ class Runner:
     """The runs of one application's checks. ``clock`` is in seconds and never goes back."""
 
     def __init__(self, perform: Perform, heard: Heard, clock: Callable[[], float] = time.monotonic) -> None:
-        self.threads = Threads("c2c-health-check")
+        self.threads = Pool("c2c-health-check", _MOST_THREADS)
         self._perform = perform
         self._heard = heard
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
-        _forks.watch(self)
+        at_fork(self)
 
     def run(self, checks: Iterable[Check], request: Any, highest: float = float("inf")) -> dict[str, Verdict]:
         """Return how each check stands, within the longest of their deadlines.
@@ -108,9 +361,10 @@ class Runner:
         try:
             # One run in flight a check: when there is a thread for each of them, one is about to be free.
             context = contextvars.copy_context()  # a request's id, a trace: for what the check logs and sends
-            self.threads.submit(lambda: context.run(self._fly, check, flight, request), limit=len(self._slots))
-        except RuntimeError as error:
-            outcome = Outcome(State.FAILED, 0.0, time.time(), message=f"there is no thread to run it ({error})")
+            job = partial(context.run, self._fly, check, flight, request)
+            self.threads.submit(job, kind="checks", limit=len(self._slots))
+        except BusyError as error:
+            outcome = Outcome(State.FAILED, 0.0, time.time(), message=f"there is no thread to run it: {error}")
             self._settle(check, flight, outcome, again=False, ended=True)
         return flight
 

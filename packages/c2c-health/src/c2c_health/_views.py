@@ -1,18 +1,208 @@
-"""The views: they translate, no more."""
+"""The views, the report in its forms, and that of every process."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
+from pyramid.config import Configurator
+from pyramid.events import ApplicationCreated
 from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.response import Response
 
-from c2c_broadcast import auth_view, is_auth, json_error
-from c2c_health import _everywhere, _formats, _live
-from c2c_health._checks import checks_of
-from c2c_health._outcomes import Outcome, State, Verdict
-from c2c_health._report import report
-from c2c_health._selection import SelectionError, select
+from c2c_broadcast import Link, Live, Section, auth_view, broadcast, is_auth, json_error, load, masker_of
+from c2c_broadcast.broadcast import Answers
+from c2c_broadcast.process import BusyError, Pool
+from c2c_health import _versions
+from c2c_health._check import Outcome, SelectionError, State, Verdict, report, select
+from c2c_health._health_check import Checks, HealthCheck, add_health_check, checks_of, go_live, install
+from c2c_health._settings import HealthSettings
 from c2c_health.gunicorn import linger
+
+JSON = "application/json"
+HEALTH_JSON = "application/health+json"
+TEXT = "text/plain"
+HTML = "text/html"
+OFFERS = (JSON, HEALTH_JSON, HTML, TEXT)
+"""What can be had; the first for a client that does not care."""
+
+Report = Mapping[str, Any]
+
+
+def rows(report: Report) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield name, ``pass``, ``warn`` or ``fail``, and entry of each check: the failed ones first."""
+    for name, entry in report["failures"].items():
+        yield name, "fail", entry
+    for name, entry in report["successes"].items():
+        yield name, "warn" if "message" in entry else "pass", entry
+
+
+def overall(report: Report) -> str:
+    """Return ``pass``, ``warn`` or ``fail`` for all of it."""
+    found = {state for _, state, _ in rows(report)}
+    return next((state for state in ("fail", "warn") if state in found), "pass")
+
+
+def health_json(report: Report, version: str | None = None) -> str:
+    """Return the form of draft-inadarei-api-health-check-06 (``observedValue`` is how long the check took)."""
+    checks = {}
+    for name, state, entry in rows(report):
+        check = {"status": state, "observedValue": round(entry["timing"] * 1000, 3), "observedUnit": "ms"}
+        output = entry.get("message")
+        # Section 4.8: output is left out where it passes.
+        # Section 4: the component's name is without a colon, which parts it from what is measured.
+        key = f"{name.replace(':', '_')}:responseTime"
+        checks[key] = [{"componentId": name, **check, **({"output": output} if output else {})}]
+    found: dict[str, Any] = {"status": overall(report)}
+    if version:
+        found["releaseId"] = version
+    return json.dumps({**found, "checks": checks}, indent=2)
+
+
+def text(report: Report) -> str:
+    """Return one line a check, the failed ones first."""
+    lines = [
+        f"{state} {_one_line(name)} level={entry['level']} {entry['timing'] * 1000:.1f} ms"
+        + (f": {_one_line(note)}" if (note := entry.get("message")) else "")
+        for name, state, entry in rows(report)
+    ]
+    return "\n".join(lines or ["pass"]) + "\n"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Health: {state}</title></head>
+<body><h1>Health: {state}</h1>
+<table><thead><tr><th scope="col">Check</th><th scope="col">State</th><th scope="col">Level</th>
+<th scope="col">ms</th><th scope="col">Message</th><th scope="col">Result</th></tr></thead>
+<tbody>
+{rows}
+</tbody></table></body></html>
+"""
+
+
+def html(report: Report) -> str:
+    """Return a page with a table."""
+    lines = []
+    for name, state, entry in rows(report):
+        result = json.dumps(entry["result"], ensure_ascii=False) if "result" in entry else ""
+        note = entry.get("message") or ""
+        cells = (state, entry["level"], f"{entry['timing'] * 1000:.1f}", note, result)
+        data = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+        lines.append(f'<tr><th scope="row">{escape(name)}</th>{data}</tr>')
+    return _PAGE.format(state=overall(report), rows="\n".join(lines))
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())
+
+
+# Beyond the deadline of the slowest check, for the way there and back.
+_MARGIN = 2.0
+
+
+def subscribe(registry: Any, checks: Checks) -> None:
+    """Report to the other processes of this application."""
+
+    def answer(max_level: str | None, names: list[str], stacktraces: bool) -> dict[str, Any]:
+        return checks.report(max_level, names, None, stacktraces=stacktraces)
+
+    broadcast.subscribe(_channel(registry), answer)
+
+
+def ask_all(
+    registry: Any, checks: Checks, max_level: str | None, names: list[str], *, stacktraces: bool
+) -> dict[str, Any]:
+    """Return the reports of all processes, put together."""
+    slowest = max((check.timeout for check in checks.all), default=0.0)
+    params = {"max_level": max_level, "names": names, "stacktraces": stacktraces}
+    answers = broadcast.ask(_channel(registry), params, timeout=slowest + _MARGIN)
+    return together(answers, checks.settings.failure_status)
+
+
+def together(answers: Answers, failure_status: int) -> dict[str, Any]:
+    """Return one report of all: ``summary`` ("3 of 4 pass"), who fails, who is missing, and each one's own report."""
+    members = [answer for answer in answers.answers if isinstance(answer, Mapping)]
+    failing = [
+        {"hostname": member.get("hostname"), "pid": member.get("pid"), "checks": list(member["failures"])}
+        for member in members
+        if member.get("failures")
+    ]
+    failing += [
+        {"hostname": failure.hostname, "pid": failure.pid, "message": f"{failure.type}: {failure.message}"}
+        for failure in answers.failed
+    ]
+    missing = [
+        {"hostname": member.hostname, "pid": member.pid, "last_seen": member.last_seen}
+        for member in (*answers.missing, *answers.late)
+    ]
+    known = len(members) + len(answers.failed) + len(missing)
+    passing = known - len(failing) - len(missing)
+    found = {
+        "summary": f"{passing} of {known} pass",
+        "complete": answers.complete,
+        "failing": failing,
+        "missing": missing,
+        "members": members,
+    }
+    return found if passing == known else {"status": failure_status, **found}
+
+
+def by_member(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of all processes as one in which each is a check, ``hostname/pid``: for the forms with rows.
+
+    As its checks run at the same time, the slowest tells how long a process took.
+    """
+    failed = {_name(one): one.get("message") or f"fails: {', '.join(one['checks'])}" for one in found["failing"]}
+    failed |= {_name(one): "no answer" for one in found["missing"]}
+    rows = {name: {"level": 0, "timing": 0.0} for name in failed}
+    for member in found["members"]:
+        entries = [*member.get("successes", {}).values(), *member.get("failures", {}).values()]
+        rows[_name(member)] = {part: max((entry[part] for entry in entries), default=0) for part in ("level", "timing")}
+    return {
+        "successes": {name: row for name, row in rows.items() if name not in failed},
+        "failures": {name: {**rows[name], "message": message} for name, message in failed.items()},
+    }
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return f"{member.get('hostname')}/{member.get('pid')}"
+
+
+def _channel(registry: Any) -> str:
+    return f"c2c_health_check {registry.package_name}"
+
+
+_PATIENCE = 2.0
+_FULL = 1_000  # as many as the base lets wait
+
+
+def look(threads: Pool) -> Iterator[Verdict]:
+    """Yield how the parts of this process are. That a request is answered at all is the first of them."""
+    yield _verdict("request_threads", 0.0, None)
+    health = broadcast.get_broadcaster().health()
+    yield _verdict("broadcast_listener", 0.0, None if health.listening else "the listener's thread is dead")
+    full = health.queued >= _FULL
+    yield _verdict("broadcast_executor", 0.0, f"{health.queued:,} callbacks wait for a thread" if full else None)
+    begun = time.perf_counter()
+    trouble = _trouble(threads)
+    yield _verdict("check_threads", time.perf_counter() - begun, trouble)
+
+
+def _trouble(threads: Pool) -> str | None:
+    ran = threading.Event()
+    try:
+        threads.submit(ran.set)
+    except BusyError as error:
+        return f"there is no thread to run a check: {error}"
+    return None if ran.wait(_PATIENCE) else f"no thread ran anything within {_PATIENCE:g} s"
+
+
+def _verdict(name: str, seconds: float, trouble: str | None) -> Verdict:
+    state = State.FAILED if trouble else State.PASSED
+    return Verdict(name, 1, state, Outcome(state, seconds, time.time(), message=trouble), trouble)
 
 
 def health_check(request: Any) -> Any:
@@ -32,13 +222,13 @@ def health_check(request: Any) -> Any:
     except SelectionError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
     auth_view(request)
-    found = _everywhere.ask_all(request.registry, checks, max_level, names, stacktraces=True)
-    return _in_form(request, found, _everywhere.by_member(found))
+    found = ask_all(request.registry, checks, max_level, names, stacktraces=True)
+    return _in_form(request, found, by_member(found))
 
 
 def live(request: Any) -> Any:
     """Look at this process only: its threads, and its part in broadcasts. It asks no other system."""
-    return _answer(request, _live.look(checks_of(request.registry).runner.threads))
+    return _answer(request, look(checks_of(request.registry).runner.threads))
 
 
 def ready(request: Any) -> Any:
@@ -76,19 +266,84 @@ def _answer(request: Any, verdicts: Iterable[Verdict]) -> Any:
 def _in_form(request: Any, found: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
     """Return what was found in the form that the client accepts: as it is, or its rows as a report."""
     status = found.get("status", 200)
-    offers = request.accept.acceptable_offers(_formats.OFFERS)
-    form = offers[0][0] if offers else _formats.JSON
-    if form == _formats.JSON:
+    offers = request.accept.acceptable_offers(OFFERS)
+    form = offers[0][0] if offers else JSON
+    if form == JSON:
         request.response.status_int = status
         request.response.vary = ("Accept",)
         return found
-    if form == _formats.HEALTH_JSON:
+    if form == HEALTH_JSON:
         versions = checks_of(request.registry).versions
-        body = _formats.health_json(rows, versions.git_hash if versions else None)
+        body = health_json(rows, versions.git_hash if versions else None)
     else:
-        body = _formats.html(rows) if form == _formats.HTML else _formats.text(rows)
-    charset = {} if form == _formats.HEALTH_JSON else {"charset": "UTF-8"}
+        body = html(rows) if form == HTML else text(rows)
+    charset = {} if form == HEALTH_JSON else {"charset": "UTF-8"}
     answer = Response(body=body.encode(), status=status, content_type=form, **charset)
     answer.vary = ("Accept",)
     answer.headers["Content-Security-Policy"] = "default-src 'none'"
     return answer
+
+
+_SEEN = "c2c_health.included"
+_EVERY_LEVEL = "1000000"
+_LOOK_AGAIN = 10.0  # seconds
+
+
+def includeme(config: Configurator) -> None:
+    """Add health checks and versions: ``config.include("c2c_health")``.
+
+    Gives ``config.add_health_check(...)`` and, under the base path, ``health_check``, ``health/live``, ``health/ready``
+    and, where there is a version file, ``versions.json``; all of them are public.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    config.include("c2c_broadcast")
+    settings = load(HealthSettings, config.get_settings())
+    checks = install(config.registry, settings, masker_of(config.registry))
+    HealthCheck(config)
+    if _SEEN not in config.registry:
+        config.registry[_SEEN] = True
+        checks.versions = _versions.read(settings.versions_path)
+        if checks.versions is not None:
+            _versions.log_start(checks.versions)
+        subscribe(config.registry, checks)
+    config.add_directive("add_health_check", add_health_check)
+    config.add_operator_view(health_check, name="health_check", path="/health_check", public=True)
+    config.add_operator_view(live, name="health_live", path="/health/live", public=True)
+    config.add_operator_view(ready, name="health_ready", path="/health/ready", public=True)
+    if checks.versions is not None:
+        config.add_operator_view(versions, name="versions", path="/versions.json", public=True)
+    config.add_section(_section(versions=checks.versions is not None))
+    if checks.versions is not None:
+        config.add_section(_VERSIONS)
+    config.add_subscriber(_application_created, ApplicationCreated)
+
+
+def _application_created(event: Any) -> None:
+    registry = event.app.registry
+    go_live(registry, checks_of(registry))
+
+
+_VERSIONS = Section(
+    name="versions",
+    title="Versions",
+    order=85,
+    operators_only=False,
+    live=(Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says"),),
+)
+
+
+def _section(*, versions: bool) -> Section:
+    links = [
+        Link(title="Level 1", route="c2c_health_check", help="what the service can't work without"),
+        Link(title="All", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, help="every check there is"),
+        Link(title="Live", route="c2c_health_live", help="this process only"),
+        Link(title="Ready", route="c2c_health_ready", help="may a balancer send requests here"),
+    ]
+    if versions:
+        links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
+    live = Live(
+        title="Checks", kind="health", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, every=_LOOK_AGAIN
+    )
+    return Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links), live=(live,))

@@ -1,4 +1,4 @@
-"""What of a URL may be shown, and what may not: pure functions of texts."""
+"""What is checked, a kind a module; here, what of an address may be shown."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

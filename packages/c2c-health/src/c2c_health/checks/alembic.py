@@ -15,9 +15,8 @@ from sqlalchemy import Column, Engine, MetaData, String, Table, select
 from sqlalchemy.orm import Session
 
 from c2c_broadcast import ConfigurationError
-from c2c_health._check import Check, Options
-from c2c_health._outcomes import JsonCheckException
-from c2c_health._sql import engines, on_engine, password_of
+from c2c_health._check import Check, JsonCheckException, Options
+from c2c_health.checks.database import engines, on_engine, password_of
 
 _DEFAULT_SCHEMA = "public"
 _DEFAULT_TABLE = "alembic_version"

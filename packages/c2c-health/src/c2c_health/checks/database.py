@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.util import ThreadLocalRegistry
 
 from c2c_broadcast import ConfigurationError
-from c2c_health._check import Check, Options
-from c2c_health._outcomes import JsonCheckException
+from c2c_health._check import Check, JsonCheckException, Options
 
 _SPARE_LEVEL = 2
 

@@ -6,8 +6,7 @@ from typing import Any, Unpack
 
 from c2c_broadcast import broadcast
 from c2c_broadcast.broadcast import Answers, Failure, Missing
-from c2c_health._check import DEFAULT_TIMEOUT, Check, Options
-from c2c_health._outcomes import Degraded, JsonCheckException
+from c2c_health._check import DEFAULT_TIMEOUT, Check, Degraded, JsonCheckException, Options
 from c2c_health._versions import Versions
 
 # Of the check's deadline: what is missing is named before it is over.

@@ -10,8 +10,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from c2c_broadcast import BroadcastSettings, ConfigurationError
-from c2c_health._addresses import secrets_of, shown
 from c2c_health._check import DEFAULT_TIMEOUT, Check, Options
+from c2c_health.checks import secrets_of, shown
 
 # Redis-py's retries would outlast the deadline; the next probe is the retry.
 _ONCE: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}

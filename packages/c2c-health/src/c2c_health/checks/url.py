@@ -6,9 +6,8 @@ from typing import Any, Unpack
 import requests
 
 from c2c_broadcast import ConfigurationError
-from c2c_health._addresses import secrets_of, shown
-from c2c_health._check import Check, Pace
-from c2c_health._outcomes import JsonCheckException
+from c2c_health._check import Check, JsonCheckException, Pace
+from c2c_health.checks import secrets_of, shown
 
 _HEADER = "X-Request-ID"
 # Of a check whose URL is a lambda or a partial; a second such check wants a name=, as any two of one name.
