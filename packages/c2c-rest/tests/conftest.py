@@ -36,7 +36,7 @@ class Records(logging.Handler):
 @pytest.fixture
 def records():
     """Give what the error view logs."""
-    logger = logging.getLogger("c2c_rest._error_view")
+    logger = logging.getLogger("c2c_rest._errors")
     handler, level = Records(), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

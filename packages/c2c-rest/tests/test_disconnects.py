@@ -97,7 +97,7 @@ def test_a_client_that_goes_away_while_sending(server, view, body, end, tmp_path
     log = server.log_text()
     lines = [line for line in log.splitlines() if "POST" in line and "returned status code" in line]
     assert len(lines) == 1, log
-    assert re.match(r"INFO c2c_rest\._error_view POST http://x/\w+ returned status code 500: ", lines[0]), log
+    assert re.match(r"INFO c2c_rest\._errors POST http://x/\w+ returned status code 500: ", lines[0]), log
     assert "Traceback" not in log
 
 
@@ -111,5 +111,5 @@ def test_a_body_in_broken_chunks(server, chunk):
     assert answer.startswith("HTTP/1.1 400 "), answer
     assert "The body of the request can't be read" in answer
     log = server.log_text()
-    assert re.search(r"WARNING c2c_rest\._error_view POST http://x/read returned status code 400", log), log
+    assert re.search(r"WARNING c2c_rest\._errors POST http://x/read returned status code 400", log), log
     assert "Traceback" not in log

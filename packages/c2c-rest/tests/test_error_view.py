@@ -461,3 +461,59 @@ def test_the_same_errors_of_the_application_are_its_own(make_app, error):
     app = make_app(configure)
     app.get("/own", status=500)
     app.get("/loads", status=500)
+
+
+@pytest.mark.parametrize("raises", [True, False], ids=["raised", "returned"])
+@pytest.mark.parametrize(
+    "shared", [HTTPFound("/there"), httpexceptions.HTTPNoContent(), HTTPBadRequest("bad")], ids=str
+)
+def test_one_exception_of_all_requests_collects_nothing(make_app, raises, shared):
+    """What is added to the answer of one client (a cookie, CORS) is not in that of the next, nor in the object."""
+
+    def view(request):
+        who = request.params["who"]
+        request.add_response_callback(lambda request, response: response.set_cookie("who", who))
+        if raises:
+            raise shared
+        return shared
+
+    def configure(config):
+        config.add_route("shared", "/shared")
+        config.add_view(view, route_name="shared")
+
+    app = make_app(configure)
+    before = list(shared.headerlist)
+    for who in ("one", "two"):
+        app.reset()
+        answer = app.get(f"/shared?who={who}", expect_errors=True)
+        assert answer.status_int == shared.status_int
+        assert [cookie.split(";")[0] for cookie in answer.headers.getall("Set-Cookie")] == [f"who={who}"]
+    assert shared.headerlist == before
+
+
+@pytest.mark.parametrize("error", [HTTPFound("/there"), httpexceptions.HTTPNoContent()], ids=str)
+def test_redirects_may_be_not_cached(raising, error):
+    """Of caching a raised redirection says what the application says; with a setting it is not cached, as errors."""
+    assert "Cache-Control" not in raising(error).get("/raise").headers
+    answer = raising(error, {"c2c.redirects_no_cache": "true"}).get("/raise")
+    assert "no-cache" in answer.headers["Cache-Control"]
+    error = HTTPFound("/there", cache_control="max-age=7")
+    answer = raising(error, {"c2c.redirects_no_cache": "true"}).get("/raise")
+    assert answer.headers["Cache-Control"] == "max-age=7"
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "text"),
+    [
+        ("redis", "ConnectionError", "Error 111 connecting to redis.internal:6379. Connection refused."),
+        ("requests", "ConnectionError", "HTTPConnectionPool(host='api.internal', port=80): Max retries exceeded"),
+        ("psycopg2", "OperationalError", 'connection to server at "db.internal" failed: role "app" does not exist'),
+        ("pymysql", "OperationalError", "(1045, \"Access denied for user 'app'@'db.internal'\")"),
+    ],
+)
+def test_hosts_and_users_are_for_operators_and_the_log(raising, records, package, name, text):
+    """What names a host, a port, a user or a database is read by operators and in the log, by nobody else."""
+    app = raising(_named(package, name, text))
+    assert "internal" not in app.get("/raise", status="5*").text
+    assert text.split("'")[0] in records.only().message
+    assert "internal" in app.get("/raise", headers=OPERATOR, status="5*").json["message"]

@@ -1,8 +1,7 @@
 import pytest
 from pyramid.httpexceptions import HTTPBadRequest, HTTPFound
 
-from c2c_rest._problem import wants_problem
-from c2c_rest._url import shown_url
+from c2c_rest._errors import shown_url, wants_problem
 
 PROBLEM = "application/problem+json"
 OPERATOR = {"X-API-Key": "a secret of an operator"}

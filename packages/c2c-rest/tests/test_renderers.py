@@ -137,7 +137,8 @@ def test_fast_json_asks_nobody(answering, renderer, value, engine):
     """fast_json has no adapters: what its engine can't write is a clear 500."""
     answer = answering({"x": value}, renderer, {"c2c.json.engine": engine}, _adapters).get("/value", status=500)
     assert answer.json["message"] == (
-        f"The answer can't be written as JSON: $.x is a {type(value).__name__}, and no adapter makes JSON of it"
+        f"The answer can't be written as JSON: $.x is a {type(value).__name__}, "
+        'and fast_json takes no adapters: renderer="json" does'
     )
 
 
@@ -148,10 +149,10 @@ def test_decimals_of_ujson_are_numbers(answering):
 
 @pytest.mark.parametrize("renderer", ["fast_json", "cornice_fast_json"])
 @pytest.mark.parametrize(
-    ("engine", "status", "small"), [(None, 200, "1e-7"), ("orjson", 500, "1e-7"), ("stdlib", 500, "1e-07")]
+    ("engine", "status", "small"), [(None, 200, "1e-7"), ("orjson", 500, "1e-7"), ("stdlib", 500, "1e-7")]
 )
 def test_the_engine_is_chosen(answering, renderer, engine, status, small, monkeypatch):
-    """Engines are known by what they do: ujson (default) writes decimals, the standard library 1e-07 as Python does."""
+    """Engines are known by what they do: ujson (default) writes decimals; small numbers look the same from all."""
     if engine:
         monkeypatch.setenv("C2C_JSON_ENGINE", engine)
     answering([Decimal("1.5")], renderer).get("/value", status=status)
@@ -174,11 +175,34 @@ def _cycle():
     ],
     ids=["nan", "infinity", "cycle"],
 )
-def test_what_json_does_not_have_is_a_clear_500(answering, records, renderer, value, reason):
-    """NaN, infinity and cycles are a 500 that says where, with one record; never broken JSON."""
+def test_what_json_does_not_have_is_a_clear_500(answering, records, renderer, value, reason, monkeypatch):
+    """Cycles, and NaN and infinity where they are refused, are a 500 that says where, with one record."""
+    monkeypatch.setenv("C2C_JSON_NAN", "error")
     answer = answering(value, renderer).get("/value", status=500)
     assert reason in answer.json["message"]
     assert reason in records.only().message
+
+
+@pytest.mark.parametrize("engine", ["ujson", "orjson", "stdlib"])
+def test_nan_is_null_or_what_ujson_makes_of_it(answering, engine):
+    """By default NaN is null in json, as in JavaScript, and in fast_json but by ujson, whose error names json."""
+    settings = {"c2c.json.engine": engine, "c2c.json.pretty_print": "no"}
+    value = {"a": [float("nan"), float("-inf"), None, 1.5]}
+    for renderer in ("json", "cornice_json"):
+        assert answering(value, renderer, settings).get("/value").text == '{"a":[null,null,null,1.5]}'
+    fast = answering(value, "fast_json", settings).get("/value", status=500 if engine == "ujson" else 200)
+    assert (
+        fast.json["message"].endswith('renderer="json" writes null') if engine == "ujson" else fast.json["a"][3] == 1.5
+    )
+
+
+@pytest.mark.parametrize("renderer", _RENDERERS)
+def test_the_length_is_that_of_the_bytes(answering, renderer):
+    """The bytes of the engine are the body, with their length and the same type whatever wrote them."""
+    answer = answering({"a": "straße", "b": "\ud800"}, renderer, {"c2c.json.pretty_print": "no"}).get("/value")
+    assert answer.body == '{"a":"straße","b":"\\ud800"}'.encode()
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    assert answer.headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("renderer", ["cornice_json", "cornice_fast_json"])

@@ -6,12 +6,9 @@ from cornice import Service
 from cornice.resource import add_resource
 from cornice.validators import extract_cstruct
 from pyramid.config import Configurator
-from pyramid.events import NewRequest
-from pyramid.interfaces import IRequestExtensions
 from pyramid.request import Request
 from pyramid.response import Response
 from webtest import TestApp
-from zope.interface import implementedBy
 
 from c2c_rest import services
 
@@ -119,34 +116,17 @@ def test_what_cornice_raises_is_json_with_its_errors(make_app, records, renderer
     assert app.post_json("/typed", {}, headers={"Accept": "text/plain"}, status=406).json["status"] == 406
 
 
-def test_filters_are_applied(make_app, records):
-    """Filters change the answer; one that fails is a 500 as any other error."""
+def test_filters_are_applied(make_app):
+    """Filters change the answer."""
 
     def stamp(response, request):
         response.headers["X-Filtered"] = request.current_service.name
         return response
 
-    def fail(response, request):
-        raise RuntimeError("filter")
-
     stamped = services.create("stamped", "/stamped", filters=(stamp,))
-    failing = services.create("failing", "/failing", filters=(fail,))
-    for service in (stamped, failing):
-        service.add_view("GET", lambda request: {"long": "x" * 1000})
-
-    def configure(config):
-        config.add_cornice_service(stamped)
-        config.add_cornice_service(failing)
-
-    app = make_app(configure)
+    stamped.add_view("GET", lambda request: {"long": "x" * 1000})
+    app = make_app(lambda config: config.add_cornice_service(stamped))
     assert app.get("/stamped").headers["X-Filtered"] == "stamped"
-    answer = app.get("/failing", headers={"Origin": PAGE}, status=500)
-    assert answer.json == {"message": "filter", "status": 500}
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert records.only().message.endswith("filter")
-    switched_off = make_app(configure, {"c2c.disable_exception_handling": "true"})
-    with pytest.raises(RuntimeError, match="filter"):
-        switched_off.get("/failing")
 
 
 def test_validators_and_classes(make_app):
@@ -253,18 +233,6 @@ def test_an_own_request_class_and_request_methods(make_app):
     for _ in range(2):
         assert app.get("/plain").json == {"hello": "hello", "validated": "mine", "errors": "own", "twice": 2}
     assert order == ["nosniff", "nosniff"]
-
-
-def test_requests_cost_no_events(make_app):
-    """Nothing listens to Pyramid's events, and no class is made for each request, because of cornice."""
-    app = make_app()
-    registry = app.app.registry
-    assert not registry.adapters.subscriptions([implementedBy(NewRequest)], None)
-    assert "current_service" not in registry.queryUtility(IRequestExtensions).descriptors
-    heard = []
-    listening = make_app(lambda config: config.add_subscriber(heard.append, NewRequest))
-    listening.get("/nowhere", status=404)
-    assert len(heard) == 1
 
 
 def test_errors_of_a_service_know_the_language(make_app):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -14,12 +15,14 @@ from pyramid.renderers import JSON
 from zope.interface import providedBy
 
 from c2c_broadcast import ConfigurationError
-from c2c_rest._json_fault import Default
-from c2c_rest._json_standard import Style, Writer, plain, standard_writer
-from c2c_rest._json_ujson import ujson_writer
+from c2c_rest._json import HAS_ORJSON, Default, Style, Writer, orjson_writer, plain, standard_writer, ujson_writer, utf8
 from c2c_rest._settings import RestSettings
 
+AnyWriter = Writer[bytes] | Writer[str]
+
 _ADAPTED = "c2c_rest.adapted_renderers"
+_UNKNOWN = 'fast_json takes no adapters: renderer="json" does'
+_ODD = 'a number that JSON does not have: renderer="json" writes null'
 # orjson writes these by itself, without asking for an adapter.
 _WRITTEN_BY_ORJSON = (UUID, Enum)
 
@@ -36,13 +39,25 @@ def _enumerations_adapt(_modules: int) -> bool:
 class JsonRenderer(JSON):
     """Pyramid's JSON renderer, written by the fastest engine that says the same."""
 
-    def __init__(self, writer: Writer, standard: Writer) -> None:
+    def __init__(self, writer: AnyWriter, standard: Writer[bytes]) -> None:
         super().__init__(serializer=self._write)
         self._writer = writer
         self._standard = standard
         self._asks_adapters = False
 
-    def _write(self, value: Any, default: Default) -> str:
+    def __call__(self, info: Any) -> Callable[[Any, dict[str, Any]], str | bytes]:
+        """Return the function that renders: bytes for the answer of a view, text for `pyramid.renderers.render`."""
+        render = super().__call__(info)
+
+        def rendered(value: Any, system: dict[str, Any]) -> str | bytes:
+            body: str | bytes = render(value, system)
+            if system.get("view") is None:
+                return body.decode() if isinstance(body, bytes) else body
+            return utf8(body) if isinstance(body, str) else body
+
+        return rendered
+
+    def _write(self, value: Any, default: Default) -> str | bytes:
         if self._asks_adapters or _enumerations_adapt(len(sys.modules)):
             return self._standard(value, default)
         return self._writer(value, default)
@@ -81,23 +96,19 @@ class JsonRenderer(JSON):
 class FastRenderer(JsonRenderer):
     """The renderer without adapters."""
 
-    def _write(self, value: Any, default: Default) -> str:
+    def _write(self, value: Any, default: Default) -> str | bytes:
         return self._writer(value, default)
 
     def _make_default(self, request: Any) -> Default:  # noqa: ARG002 # Pyramid's signature
         return plain
 
 
-class CorniceJsonRenderer(CorniceRenderer, JsonRenderer):
+class CorniceJsonRenderer(JsonRenderer, CorniceRenderer):
     """The same for cornice: content type by negotiation, nothing for 204."""
 
-    render_errors = JsonRenderer.render_errors
 
-
-class CorniceFastRenderer(CorniceRenderer, FastRenderer):
+class CorniceFastRenderer(FastRenderer, CorniceRenderer):
     """The same for cornice, without adapters."""
-
-    render_errors = JsonRenderer.render_errors
 
 
 def add_renderers(config: Configurator, settings: RestSettings) -> None:
@@ -106,24 +117,24 @@ def add_renderers(config: Configurator, settings: RestSettings) -> None:
     Raises:
         ConfigurationError: orjson is asked for and not installed.
     """
-    style = Style(pretty=settings.json_pretty_print, sort_keys=settings.json_sort_keys)
-    standard = standard_writer(style)
-    try:
-        from c2c_rest._json_orjson import orjson_writers
-    except ImportError:
-        if settings.json_engine == "orjson":
-            raise ConfigurationError(
-                "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
-            ) from None
-        adapting = (standard, standard)
-    else:
-        adapting = orjson_writers(style)
-    fast = {"ujson": ujson_writer(style), "orjson": adapting[0], "stdlib": standard}[settings.json_engine]
+    if settings.json_engine == "orjson" and not HAS_ORJSON:
+        raise ConfigurationError(
+            "C2C_JSON_ENGINE (ini key c2c.json.engine): orjson is not installed: pip install 'c2c-rest[orjson]'"
+        )
+    style = Style(settings.json_pretty_print, settings.json_sort_keys, settings.json_nan == "error")
+    adapting = (orjson_writer(style), standard_writer(style))
+    fast_style = replace(style, unknown=_UNKNOWN, odd=_ODD)
+    make: dict[str, Callable[[Style], AnyWriter]] = {
+        "ujson": ujson_writer,
+        "orjson": orjson_writer,
+        "stdlib": standard_writer,
+    }[settings.json_engine]
+    fast = (make[settings.json_engine](fast_style), adapting[1])
     renderers = config.registry.setdefault(_ADAPTED, (JsonRenderer(*adapting), CorniceJsonRenderer(*adapting)))
     config.add_renderer("json", renderers[0])
     config.add_renderer("cornice_json", renderers[1])
-    config.add_renderer("fast_json", FastRenderer(fast, standard))
-    config.add_renderer("cornice_fast_json", CorniceFastRenderer(fast, standard))
+    config.add_renderer("fast_json", FastRenderer(*fast))
+    config.add_renderer("cornice_fast_json", CorniceFastRenderer(*fast))
 
 
 def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable[[Any, Any], Any]) -> None:
@@ -141,7 +152,7 @@ def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable
     config.action(("c2c JSON adapter", type_or_iface), register, introspectables=(introspectable,))
 
 
-def _errors_response(request: Any, standard: Writer) -> JSONError:
+def _errors_response(request: Any, standard: Writer[bytes]) -> JSONError:
     errors = [
         {key: value.decode("utf-8", "replace") if isinstance(value, bytes) else value for key, value in error.items()}
         for error in request.errors

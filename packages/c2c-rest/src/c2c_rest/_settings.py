@@ -6,6 +6,7 @@ from typing import Literal
 from c2c_broadcast import setting
 
 Engine = Literal["ujson", "orjson", "stdlib"]
+OddNumbers = Literal["null", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,12 @@ class RestSettings:
         key="c2c.development",
         help="show everybody the stack trace and the SQL statement of an error",
     )
+    redirects_no_cache: bool = setting(
+        False,
+        env="C2C_REDIRECTS_NO_CACHE",
+        key="c2c.redirects_no_cache",
+        help="a redirection or a 204 that is raised is not cached either, unless it says how",
+    )
     json_engine: Engine = setting(
         "ujson",
         env="C2C_JSON_ENGINE",
@@ -44,6 +51,13 @@ class RestSettings:
     )
     json_sort_keys: bool = setting(
         True, env="C2C_JSON_SORT_KEYS", key="c2c.json.sort_keys", help="sort the keys of objects"
+    )
+
+    json_nan: OddNumbers = setting(
+        "null",
+        env="C2C_JSON_NAN",
+        key="c2c.json.nan",
+        help="what NaN and infinities are in `json`: `null`, or an `error` (a 500 that says where, at some cost)",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Services of cornice with the defaults of a JSON API that any web page may call.
+"""Services of cornice with the defaults of a JSON API that any web page may call, and who may read their answers.
 
     from c2c_rest import services
 
@@ -15,6 +15,12 @@
 from typing import Any
 
 from cornice import Service
+from cornice.pyramidhook import handle_exceptions
+from cornice.util import current_service
+from pyramid.config import Configurator
+from pyramid.events import NewResponse
+
+from c2c_broadcast import settings_of
 
 _DEFAULTS: dict[str, Any] = {
     "cors_origins": "*",
@@ -38,3 +44,73 @@ def create(name: str, path: str | None = None, *args: Any, depth: int = 1, **kwa
         if not (key.startswith("cors_") and key.removeprefix("cors_") in policy)
     }
     return Service(name, path, *args, depth=depth + 1, **{**defaults, **kwargs})
+
+
+_FIRST_ERROR = 400
+# The path of the operators' part, in the registry.
+_OPERATORS = "c2c_rest.operators"
+# What http_cache=0 says, which is not said of a pre-flight.
+_UNCACHED = ("Expires", "Pragma", "Last-Modified")
+
+
+def include_cornice(config: Configurator) -> None:
+    """Include cornice without its exception views, and complete what it says of CORS."""
+    config.registry.setdefault(_OPERATORS, _operators_path(config))
+    config.add_settings(handle_exceptions=False)
+    _withdraw_exception_views(config)
+    if not hasattr(config.registry, "cornice_services"):
+        # A second time, cornice's own includeme would forget the services that it knows.
+        config.include("cornice")
+    # After the callbacks, in one of which cornice adds its headers.
+    config.add_subscriber(_finish_cors, NewResponse)
+
+
+def _withdraw_exception_views(config: Any) -> None:
+    """Take back the catch-all views of a cornice that was included before us, without the setting."""
+    actions = config.action_state.actions
+    actions[:] = [
+        action
+        for action in actions
+        if not any(introspectable.get("callable") is handle_exceptions for introspectable in action["introspectables"])
+    ]
+
+
+def _finish_cors(event: Any) -> None:
+    """Complete cornice's headers: what differs by origin says so; a pre-flight is kept as long as browsers keep it."""
+    request, response = event.request, event.response
+    service = current_service(request) if getattr(request, "matched_route", None) is not None else None
+    if service is None or not service.cors_enabled:
+        return
+    vary = ", ".join(response.headers.getall("Vary"))
+    names = {name.strip().lower() for name in vary.split(",")}
+    if not names & {"*", "origin"}:
+        response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
+    age = response.headers.get("Access-Control-Max-Age")
+    if age is not None and request.method == "OPTIONS" and response.status_int < _FIRST_ERROR:
+        response.headers["Cache-Control"] = f"max-age={age}"
+        for name in _UNCACHED:
+            response.headers.pop(name, None)
+
+
+def add_cors(request: Any, response: Any) -> None:
+    """Let the page that sent the request read the error: as the service says, else any, but no operator view's."""
+    service = current_service(request) if getattr(request, "matched_route", None) is not None else None
+    if service is not None:
+        # Cornice adds the service's headers to the final response, once: this is another response than it has seen.
+        request.info["cors_checked"] = False
+    elif not _is_operators(request):
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+
+
+def _is_operators(request: Any) -> bool:
+    """Tell whether the request is for the operators' part of the service, whether there is a view or not."""
+    base = request.registry[_OPERATORS]
+    path = request.environ.get("PATH_INFO", "")
+    return bool(path == base or path.startswith(base + "/"))
+
+
+def _operators_path(config: Any) -> str:
+    """Return the path below which all views are the operators': route prefix, then base path."""
+    prefix = (config.route_prefix or "").strip("/")
+    base: str = settings_of(config.registry).base_path
+    return f"/{prefix}{base}" if prefix else base
