@@ -2,7 +2,7 @@
 
 All in process, without sockets, in CPU time; rounds of all contenders alternate, the best round of each counts. Bars:
 a GeoJSON of 100 kB with a null in each feature costs ``json`` 1.5 of what the indented and sorted orjson takes at most,
-``fast_json`` 1.25 of what ujson takes (whose text is looked at for objects that it left open): each what its engine gives, bytes and text.
+``fast_json`` 1.25 of what ujson takes, whose text is looked at for objects that it left open; each what its engine gives.
 """
 
 import json

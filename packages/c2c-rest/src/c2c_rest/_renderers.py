@@ -124,17 +124,14 @@ def add_renderers(config: Configurator, settings: RestSettings) -> None:
     style = Style(settings.json_pretty_print, settings.json_sort_keys, settings.json_nan == "error")
     adapting = (orjson_writer(style), standard_writer(style))
     fast_style = replace(style, unknown=_UNKNOWN, odd=_ODD)
-    make: dict[str, Callable[[Style], AnyWriter]] = {
-        "ujson": ujson_writer,
-        "orjson": orjson_writer,
-        "stdlib": standard_writer,
-    }[settings.json_engine]
-    fast = (make[settings.json_engine](fast_style), adapting[1])
+    fast: AnyWriter = ujson_writer(fast_style)
+    if settings.json_engine != "ujson":
+        fast = orjson_writer(fast_style) if settings.json_engine == "orjson" else standard_writer(fast_style)
     renderers = config.registry.setdefault(_ADAPTED, (JsonRenderer(*adapting), CorniceJsonRenderer(*adapting)))
     config.add_renderer("json", renderers[0])
     config.add_renderer("cornice_json", renderers[1])
-    config.add_renderer("fast_json", FastRenderer(*fast))
-    config.add_renderer("cornice_fast_json", CorniceFastRenderer(*fast))
+    config.add_renderer("fast_json", FastRenderer(fast, adapting[1]))
+    config.add_renderer("cornice_fast_json", CorniceFastRenderer(fast, adapting[1]))
 
 
 def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable[[Any, Any], Any]) -> None:
