@@ -2,7 +2,7 @@
 
 All in process, without sockets, in CPU time; rounds of all contenders alternate, the best round of each counts. Bars:
 a GeoJSON of 100 kB with a null in each feature costs ``json`` 1.5 of what the indented and sorted orjson takes at most,
-``fast_json`` 1.25 of what ujson takes, whose text is looked at for objects that it left open; each what its engine gives.
+``fast_json`` 1.25 of what ujson takes (it is looked at for objects left open); each as its engine gives it.
 """
 
 import json
