@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from c2c_broadcast import Masker
@@ -29,7 +30,8 @@ class ProcessMasker:
             self.version += 1
 
     def _first(self, text: str) -> str:
-        self.mask = Masker.of(*self._sources, os.environ)
+        # A line has limits of its own.
+        self.mask = partial(Masker.of(*self._sources, os.environ), limit=None)
         return self.mask(text)
 
 

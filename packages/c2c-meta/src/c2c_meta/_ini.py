@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import cast
 
-_VARIABLE = re.compile(r"%%|%\(([^)]+)\)s")
+_VARIABLE = re.compile(r"%%|%\(([^()]+)\)s")
 
 
 class IniError(configparser.Error):

@@ -73,7 +73,7 @@ class ErrorView:
             message = outcome.detail if insider and outcome.detail else outcome.message
             body = {**mask.data(outcome.members), "message": mask(message), "status": outcome.status}
             if insider:
-                body["stacktrace"] = mask("".join(traceback.format_exception(error)))
+                body["stacktrace"] = mask("".join(traceback.format_exception(error)), limit=40_000)
             as_problem = wants_problem(request)
             if as_problem:
                 body = problem(body, request)

@@ -41,7 +41,7 @@ _HOST_PORT = re.compile(r"(?:[A-Za-z0-9._~-]+|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,
 _SCHEME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 # RFC 9110, 5.6.2 and 5.6.4; but without quotes routers write colons and brackets, too, or nothing at all.
 _PAIR = re.compile(
-    r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)="
+    r"\A([!#$%&'*+.^_`|~0-9A-Za-z-]+)="
     r'(?:"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*)"|([!#-+\--:<-\[\]-~]*))'
 )
 _MARK = re.compile(r'\\+"?|[",;]')

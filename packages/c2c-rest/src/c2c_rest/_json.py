@@ -32,7 +32,7 @@ Writer = Callable[[Any, Default], Written]
 _DEEPEST = 200
 _KEYS = (str, int, float, bool, type(None))
 # A text, which stays; a number with an exponent, as Python writes it; or what Python writes and JSON does not have.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![0-9.])-?[0-9.]+e[-+][0-9]+|NaN|-?Infinity')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|(?<![0-9.])-?[0-9.]++e[-+][0-9]+|NaN|-?Infinity')
 # ujson goes on after keys that it could not sort, and may give a text and an error at once: a SystemError.
 _OF_UJSON = (TypeError, ValueError, OverflowError, SystemError)
 

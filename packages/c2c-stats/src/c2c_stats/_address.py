@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?<![^\s:/\[\]])(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})")
 _REMEDY = "must look like host:8125, [::1]:8125 or unix:///run/statsd.sock"
 _HIGHEST_PORT = 65535
 

@@ -19,7 +19,9 @@ _LOG = logging.getLogger(__name__)
 _TYPES = frozenset({"gauge", "counter", "unknown", "untyped"})
 # What Kubernetes adds to the name of a Deployment: a hash of its template, and five random characters, both of
 # consonants and digits (k8s.io/apimachinery/pkg/util/rand); older ones have hexadecimal hashes.
-_POD = re.compile(r"(?P<service>.+)-(?:[bcdfghjklmnpqrstvwxz2456789]{6,10}|(?=[a-z]*[0-9])[0-9a-z]{6,10})-[0-9a-z]{5}")
+_POD = re.compile(
+    r"\A(?P<service>.+)-(?:[bcdfghjklmnpqrstvwxz2456789]{6,10}|(?=[a-z]*[0-9])[0-9a-z]{6,10})-[0-9a-z]{5}"
+)
 
 Data = Iterable[tuple[Mapping[str, Any], float]]
 

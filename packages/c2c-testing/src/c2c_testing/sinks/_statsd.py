@@ -10,7 +10,7 @@ from c2c_testing.sinks._inbox import Inbox
 # The grammar: github.com/statsd/statsd/blob/master/docs/metric_types.md, with the tags and the packed values of
 # docs.datadoghq.com/developers/dogstatsd/datagram_shell. Stricter than both: a name is dotted words.
 _LINE = re.compile(
-    r"(?P<name>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*):(?P<values>[^|]+)\|(?P<kind>c|g|ms|h|d|s)"
+    r"\A(?P<name>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*):(?P<values>[^|]+)\|(?P<kind>c|g|ms|h|d|s)"
     r"(?:\|@(?P<rate>[0-9.]+))?(?:\|#(?P<tags>[^|]+))?"
 )
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")

@@ -13,7 +13,7 @@ from c2c_testing.sinks._inbox import Inbox
 
 _PRIORITY = re.compile(rb"<(0|[1-9][0-9]{0,2})>")  # RFC 3164, 4.1.1; RFC 5424, 6.2.1
 _BIGGEST_PRIORITY = 191
-_COUNTED = re.compile(rb"([1-9][0-9]*) ")
+_COUNTED = re.compile(rb"([1-9][0-9]{0,9}) ")
 
 
 @dataclass(frozen=True, slots=True)

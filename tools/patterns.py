@@ -1,0 +1,187 @@
+"""Hold every compiled pattern of the packages to linear time: ``python -m tools.patterns [FOLDER ...]``.
+
+``re`` holds the interpreter while it looks, so a pattern with an unbounded repeat before what it looks for freezes a
+process when somebody sends 8 kB of the right letter. Each pattern that a module, a class or a container in a module
+holds is run over 8 and 16 kB of many repeated units, with ends that match and ends that do not. It fails where that
+takes more than 50 ms and more than three times as long for twice as much.
+"""
+
+import importlib
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+UNITS = (
+    *(
+        "a",
+        "1",
+        "00",
+        "0x",
+        " ",
+        "\t",
+        "\n",
+        "a ",
+        "a_",
+        "a-",
+        "a.",
+        "a,",
+        "a=",
+        "key-",
+        "token_",
+        "caf\u00e9",
+        "\\",
+        "\\'",
+    ),
+    *(
+        "'",
+        "''",
+        '"',
+        '\\"',
+        "`",
+        "(",
+        "((",
+        ")",
+        "[",
+        "{",
+        "<",
+        ">",
+        "<a",
+        "%",
+        "%(",
+        "%s",
+        "$",
+        "$$",
+        "#",
+        "&a=",
+        ";a=",
+    ),
+    *(
+        "@",
+        "~",
+        "^",
+        "*",
+        "+",
+        "?",
+        "!",
+        "|",
+        ":",
+        "::",
+        "/",
+        "//",
+        "-- ",
+        "/*",
+        "*/",
+        "://",
+        "://a:",
+        "@ ://a:",
+        "http://a",
+    ),
+    *(
+        "select ",
+        "in (1",
+        ", ?",
+        "x:1 ",
+        "a:b,",
+        "for=",
+        "eyJ",
+        "basic ",
+        "-----BEGIN ",
+        "\r\n",
+        "\x00",
+        "a,b ;",
+        "1.5.",
+        "e+1",
+    ),
+)
+ENDS = ("", "!\x00\n")
+SIZES = (8_000, 16_000)
+LONGEST = 0.05
+GROWTH = 3.0
+_DEEPEST = 3
+
+
+class _LateError(Exception):
+    """It took a second: enough is known."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is too slow; exit 1 where there is any."""
+    root = Path(__file__).parent.parent
+    folders = [Path(one) for one in arguments] or sorted(root.glob("packages/*/src"))
+    found = {(name, pattern) for folder in folders for name, pattern in patterns(folder)}
+    slow = [
+        line
+        for name, pattern in sorted(found, key=lambda one: (one[0], str(one[1].pattern)))
+        for line in slowness(name, pattern)
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in slow))
+    sys.stdout.write(f"{len(found)} patterns, {len(slow)} that are not linear\n")
+    return 1 if slow or not found else 0
+
+
+def patterns(folder: Path) -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """Yield the patterns that the modules below ``folder`` hold, with where they stand."""
+    for file in sorted(folder.glob("**/*.py")):
+        if "re.compile" not in file.read_text():
+            continue
+        name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        module = importlib.import_module(name)
+        for key, value in vars(module).items():
+            if not isinstance(value, type) or value.__module__ == name:
+                yield from ((f"{name}.{key}", pattern) for pattern in _inside(value, _DEEPEST))
+
+
+def _inside(value: Any, depth: int) -> Iterator[re.Pattern[Any]]:
+    if isinstance(value, re.Pattern):
+        yield value
+    elif depth and isinstance(value, tuple | list | set | frozenset):
+        for one in value:
+            yield from _inside(one, depth - 1)
+    elif depth and isinstance(value, dict):
+        yield from _inside([*value.keys(), *value.values()], depth)
+    elif depth and isinstance(value, type):
+        yield from _inside(list(vars(value).values()), depth - 1)
+
+
+def slowness(name: str, pattern: re.Pattern[Any]) -> Iterator[str]:
+    """Yield a line on the first text that this pattern takes too long for; measured again, if so."""
+    for unit in UNITS:
+        for end in ENDS:
+            texts = [(unit * size)[:size] + end for size in SIZES]
+            if _seconds(pattern, texts[1]) <= LONGEST:
+                continue
+            # Somebody else may have had the processor: the least of several counts.
+            small, large = (min(_seconds(pattern, text) for _ in range(3)) for text in texts)
+            if large > LONGEST and (large > GROWTH * small or large > 4 * LONGEST):
+                took = f"{large * 1000:.0f} ms for 16 kB, {small * 1000:.0f} for 8"
+                yield f"{took} of {unit!r} with {end!r} at the end: {name} {pattern.pattern!r:.120}"
+                return
+
+
+def _seconds(pattern: re.Pattern[Any], text: str) -> float:
+    given: Any = text.encode("utf-8", "replace") if isinstance(pattern.pattern, bytes) else text
+    previous = signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    begun = time.process_time()
+    try:
+        pattern.search(given)
+        pattern.match(given)
+    except _LateError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    return time.process_time() - begun
+
+
+def _late(_number: int, _frame: FrameType | None) -> None:
+    raise _LateError
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
