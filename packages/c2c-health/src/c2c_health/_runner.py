@@ -111,6 +111,9 @@ class Performer:
                 transaction.abort()
 
 
+_LONGEST_TEXT = 8192
+
+
 class _Both(Masker):
     """Two maskers, one after the other."""
 
@@ -120,8 +123,8 @@ class _Both(Masker):
         super().__init__()
         self._first, self._second = first, second
 
-    def __call__(self, text: str) -> str:
-        return self._second(self._first(text))
+    def __call__(self, text: str, limit: int | None = _LONGEST_TEXT) -> str:
+        return self._second(self._first(text, limit), limit)
 
 
 def message_of(error: BaseException) -> str:
