@@ -3,8 +3,7 @@
 All write the same to /dev/null: time, level, logger, message, file, line, function, process, thread, host, and of the
 request its method, path, route, address and id. Peers are set up as their documentation says: python-json-logger with
 a filter that puts the request's fields on the record; structlog with contextvars, once as a handler of ``logging`` (no
-other way leads from the libraries of a service to it) and once with loggers of its own. Records are made as each would
-have them alone: with our handler in the process by ``QuickRecord``, without it by the standard library. In time of the
+other way leads from the libraries of a service to it) and once with loggers of its own. In time of the
 processor.
 """
 
@@ -68,11 +67,9 @@ def cases() -> Iterator[Case]:
 
     config.add_view(view, route_name="hello", renderer="json")
     request = Request.blank("/api/hello", headers={"X-Request-ID": "6f0f2a66-6e2c-4f0e-9d1f-0d3c3f1d2f3a"})
-    factory = logging.getLogRecordFactory()
     try:
         request.get_response(config.make_wsgi_app())
     finally:
-        logging.setLogRecordFactory(factory)
         structlog.contextvars.clear_contextvars()
         structlog.reset_defaults()
     yield from found
@@ -90,20 +87,9 @@ def _lines(request: Any) -> Iterator[Case]:
 
 
 def _case(name: str, writes: dict[str, Call], bars: dict[str, float], lines: int = 200) -> Case:
-    found = alternate({who: _sample(who, write, lines) for who, write in writes.items()}, _ROUNDS)
+    found = alternate({who: timed(write, lines, clock=time.thread_time) for who, write in writes.items()}, _ROUNDS)
     ours = found.pop(_OURS)
     return Case(name, "us", ours, tuple(one.bar(most=bars.get(one.name)) for one in found.values()))
-
-
-def _sample(name: str, write: Call, lines: int) -> Callable[[], float]:
-    take = timed(write, lines, clock=time.thread_time)
-    quick = logging.getLogRecordFactory()
-
-    def sample() -> float:
-        logging.setLogRecordFactory(quick if name == _OURS else logging.LogRecord)
-        return take()
-
-    return sample
 
 
 def _contenders(request: Any, sink: TextIO, bytes_sink: Any) -> dict[str, Any]:

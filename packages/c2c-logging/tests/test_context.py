@@ -14,7 +14,7 @@ from pyramid.response import Response
 from webtest import TestApp
 
 from c2c_logging import run_in_context
-from c2c_logging._context import CURRENT, current
+from c2c_logging._request_ids import CURRENT, current
 
 IDS = {"X-Request-ID": "42 is the answer"}
 

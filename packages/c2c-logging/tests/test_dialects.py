@@ -9,9 +9,8 @@ import pytest
 from pyramid.request import Request
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging import JsonLogHandler, _fields, _line
-from c2c_logging._context import CURRENT, RequestContext
-from c2c_logging._request_id import IdSources
+from c2c_logging import JsonLogHandler, _line
+from c2c_logging._request_ids import CURRENT, IdSources, RequestContext
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -25,7 +24,6 @@ class Route:
 @pytest.fixture
 def record(monkeypatch):
     """One record of which nothing changes from run to run, inside a request."""
-    monkeypatch.setattr(_fields, "host_name", lambda: "host.example.com")
     monkeypatch.setattr(_line, "host_name", lambda: "host.example.com")
     _line._process.cache_clear()
     request = Request.blank(
@@ -66,12 +64,6 @@ def test_a_dialect_is_as_its_golden_file_says(monkeypatch, record, strict, diale
     JsonLogHandler(stream).emit(record)
     found = strict(stream.getvalue()[:-1])
     assert found == json.loads((GOLDEN / f"{dialect}.json").read_text())
-
-
-def test_the_fast_and_the_long_way_say_the_same(record):
-    """What is put together from kept parts is what one gets field by field."""
-    long = _line.fit(_line.collect(record), _line.DIALECTS["c2c"])
-    assert json.loads(_line._fast(record)) == json.loads(long)
 
 
 @pytest.mark.parametrize("dialect", ["ecs", "otel"])

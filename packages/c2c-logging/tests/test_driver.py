@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy.engine import make_url
 
-from c2c_logging._driver import is_installed, with_driver
+from c2c_logging._log_table import is_installed, with_driver
 
 DEFAULT = make_url("postgresql://").get_dialect().driver
 OTHER = "psycopg2" if DEFAULT == "psycopg" else "psycopg"

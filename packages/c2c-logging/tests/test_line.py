@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from c2c_logging import JsonLogHandler, _orjson
+from c2c_logging import JsonLogHandler, _values
 
 CANARY = "s3cr3t-canary"
 
@@ -162,7 +162,7 @@ def test_a_record_that_crossed_a_queue(log):
 def test_extras_of_each_kind(log, monkeypatch, value, shown, with_orjson):
     """Each value becomes what JSON can say of it; the same with orjson and without."""
     if not with_orjson:
-        monkeypatch.setattr(_orjson, "orjson", None)
+        monkeypatch.setattr(_values, "orjson", None)
     log.info("x", extra={"value": value})
     assert log.lines()[0]["value"] == shown
 
@@ -364,6 +364,20 @@ def test_any_record_gives_one_strict_line(strict, message, args, extras):
     assert lines[1] == ""
     found = strict(lines[0])
     assert "msg" in found
+
+
+@settings(max_examples=500, deadline=None)
+@given(value=_VALUES, with_orjson=st.booleans())
+def test_what_is_usual_is_written_as_the_careful_walk_has_it(value, with_orjson):
+    """The quick look at dicts and lists changes nothing of what is said, secrets and odd values included."""
+    before = _values.orjson
+    _values.orjson = before if with_orjson else None
+    try:
+        assert json.loads(_values.value_text(value, _values.Walk())) == json.loads(
+            _values.dumps(_values.Walk().plain(value))
+        )
+    finally:
+        _values.orjson = before
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging import LoggingSettings
-from c2c_logging._clean import clean
-from c2c_logging._request_id import IdSources, new_id
-from c2c_logging._trace import Trace
+from c2c_logging._request_ids import IdSources, Trace, clean, new_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

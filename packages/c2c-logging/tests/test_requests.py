@@ -192,8 +192,8 @@ def test_requests_is_patched_when_it_is_imported_and_not_imported_for_it(http_si
         """
         import sys
         from c2c_logging import instrument_requests, run_in_context
-        from c2c_logging._context import CURRENT, RequestContext
-        from c2c_logging._request_id import IdSources
+        from c2c_logging._request_ids import CURRENT, RequestContext
+        from c2c_logging._request_ids import IdSources
         from pyramid.request import Request
 
         assert instrument_requests(default_timeout=30)

@@ -8,7 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from c2c_logging import run_in_context
-from c2c_logging._sqlalchemy import untag_transactions
+from c2c_logging._sql_ids import untag_transactions
 
 ON = {"c2c.sql_request_id": "true"}
 NAME = sa.text("SELECT current_setting('application_name')")

@@ -1,16 +1,16 @@
 """JSON logs, request ids and run-time log levels for Pyramid services."""
 
-from c2c_logging._cee_handler import PyramidCeeSysLogHandler
-from c2c_logging._console import ConsoleLogHandler
-from c2c_logging._context import run_in_context
-from c2c_logging._database_handler import SQLAlchemyHandler
-from c2c_logging._includeme import includeme
-from c2c_logging._instrument import instrument_requests, uninstrument_requests
-from c2c_logging._json_handler import JsonLogHandler
+from c2c_logging._database import SQLAlchemyHandler
+from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
+from c2c_logging._outgoing import instrument_requests, uninstrument_requests
+from c2c_logging._output import Behind, readers_behind
+from c2c_logging._request_ids import run_in_context
 from c2c_logging._settings import HandlerSettings, LoggingSettings, ScriptSettings
-from c2c_logging._setup import init
+from c2c_logging._setup import includeme, init
+from c2c_logging._syslog import PyramidCeeSysLogHandler
 
 __all__ = [
+    "Behind",
     "ConsoleLogHandler",
     "HandlerSettings",
     "JsonLogHandler",
@@ -21,6 +21,7 @@ __all__ = [
     "includeme",
     "init",
     "instrument_requests",
+    "readers_behind",
     "run_in_context",
     "uninstrument_requests",
 ]

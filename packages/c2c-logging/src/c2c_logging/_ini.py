@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from c2c_broadcast import ConfigurationError, mask
-from c2c_logging._level_names import level_number
+from c2c_logging._settings import level_number
 
 _NAME = re.compile(r"%(?:%|\(([^)]+)\)s|)")
 _DEEPEST = 10

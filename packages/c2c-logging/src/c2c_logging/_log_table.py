@@ -5,19 +5,22 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from c2c_broadcast import ConfigurationError, mask
-from c2c_logging._complaint import Complaint
-from c2c_logging._driver import with_driver
-from c2c_logging._make_database import make_database
-from c2c_logging._row import WRITING, Row
+from c2c_logging._database import WRITING, Row
+from c2c_logging._output import Complaint
 
+_DRIVERS = ("psycopg2", "psycopg")
+_MAINTENANCE = "postgres"
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
 _KEYS = frozenset({"url", "tablename", "tableargs"})
@@ -26,7 +29,7 @@ _KEYS = frozenset({"url", "tablename", "tableargs"})
 class LogTable:
     """One table of one database. Nothing is connected before it is written to, or asked for."""
 
-    def __init__(self, config: Mapping[str, Any], take_dropped: Callable[[], int]) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         text, name, options = _checked(config)
         try:
             url = with_driver(text)
@@ -37,9 +40,7 @@ class LogTable:
             raise ConfigurationError(f"SQLAlchemyHandler: url: {mask(str(error))}") from None
         self.table = _table(name, options)
         self.session: scoped_session[Session] = scoped_session(sessionmaker(self._engine))
-        self._take_dropped = take_dropped
         self._complaint = Complaint(f"log table {self.table} in {self._engine.url.render_as_string()}")
-        self._full = Complaint(f"log table {self.table}: queue")
         self._refused = Complaint(f"log table {self.table}")
         self._created = False
         self._pid = os.getpid()
@@ -48,10 +49,6 @@ class LogTable:
     def is_away(self) -> bool:
         """Whether the database was away when it was last tried."""
         return self._complaint.is_wrong
-
-    def overflows(self) -> None:
-        """Say, once, that records are dropped."""
-        self._full.wrong("is full: records are dropped and counted")
 
     def close(self) -> None:
         """Close the connections; the next row makes a new one."""
@@ -93,7 +90,6 @@ class LogTable:
                 while time.monotonic() < end and not hurry():
                     time.sleep(0.05)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            self._tell_dropped()
 
     def _try(self, rows: list[Row]) -> bool:
         try:
@@ -126,12 +122,6 @@ class LogTable:
                 raise
             except (SQLAlchemyError, ValueError) as error:
                 self._refused.wrong(f"a record of {row.logger} is refused by the database: {mask(_first_line(error))}")
-
-    def _tell_dropped(self) -> None:
-        if dropped := self._take_dropped():
-            text = f"{dropped} records were dropped: the queue was full"
-            self._full.right(f", {dropped} records were dropped")
-            self._try([Row("c2c_logging", "WARNING", None, text, time.time())])
 
 
 @contextlib.contextmanager
@@ -185,3 +175,56 @@ def _values(row: Row) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether a driver is installed."""
+    return find_spec(name) is not None
+
+
+def with_driver(text: str | URL, installed: Callable[[str], bool] = is_installed) -> URL:
+    """Return the URL with a driver that is there; one that it names is kept.
+
+    SQLAlchemy 2.0 reads ``postgresql://`` as psycopg2, 2.1 as psycopg 3: where only the other one is installed, the URL
+    means that one.
+
+    Raises:
+        ArgumentError: It is no URL.
+    """
+    url = make_url(text)
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    if url.drivername != "postgresql":
+        return url
+    default = url.get_dialect().driver
+    others = (driver for driver in _DRIVERS if driver != default and installed(driver))
+    other = None if installed(default) else next(others, None)
+    return url if other is None else url.set(drivername=f"postgresql+{other}")
+
+
+def make_database(url: URL) -> bool:
+    """Create the database of a URL; False where it was there.
+
+    Only PostgreSQL's: SQLite makes its file by itself, and of others the administrator makes the database.
+
+    Raises:
+        SQLAlchemyError: The server is away, or does not let this user.
+    """
+    if url.get_backend_name() != "postgresql":
+        return False
+    engine = sa.create_engine(url.set(database=_MAINTENANCE), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        if _is_there(connection, url.database):
+            return False
+        name = connection.dialect.identifier_preparer.quote_identifier(str(url.database))
+        try:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        except DBAPIError:
+            # Another process may have been faster.
+            if not _is_there(connection, url.database):
+                raise
+    return True
+
+
+def _is_there(connection: Connection, name: str | None) -> bool:
+    return bool(connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}))

@@ -1,13 +1,26 @@
-"""What outgoing HTTP calls carry, and the warning about those without a time-out."""
+"""What outgoing HTTP calls of ``requests`` carry: the request id, a ``traceparent`` and a time-out.
 
+One method is patched, ``Session.send``, through which all calls go, redirects too, as soon as the application imports
+the library: nothing here imports it before.
+"""
+
+import functools
+import importlib.util
 import logging
 import sys
 from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from c2c_logging._context import current
+from c2c_broadcast import load, when_imported
+from c2c_logging._request_ids import current
+from c2c_logging._settings import LoggingSettings
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
 
 _LOG = logging.getLogger("c2c_logging.requests")
+_LIBRARY = "requests"
 _MOST_PLACES = 1_000
 # Frames of these are the way to the socket, not the place that calls.
 _INNER = ("requests.", "c2c_logging.", "urllib3.", "contextlib")
@@ -62,3 +75,91 @@ class Outgoing:
 
 OUTGOING = Outgoing()
 """The one of this process."""
+
+
+class Patch:
+    """Whether, and how, ``Session.send`` is ours."""
+
+    def __init__(self) -> None:
+        self._active = False
+        self._ours: Any = None
+
+    def install(self) -> None:
+        """Patch, unless our wrapper is there already, below another tool's maybe."""
+        import requests
+
+        self._active = True
+        if self._ours is None or not _holds(requests.Session.send, self._ours):
+            self._ours = self._wrap(requests.Session.send)
+            setattr(requests.Session, "send", self._ours)  # noqa: B010 # mypy does not assign methods
+
+    def remove(self) -> None:
+        """Put back what was there; below another tool's wrapper, ours stays and does nothing."""
+        import requests
+
+        self._active = False
+        found: Any = requests.Session.send
+        if self._ours is not None and found is self._ours:
+            setattr(requests.Session, "send", found.__wrapped__)  # noqa: B010 # as above
+            self._ours = None
+
+    def _wrap(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def send(session: "Session", request: "PreparedRequest", **kwargs: Any) -> "Response":
+            if self._active:
+                OUTGOING.add_headers(request.headers)
+                if kwargs.get("timeout") is None:
+                    kwargs["timeout"] = OUTGOING.timeout(request.method, request.url)
+            response: Response = original(session, request, **kwargs)
+            return response
+
+        return send
+
+
+def _holds(function: Any, wanted: Any) -> bool:
+    while function is not None:
+        if function is wanted:
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
+
+
+PATCH = Patch()
+"""The one of this process."""
+
+
+def instrument_requests(default_timeout: float | None = None) -> bool:
+    """Have what ``requests`` sends carry the request id, a ``traceparent`` and a time-out. Twice is the same as once.
+
+    Where the application has not imported ``requests``, that happens as soon as it does.
+
+    Args:
+        default_timeout: seconds, for what is sent without a time-out; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says,
+            else what an earlier call said
+
+    Returns:
+        Whether ``requests`` is installed.
+
+    Raises:
+        ConfigurationError: The variable is no number of seconds.
+    """
+    if default_timeout is None:
+        default_timeout = load(LoggingSettings, {}).requests_default_timeout
+    if default_timeout is not None:
+        OUTGOING.default_timeout = default_timeout
+    OUTGOING.wanted = True
+    when_imported(_LIBRARY, _install)
+    return _LIBRARY in sys.modules or importlib.util.find_spec(_LIBRARY) is not None
+
+
+def uninstrument_requests() -> None:
+    """Take the patch back; ``requests`` sends what it is told to, as before."""
+    OUTGOING.default_timeout = None
+    OUTGOING.wanted = False
+    if _LIBRARY in sys.modules:
+        PATCH.remove()
+
+
+def _install() -> None:
+    if OUTGOING.wanted:
+        PATCH.install()

@@ -1,10 +1,11 @@
 """What logging reads: the settings of an application, and those of a script without an ini file."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from c2c_broadcast import setting
-from c2c_logging._clean import HEADER_NAME
+from c2c_logging._request_ids import HEADER_NAME
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -22,9 +23,24 @@ def _header(raw: str) -> str:
     return raw
 
 
-def _level(raw: str) -> str:
-    from c2c_logging._level_names import level_number
+def level_number(name: str) -> int:
+    """Return the number of a level given by name, in any case.
 
+    Raises:
+        ValueError: There is no such level; the message lists them.
+    """
+    number = logging.getLevelNamesMapping().get(name.strip().upper())
+    if number is None:
+        raise ValueError(f"must be one of {', '.join(known_names())}")
+    return number
+
+
+def known_names() -> list[str]:
+    """Return the names of all levels, those added by ``logging.addLevelName`` too, the most severe first."""
+    return [name for name, _ in sorted(logging.getLevelNamesMapping().items(), key=lambda pair: -pair[1])]
+
+
+def _level(raw: str) -> str:
     level_number(raw)
     return raw.upper()
 

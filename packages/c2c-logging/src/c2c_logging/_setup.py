@@ -1,4 +1,4 @@
-"""``init``: logging for scripts, as the service has it."""
+"""Setting up: ``config.include("c2c_logging")`` for an application, ``init`` for scripts, which log as it does."""
 
 import logging
 import logging.config
@@ -6,16 +6,68 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from c2c_broadcast import ConfigurationError, load, mask
-from c2c_logging._console import ConsoleLogHandler
+from c2c_broadcast import ConfigurationError, add_request_attributes, load, mask
+from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
 from c2c_logging._ini import read_logging
-from c2c_logging._json_handler import JsonLogHandler
+from c2c_logging._levels import LEVELS, SECTION, changes_level, level_view
+from c2c_logging._outgoing import instrument_requests
+from c2c_logging._request_ids import SOURCES, IdSources, RequestId
 from c2c_logging._settings import LoggingSettings, ScriptSettings
+from c2c_logging._values import MASKING
+
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
 
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2CWSGIUTILS_CONFIG"
 _DEFAULT = "/app/production.ini"
+_SETTINGS = "c2c_logging.settings"
+_ID = RequestId()
+
+
+def includeme(config: "Configurator") -> None:
+    """Add request ids and run-time log levels: ``config.include("c2c_logging")``.
+
+    Gives ``request.c2c_request_id``, echoes it on each answer, and has ``requests`` and (where
+    ``c2c.sql_request_id`` says so) SQLAlchemy send it on.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    from pyramid.tweens import INGRESS  # importing c2c_logging imports no Pyramid
+
+    config.include("c2c_broadcast")
+    settings = config.registry.setdefault(_SETTINGS, load(LoggingSettings, config.get_settings()))
+    config.registry.setdefault(
+        SOURCES,
+        IdSources(settings.request_id_header, sql=settings.sql_request_id, timeout=settings.requests_default_timeout),
+    )
+    MASKING.learn(config.get_settings())
+    config.add_tween("c2c_logging._request_ids.tween_factory", under=INGRESS)
+    add_request_attributes(config.registry, _attributes)
+    instrument_requests(settings.requests_default_timeout)
+    if settings.sql_request_id:
+        _tag_transactions()
+    if settings.log_view_enabled:
+        LEVELS.follow()
+        config.add_operator_view(level_view, name="logging_level", path="/logging/level", changes_state=changes_level)
+        config.add_section(SECTION)
+
+
+def _attributes(_cls: type[Any]) -> dict[str, RequestId]:
+    return {"c2c_request_id": _ID}
+
+
+def _tag_transactions() -> None:
+    try:
+        from c2c_logging._sql_ids import tag_transactions
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"C2C_SQL_REQUEST_ID (ini key c2c.sql_request_id) needs SQLAlchemy ({error}): pip install c2c-logging[sql]"
+        ) from None
+    tag_transactions()
 
 
 def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
@@ -43,8 +95,6 @@ def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     else:
         followed = str(path) if _by_file(path) else None
     if load(LoggingSettings, {}).log_view_enabled:
-        from c2c_logging._levels import LEVELS
-
         LEVELS.follow()
     return followed
 

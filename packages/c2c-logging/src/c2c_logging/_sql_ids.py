@@ -1,18 +1,15 @@
 """``application_name`` of PostgreSQL sessions: the request id, as long as a transaction lasts."""
 
 import logging
-from functools import cache
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from c2c_logging._context import CURRENT
+from c2c_logging._request_ids import CURRENT, clean
 
 _LOG = logging.getLogger(__name__)
-# PEP 249, paramstyle, and what asyncpg's adapter takes.
-_PARAMETERS = {"pyformat": "%s", "format": "%s", "qmark": "?", "numeric": ":1", "numeric_dollar": "$1"}
 # PostgreSQL cuts longer names (NAMEDATALEN).
 _LONGEST = 63
 
@@ -36,22 +33,17 @@ def _tag(connection: Connection) -> None:
     dbapi: Any = connection.connection
     if getattr(dbapi.dbapi_connection, "autocommit", False):
         return  # nothing to be local to
-    statement = _statement(connection.dialect.paramstyle)
-    parameters = (context.request_id[:_LONGEST],)
+    # Local to the transaction: what the pool gets back is as it was. SET is no query (SELECT set_config would be), so
+    # that the application may still begin with SET TRANSACTION; it takes no parameter, and the id has no quote in it.
+    statement = f"SET LOCAL application_name = '{clean(context.request_id)[:_LONGEST]}'"
     try:
         cursor = dbapi.cursor()
         try:
-            cursor.execute(statement, parameters)
+            cursor.execute(statement)
         finally:
             cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
         _fail(connection, statement, error)
-
-
-@cache
-def _statement(paramstyle: str) -> str:
-    # Local to the transaction: what the pool gets back is as it was. SET takes no parameter under psycopg 3.
-    return f"SELECT set_config('application_name', {_PARAMETERS.get(paramstyle, '%s')}, true)"  # a placeholder
 
 
 def _fail(connection: Connection, statement: str, error: Any) -> None:

@@ -10,8 +10,7 @@ from functools import lru_cache
 from itertools import groupby
 from types import TracebackType
 
-from c2c_logging._masking import MASKING
-from c2c_logging._texts import safe, text_of
+from c2c_logging._values import MASKING, safe, text_of
 
 _MOST_FRAMES = 100
 _MOST_LINKS = 20

@@ -2,20 +2,37 @@
 
 import logging
 import re
+import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging._background import Background, Bounds, QueueHandler
-from c2c_logging._fields import full_message
-from c2c_logging._row import WRITING, Row
-from c2c_logging._texts import message_of, safe, text_of
+from c2c_logging._line import full_message
+from c2c_logging._sending import Bounds, Queue, QueueHandler
+from c2c_logging._values import message_of, safe, text_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session, scoped_session
 
 _BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row of the log table says; ``created`` is in seconds since the epoch."""
+
+    logger: str
+    level: str
+    trace: str | None
+    msg: str
+    created: float
+
+
+WRITING = threading.local()
+"""``WRITING.on`` is true in threads that write rows: what they log themselves is not for a log table."""
 
 
 class SQLAlchemyHandler(QueueHandler):
@@ -48,9 +65,14 @@ class SQLAlchemyHandler(QueueHandler):
             raise ConfigurationError(f"SQLAlchemyHandler: {error}: pip install c2c-logging[sql]") from None
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
-        self._log = LogTable(sqlalchemy_url, self._take_dropped)
-        self._queue: Background[Row] = Background(
-            "c2c-logging-database", self._log.write, _BOUNDS, is_away=lambda: self._log.is_away, at_end=self._log.close
+        self._log = LogTable(sqlalchemy_url)
+        self._queue: Queue[Row] = Queue(
+            "c2c-logging-database",
+            self._log.write,
+            _BOUNDS,
+            is_away=lambda: self._log.is_away,
+            over=self._log.close,
+            dropped=self._say_dropped,
         )
 
     @property
@@ -86,8 +108,7 @@ class SQLAlchemyHandler(QueueHandler):
             row = Row(
                 safe(text_of(record.name)), text_of(record.levelname), full_message(record), message, record.created
             )
-            if not self._queue.put(row, len(message) + len(row.trace or "")):
-                self._log.overflows()
+            self._queue.put(row, len(message) + len(row.trace or ""))
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
@@ -100,8 +121,9 @@ class SQLAlchemyHandler(QueueHandler):
         self._queue.close()
         super().close()
 
-    def _take_dropped(self) -> int:
-        return self._queue.take_dropped()
+    def _say_dropped(self, count: int) -> None:
+        text = f"{count} records were dropped: the queue was full"
+        self._queue.put(Row("c2c_logging", "WARNING", None, text, time.time()), len(text))
 
 
 def _expression(name: str, text: str) -> re.Pattern[str] | None:

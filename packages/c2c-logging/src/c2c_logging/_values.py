@@ -1,0 +1,279 @@
+"""Texts and values on their way into a log line: bounded, masked, and made of what JSON knows.
+
+Cycles, NaN, odd keys, bytes and objects that raise are no obstacle. Masking is what takes time: a text is masked once,
+all texts of a nested value together, and one by one only where that finds a secret.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from functools import lru_cache, partial
+from itertools import repeat
+from json.encoder import JSONEncoder, encode_basestring_ascii
+from typing import Any, Final
+
+from c2c_broadcast import Masker, names_secret
+
+orjson: Any
+try:
+    import orjson
+except ImportError:  # the extra is not installed
+    orjson = None
+
+MASKED: Final = "***"
+# A line has 32 kB; what is longer is cut before it is looked at, and what a cut could have halved goes after masking.
+_LONGEST = 40_000
+_MARGIN = 4_000
+_DEEPEST = 16
+_MOST_VALUES = 2_000
+_MOST_CHARACTERS = 64_000
+_BIGGEST = 2**63  # beyond, readers round
+_LEFT_OUT = "..."
+_CONTAINERS = (Mapping, list, tuple, set, frozenset)
+_LONGEST_KEY = 200
+
+dumps = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+"""Return plain data as JSON in ASCII."""
+
+encode = encode_basestring_ascii
+"""Return a text as a JSON string in ASCII: it fits every stream, and no kind of new line survives in it."""
+
+is_secret = lru_cache(maxsize=1024)(names_secret)
+"""Tell whether a field of this name holds a secret."""
+
+
+class ProcessMasker:
+    """Hide the secrets of the environment and of every application: handlers are built before, and outlive them.
+
+    ``mask`` is the function that does, made when it is first used; ``version`` grows with what it knows.
+    """
+
+    __slots__ = ("_sources", "mask", "version")
+
+    def __init__(self) -> None:
+        self._sources: list[Mapping[str, Any]] = []
+        self.mask: Callable[[str], str] = self._first
+        self.version = 0
+
+    def learn(self, settings: Mapping[str, Any]) -> None:
+        """Hide the secrets of these settings too."""
+        known = dict(settings)
+        if known not in self._sources:
+            self._sources = [*self._sources, known]
+            self.mask = self._first
+            self.version += 1
+
+    def _first(self, text: str) -> str:
+        # A line has limits of its own.
+        self.mask = partial(Masker.of(*self._sources, os.environ), limit=None)
+        return self.mask(text)
+
+
+MASKING = ProcessMasker()
+"""The one of this process."""
+
+
+def printable(text: str) -> str:
+    """Return the text without lone surrogates, which are no Unicode text: a backslash and their number."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def safe(text: str) -> str:
+    """Return a text as it may leave the process: without secrets, without lone surrogates, not endless."""
+    if len(text) > _LONGEST:
+        return printable(MASKING.mask(text[:_LONGEST])[:-_MARGIN]) + "..."
+    text = MASKING.mask(text)
+    return text if text.isascii() else printable(text)
+
+
+def text_of(value: Any) -> str:
+    """Return ``str(value)``, or what the value is where it can't be told. Never raises."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 # __str__ is anybody's code
+        return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
+
+
+def message_of(record: Any) -> tuple[str, str | None]:
+    """Return the formatted message of a record, and why it could not be formatted where that is so."""
+    found = record.__dict__
+    message, args = found.get("msg"), found.get("args")
+    if type(message) is not str:
+        message = text_of(message)
+    try:
+        return message % args if args else message, None
+    except Exception as error:  # noqa: BLE001 # wrong arguments, or a __str__ that raises
+        return f"{message} {text_of(args)}", f"{type(error).__name__}: {text_of(error)}"
+
+
+def value_text(value: Any, walk: "Walk") -> str:
+    """Return any value as JSON in ASCII, masked."""
+    kind = type(value)
+    if kind is str:
+        return encode(walk.text(value))
+    if (kind is dict or kind is list) and (text := _usual_text(value)) is not None:
+        return text
+    plain = walk.plain(value)
+    return encode(plain) if type(plain) is str else dumps(plain)
+
+
+def _usual_text(value: Any) -> str | None:
+    """Return what ``Walk`` makes of a value that it leaves as it is, as JSON; None for any other value.
+
+    A walk takes a microsecond for each value in it; this look a tenth of that, and the encoders are written in C.
+    """
+    look = _Look()
+    if not look.finds_usual(value, _DEEPEST):
+        return None
+    # One after the other they stand as each alone: a secret that masking finds in one of them, it finds here.
+    whole = "\n".join(look.texts)
+    if len(whole) > _LONGEST or MASKING.mask(whole) != whole or printable(whole) != whole:
+        return None
+    if orjson is not None and whole.isascii():
+        text: str = orjson.dumps(value).decode("ascii")
+        return text
+    return dumps(value)
+
+
+class _Look:
+    """Whether a value holds only what JSON knows, under names that hide nothing; ``texts`` are the texts in it."""
+
+    __slots__ = ("_left", "texts")
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+        self.texts: list[str] = []
+
+    def finds_usual(self, value: Any, depth: int) -> bool:
+        """Tell it of a dict or list."""
+        self._left -= len(value)
+        if depth <= 0 or self._left <= 0:
+            return False
+        items = value
+        if type(value) is dict:
+            for key in value:
+                if type(key) is not str or len(key) > _LONGEST_KEY or is_secret(key):
+                    return False
+            self.texts += value
+            items = value.values()
+        return all(map(self._takes, items, repeat(depth - 1)))
+
+    def _takes(self, item: Any, depth: int) -> bool:
+        kind = type(item)
+        if kind is str:
+            self.texts.append(item)
+            return True
+        if kind is dict or kind is list:
+            return self.finds_usual(item, depth)
+        if kind is int or kind is float:
+            return bool(-_BIGGEST <= item < _BIGGEST)  # nor NaN
+        return kind is bool or item is None
+
+
+class Walk:
+    """One walk over the values of a record. ``truncated`` tells whether something was left out."""
+
+    __slots__ = ("_characters", "_values", "truncated")
+
+    def __init__(self) -> None:
+        self._values = _MOST_VALUES
+        self._characters = _MOST_CHARACTERS
+        self.truncated = False
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """Return the value made of dict, list, str, int, float, bool and None only, masked. Never raises."""
+        try:
+            return self._plain(value, depth)
+        except Exception as error:  # noqa: BLE001 # iteration and attributes are anybody's code
+            return f"<{type(value).__name__} that raised {type(error).__name__}>"
+
+    def text(self, value: Any) -> str:
+        """Return the value as a text, masked. Never raises."""
+        text = safe(_as_text(value))
+        self._characters -= len(text)
+        return text
+
+    def _plain(self, value: Any, depth: int) -> Any:
+        self._values -= 1
+        if self._values < 0 or self._characters < 0:
+            self.truncated = True
+            return _LEFT_OUT
+        if isinstance(value, Enum):
+            value = value.value
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, int | float):
+            return self._number(value)
+        if not isinstance(value, _CONTAINERS):
+            return self.text(value)
+        if depth >= _DEEPEST:
+            self.truncated = True
+            return _LEFT_OUT
+        return self._dict(value, depth) if isinstance(value, Mapping) else self._list(value, depth)
+
+    def _number(self, value: int | float) -> Any:  # noqa: PYI041 # int is not a float here
+        if isinstance(value, float):
+            real = float.__float__(value)
+            return real if math.isfinite(real) else None
+        number = int.__index__(value)
+        return number if -_BIGGEST <= number < _BIGGEST else self.text(_digits(number))
+
+    def _list(self, value: Iterable[Any], depth: int) -> list[Any]:
+        items = []
+        for item in value:
+            items.append(self.plain(item, depth + 1))
+            if self._values < 0:
+                break
+        return items
+
+    def _dict(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key_text(key)
+            self._characters -= len(name)
+            while name in found:
+                name += "_"
+            found[name] = MASKED if is_hidden(name, item) else self.plain(item, depth + 1)
+            if self._values < 0:
+                break
+        return found
+
+
+def is_hidden(name: str, value: Any) -> bool:
+    """Tell whether a field holds a secret: its name says so, and its value is not empty. Never raises."""
+    if not is_secret(name):
+        return False
+    try:
+        return bool(value)
+    except Exception:  # noqa: BLE001 # what has no truth: an array of NumPy, a SQL expression
+        return True
+
+
+def key_text(key: Any) -> str:
+    """Return a key as the name of a field."""
+    if isinstance(key, bytes):
+        return key[:_LONGEST_KEY].decode("utf-8", "backslashreplace")
+    return printable(key[:_LONGEST_KEY] if type(key) is str else text_of(key)[:_LONGEST_KEY])
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes | bytearray):
+        return bytes(value[:_MOST_CHARACTERS]).decode("utf-8", "backslashreplace")
+    return text_of(value)
+
+
+def _digits(number: int) -> str:
+    # Python converts no more than 4,300 digits by default.
+    try:
+        return str(number)
+    except ValueError:
+        return hex(number)
