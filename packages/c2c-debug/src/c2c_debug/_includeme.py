@@ -3,7 +3,7 @@
 from pyramid.config import Configurator
 
 from c2c_broadcast import Field, Form, Link, Live, Section, load, masker_of
-from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view
+from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view, running
 from c2c_debug._settings import DebugSettings
 from c2c_debug._tools import KEY, Tools
 
@@ -22,6 +22,8 @@ def includeme(config: Configurator) -> None:
     config.include("c2c_broadcast")
     settings = load(DebugSettings, config.get_settings())
     config.registry.setdefault(KEY, Tools(masker_of(config.registry)))
+    if settings.requests_in_flight:
+        config.include(running)
     if settings.debug_view_enabled:
         _add_debug_views(config)
     if settings.sql_profiler_enabled:
@@ -36,6 +38,7 @@ def includeme(config: Configurator) -> None:
 def _add_debug_views(config: Configurator) -> None:
     config.registry[KEY].subscribe()
     add = config.add_operator_view
+    add(running.view, name="debug_running", path="/debug/running")
     add(_stacks_view.view, name="debug_stacks", path="/debug/stacks")
     add(_memory_views.memory, name="debug_memory", path="/debug/memory")
     add(_memory_views.memory_diff, name="debug_memory_diff", path="/debug/memory_diff")
@@ -66,6 +69,7 @@ _DEBUG = Section(
     title="Debug",
     order=60,
     links=(
+        Link(title="In progress", route="c2c_debug_running", help="every request that is being handled"),
         Link(title="Stacks", route="c2c_debug_stacks", help="of every thread of every process"),
         Link(title="Memory", route="c2c_debug_memory", help="of every process; takes up to a minute"),
         Link(title="Memory maps", route="c2c_debug_memory_maps", help="of this process"),

@@ -22,6 +22,12 @@ class DebugSettings:
         key="c2c.debug_view_enabled",
         help="adds the views under `debug/`",
     )
+    requests_in_flight: bool = setting(
+        default=True,
+        env="C2C_REQUESTS_IN_FLIGHT",
+        key="c2c.requests_in_flight",
+        help="keeps what each thread does in a file in memory: for `debug/running`, and to say which requests are lost",
+    )
     sql_profiler_enabled: bool = setting(
         default=False,
         env="C2C_SQL_PROFILER_ENABLED",

@@ -30,6 +30,15 @@ def words(statement: str) -> str:
     return _OPAQUE.sub(lambda match: match["name"] or " ", statement)
 
 
+def simplified(statement: str) -> str:
+    """Return a statement on one line, without comments, and with ``?`` for its texts."""
+    return " ".join(_OPAQUE.sub(_without_values, statement).split())
+
+
+def _without_values(match: re.Match[str]) -> str:
+    return match["name"] or (" " if match[0].startswith(("--", "/*")) else "?")
+
+
 def reads(statement: str) -> str | None:
     """Return None where a statement only reads (``SELECT``, ``WITH ... SELECT``), else why it is left alone."""
     text = words(statement)
