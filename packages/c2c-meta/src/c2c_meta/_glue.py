@@ -34,6 +34,11 @@ def join(config: Configurator, included: frozenset[str]) -> None:
 
         config.add_subscriber(count_check, HealthChecked)
         config.add_subscriber(count_version, VersionSeen)
+    if {"c2c_debug", "c2c_stats"} <= included:
+        from c2c_debug.running import count_with
+        from c2c_meta._glue_stats import count_lost
+
+        config.action("c2c_meta.count_lost", count_with, args=(count_lost,))
 
 
 def _fill_page(config: Configurator, included: frozenset[str]) -> None:

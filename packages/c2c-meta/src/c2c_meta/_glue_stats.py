@@ -46,3 +46,8 @@ def _database_timer() -> Any:
 def count_version(event: VersionSeen) -> None:
     """Count the processes that run a version."""
     stats.increment_counter(["version"], event.count, {"version": event.version})
+
+
+def count_lost(reason: str, number: int) -> None:
+    """Count requests that a process had in hand when it was ended by force."""
+    stats.increment_counter(["requests_lost"], number, {"reason": reason})

@@ -1,22 +1,68 @@
 """gunicorn's own application class, with our logger and our hooks added to whatever is configured."""
 
 import logging
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from gunicorn.app import base
 from gunicorn.app.wsgiapp import WSGIApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import LoggerClass
 from gunicorn.util import get_arity
 
 from c2c_meta import _workers
 
 _LOGGER = "c2c_meta._gunicorn_logger.Logger"
+_FOR_STACKS, _FOR_ENDS = 0.2, 2.0  # seconds
 
 
 def _same_program(server: Any) -> None:
     """Have the second master, which SIGUSR2 starts, be this program: gunicorn would run a file named sys.argv[0]."""
     server.START_CTX["args"] = [sys.executable, "-P", "-m", "c2c_meta._gunicorn", *sys.argv[1:]]
+
+
+class WatchingArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's master, which remembers how its workers end: its hook for that is not told."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.statuses: dict[int, int] = {}
+        """How each worker ended, as of ``os.waitpid``, until its ``child_exit``."""
+        self.killed: set[int] = set()
+        """The workers that this master killed because they had not ended in time."""
+
+    def reap_workers(self) -> None:
+        """Look at those that ended before gunicorn does."""
+        for pid in list(self.WORKERS):
+            with suppress(OSError):  # it is not ours any more
+                found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is not None:
+                    exited = found.si_code == os.CLD_EXITED
+                    self.statuses[pid] = found.si_status << 8 if exited else found.si_status
+        super().reap_workers()
+
+    def kill_workers(self, sig: int) -> None:
+        """Have workers that are to be killed write where they are, first."""
+        if sig == signal.SIGKILL and self.WORKERS:
+            self.killed.update(self.WORKERS)
+            for pid in list(self.WORKERS):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGABRT)  # its handler, which is C, writes the stacks
+            time.sleep(_FOR_STACKS)
+        super().kill_workers(sig)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Wait for those that were killed, too: what they had in hand is said when they are gone."""
+        super().stop(graceful)
+        limit = time.monotonic() + _FOR_ENDS
+        while self.WORKERS and time.monotonic() < limit:
+            self.reap_workers()
+            time.sleep(_FOR_STACKS / 10)
 
 
 # At the end those of the service come first: they may still use what ours end.
@@ -34,6 +80,11 @@ _HOOKS: dict[str, tuple[Callable[..., None], bool]] = {
 
 class GunicornApplication(WSGIApplication):
     """Gunicorn as its arguments and configuration files say, plus the hooks of ``_workers``."""
+
+    def run(self) -> None:
+        """Be the master, until the end."""
+        base.Arbiter = WatchingArbiter  # gunicorn has no other way to choose it
+        super().run()
 
     def load_config(self) -> None:
         """Read the configuration, at the start and at each SIGHUP."""

@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE = 2.0
 _stacks = Stacks()
 _told: set[int] = set()
+_watches: list[Any] = []
 
 
 def _safe(hook: Callable[..., None]) -> Callable[..., None]:
@@ -40,15 +41,25 @@ def _safe(hook: Callable[..., None]) -> Callable[..., None]:
 
 @_safe
 def when_ready(_server: Any) -> None:
-    """Let the master linger at SIGTERM, its workers' readiness red, unless c2c_health is left out."""
+    """Let the master linger at SIGTERM, its workers' readiness red, and watch what they have in hand.
+
+    Neither where the package that does it is left out.
+    """
     from c2c_broadcast import load
     from c2c_health import HealthSettings
     from c2c_health.gunicorn import linger
     from c2c_meta._settings import MetaSettings
 
     values = application_values(Ini(config_path(os.environ)))
-    if "c2c_health" not in load(MetaSettings, values).exclude:
+    exclude = load(MetaSettings, values).exclude
+    if "c2c_health" not in exclude:
         linger.install(load(HealthSettings, values).linger)
+    if "c2c_debug" not in exclude:
+        from c2c_debug import DebugSettings
+        from c2c_debug.running import Watch
+
+        if load(DebugSettings, values).requests_in_flight:
+            _watches.append(Watch())
 
 
 @_safe
@@ -68,6 +79,7 @@ def post_worker_init(worker: Any) -> None:
     _safe(_stacks.watch)(worker)
     _safe(_listen_for_the_end)()
     _safe(_start_broadcaster)()
+    _safe(_count_what_was_lost)()
 
 
 @_safe
@@ -87,11 +99,16 @@ def worker_exit(_server: Any, _worker: Any) -> None:
 
 
 @_safe
-def child_exit(_server: Any, worker: Any) -> None:
-    """Log where a worker hung or crashed. What it had counted c2c-stats merges by itself."""
+def child_exit(server: Any, worker: Any) -> None:
+    """Log where a worker hung or crashed, and each request it had in hand. Its counts c2c-stats merges by itself."""
+    status = getattr(server, "statuses", {}).pop(worker.pid, None)
+    killed = worker.pid in getattr(server, "killed", ())
     stacks = _stacks.close(worker)
     if stacks:
         _LOG.error("Worker (pid:%s) was stuck, aborted or crashed; its threads were here:\n%s", worker.pid, stacks)
+    reason = "timeout" if worker.aborted else "graceful_timeout" if killed else None
+    for watch in _watches:
+        watch.ended(worker.pid, status=status, reason=reason)
 
 
 def announce_shutdown() -> None:
@@ -109,6 +126,13 @@ def _start_broadcaster() -> None:
     from c2c_broadcast import broadcast
 
     broadcast.start()
+
+
+def _count_what_was_lost() -> None:
+    if _watches:
+        from c2c_debug.running import take_over
+
+        take_over()
 
 
 def _listen_for_the_end() -> None:

@@ -19,10 +19,10 @@ from pyramid.viewderivers import VIEW
 from c2c_broadcast import mask, masker_of
 from c2c_broadcast.process import host_name
 from c2c_debug.running import phases
-from c2c_debug.running.lost import Watch, all_files, begin, count_with, family_files, sweep
+from c2c_debug.running.lost import Watch, all_files, begin, count_with, family_files, sweep, take_over
 from c2c_debug.running.table import TABLE, Running, read
 
-__all__ = ["Watch", "begin", "count_with", "in_flight", "includeme", "listing", "main", "text", "view"]
+__all__ = ["Watch", "begin", "count_with", "in_flight", "includeme", "listing", "main", "take_over", "text", "view"]
 
 _FORMS = ("application/json", "text/plain")
 

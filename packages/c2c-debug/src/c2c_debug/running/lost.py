@@ -126,6 +126,12 @@ def begin() -> None:
             sweep()
 
 
+def take_over() -> None:
+    """Count what others said, in a process that begins; nothing where it counts nothing."""
+    if _COUNTERS:
+        begin()
+
+
 def sweep() -> int:
     """Say what those left that ended, and that nobody watches; count what was said. Return how many are new.
 
