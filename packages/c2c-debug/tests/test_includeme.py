@@ -17,7 +17,7 @@ def test_the_readme_has_every_setting():
     text = _README.read_text().partition("<!-- settings: ")[2].partition("<!-- end -->")[0]
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     wanted = [
-        f"| `{one.env}` | `{one.key}` | {'none' if default in (None, ()) else '`false`'} | {one.help} |"
+        f"| `{one.env}` | `{one.key}` | {'none' if default in (None, ()) else f'`{default}`'.lower()} | {one.help} |"
         for one, default in declarations(DebugSettings).values()
     ]
     assert rows == wanted

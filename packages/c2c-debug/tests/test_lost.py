@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +91,13 @@ def test_a_killed_worker_loses_nothing_in_silence(start, eventually, preload):
     started = start(workers=2, args=["--threads", "16", *["--preload"] * preload])
     for number in range(5):
         _background(started, f"/thing/{number}?seconds=100", {"X-Request-ID": f"id-{number}"})
-    found = eventually(lambda: (all_ := [one for one in _running(started) if one["path"] != "/c2c/debug/running"]) and [one["route"] for one in all_] == ["thing"] * 5 and all_)
+    found = eventually(
+        lambda: (
+            (all_ := [one for one in _running(started) if one["path"] != "/c2c/debug/running"])
+            and [one["route"] for one in all_] == ["thing"] * 5
+            and all_
+        )
+    )
     for pid in {one["pid"] for one in found}:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: _pids(started) and _running(started) and len(_lines(started)) >= 5)
@@ -100,7 +107,10 @@ def test_a_killed_worker_loses_nothing_in_silence(start, eventually, preload):
     assert len(lines) == 5
     for number in range(5):
         (line,) = [one for one in lines if f"/thing/{number}," in one]
-        assert re.search(rf"GET /thing/{number}, route thing, id id-{number} was lost after \d+\.\d s in view: worker \d+ is gone", line)
+        assert re.search(
+            rf"GET /thing/{number}, route thing, id id-{number} was lost after \d+\.\d s in view: worker \d+ is gone",
+            line,
+        )
 
 
 def test_a_stopped_worker_and_one_that_holds_the_interpreter_are_shown(start, eventually):
@@ -125,8 +135,7 @@ def listing_of(started):
 
 
 def _parent(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_crash_is_said(start, eventually):
@@ -149,7 +158,7 @@ def test_an_end_in_peace_leaves_nothing(start, eventually):
     master = started.server.master
     started.server.stop()
     assert not _lines(started)
-    assert not [name for name in os.listdir(running_folder()) if name.split("-")[1] == str(master)]
+    assert not [path for path in running_folder().iterdir() if path.name.split("-")[1] == str(master)]
 
 
 # -- the master's part, without gunicorn ------------------------------------------------------------------------------
@@ -225,7 +234,7 @@ def test_losses_are_counted_once(watch):
         lost.sweep()
         assert counted == [("sigkill", 2)]
     finally:
-        lost._COUNTERS.clear()  # noqa: SLF001 # the only way: they are of the process
+        lost._COUNTERS.clear()  # the only way: they are of the process
 
 
 def test_who_is_watched_is_left_to_the_watcher(watch, caplog):

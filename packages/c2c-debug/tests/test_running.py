@@ -52,7 +52,9 @@ def test_the_view_masks_and_speaks_text(make_service):
 
 def test_phases_of_a_database(make_service, postgres):
     """A statement is shown on one line, without its texts, with its backend's pid; then it is the view's time again."""
-    engine = sa.create_engine(sa.make_url(postgres.url).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
+    engine = sa.create_engine(
+        sa.make_url(postgres.url).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0
+    )
     seen = {}
     inside = threading.Event()
 
@@ -121,7 +123,9 @@ def test_phases_of_rendering_and_body(make_service):
 def test_answers_are_as_without(make_service, tmp_path):
     """A file is sent whole and in parts, with its length; a body that nobody reads is over when it is gone."""
     (tmp_path / "file.txt").write_bytes(b"0123456789" * 30)
-    service = _service(make_service, lambda request: FileResponse(str(tmp_path / "file.txt"), request, content_type="text/plain"))
+    service = _service(
+        make_service, lambda request: FileResponse(str(tmp_path / "file.txt"), request, content_type="text/plain")
+    )
     answer = service.app.get("/thing/1")
     assert answer.headers["Content-Length"] == "300"
     part = service.app.get("/thing/1", headers={"Range": "bytes=10-19"}, status=206)

@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,9 @@ def test_kill_9_with_five_requests_in_flight(start, folder, preload):
     time.sleep(1)
     lines = _lost(process)
     assert len(lines) == 5
-    pattern = r"GET /sleep, route sleep, id id-of-sleep was lost after \d+\.\d s in view: worker \d+ was killed by SIGKILL"
+    pattern = (
+        r"GET /sleep, route sleep, id id-of-sleep was lost after \d+\.\d s in view: worker \d+ was killed by SIGKILL"
+    )
     assert all(re.search(pattern, line) for line in lines)
     assert all("|ERROR|c2c_debug.running|" in line for line in lines)
     assert not _running(process, "/sleep")
@@ -119,7 +122,9 @@ def test_the_graceful_time_out(start, folder):
     process.popen.wait(60)
     assert time.monotonic() - begun < 20
     (line,) = _lost(process)
-    assert re.search(r"GET /sleep, .* was lost after \d+\.\d s in view: worker \d+ was killed at the graceful time-out", line)
+    assert re.search(
+        r"GET /sleep, .* was lost after \d+\.\d s in view: worker \d+ was killed at the graceful time-out", line
+    )
     assert "tiny.py" in process.log
     assert " in sleep" in process.log
 
@@ -130,7 +135,9 @@ def test_gunicorns_time_out(start, folder):
     _ask(process, "/hold")
     folder.until(lambda: _lost(process))
     (line,) = _lost(process)
-    assert re.search(r"GET /hold, .* was lost after \d+\.\d s in view: worker \d+ was ended at gunicorn's time-out", line)
+    assert re.search(
+        r"GET /hold, .* was lost after \d+\.\d s in view: worker \d+ was ended at gunicorn's time-out", line
+    )
 
 
 def test_a_crash(start, folder):
@@ -163,8 +170,7 @@ def _shown_by_the_command(folder):
 
 
 def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(one) for one in file.read().split()]
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_peaceful_ends_lose_nothing(start, folder):

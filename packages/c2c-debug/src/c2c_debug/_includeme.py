@@ -3,7 +3,16 @@
 from pyramid.config import Configurator
 
 from c2c_broadcast import Field, Form, Link, Live, Section, load, masker_of
-from c2c_debug import _memory_maps, _memory_views, _profile_view, _references_view, _requests, _sql_view, _stacks_view, running
+from c2c_debug import (
+    _memory_maps,
+    _memory_views,
+    _profile_view,
+    _references_view,
+    _requests,
+    _sql_view,
+    _stacks_view,
+    running,
+)
 from c2c_debug._settings import DebugSettings
 from c2c_debug._tools import KEY, Tools
 

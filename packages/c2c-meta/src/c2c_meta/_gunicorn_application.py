@@ -26,7 +26,7 @@ def _same_program(server: Any) -> None:
     server.START_CTX["args"] = [sys.executable, "-P", "-m", "c2c_meta._gunicorn", *sys.argv[1:]]
 
 
-class WatchingArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
+class WatchingArbiter(Arbiter):
     """gunicorn's master, which remembers how its workers end: its hook for that is not told."""
 
     def __init__(self, app: Any) -> None:

@@ -47,7 +47,9 @@ def includeme(config: Configurator) -> None:
     """Give each request of this application a row."""
     config.add_tween("c2c_debug.running.phases.tween_factory", under=INGRESS)
     config.add_view_deriver(phases.around_view, "c2c_debug_view", under="rendered_view", over=VIEW)
-    config.add_view_deriver(phases.around_rendering, "c2c_debug_rendering", under="decorated_view", over="rendered_view")
+    config.add_view_deriver(
+        phases.around_rendering, "c2c_debug_rendering", under="decorated_view", over="rendered_view"
+    )
     config.action("c2c_debug.running", phases.install)
 
 

@@ -54,7 +54,9 @@ def line(one: Running, process: int, until: float, reason: str, detail: str = ""
     text = f" ({one.text[:_LONGEST_TEXT]})" if one.text else ""
     where = f" in {one.phase}{text}" if one.phase and one.method else text
     end = REASONS[reason] + (f" ({detail})" if detail else "")
-    said = f"{', '.join([what, *names])} was lost after {max(until - one.begun, 0):.1f} s{where}: worker {process} {end}"
+    said = (
+        f"{', '.join([what, *names])} was lost after {max(until - one.begun, 0):.1f} s{where}: worker {process} {end}"
+    )
     return mask(said.replace("\n", " ").replace("\r", " "))
 
 
@@ -80,7 +82,9 @@ class Watch:
             reason: of ``REASONS``, where the master ended it itself
         """
         try:
-            found = [path for path in running_folder().glob(f"{family().name}-{pid}-*") if path.name.count("-") == _DASHES]
+            found = [
+                path for path in running_folder().glob(f"{family().name}-{pid}-*") if path.name.count("-") == _DASHES
+            ]
         except OSError:
             return 0
         detail = ""
@@ -140,7 +144,7 @@ def sweep() -> int:
     """
     folder, own = running_folder(), family()
     found = 0
-    names = set(os.listdir(folder))
+    names = _names(folder)
     for name in names:
         namespace, _, rest = name.partition("-")
         if namespace != own.namespace:
@@ -178,10 +182,10 @@ def _claim(path: Path, pid: int, reason: str, detail: str, until: float | None) 
 
 
 def _uncounted(folder: Path) -> Counter[str]:
-    """Take away what was said of this family, where this process counts, and of those that ended; return the numbers."""
+    """Take away what was said of this family, where this process counts, and of ended ones; return the numbers."""
     found: Counter[str] = Counter()
     own = family()
-    for name in os.listdir(folder):
+    for name in _names(folder):
         namespace, *words = name.split("-")
         with suppress(ValueError, IndexError, OSError):
             root, kind = Process.parse("-".join(words[:2])), words[2]
@@ -194,6 +198,10 @@ def _uncounted(folder: Path) -> Counter[str]:
             elif kind == _WATCHED and ended:
                 (folder / name).unlink()
     return found
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def family_files() -> Iterator[tuple[Process, Path]]:
@@ -216,7 +224,7 @@ def all_files() -> Iterator[tuple[Process, Path]]:
 
 def _files(prefix: str) -> Iterator[tuple[Process, Path]]:
     folder = running_folder()
-    for name in sorted(os.listdir(folder)):
+    for name in sorted(_names(folder)):
         if name.startswith(prefix) and name.count("-") == _DASHES:
             with suppress(ValueError):
                 yield Process.parse("-".join(name.split("-")[3:])), folder / name

@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from typing import Any
 
 from c2c_broadcast import when_imported
+from c2c_debug._sql_text import simplified
 from c2c_debug.running.lost import begin
 from c2c_debug.running.table import BODY, HTTP, POOL, REDIS, RENDER, SQL, TABLE, VIEW
-from c2c_debug._sql_text import simplified
 
 _MARK = "_c2c_debug_phase"
 _LONGEST_STATEMENT = 4_000
@@ -168,8 +168,8 @@ def _redis() -> None:
 
     for owner in (client.Redis, cluster.RedisCluster):
         _wrap(owner, "execute_command", _commanded)
-    for owner in (client.Pipeline, cluster.ClusterPipeline):
-        _wrap(owner, "execute", partial(_waiting, phase=REDIS, text=b"PIPELINE"))
+    for pipeline in (client.Pipeline, cluster.ClusterPipeline):
+        _wrap(pipeline, "execute", partial(_waiting, phase=REDIS, text=b"PIPELINE"))
 
 
 def _wrap(owner: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -223,7 +223,7 @@ def _text(statement: str) -> bytes:
 
 def _connection(cursor: Any) -> tuple[Any, int]:
     """Return a cursor's connection and the process that serves it: of psycopg, psycopg2; 0 elsewhere."""
-    connection = getattr(cursor, "connection", None)
+    connection: Any = getattr(cursor, "connection", None)
     try:
         return connection, int(connection.info.backend_pid)
     except Exception:  # noqa: BLE001 # whatever a driver has under this name

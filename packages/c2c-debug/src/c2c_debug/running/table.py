@@ -36,7 +36,7 @@ _PHASE = struct.Struct("=QdIB336sQ")  # since when; the database's process, the 
 _BEGUN_AT = _OWNER.size
 _ROUTE_AT = _BEGUN_AT + _BEGUN.size
 _PHASE_AT = _ROUTE_AT + _ROUTE.size
-assert _PHASE_AT + _PHASE.size <= _SIZE  # noqa: S101 # of constants
+assert _PHASE_AT + _PHASE.size <= _SIZE  # of constants
 _PARTS = (_BEGUN_AT, _ROUTE_AT, _PHASE_AT)
 _TRIES = 5
 
@@ -44,9 +44,20 @@ _pack_begun, _pack_route, _pack_phase = _BEGUN.pack_into, _ROUTE.pack_into, _PHA
 
 
 class Row:
-    """A thread's row, which nobody else writes. ``base`` is the phase that others interrupt, 0 where nothing goes on."""
+    """A thread's row, which nobody else writes. ``base`` is the phase that others interrupt; 0: nothing goes on."""
 
-    __slots__ = ("__weakref__", "_at", "_begun", "_index", "_number", "_table", "base", "buffer", "connection", "environ")
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_begun",
+        "_index",
+        "_number",
+        "_table",
+        "base",
+        "buffer",
+        "connection",
+        "environ",
+    )
 
     def __init__(self, table: "Table", index: int) -> None:
         self._table = table
@@ -150,7 +161,7 @@ class Table:
             return False
         failure = None
         with self._lock:
-            if self.pid:
+            if self._local is not None:  # another thread was faster
                 return False
             try:
                 self._path = running_folder() / f"{family().name}-{this_process().name}"
@@ -176,7 +187,7 @@ class Table:
 
     def _new_row(self) -> Row | None:
         if not self.pid:
-            self.begin()
+            self.open()
         try:
             index = self.free.popleft()
         except IndexError:
