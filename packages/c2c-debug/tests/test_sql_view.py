@@ -153,7 +153,6 @@ from sqlalchemy.engine.default import DefaultDialect
 
 logging.basicConfig(level="INFO")
 engine = sa.create_engine(os.environ["SQL"])
-original = DefaultDialect.do_execute
 
 def ask(request):
     with engine.connect() as connection:
@@ -168,6 +167,7 @@ def build():
     return config.make_wsgi_app()
 
 application = build()
+original = DefaultDialect.do_execute
 """
 
 

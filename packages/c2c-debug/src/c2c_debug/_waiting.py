@@ -33,7 +33,7 @@ _LINES = (
     ("socket", re.compile(r"\.(?:recv|recv_into|recvfrom|recvmsg|accept|sendall|connect|getaddrinfo)\(")),
     (
         "lock",
-        re.compile(r"\.acquire\(|\.join\(|\bwith [\w.]{1,80}lock\w*:|\.get\((?:\)|block|timeout)|\bflock\("),
+        re.compile(r"\.acquire\(|\.join\(|\bwith [\w.]{0,80}lock\w*:|\.get\((?:\)|block|timeout)|\bflock\("),
     ),
 )
 
