@@ -57,7 +57,7 @@ def test_too_many_objects():
     """What would take as much memory again is not looked for, which is said."""
     found = memory(limit=3, analyze_type=None, internals=False, mask=Masker(), deadline=Deadline(), most=1000)
     assert found["too_many"] > 1000
-    assert found["leaking_objects"] == []
+    assert found["leaking_objects"] is None
     assert len(found["most_common_types"]) == 3
 
 
@@ -84,11 +84,30 @@ def test_biggest_objects_of_a_type(service):
     assert len(kept) == 3
 
 
-def test_a_type_by_its_last_name(service):
-    """The module may be left out; a type without objects has an empty list."""
+class SubLeak(Leak):
+    """Something that is found by its base class."""
+
+
+class NoLeak:
+    """A class that has no instance."""
+
+
+def test_a_type_by_its_last_name_or_a_base_class(service):
+    """The module may be left out; a subclass's objects count; a class without objects has an empty list."""
+    kept = [Leak("here"), SubLeak("below" + "x" * 1000)]
+    assert _one(service, "analyze_type=SubLeak")["SubLeak"]["biggest_objects"][0]["repr"].startswith("<Leak below")
+    found = _one(service, f"analyze_type={LEAK}")[LEAK]["biggest_objects"]
+    assert [one["repr"][:11] for one in found] == ["<Leak below", "<Leak here>"]
+    assert _one(service, "analyze_type=NoLeak")["NoLeak"] == {"biggest_objects": []}
+    assert len(kept) == 2
+
+
+def test_an_unknown_type_is_a_404(service):
+    """With near matches, as in the graph of references."""
     kept = Leak("here")
-    assert _one(service, "analyze_type=Leak")["Leak"]["biggest_objects"][0]["repr"] == "<Leak here>"
-    assert _one(service, "analyze_type=no.Such")["no.Such"] == {"biggest_objects": []}
+    message = service.get("/debug/memory?analyze_type=no.such.Leak", status=404).json["message"]
+    assert "there is no no.such.Leak" in message
+    assert LEAK in message
     assert kept
 
 
@@ -202,12 +221,17 @@ class _Clock:
 
 
 def test_it_stops_at_the_deadline():
-    """What was found until then is there, with ``timeout``."""
-    kept = [Leak() for _ in range(1000)]
-    found = memory(limit=2000, analyze_type=LEAK, internals=False, mask=Masker(), deadline=Deadline(60, _Clock()))
-    assert found["timeout"] is True
-    assert len(found["most_common_types"]) > 10
-    assert len(found[LEAK]["biggest_objects"]) < 100
+    """What was found until then is there, with ``timeout``: those that were measured in time, and never nothing."""
+    kept = [Leak("x" * number) for number in range(1000)]
+    for seconds, least, most in ((60, 20, 100), (0, 1, 1)):
+        deadline = Deadline(seconds, _Clock())
+        found = memory(limit=2000, analyze_type=LEAK, internals=False, mask=Masker(), deadline=deadline)
+        assert found["timeout"] is True
+        assert found["leaking_objects"] is None
+        assert len(found["most_common_types"]) > 10
+        biggest = found[LEAK]["biggest_objects"]
+        assert least <= len(biggest) <= most
+        assert biggest == sorted(biggest, key=lambda one: -one["size_kb"])
     assert len(kept) == 1000
 
 

@@ -103,6 +103,17 @@ def test_graphviz_reads_it(service):
     assert b"<svg" in graph.draw(format="svg", prog="dot")
 
 
+class SubNode(Node):
+    """A node that is found by its base class."""
+
+
+def test_a_base_class_finds_those_below(service):
+    """As in ``memory``."""
+    kept = SubNode(name="below")
+    assert f"{SubNode.__module__}.SubNode" in service.get(f"/debug/show_refs.dot?analyze_type={NODE}&max_depth=0").text
+    assert kept
+
+
 def test_unknown_ones_are_404(service):
     """A type that has no objects is a 404 with near matches; so is an identifier of nothing."""
     kept = Node()

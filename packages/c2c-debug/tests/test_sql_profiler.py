@@ -247,6 +247,19 @@ def test_the_line_is_not_one_that_a_library_made():
         assert found["line"].endswith(" test_the_line_is_not_one_that_a_library_made")
 
 
+def test_the_line_is_never_pythons_own():
+    """In a thread whose target is the library's own the library is named, not ``threading.py``; without one nobody."""
+    found = []
+    code = compile("def run():\n    found.append(line())", "/x/site-packages/lib/work.py", "exec")
+    space = {"found": found, "line": lambda: application_line(sys._getframe(1))}
+    exec(code, space)
+    for target in (space["run"], lambda: found.append(application_line(sys._getframe(1)))):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    assert found == ["/x/site-packages/lib/work.py:2 run", None]
+
+
 def test_waiting_for_a_connection_is_counted(engine, profiler, eventually):
     """With one connection in the pool, the second thread's wait is there, at its statement and in all."""
     got = threading.Event()

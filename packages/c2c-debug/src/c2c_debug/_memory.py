@@ -4,11 +4,12 @@ import gc
 import heapq
 import linecache
 from collections import Counter
+from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
 from c2c_debug._deadline import Deadline
-from c2c_debug._objects import Mask, by_name, is_a, kilobytes, short_repr, size_of
+from c2c_debug._objects import Mask, by_name, is_a, kilobytes, near, short_repr, size_of
 
 FUNCTIONS = "builtins.function"
 LINECACHE = "linecache"
@@ -17,6 +18,7 @@ RESERVED = frozenset({"nb_collected", "most_common_types", "leaking_objects", "t
 
 # To find those that nothing refers to takes some 70 bytes an object: no more than 300 MB.
 _MOST_SEARCHED = 4_000_000
+_FOR_REPRS = 5.0
 
 
 def memory(
@@ -31,57 +33,64 @@ def memory(
     """Collect garbage and tell what is left; what the deadline cuts short has ``"timeout": true``.
 
     ``{"nb_collected": [3 numbers], "most_common_types": [[type, count]...], "leaking_objects": [[type, count]...]}``,
-    and of ``analyze_type`` what ``analysis`` says. Where there are more than ``most`` objects, no leaking ones are
-    looked for, and ``"too_many"`` says how many there are.
+    and of ``analyze_type`` what ``analysis`` says. ``leaking_objects`` is None where they were not looked for: time was
+    over, or there are more than ``most`` objects, and ``"too_many"`` says how many.
     """
     import objgraph
 
     found: dict[str, Any] = {"nb_collected": [gc.collect(generation) for generation in range(3)]}
     things = gc.get_objects()
     found["most_common_types"] = objgraph.most_common_types(limit, objects=things, shortnames=False)
-    found["leaking_objects"] = []
+    found["leaking_objects"] = None
+    if analyze_type:  # what was asked for comes first
+        found[analyze_type] = analysis(
+            analyze_type, things, limit=limit, internals=internals, mask=mask, deadline=deadline
+        )
     if len(things) > most:
         found["too_many"] = len(things)
     elif not deadline.over():
         leaking = objgraph.get_leaking_objects(things)
         found["leaking_objects"] = objgraph.most_common_types(limit, objects=leaking, shortnames=False)
         del leaking
-    del things
-    if analyze_type:
-        found[analyze_type] = analysis(analyze_type, limit=limit, internals=internals, mask=mask, deadline=deadline)
     if deadline.over():
         found["timeout"] = True
     return found
 
 
-def analysis(analyze_type: str, *, limit: int, internals: bool, mask: Mask, deadline: Deadline) -> dict[str, Any]:
-    """Return more about one type.
+def analysis(
+    analyze_type: str, things: list[Any], *, limit: int, internals: bool, mask: Mask, deadline: Deadline
+) -> dict[str, Any]:
+    """Return more about one type, among the things.
 
     ``{"biggest_objects": [{"size_kb", "repr"}]}``; of ``builtins.function`` ``{"modules": [{"module", "nb_func"}]}``;
-    of ``linecache``, the standard library's module, ``{"biggest_objects": [{"filename", "size_kb"}]}``.
+    of ``linecache``, the standard library's module, ``{"biggest_objects": [{"filename", "size_kb"}]}``; of a type that
+    is none ``{"near": [names]}``. Of what the deadline cuts short it has what was found until then.
     """
     if analyze_type == LINECACHE:
         return {"biggest_objects": _cached_files(limit)}
-    things = by_name(analyze_type, gc.get_objects())
+    found = by_name(analyze_type, things)
+    if found is None:
+        return {"near": near(analyze_type, things)}
     if analyze_type == FUNCTIONS:
-        modules = Counter(str(thing.__module__) for thing in things if is_a(thing, FunctionType))
+        modules = Counter(str(thing.__module__) for thing in found if is_a(thing, FunctionType))
         return {"modules": [{"module": module, "nb_func": count} for module, count in modules.most_common(limit)]}
-    sizes = ((size_of(thing, internals=internals), index) for index, thing in enumerate(_while(deadline, things)))
+    sizes = ((size_of(thing, internals=internals), index) for index, thing in enumerate(_while(deadline, found)))
     biggest = heapq.nlargest(limit, sizes)
+    # These have some time of their own: what took a minute to find is not thrown away.
+    texts = _while(Deadline(_FOR_REPRS), biggest)
     return {
         "biggest_objects": [
-            {"size_kb": kilobytes(size), "repr": short_repr(things[index], mask)}
-            for size, index in _while(deadline, biggest)
+            {"size_kb": kilobytes(size), "repr": short_repr(found[index], mask)} for size, index in texts
         ]
     }
 
 
-def _while(deadline: Deadline, things: list[Any]) -> Any:
-    """Yield the things as long as there is time, looked at before each: one may be large."""
+def _while(deadline: Deadline, things: list[Any]) -> Iterator[Any]:
+    """Yield the things as long as there is time, looked at after each: one may be large. The first comes anyway."""
     for thing in things:
+        yield thing
         if deadline.over():
             return
-        yield thing
 
 
 def _cached_files(limit: int) -> list[dict[str, Any]]:

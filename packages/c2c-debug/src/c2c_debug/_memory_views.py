@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPException, HTTPNotFound
 from c2c_broadcast import json_error
 from c2c_debug._deadline import LONGEST
 from c2c_debug._memory import RESERVED
+from c2c_debug._objects import unknown
 from c2c_debug._parameters import bad, flag, integer
 from c2c_debug._together import silent
 from c2c_debug._tools import MEMORY, tools_of
@@ -41,6 +42,13 @@ def memory(request: Any) -> list[dict[str, Any]]:
     }
     with tools.gate.request("memory", LONGEST) as ticket:
         answers = tools.ask(MEMORY, {"ticket": ticket, **params})
+    if analyze_type:
+        found = [answer[analyze_type] for answer in answers.answers if analyze_type in answer]
+        if found and all("near" in one for one in found):
+            raise unknown(analyze_type, list(dict.fromkeys(name for one in found for name in one["near"])))
+        for one in found:  # others have such objects, this one has none
+            if one.pop("near", None) is not None:
+                one["biggest_objects"] = []
     # Each process masked what it knows; this application knows its own secrets.
     for answer in answers.answers:
         for one in answer.get(analyze_type, {}).get("biggest_objects", ()):

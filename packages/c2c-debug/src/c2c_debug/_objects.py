@@ -1,17 +1,24 @@
 """Objects as an operator sees them: their type, their size with all they hold, a short text without secrets."""
 
+import difflib
 import gc
 import re
 import reprlib
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, GetSetDescriptorType, MethodType, ModuleType
 from typing import Any
+
+from pyramid.httpexceptions import HTTPException, HTTPNotFound
+
+from c2c_broadcast import json_error
 
 Mask = Callable[[str], str]
 
 LONGEST_REPR = 200
+_NEAR, _MOST_NEAR = 5, 8
 # A secret is found as a whole only: the text is masked before it is cut.
 _LONGEST_UNMASKED = 4_000
 _MOST_IN_REPR = 20
@@ -121,8 +128,45 @@ def cut(text: str, length: int = LONGEST_REPR) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def by_name(name: str, things: Iterable[object]) -> list[Any]:
-    """Return the things whose type has this name, with or without its module."""
-    last = name.rpartition(".")[2]
-    found = [thing for thing in things if type(thing).__name__ == last]
-    return found if last == name else [thing for thing in found if type_name(thing) == name]
+def by_name(name: str, things: Iterable[object]) -> list[Any] | None:
+    """Return the things whose type, or a base class of it, has this name, with or without its module.
+
+    An empty list where only a class of this name is among the things, None where nothing is called so.
+    """
+    kinds: dict[type, bool] = {}
+    found, known = [], False
+    for thing in things:
+        kind = type(thing)
+        fits = kinds.get(kind)
+        if fits is None:
+            fits = kinds[kind] = any(_is_called(name, one) for one in (kind, *kind.__mro__[1:-1]))
+        if fits:
+            found.append(thing)
+        elif not known and issubclass(kind, type):
+            known = _is_called(name, thing)
+    return found if found or known else None
+
+
+def _is_called(name: str, kind: Any) -> bool:
+    last = type.__getattribute__(kind, "__name__")
+    if name == last:
+        return True
+    return name.endswith(f".{last}") and name == f"{getattr(kind, '__module__', '')}.{last}"
+
+
+def near(name: str, things: Iterable[object]) -> list[str]:
+    """Return which types may be meant: by their last name, as the same or nearly so, then by their whole one."""
+    name = name.lower()
+    names = sorted({type_name(thing) for thing in things})
+    by_last: dict[str, list[str]] = {}
+    for one in names:
+        by_last.setdefault(one.rpartition(".")[2].lower(), []).append(one)
+    lasts = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=_NEAR)
+    wholes = difflib.get_close_matches(name, names, n=_NEAR)
+    return list(dict.fromkeys([*chain.from_iterable(by_last[last] for last in lasts), *wholes]))[:_MOST_NEAR]
+
+
+def unknown(name: str, found: Iterable[str]) -> HTTPException:
+    """Make the 404 of a type that no object has, with those that may be meant."""
+    meant = f": do you mean {', '.join(found)}?" if found else ""
+    return json_error(HTTPNotFound, f"analyze_type: there is no {name[:LONGEST_REPR]}{meant}")

@@ -1,8 +1,6 @@
 """``show_refs.dot``."""
 
-import difflib
 import gc
-from itertools import chain
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
@@ -10,7 +8,7 @@ from pyramid.response import Response
 
 from c2c_broadcast import json_error
 from c2c_debug._deadline import LONGEST, Deadline
-from c2c_debug._objects import by_name, type_name
+from c2c_debug._objects import by_name, near, unknown
 from c2c_debug._parameters import bad, flag, integer, number
 from c2c_debug._references import MOST_ROOTS, Wanted, graph
 from c2c_debug._tools import tools_of
@@ -20,7 +18,6 @@ _DEEPEST = 20
 _MOST = 1_000
 _LARGEST = 1024.0**3
 _LONGEST_SHOWN = 200
-_NEAR, _MOST_NEAR = 5, 8
 
 
 def view(request: Any) -> Any:
@@ -56,18 +53,5 @@ def _of_type(name: str) -> list[Any]:
     things = gc.get_objects()
     found = by_name(name, things)
     if not found:
-        names = {type_name(thing) for thing in things}
-        raise json_error(HTTPNotFound, f"analyze_type: this process has no {name[:_LONGEST_SHOWN]}{_near(name, names)}")
+        raise unknown(name, near(name[:_LONGEST_SHOWN], things))
     return found[:MOST_ROOTS]
-
-
-def _near(name: str, names: set[str]) -> str:
-    """Return what the type may be that was meant: by its last name, as the same or nearly so, then by its whole one."""
-    name = name[:_LONGEST_SHOWN].lower()
-    by_last: dict[str, list[str]] = {}
-    for one in sorted(names):
-        by_last.setdefault(one.rpartition(".")[2].lower(), []).append(one)
-    lasts = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=_NEAR)
-    wholes = difflib.get_close_matches(name, sorted(names), n=_NEAR)
-    near = list(dict.fromkeys([*chain.from_iterable(by_last[last] for last in lasts), *wholes]))
-    return f": do you mean {', '.join(near[:_MOST_NEAR])}?" if near else ""

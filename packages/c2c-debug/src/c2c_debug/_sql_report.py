@@ -2,6 +2,7 @@
 
 import heapq
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterable
 from functools import lru_cache
@@ -18,6 +19,7 @@ N_PLUS_ONE = 10
 """A statement that runs so often in one request is suspicious."""
 
 _ROOM = MOST // 10
+_DIGITS = 6  # of seconds: microseconds
 _LONGEST_TEXT = 4_000
 _COUNTS = "c2c_debug.statements"
 # Between the database and the application's own line: what only hands the statement on, wherever it is installed.
@@ -26,6 +28,7 @@ _NOT_THE_APPLICATION = (
     *(f"/c2c_{package}/" for package in ("broadcast", "db", "debug", "health", "meta", "rest", "stats")),
 )
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
+_PYTHON = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib"))
 
 
 class Statement:
@@ -162,7 +165,10 @@ def _kind(file: str) -> str:
     # <string>, <sqlalchemy generated ...>: code without a file is made by a library.
     if file.startswith("<") or any(part in file for part in _NOT_THE_APPLICATION):
         return "between"
-    return "library" if any(part in file for part in _LIBRARIES) else "application"
+    if any(part in file for part in _LIBRARIES):
+        return "library"
+    # Python's own: what runs a thread or calls back knows nothing of the statement.
+    return "between" if file.startswith(_PYTHON) else "application"
 
 
 def merged(answers: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -179,13 +185,14 @@ def merged(answers: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for one in found.values():
         one["mean"] = one["total"] / one["count"]
         one["n_plus_one"] = one["max_per_request"] >= N_PLUS_ONE
+        one.update({name: round(one[name], _DIGITS) for name in ("total", "mean", "max", "wait")})
     waits = [answer["connection_wait"] for answer in answers]
     return {
         "statements": sorted(found.values(), key=lambda one: -one["total"])[:MOST],
         "dropped": sum(answer["dropped"] for answer in answers),
         "connection_wait": {
             "count": sum(wait["count"] for wait in waits),
-            "total": sum(wait["total"] for wait in waits),
-            "max": max((wait["max"] for wait in waits), default=0.0),
+            "total": round(sum(wait["total"] for wait in waits), _DIGITS),
+            "max": round(max((wait["max"] for wait in waits), default=0.0), _DIGITS),
         },
     }
