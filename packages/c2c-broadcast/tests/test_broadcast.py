@@ -11,7 +11,6 @@ from pyramid.config import Configurator
 from webtest import TestApp
 
 from c2c_broadcast import BroadcastError, ConfigurationError, broadcast
-from c2c_broadcast._executor import MAX_PER_CHANNEL, MAX_QUEUED, BusyError, Executor
 from c2c_broadcast.broadcast import Broadcaster
 
 
@@ -43,9 +42,9 @@ def test_init_twice_and_late(process_wide):
     broadcast.subscribe("one", lambda: 1)
     broadcast.init({}, environ={})
     assert broadcast.ask("one").answers == [1]
-    node = process_wide.node
+    node = process_wide.running()
     broadcast.init({}, environ={})
-    assert process_wide.node is node
+    assert process_wide.running() is node
 
 
 def test_own_process_has_ended_its_callback(process_wide):
@@ -274,16 +273,6 @@ def no_threads():
     threading.stack_size(before)
 
 
-def test_no_thread_to_be_had(no_threads, new_broadcaster):
-    """Jobs wait for a thread, or for one that a later job gets, and are all done then."""
-    executor, done = Executor(), queue.SimpleQueue()
-    executor.submit("a", lambda: done.put(1))
-    threading.stack_size(0)
-    executor.submit("a", lambda: done.put(2))
-    assert {done.get(timeout=30), done.get(timeout=30)} == {1, 2}
-    executor.close()
-
-
 def test_a_request_without_a_thread_to_be_had(process_wide, no_threads):
     """The listener can't start, the request is answered; it starts with a later request."""
     config = Configurator(settings={"c2c.redis_url": "127.0.0.1:1"})
@@ -297,23 +286,6 @@ def test_a_request_without_a_thread_to_be_had(process_wide, no_threads):
     assert process_wide.started
 
 
-def test_executor_is_bounded():
-    """A full queue says so."""
-    executor = Executor()
-    release = threading.Event()
-    for _ in range(MAX_PER_CHANNEL):
-        executor.submit("c", release.wait)
-    deadline = time.monotonic() + 20
-    while executor.queued and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for _ in range(MAX_QUEUED):
-        executor.submit("c", release.wait)
-    with pytest.raises(BusyError):
-        executor.submit("c", release.wait)
-    release.set()
-    executor.close()
-
-
 def test_health_and_members_alone(new_broadcaster):
     """Alone is healthy; health starts nothing, members() is a use."""
     alone = new_broadcaster()
@@ -322,7 +294,7 @@ def test_health_and_members_alone(new_broadcaster):
     health = alone.health()
     assert health.started
     assert health.connected
-    assert health.transport == "local"
+    assert health.transport == "host"
     assert alone.health().queued == 0
 
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from c2c_broadcast._messages import MAX_MESSAGE
+from c2c_broadcast._call import MAX_MESSAGE
+from c2c_broadcast.broadcast import Broadcaster
 
 
 def pids(answers):
@@ -200,17 +201,18 @@ def test_subscribing_while_connected(redis_server, team, new_broadcaster, eventu
     assert second("ask", channel="new", timeout=30)["complete"]
 
 
-def test_configured_late(redis_server, team, new_broadcaster, prefix, eventually):
+def test_configured_late(redis_server, team, prefix, eventually):
     """Subscriptions made and used alone are kept when Redis is configured later."""
     from c2c_broadcast import BroadcastSettings
 
     members = team(redis_server, 2)
-    mine = new_broadcaster()
+    mine = Broadcaster(application="tests")  # nobody has chosen settings yet
     mine.subscribe("late", lambda: "kept")
     assert mine.ask("late").answers == ["kept"]
     mine.configure(BroadcastSettings(redis_url=redis_server.url, broadcast_prefix=prefix))
     assert mine.started
     eventually(lambda: members[0]("ask", channel="late")["answers"] == ["kept"])
+    mine.close()
 
 
 def test_bad_messages(redis_server, team, prefix, eventually):
@@ -223,15 +225,15 @@ def test_bad_messages(redis_server, team, prefix, eventually):
         "[]",
         "5",
         "{}",
-        '{"id": "x", "from": "y", "params": {}, "depth": 1, "answer": true}',
-        '{"id": 1, "from": "y", "params": [], "depth": 1, "answer": true}',
-        '{"id": 1, "from": "y", "params": {"x": NaN}, "depth": 1, "answer": true}',
+        '{"id": "x", "from": "y", "channel": "ping", "params": {}, "depth": 1, "answer": true}',
+        '{"id": 1, "from": "y", "channel": "ping", "params": [], "depth": 1, "answer": true}',
+        '{"id": 1, "from": "y", "channel": "ping", "params": {"x": NaN}, "depth": 1, "answer": true}',
         '{"id": true, "from": null, "params": {}, "depth": 1, "answer": 1}',
         "[" * 100_000,
         "x" * (MAX_MESSAGE + 10_000),
     ]
     for message in bad * 2:
-        redis_server.execute("PUBLISH", f"{prefix}ask:ping", message, timeout=30)
+        redis_server.execute("PUBLISH", f"{prefix}ask", message, timeout=30)
         redis_server.execute("PUBLISH", f"{prefix}answer:{identity}", message, timeout=30)
     redis_server.execute("PUBLISH", f"{prefix}answer:{identity}", '{"id": 1, "from": "y", "failure": {"x": 1}}')
     # Reading that much may have kept them from giving a sign of life for a while.
@@ -240,8 +242,8 @@ def test_bad_messages(redis_server, team, prefix, eventually):
         found = member("ask", channel=channel, timeout=30)
         assert len(found["answers"]) + len(found["failed"]) == 2
     assert other("health")["listening"]
-    assert other.log.count("on the channel 'ping' is dropped: it is not JSON") == 1
-    assert other.log.count("16,777,216 bytes") == 1
+    assert other.log.count("A broadcast is dropped: it is not JSON") == 1
+    assert other.log.count("A broadcast is dropped: it is over 16,777,216 bytes") == 1
 
 
 def test_unknown_depth_and_foreign_subscribers(redis_server, team, prefix):
@@ -250,24 +252,28 @@ def test_unknown_depth_and_foreign_subscribers(redis_server, team, prefix):
 
     member, _ = team(redis_server, 2)
     with socket.create_connection(("127.0.0.1", redis_server.port)) as foreign:
-        foreign.sendall(f"SUBSCRIBE {prefix}ask:ping\r\n".encode())
+        foreign.sendall(f"SUBSCRIBE {prefix}ask\r\n".encode())
         foreign.recv(100)
         found = member("ask", channel="ping", timeout=30)
         assert found["complete"]
         assert found["seconds"] < 10
-    message = '{"id":1,"from":"x","depth":-99999,"answer":true,"params":{}}'
-    redis_server.execute("PUBLISH", f"{prefix}ask:ping", message)
+    message = '{"id":1,"from":"x","channel":"ping","depth":-99999,"answer":true,"params":{}}'
+    redis_server.execute("PUBLISH", f"{prefix}ask", message)
     assert member("ask", channel="ping", timeout=30)["complete"]
 
 
 def test_one_thread_and_one_socket(redis_server, new_member, eventually):
-    """Nothing is started by init and subscribe; afterwards there is one thread and one socket for Redis."""
+    """Nothing is started by init and subscribe; afterwards there is one thread for Redis, and one for this host."""
     member = new_member(redis_server)
     assert member("threads") == ["MainThread"]
     before = member("sockets")
     member("ask", channel="ping")
     assert "c2c-broadcast-redis" in member("threads")
-    assert member("sockets") == before + 1
+    # One that listens on this host; for Redis one that listens and one for commands.
+    assert member("sockets") == before + 3
+    for _ in range(5):
+        member("ask", channel="ping")
+    assert member("sockets") == before + 3
 
 
 @pytest.mark.parametrize("password", ["a secret with @ and /"])

@@ -1,15 +1,13 @@
 """Values that every process agrees on."""
 
-import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from c2c_broadcast import BroadcastError
-from c2c_broadcast._messages import BadMessageError
-from c2c_broadcast._state_core import MAX_KEYS, REMEMBERED, StateCore
-from c2c_broadcast._state_entry import Entry
-from c2c_broadcast.shared_state import SharedState
+from c2c_broadcast._call import BadMessageError
+from c2c_broadcast.shared_state import MAX_KEYS, REMEMBERED, Entry, SharedState, States
 
 
 class Clock:
@@ -42,7 +40,8 @@ def test_set_get_reset(state, changes):
     entry = state.set("a.logger", "DEBUG", who="me", reason="a look")
     assert state.get("a.logger") == "DEBUG"
     assert changes == [("a.logger", "DEBUG")]
-    assert state.entries() == {"a.logger": entry}
+    assert state.entries() == {"a.logger": replace(entry, everywhere=None)}
+    assert entry.everywhere
     assert (entry.who, entry.reason, entry.expires) == ("me", "a look", None)
     state.reset("a.logger")
     assert state.get("a.logger", "nothing") == "nothing"
@@ -152,53 +151,80 @@ def entry(version, origin, value=1, key="k", **more):
     return Entry(key, value, version, origin, 1_000_000.0, **more)
 
 
-def core(clock=None):
-    """Make a state that nobody else sees."""
-    return StateCore("s", threading.RLock(), clock or Clock())
+@pytest.fixture
+def core(new_broadcaster):
+    """Give a state with its clock, and what takes entries and the store's content as other processes send them."""
+    broadcaster, clock = new_broadcaster(), Clock()
+    state = SharedState("s", broadcaster=broadcaster, clock=clock)
+    states = States.of(broadcaster)
+    values = states._values["s"]
+    return state, clock, lambda *entries: states.apply(values, entries), lambda stored: states.merge("s", stored), values
 
 
-def test_order_decides_the_same_everywhere():
+def test_order_decides_the_same_everywhere(core):
     """Whatever order entries come in, the one with the greatest version and origin is in force."""
+    state, _, apply, _, _ = core
     entries = [entry(1, "a"), entry(2, "b", "early"), entry(2, "c", "late"), entry(1, "z")]
     for start in range(len(entries)):
-        one = core()
         for item in entries[start:] + entries[:start]:
-            one.apply([item])
-        assert one.get("k").value == "late"
+            apply(replace(item, key=f"k{start}"))
+        assert state.get(f"k{start}") == "late"
 
 
-def test_reset_and_end_are_not_undone():
+def test_reset_and_end_are_not_undone(core):
     """An older value that comes late does not come back after a reset, nor after the end of a newer one."""
-    clock = Clock()
-    one = core(clock)
-    one.apply([entry(3, "a", None, reset=True), entry(2, "b")])
-    assert one.get("k") is None
-    one.apply([entry(5, "a", 5, "x", expires=clock.now + 10)])
+    state, clock, apply, _, _ = core
+    apply(entry(3, "a", None, reset=True), entry(2, "b"))
+    assert state.get("k") is None
+    apply(entry(5, "a", 5, "x", expires=clock.now + 10))
     clock.now += 20
-    one.apply([entry(4, "a", 4, "x")])
-    assert one.get("x") is None
+    apply(entry(4, "a", 4, "x"))
+    assert state.get("x") is None
 
 
-def test_merge_both_ways():
-    """What Redis holds is taken, what it lacks is given, what is superseded or no entry is dropped."""
-    one = core()
-    mine, older, theirs = entry(3, "a"), entry(2, "b"), entry(1, "b", key="other")
-    one.apply([mine])
-    held = [older.field, older.dump(), theirs.field, theirs.dump(), "junk", "{}"]
-    lacking, useless, entries = one.merge([text.encode() for text in held])
-    assert lacking == {mine.field: mine.dump()}
-    assert sorted(useless) == sorted([older.field, "junk"])
-    assert entries == [mine]
-    assert set(one.active()) == {"k", "other"}
+def store(*entries):
+    """Return entries as Redis holds them."""
+    return {one.key.encode(): one.dump().encode() for one in entries}
 
 
-def test_ended_values_are_forgotten_at_last():
-    """After a week nothing is left of an ended value, here and in Redis."""
-    clock = Clock()
-    one = core(clock)
+def test_ended_values_are_forgotten_at_last(core):
+    """After a week nothing is left of an ended value."""
+    _, clock, _, merge, values = core
     old = entry(3, "a", None, reset=True)
+    merge(store(old))
+    assert values.entries
     clock.now += REMEMBERED + 1
-    assert one.merge([old.field.encode(), old.dump().encode()]) == ({}, [old.field], [])
+    merge(store(old))
+    assert not values.entries
+
+
+def test_forged_entries_do_not_stop_changes(core):
+    """A version of the far future is dropped; a great one that is taken is followed by the next change."""
+    state, clock, apply, merge, _ = core
+    far = entry(2**53 - 1, "forged", "forged")
+    assert apply(far) == ["k"]
+    merge(store(far))
+    assert state.get("k") is None
+    assert apply(entry(int(clock.now * 1e6) + 10**9, "z", "taken")) == []
+    assert state.get("k") == "taken"
+    state.set("k", "ours")
+    assert state.get("k") == "ours"
+
+
+def test_values_that_are_none_are_refused(new_broadcaster, caplog):
+    """What ``check`` refuses can't be set, and is dropped wherever it comes from, also where the check fails."""
+    broadcaster = new_broadcaster()
+    state = SharedState("s", broadcaster=broadcaster, check=lambda key, value: value.upper() == value)
+    with pytest.raises(ValueError, match="refused"):
+        state.set("k", "small")
+    with pytest.raises(ValueError, match="refused"):
+        state.set("k", 5)
+    states = States.of(broadcaster)
+    states.merge("s", store(entry(1, "a", "small"), entry(2, "a", 7, "number"), entry(3, "a", "GREAT", "good")))
+    assert {key: one.value for key, one in state.entries().items()} == {"good": "GREAT"}
+    assert "is refused" in caplog.text
+    state.set("k", "BIG")
+    assert state.get("k") == "BIG"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +235,6 @@ def test_ended_values_are_forgotten_at_last():
         b"{}",
         b'{"key": "k"}',
         entry("1", "a").dump(),
-        entry(2**60, "a").dump(),
         entry(0, "a").dump(),
         entry(1, 5).dump(),
         entry(1, "a", key="").dump(),
@@ -275,7 +300,7 @@ def test_born_later(redis_server, new_member, prefix):
     time.sleep(0.3)
     found = wait_for(new_member(redis_server, "start"), {"kept": {"level": "DEBUG"}})
     assert [change[0] for change in found["changes"]] == ["kept"]
-    assert len(redis_server.execute("HKEYS", f"{prefix}state_levels")) == 3
+    assert sorted(redis_server.execute("HKEYS", f"{prefix}state_levels")) == ["dropped", "kept", "short"]
 
 
 def test_changes_while_redis_is_away(new_redis_server, team, eventually):
@@ -313,8 +338,10 @@ def test_garbage_in_redis_and_in_messages(redis_server, new_member, prefix, even
     member = new_member(redis_server, "start")
     member("change", name="levels", key="good", value=1)
     for params in ('{"entries":[{"key":1}]}', '{"entries":5}', '{"other":1}'):
-        message = f'{{"id":1,"from":"x","depth":1,"answer":false,"params":{params}}}'
-        redis_server.execute("PUBLISH", f"{prefix}ask:c2c_state_levels", message)
+        message = (
+            '{"id":1,"from":"x","channel":"c2c_state_levels","depth":1,"answer":false,' f'"params":{params}}}'
+        )
+        redis_server.execute("PUBLISH", f"{prefix}ask", message)
     member("change", name="levels", key="bad", value=2)
     wait_for(member, {"good": 1, "bad": 2})
     eventually(lambda: "junk" not in redis_server.execute("HKEYS", f"{prefix}state_levels"))

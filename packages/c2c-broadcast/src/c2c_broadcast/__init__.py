@@ -1,9 +1,9 @@
 """The base of the c2c packages: settings, operator access, operator views, broadcast, shared state."""
 
 from c2c_broadcast._access import auth_view, is_auth, json_error
-from c2c_broadcast._answers import Answers, Failure, Missing
 from c2c_broadcast._base_settings import BroadcastSettings
-from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, BroadcastError, ConfigurationError
+from c2c_broadcast._call import Answers, BroadcastError, Failure, Missing
+from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, ConfigurationError
 from c2c_broadcast._includeme import includeme, masker_of, settings_of
 from c2c_broadcast._light_requests import add_request_attributes
 from c2c_broadcast._mask import Masker, mask, names_secret

@@ -1,122 +1,268 @@
-"""One ``ask`` while it waits."""
+"""One ``ask``: whom it expects and what came, who the members are, and how messages look."""
 
+import json
+import os
 import threading
+import time
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from c2c_broadcast._answers import Failure
-from c2c_broadcast._roster import Member
+from c2c_broadcast.process import Process
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Bytes of the longest message, 16 MiB."""
+_ENVELOPE = 4096  # a little more than what is sent
+
+
+class BroadcastError(Exception):
+    """A broadcast that could not be made: the message says why and what to do."""
+
+
+class BadMessageError(Exception):
+    """A message that is dropped: the text says why."""
+
+
+class UnsendableError(Exception):
+    """A value that no message can hold: the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A member whose callback could not answer: it raised, it was busy, or JSON can't hold what it returned.
+
+    ``type`` is the name of the exception's class, ``message`` its text with secrets masked.
+    """
+
+    hostname: str
+    pid: int
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A member that did not answer; ``last_seen`` is its last sign of life in seconds since the epoch, 0 for none."""
+
+    hostname: str
+    pid: int
+    application: str
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All that is known when an ``ask`` ends.
+
+    ``answers`` are the callbacks' return values as JSON gives them back, in the order they came; a dict has
+    ``hostname`` and ``pid`` of its process. ``missing`` did not answer at all; ``late`` took the request and are still
+    at work. ``complete`` is true when all processes that are known to exist answered or failed, and those on other
+    hosts, where Redis is configured, could be asked.
+    """
+
+    answers: list[Any]
+    failed: list[Failure]
+    missing: list[Missing]
+    late: list[Missing]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that takes part in broadcasts.
+
+    ``started`` and ``seen`` are seconds since the epoch; ``machine`` names the kernel and the PID namespace in which
+    ``process`` is meaningful; members of one ``family`` reach each other without Redis, where it is not empty.
+    ``joined`` is when it began to listen to Redis, in Redis's clock.
+    """
+
+    id: str
+    hostname: str
+    process: Process
+    started: float
+    application: str
+    machine: str = ""
+    family: str = ""
+    seen: float = 0.0
+    joined: float = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+    @classmethod
+    def parse(cls, data: bytes | str) -> "Member":
+        """Return the member that ``dump`` described.
+
+        Raises:
+            BadMessageError: It describes none.
+        """
+        fields = decode(data)
+        try:
+            texts = [str(fields[name]) for name in ("id", "hostname", "application", "machine", "family")]
+            times = [float(fields[name]) for name in ("started", "seen", "joined")]
+            process = Process(int(fields["process"]["pid"]), int(fields["process"]["ticks"]))
+        except (ValueError, TypeError, KeyError):
+            raise BadMessageError("it is no member") from None
+        return cls(texts[0], texts[1], process, times[0], texts[2], texts[3], texts[4], times[1], times[2])
+
+    def dump(self) -> str:
+        """Return it as JSON."""
+        return encode(asdict(self))
+
+    def at(self, seen: float) -> "Member":
+        """Return this member seen at another time."""
+        return replace(self, seen=seen)
+
+    def missing(self) -> Missing:
+        """Return this member as one that did not answer."""
+        return Missing(self.hostname, self.pid, self.application, self.seen)
 
 
 class Call:
-    """What is expected and what has come; the asking thread waits, other threads report.
+    """What is expected and what has come. The asking thread waits for ``fd`` to be readable; other threads report."""
 
-    It is done when everybody expected has answered and it is known whom to expect.
-    """
-
-    __slots__ = (
-        "_lock",
-        "_wake",
-        "answered",
-        "answers",
-        "channel",
-        "doubtful",
-        "expected",
-        "failed",
-        "healthy",
-        "known",
-        "missing",
-        "reached",
-        "working",
-    )
-
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, number: int) -> None:
         self.channel = channel
-        self.expected: dict[str, Member] = {}
-        self.answered: set[str] = set()
-        self.working: set[str] = set()
+        self.number = number
+        self.begun = time.time()
         self.answers: list[Any] = []
         self.failed: list[Failure] = []
+        self.waiting: dict[str, Member] = {}
+        self.late: set[str] = set()
         self.missing: dict[str, Member] = {}
-        # Members that Redis may not have reached, or that were silent lately: check them before waiting for them.
-        self.doubtful: dict[str, Member] = {}
-        self.known = False  # whom to expect of the other processes
-        self.healthy = True
-        self.reached = 0
+        self.unasked: list[Member] = []  # processes that have not begun to listen: nobody waits for them
+        self.whole = True  # whether it is known that there are no others
+        self._answered: set[str] = set()  # also those that answered before it was known that they are expected
         self._lock = threading.Lock()
-        self._wake = threading.Lock()
-        self._wake.acquire()
+        self._write = self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+        if self.fd < 0:
+            self.fd, self._write = os.pipe()
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing to wait for."""
-        return self.known and not self.doubtful and self.expected.keys() <= self.answered
+        """Whether there is nobody to wait for."""
+        return not self.waiting
 
-    def wait(self, seconds: float) -> None:
-        """Wait until something wants the asking thread's attention, at most so long."""
-        self._wake.acquire(timeout=max(seconds, 0.0))
-
-    def expect(self, members: Iterable[Member], doubtful: Iterable[Member] = ()) -> None:
-        """Say whom of the other processes to expect: after this it is known."""
+    def close(self) -> None:
+        """Let no thread wake the asking one any more."""
         with self._lock:
-            self.expected.update((member.id, member) for member in members)
-            self.doubtful.update((member.id, member) for member in doubtful if member.id not in self.answered)
-            self.known = True
-            self._notify()
+            write, self._write = self._write, -1
+        os.close(self.fd)
+        if write != self.fd:
+            os.close(write)
+
+    def expect(self, members: Iterable[Member]) -> None:
+        """Wait for these, unless they have answered."""
+        with self._lock:
+            self.waiting.update((one.id, one) for one in members if one.id not in self._answered)
+
+    def expect_only(self, member: Member) -> None:
+        """Wait for no other than this one."""
+        with self._lock:
+            self.waiting = {id_: one for id_, one in self.waiting.items() if id_ == member.id}
+
+    def answer(self, member: str, message: dict[str, Any]) -> None:
+        """Take a member's word: ``answer``, ``failure``, ``working`` (it takes its time), or that it has no callback.
+
+        Raises:
+            BadMessageError: It is none.
+        """
+        failure = message.get("failure")
+        try:
+            failed = None if failure is None else Failure(**failure)
+        except TypeError:
+            raise BadMessageError("its failure is none") from None
+        with self._lock:
+            if member in self._answered:
+                return
+            if "working" in message:
+                self.late.add(member)
+                return
+            self._answered.add(member)
+            self.waiting.pop(member, None)
+            self.missing.pop(member, None)
+            if failed is not None:
+                self.failed.append(failed)
+            elif "answer" in message:
+                self.answers.append(message["answer"])
+            if self._write >= 0 and not self.waiting:
+                os.write(self._write, b"\1\0\0\0\0\0\0\0")
 
     def give_up(self, member: Member, *, missing: bool) -> None:
         """Wait for a member no longer; name it as missing, or not."""
         with self._lock:
-            self.doubtful.pop(member.id, None)
-            if member.id not in self.answered:
-                self.expected.pop(member.id, None)
-                if missing:
-                    self.missing[member.id] = member
+            if self.waiting.pop(member.id, None) is not None and missing:
+                self.missing[member.id] = member
 
-    def trust(self, member: Member) -> None:
-        """Wait for a member that was doubtful."""
+    def result(self) -> Answers:
+        """Return what came; whoever is waited for still is late or missing."""
         with self._lock:
-            self.doubtful.pop(member.id, None)
-            self.expected[member.id] = member
+            late = [member for member in self.waiting.values() if member.id in self.late]
+            missing = [member for member in self.waiting.values() if member.id not in self.late]
+            missing += [*self.missing.values(), *self.unasked]
+            return Answers(
+                list(self.answers),
+                list(self.failed),
+                [member.missing() for member in missing],
+                [member.missing() for member in late],
+                self.whole and not late and not missing,
+            )
 
-    def lost(self) -> None:
-        """Say that Redis is away: nobody else can answer any more."""
-        with self._lock:
-            self.healthy = False
-            self.known = True
-            self.doubtful.clear()
-            self._notify()
 
-    def add_answer(self, member: str, answer: Any) -> None:
-        """Take a member's answer."""
-        with self._lock:
-            if member not in self.answered:
-                self.answers.append(answer)
-                self._add(member)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
-    def add_failure(self, member: str, failure: Failure) -> None:
-        """Take a member's failed answer."""
-        with self._lock:
-            if member not in self.answered:
-                self.failed.append(failure)
-                self._add(member)
 
-    def add_working(self, member: str) -> None:
-        """Take a member's word that it is at work."""
-        with self._lock:
-            self.working.add(member)
+def encode(value: Any) -> str:
+    """Return ``value`` as JSON.
 
-    def unanswered(self) -> list[Member]:
-        """Return those expected that have not answered."""
-        with self._lock:
-            return [member for id_, member in self.expected.items() if id_ not in self.answered]
+    Raises:
+        UnsendableError: JSON can't hold it (a set, NaN, a cycle), or it is over 16 MiB.
+    """
+    try:
+        text = _ENCODER.encode(value)
+    except RecursionError:
+        raise UnsendableError("JSON can't hold it: it is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise UnsendableError(f"JSON can't hold it: {error}") from None
+    # The encoder escapes what is not ASCII, so that characters are bytes.
+    if len(text) > MAX_MESSAGE:
+        raise UnsendableError(f"it is over {MAX_MESSAGE:,} bytes as JSON ({len(text):,})")
+    return text
 
-    def _add(self, member: str) -> None:
-        self.answered.add(member)
-        self.missing.pop(member, None)
-        self.doubtful.pop(member, None)
-        self._notify()
 
-    def _notify(self) -> None:
-        if (self.doubtful or self.done or not self.healthy) and self._wake.locked():
-            self._wake.release()
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def decode(data: bytes | str) -> Any:
+    """Return what is in a JSON text.
+
+    Raises:
+        BadMessageError: It is not JSON, or over 16 MiB.
+    """
+    if len(data) > MAX_MESSAGE + _ENVELOPE:
+        raise BadMessageError(f"it is over {MAX_MESSAGE:,} bytes")
+    try:
+        return _DECODER.decode(data if isinstance(data, str) else data.decode())
+    except (ValueError, RecursionError):
+        raise BadMessageError("it is not JSON") from None
+
+
+def decode_object(data: bytes, **shape: type) -> dict[str, Any]:
+    """Return the JSON object in a message, which has at least the keys of ``shape`` with values of these types.
+
+    Raises:
+        BadMessageError: It has not.
+    """
+    message = decode(data)
+    if not isinstance(message, dict):
+        raise BadMessageError("it is not a JSON object")
+    for key, kind in shape.items():
+        if type(message.get(key)) is not kind:
+            raise BadMessageError(f"its {key!r} is missing or no {kind.__name__}")
+    return message

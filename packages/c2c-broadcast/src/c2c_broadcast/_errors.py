@@ -10,10 +10,6 @@ class ConfigurationError(PyramidConfigurationError):
     """
 
 
-class BroadcastError(Exception):
-    """A broadcast that could not be made: the message says why and what to do."""
-
-
 ANSWERS_EXCEPTIONS = "c2c.answers_exceptions"
 """The registry has this key where a package answers every exception: others then register no views for theirs.
 

@@ -36,9 +36,7 @@ _OF_THIS_PROCESS: WeakSet[SharedLockout] = WeakSet()
 
 
 def _tell(address: str, *, wrong: bool) -> None:
-    node = get_broadcaster().node
-    if node is not None:
-        node.tell(_CHANNEL, {"network": network_of(address), "wrong": wrong})
+    get_broadcaster().tell(_CHANNEL, {"network": network_of(address), "wrong": wrong})
 
 
 def _heard(network: str, wrong: bool) -> None:

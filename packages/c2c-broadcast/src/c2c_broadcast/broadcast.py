@@ -5,21 +5,47 @@
     broadcast.subscribe("version", lambda: {"version": "1.2"})
     broadcast.ask("version")    # Answers(answers=[{"hostname": ..., "pid": ..., "version": "1.2"}, ...], ...)
 
-These functions are those of one broadcaster, which is of the process, as loggers are.
+These functions are those of one broadcaster, which is of the process, as loggers are. The processes of one service on a
+host reach each other by themselves (``_host``), those on other hosts through Redis (``_redis``).
 """
 
+import contextvars
 import functools
+import logging
+import math
 import os
+import secrets
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from c2c_broadcast._answers import Answers, Failure, Health, Missing
 from c2c_broadcast._base_settings import BroadcastSettings
-from c2c_broadcast._broadcaster import Broadcaster
-from c2c_broadcast._callbacks import Callback
-from c2c_broadcast._errors import BroadcastError
+from c2c_broadcast._call import (
+    Answers,
+    BadMessageError,
+    BroadcastError,
+    Call,
+    Failure,
+    Member,
+    Missing,
+    UnsendableError,
+    decode,
+    decode_object,
+    encode,
+)
+from c2c_broadcast._errors import ConfigurationError
+from c2c_broadcast._host import Exchange, Host
+from c2c_broadcast._mask import Masker
 from c2c_broadcast._settings import load
+from c2c_broadcast.process import PROC, BusyError, Pool, at_exit, at_fork, family, host_name, this_process
+
+if TYPE_CHECKING:
+    from c2c_broadcast._redis import Redis
 
 __all__ = [
     "Answers",
@@ -27,28 +53,563 @@ __all__ = [
     "Broadcaster",
     "Failure",
     "Health",
+    "Member",
     "Missing",
     "ask",
     "broadcast",
     "close",
     "decorator",
     "get_broadcaster",
+    "health",
     "init",
+    "members",
     "set_broadcaster",
     "start",
     "subscribe",
     "unsubscribe",
 ]
 
+_LOG = logging.getLogger(__name__)
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+Callback = Callable[..., Any]
+
+MAX_DEPTH = 5
+"""Callbacks that broadcast may be nested so deep."""
+MAX_PER_CHANNEL = 4
+"""Of a pool's eight threads one channel takes at most so many."""
+_LONGEST_NAME = 200
+_LONGEST_ERROR = 2_000
+_LONGEST_READ = 1_000_000
+_MOST_COMPLAINTS = 100
+# While a caller waits, members elsewhere that died meanwhile are looked for so often (seconds).
+_FIRST_CHECK = 0.1
+_CHECK = 0.5
+_SENDING = 1.0  # seconds at most to hand a large message that wants no answer to the others
+
+# How deep the current thread is nested in callbacks of broadcasts; a context is of a greenlet, too, where one is used.
+_DEPTH = contextvars.ContextVar("c2c_broadcast_depth", default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the broadcaster of this process is.
+
+    ``transport`` is ``redis`` where it is configured, else ``host``. ``connected``: the others can be reached;
+    ``since``: when that last changed (seconds since the epoch); ``listening`` is false only if the thread of a listener
+    is dead, which it never should be; ``queued`` counts the callbacks that wait for a thread; ``error`` says, masked,
+    why there is no connection. ``unsaved`` names the shared states that the store has not taken, with the reason;
+    ``refused`` the commands that Redis refuses, with what it says.
+    """
+
+    transport: str
+    started: bool
+    connected: bool
+    since: float
+    listening: bool
+    queued: int
+    error: str | None
+    unsaved: Mapping[str, str]
+    refused: Mapping[str, str]
+
+
+class Keeper(Protocol):
+    """The shared states, as far as they are needed here."""
+
+    unsaved: dict[str, str]
+
+    def names(self) -> list[str]:
+        """Return their names."""
+
+    def begin(self) -> None:
+        """Take what changed before this process listened."""
+
+    def differs(self, name: str, stored: Mapping[bytes, bytes]) -> bool:
+        """Tell whether the store has something else than this process."""
+
+    def merge(self, name: str, stored: Mapping[bytes, bytes]) -> None:
+        """Agree with what the store has, both ways."""
+
+
+class _Node:
+    """This process while it takes part."""
+
+    def __init__(self, me: Member, host: Host | None, redis: "Redis | None") -> None:
+        self.me = me
+        self.host = host
+        self.redis = redis
+
+    def close(self) -> None:
+        for part in (self.host, self.redis):
+            if part is not None:
+                part.close()
+
+
+class Broadcaster:
+    """Calls functions in every process of a service.
+
+    Subscriptions and shared states are kept whatever settings come later, and in forked children. Nothing is started
+    before the first use or ``start()``.
+    """
+
+    def __init__(self, settings: BroadcastSettings | None = None, application: str | None = None) -> None:
+        self._callbacks: dict[str, Callback] = {}
+        self._application = application or Path(sys.argv[0] or "python").name
+        self._settings = settings or BroadcastSettings()
+        self._chosen = settings is not None
+        self._told_of_second = False
+        self._new_redis = _redis_factory(self._settings)
+        self._numbers = count(1)
+        self._complaints: set[str] = set()
+        self._pools = {depth: Pool("c2c-broadcast-callback") for depth in range(1, MAX_DEPTH + 1)}
+        self.keeper: Keeper | None = None
+        self.after_fork()
+        at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: another member, without a thread or socket yet."""
+        self._lock = threading.Lock()
+        self._calls: dict[int, Call] = {}
+        node: _Node | None = getattr(self, "_node", None)
+        self._node: _Node | None = None
+        if node is not None:
+            for part in (node.host, node.redis):
+                if part is not None:
+                    part.abandon()
+
+    def at_exit(self) -> None:
+        """Leave."""
+        self.close()
+
+    # -- what it is --
+
+    @property
+    def settings(self) -> BroadcastSettings:
+        """The settings in use."""
+        return self._settings
+
+    @property
+    def started(self) -> bool:
+        """Whether this process takes part."""
+        return self._node is not None
+
+    def configure(self, settings: BroadcastSettings, application: str | None = None) -> None:
+        """Use these settings. The first ones stay: others are named in one warning, and change nothing.
+
+        Raises:
+            ConfigurationError: They can't be used.
+        """
+        factory = _redis_factory(settings)
+        with self._lock:
+            same = _relevant(settings) == _relevant(self._settings)
+            second = self._chosen and not same
+            tells = second and not self._told_of_second
+            self._told_of_second |= second
+            first = self._settings
+            if not second:
+                self._settings, self._new_redis, self._chosen = settings, factory, True
+                self._application = application or self._application
+        if tells:
+            _LOG.warning(
+                "The broadcasts of this process are set up already (%s): the other settings of a second application "
+                "(%s) change nothing",
+                _described(first),
+                _described(settings),
+            )
+        if not second and not same and self._node is not None:
+            self._leave()
+            self.start()
+
+    def health(self) -> Health:
+        """Tell how this is; starts nothing."""
+        node, keeper = self._node, self.keeper
+        unsaved = dict(keeper.unsaved) if keeper is not None else {}
+        queued = sum(pool.queued for pool in self._pools.values())
+        if node is None:
+            return Health(self._transport, False, False, 0.0, True, queued, None, unsaved, {})
+        listening = node.host is None or node.host.listening
+        redis = node.redis
+        if redis is None:
+            return Health("host", True, True, node.me.started, listening, queued, None, unsaved, {})
+        return Health(
+            "redis",
+            True,
+            redis.connected,
+            redis.since,
+            listening and redis.listening,
+            queued,
+            redis.error,
+            unsaved,
+            dict(redis.refused),
+        )
+
+    @property
+    def _transport(self) -> str:
+        return "host" if self._new_redis is None else "redis"
+
+    # -- taking part --
+
+    def start(self) -> None:
+        """Take part from now on; returns at once, a connection is made meanwhile. More than once is fine."""
+        self.running()
+
+    def close(self) -> None:
+        """Leave. Subscriptions are kept, the next use starts anew, and other settings may be chosen."""
+        self._leave()
+        self._chosen = False
+
+    def _leave(self) -> None:
+        with self._lock:
+            node, self._node = self._node, None
+        if node is not None:
+            node.close()
+            for pool in self._pools.values():
+                pool.close()
+
+    def running(self) -> _Node:
+        """Return this process as a member, started."""
+        if self._node is not None:
+            return self._node
+        node = self._new_node()
+        with self._lock:
+            first = self._node is None
+            if first:
+                self._node = node
+        if not first:
+            node.close()  # another thread was faster
+            return self.running()
+        try:
+            if node.host is not None:
+                node.host.start()
+            if node.redis is not None:
+                node.redis.start()
+        except RuntimeError:  # no thread is to be had
+            self._leave()
+            raise
+        at_exit(self)
+        if self.keeper is not None:
+            self.keeper.begin()
+        return node
+
+    @property
+    def uses_redis(self) -> bool:
+        """Whether a Redis is configured."""
+        return self._new_redis is not None
+
+    def load(self, state: str) -> dict[bytes, bytes] | None:
+        """Return what Redis has of a shared state, None where that can't be known; starts nothing."""
+        return None if self._new_redis is None else self._new_redis(self._me(), self).load(state)
+
+    def _me(self) -> Member:
+        process, now = this_process(), time.time()
+        return Member(
+            f"{secrets.token_hex(8)}-{process.pid}",
+            host_name(),
+            process,
+            now,
+            self._application,
+            _machine(),
+            seen=now,
+        )
+
+    def _new_node(self) -> _Node:
+        me = self._me()
+        host = None
+        try:
+            host = Host(me, self._settings.broadcast_prefix, self.take)
+            # Where Redis joins hosts, these reach each other without it.
+            me = replace(me, family=f"{me.machine} {family().name}" if me.machine else "")
+        except OSError as error:
+            self.complain(f"The other processes of this service on this host can't be reached: {error}")
+        return _Node(me, host, None if self._new_redis is None else self._new_redis(me, self))
+
+    def subscribe(self, channel: str, callback: Callback) -> None:
+        """Have ``callback(**params)`` answer broadcasts on ``channel``; it replaces the callback before it.
+
+        Raises:
+            BroadcastError: The name of the channel is no short text, or the callback no function.
+        """
+        channel = _checked_channel(channel)
+        if not callable(callback):
+            raise BroadcastError(f"broadcast channel {channel!r}: its callback is no function, but {callback!r:.200}")
+        before = self._callbacks.get(channel, callback)
+        self._callbacks[channel] = callback
+        if _name(before) != _name(callback):
+            _LOG.warning("Broadcast channel %r: %s replaces %s", channel, _name(callback), _name(before))
+
+    def unsubscribe(self, channel: str) -> None:
+        """Answer broadcasts on ``channel`` no more; one that is not subscribed is fine."""
+        self._callbacks.pop(channel, None)
+
+    def members(self) -> list[Member]:
+        """Return all processes that are known to take part, this one first."""
+        node = self.running()
+        found = [] if node.host is None else [member for _, member in node.host.members()[0]]
+        if node.redis is not None:
+            found += node.redis.members()
+        return [node.me.at(time.time()), *sorted(found, key=lambda member: (member.hostname, member.pid))]
+
+    # -- asking --
+
+    def ask(self, channel: str, params: Mapping[str, Any] | None = None, timeout: float = 10) -> Answers:
+        """Call the callback of ``channel`` in every process and wait for them, at most ``timeout`` seconds.
+
+        Raises:
+            BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
+                endlessly.
+        """
+        return self.call(channel, params, timeout).result()
+
+    def broadcast(
+        self, channel: str, params: Mapping[str, Any] | None = None, expect_answers: bool = False, timeout: float = 10
+    ) -> list[Any] | None:
+        """Call the callback of ``channel`` in every process.
+
+        Without ``expect_answers`` only this process's own callback is waited for and None is returned. With it the
+        answers are, and None for each member that failed or did not answer in time.
+
+        Raises:
+            BroadcastError: As ``ask``.
+        """
+        answers = self.call(channel, params, timeout, others=expect_answers).result()
+        if not expect_answers:
+            return None
+        return answers.answers + [None] * (len(answers.failed) + len(answers.missing) + len(answers.late))
+
+    def tell(self, channel: str, params: Mapping[str, Any]) -> None:
+        """Call it in the other processes, without any answer; nothing where this process does not take part."""
+        if self._node is not None:
+            self.call(channel, params, 0, others=False, own=False)
+
+    def call(
+        self,
+        channel: str,
+        params: Mapping[str, Any] | None,
+        timeout: float,
+        *,
+        others: bool = True,
+        own: bool = True,
+    ) -> Call:
+        """Send a request and wait for what is expected; return all of it."""
+        channel, text, depth = _checked_channel(channel), _checked(channel, params, timeout), _DEPTH.get() + 1
+        if depth > MAX_DEPTH:
+            raise BroadcastError(
+                f"broadcast channel {channel!r}: {MAX_DEPTH} callbacks are nested: one of them asks for itself"
+            )
+        node, deadline, number = self.running(), time.monotonic() + timeout, next(self._numbers)
+        call = self._calls[number] = Call(channel, number)
+        exchange = Exchange(call)
+        try:
+            message = (
+                f'{{"from":"{node.me.id}","id":{number},"channel":{encode(channel)},"depth":{depth},'
+                f'"answer":{"true" if others else "false"},"params":{text}}}'
+            )
+            if node.host is not None:
+                node.host.ask(call, exchange, message.encode())
+            else:
+                call.whole = family().is_root and not family().workers()
+            callback = self._callbacks.get(channel) if own else None
+            if callback is not None:
+                self._run_own(call, node.me, callback, text, depth)
+            if node.redis is not None:
+                node.redis.ask(call, message)
+            if others:
+                self._wait(call, exchange, node, deadline)
+            else:
+                call.expect_only(node.me)
+                self._wait(call, exchange, None, deadline)
+                end = time.monotonic() + _SENDING
+                while exchange.unsent and time.monotonic() < end:
+                    exchange.wait(end - time.monotonic())
+        finally:
+            del self._calls[number]
+            exchange.close()
+            call.close()
+        return call
+
+    def _wait(self, call: Call, exchange: Exchange, node: _Node | None, deadline: float) -> None:
+        redis = None if node is None else node.redis
+        check = time.monotonic() + _FIRST_CHECK
+        while not call.done and (now := time.monotonic()) < deadline:
+            exchange.wait(min(deadline, check) - now if redis is not None else deadline - now)
+            if redis is not None and not call.done and time.monotonic() >= check:
+                redis.check(call)
+                check = time.monotonic() + _CHECK
+
+    def _run_own(self, call: Call, me: Member, callback: Callback, text: str, depth: int) -> None:
+        call.expect([me])
+
+        def job() -> None:
+            _DEPTH.set(depth)
+            call.answer(me.id, decode(f"{{{_run(call.channel, callback, decode(text), me)}}}"))
+
+        try:
+            self._pools[depth].submit(job, call.channel, MAX_PER_CHANNEL)
+        except BusyError as error:
+            call.answer(me.id, {"failure": asdict(_failure(me, error))})
+        else:
+            call.answer(me.id, {"working": True})
+
+    # -- answering: all of it runs in a listener's thread, where nothing may wait --
+
+    def take(self, data: bytes, reply: Callable[[str, str], None]) -> dict[str, Any] | None:
+        """Take a request of another process: hand it to a thread; return it, None where it is none.
+
+        ``reply(answer, sender)`` is called once; the answer is empty where none is wanted.
+        """
+        try:
+            message = decode_object(
+                data, **{"id": int, "from": str, "channel": str, "params": dict, "depth": int, "answer": bool}
+            )
+        except BadMessageError as error:
+            self.complain(f"A broadcast is dropped: {error}")
+            reply("", "")
+            return None
+        node, channel, sender = self._node, message["channel"], message["from"]
+        callback = self._callbacks.get(channel)
+        head = f'"id":{message["id"]},"from":"{"" if node is None else node.me.id}"'
+        if callback is None or node is None:
+            reply(f"{{{head}}}" if message["answer"] else "", sender)
+            return message
+        depth = min(max(message["depth"], 1), MAX_DEPTH)
+
+        def job() -> None:
+            _DEPTH.set(depth)
+            answer = _run(channel, callback, message["params"], node.me)
+            reply(f"{{{head},{answer}}}" if message["answer"] else "", sender)
+
+        try:
+            self._pools[depth].submit(job, channel, MAX_PER_CHANNEL)
+        except BusyError as error:
+            self.complain(f"A broadcast on the channel {channel!r} is dropped: {error}")
+            failed = f'{{{head},"failure":{encode(asdict(_failure(node.me, error)))}}}'
+            reply(failed if message["answer"] else "", sender)
+        return message
+
+    def take_answer(self, data: bytes) -> None:
+        """Take an answer that came through Redis; one to a call that has ended is dropped."""
+        try:
+            message = decode_object(data, **{"id": int, "from": str})
+            call = self._calls.get(message["id"])
+            if call is not None:
+                call.answer(message["from"], message)
+        except BadMessageError as error:
+            self.complain(f"An answer to a broadcast is dropped: {error}")
+
+    def run(self, what: str, job: Callable[[], None]) -> None:
+        """Run something in a thread of the callbacks; nothing where all have too much to do."""
+        try:
+            self._pools[1].submit(job, f"\0{what}", 1)  # no channel has such a name
+        except BusyError:
+            _LOG.warning("No thread is free to %s", what)
+
+    def complain(self, text: str) -> None:
+        """Log a text the first time that it comes up."""
+        if text not in self._complaints and len(self._complaints) < _MOST_COMPLAINTS:
+            self._complaints.add(text)
+            _LOG.warning("%s", text)
+
+
+def _redis_factory(settings: BroadcastSettings) -> "Callable[[Member, Broadcaster], Redis] | None":
+    if not (settings.redis_url or settings.redis_sentinels):
+        return None
+    try:
+        # All that the listener's thread needs is imported before it starts: a process may fork at any moment.
+        from c2c_broadcast._redis import Redis, Source
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        raise ConfigurationError(
+            "C2C_REDIS_URL or C2C_REDIS_SENTINELS (ini keys c2c.redis_url, c2c.redis_sentinels) is set and redis is "
+            "not installed: pip install 'c2c-broadcast[redis]'"
+        ) from error
+    source = Source(settings)  # bad settings stop the start-up, not the first broadcast
+    return lambda me, owner: Redis(settings.broadcast_prefix, source, me, owner)
+
+
+def _described(settings: BroadcastSettings) -> str:
+    where = "Redis" if settings.redis_url or settings.redis_sentinels else "no Redis"
+    if settings.redis_url:
+        where = Masker.of({"url": settings.redis_url})(settings.redis_url.partition("?")[0])
+    if settings.redis_sentinels:
+        where = f"service {settings.redis_servicename} of {len(settings.redis_sentinels)} sentinels"
+    return f"{where}, prefix {settings.broadcast_prefix}"
+
+
+def _relevant(settings: BroadcastSettings) -> dict[str, Any]:
+    return {key: value for key, value in asdict(settings).items() if key.startswith(("redis_", "broadcast_"))}
+
+
+def _machine() -> str:
+    """Return a name of this kernel since it booted and of this process's PID namespace, empty where unknown."""
+    try:
+        return f"{(PROC / 'sys/kernel/random/boot_id').read_text().strip()} {family().namespace}"
+    except OSError:
+        return ""
+
+
+def _name(callback: Callback) -> str:
+    """Name a function; two applications that include the same package subscribe functions of one name."""
+    return f"{getattr(callback, '__module__', '?')}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"
+
+
+def _checked_channel(channel: str) -> str:
+    if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_NAME or not channel.isprintable():
+        raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
+    return channel
+
+
+def _checked(channel: str, params: Mapping[str, Any] | None, timeout: float) -> str:
+    """Return the parameters as JSON."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise BroadcastError(f"broadcast channel {channel!r}: timeout is a number of seconds, not {timeout!r:.50}")
+    if not isinstance(params, Mapping | None):
+        raise BroadcastError(f"broadcast channel {channel!r}: its parameters go by name, in a dict: {params!r:.200}")
+    try:
+        return encode(dict(params or {}))
+    except UnsendableError as error:
+        raise BroadcastError(f"broadcast channel {channel!r}: its parameters: {error}") from None
+
+
+def _run(channel: str, callback: Callback, params: Mapping[str, Any], me: Member) -> str:
+    """Call ``callback(**params)``; return its answer, or how it failed, as a part of a JSON object.
+
+    A dict gets ``hostname`` and ``pid`` of this process, unless it has such keys.
+    """
+    try:
+        answer = callback(**params)
+    except BaseException as error:  # noqa: BLE001 # the boundary of a foreign function, in a thread that must live on
+        _LOG.warning("The callback of the broadcast channel %r failed", channel, exc_info=True)
+        return f'"failure":{encode(asdict(_failure(me, error)))}'
+    if isinstance(answer, dict):
+        answer = {"hostname": me.hostname, "pid": me.pid} | answer
+    try:
+        return f'"answer":{encode(answer)}'
+    except UnsendableError as error:
+        _LOG.warning("What the callback of the broadcast channel %r returned can't be sent: %s", channel, error)
+        return f'"failure":{encode(asdict(_failure(me, error)))}'
+
+
+def _failure(me: Member, error: BaseException) -> Failure:
+    """Return an exception as a failed answer, without its secrets."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 # a foreign __str__ may raise anything
+        text = "(its text can't be made)"
+    # Masked before it is cut: half a URL would not show its password for one.
+    masked = Masker.of(os.environ)(text[:_LONGEST_READ])
+    return Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_ERROR])
+
+
+# -- the process's own --
 
 
 class _Process:
     """What is of the process: its broadcaster, made at the first use."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.broadcaster: Broadcaster | None = None
+        self.lock = threading.Lock()
 
 
 _PROCESS = _Process()
@@ -57,9 +618,10 @@ _PROCESS = _Process()
 def get_broadcaster() -> Broadcaster:
     """Return the broadcaster of this process."""
     if _PROCESS.broadcaster is None:
+        made = Broadcaster()
         with _PROCESS.lock:
             if _PROCESS.broadcaster is None:
-                _PROCESS.broadcaster = Broadcaster()
+                _PROCESS.broadcaster = made
     return _PROCESS.broadcaster
 
 
@@ -75,10 +637,11 @@ def init(
     application: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> None:
-    """Choose the transport by ini ``settings`` and environment; without Redis it is this process alone.
+    """Choose how processes reach each other by ini ``settings`` and environment.
 
     Nothing is started or connected by this. ``application`` names this process among the members, by default the
-    program's name. The same settings again change nothing; subscriptions made before are kept.
+    program's name. The first settings stay, until ``close()``: others are named in one warning. Subscriptions made
+    before are kept.
 
     Raises:
         ConfigurationError: A setting can't be used; the message names it.
@@ -98,10 +661,20 @@ def close() -> None:
     get_broadcaster().close()
 
 
+def health() -> Health:
+    """Tell how broadcasts and shared states of this process are; starts nothing."""
+    return get_broadcaster().health()
+
+
+def members() -> list[Member]:
+    """Return all processes that are known to take part, this one first."""
+    return get_broadcaster().members()
+
+
 def subscribe(channel: str, callback: Callback) -> None:
     """Have ``callback(**params)``, which returns what JSON can hold, answer broadcasts on ``channel``.
 
-    A channel has one callback; a later one replaces it. Callbacks run in threads of their own, never in the listener.
+    A channel has one callback; a later one replaces it. Callbacks run in threads of their own, never in a listener.
 
     Raises:
         BroadcastError: The name of the channel is no short text, or the callback no function.
