@@ -23,8 +23,7 @@ def hello(request):
 
 def change(request):
     """Set a value everywhere."""
-    STATE.set("key", request.params["value"])
-    return {}
+    return {"everywhere": STATE.set("key", request.params["value"]).everywhere}
 
 
 def _who():

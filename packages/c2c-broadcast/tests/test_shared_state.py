@@ -158,7 +158,13 @@ def core(new_broadcaster):
     state = SharedState("s", broadcaster=broadcaster, clock=clock)
     states = States.of(broadcaster)
     values = states._values["s"]
-    return state, clock, lambda *entries: states.apply(values, entries), lambda stored: states.merge("s", stored), values
+    return (
+        state,
+        clock,
+        lambda *entries: states.apply(values, entries),
+        lambda stored: states.merge("s", stored),
+        values,
+    )
 
 
 def test_order_decides_the_same_everywhere(core):
@@ -338,9 +344,7 @@ def test_garbage_in_redis_and_in_messages(redis_server, new_member, prefix, even
     member = new_member(redis_server, "start")
     member("change", name="levels", key="good", value=1)
     for params in ('{"entries":[{"key":1}]}', '{"entries":5}', '{"other":1}'):
-        message = (
-            '{"id":1,"from":"x","channel":"c2c_state_levels","depth":1,"answer":false,' f'"params":{params}}}'
-        )
+        message = f'{{"id":1,"from":"x","channel":"c2c_state_levels","depth":1,"answer":false,"params":{params}}}'
         redis_server.execute("PUBLISH", f"{prefix}ask", message)
     member("change", name="levels", key="bad", value=2)
     wait_for(member, {"good": 1, "bad": 2})

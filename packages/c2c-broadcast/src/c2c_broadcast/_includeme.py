@@ -54,5 +54,6 @@ def includeme(config: Configurator) -> None:
     lighten_requests(config, enabled=settings.light_requests)
     if first:
         warn_of_retired()
-        broadcast.init(settings)
+        # What is of the process and not of this application waits until the configuration is known to be a good one.
+        config.action(None, broadcast.init, (settings,))
         access.lockout.share()

@@ -50,6 +50,7 @@ RECOVERY = 4.0
 _TICK = 0.25
 _PING = 1.0
 _RETRY = 0.5
+_ALARM = 3  # so many attempts in a row have failed when it is said that a Redis that was there is away
 _WORKING_AFTER = 0.3  # a callback that takes longer says that it is at work
 _DAY = 86_400
 # Options of redis-py's clients and pools, which deployments share with other code; a connection knows them not.
@@ -171,6 +172,7 @@ class Redis:
         self._pending: deque[_Pending] = deque()
         self._next_beat = 0.0
         self._failures = 0
+        self._joined = False
         self._warned = False
         self.refused: dict[str, str] = {}
         self.connected = False
@@ -340,10 +342,12 @@ class Redis:
 
     def _refuse(self, command: str, error: Exception) -> None:
         new = command not in self.refused
-        self.refused[command] = mask(str(error))
+        # redis-py takes the code off some errors' text (NOPERM, READONLY, OOM), and since 7.1 keeps it beside it.
+        code = getattr(error, "status_code", None) or type(error).__name__
+        self.refused[command] = mask(f"{error}" if f"{error}".startswith(code) else f"{code} {error}")
         if new:
             _LOG.warning(
-                "Redis (%s) refuses %s: %s. The rest works.", self._source.name, command, self.refused[command]
+                "Redis (%s) refuses %s: %s (the rest works)", self._source.name, command, self.refused[command]
             )
 
     def _set_clock(self, reply: Any) -> float:
@@ -447,9 +451,10 @@ class Redis:
             raise SilentError(f"it is no Redis: {results[0]!r:.100}")
         now = self._set_clock(results[0] if isinstance(results[0], tuple) else None)
         self._me = replace(self._me, joined=now)
-        self._failures = 0
-        self._beat()
         self.connected, self.since, self.error = True, time.time(), None
+        self._beat()
+        self._failures = 0
+        self._joined = True
         if self._warned:
             self._warned = False
             _LOG.info("Redis (%s) is back", self._source.name)
@@ -486,8 +491,8 @@ class Redis:
             self.connected, self.since = False, time.time()
         self.error = mask(f"{error}" or type(error).__name__)
         self._failures += 1
-        if self._failures == 1 and self._tried is not None and self._tried.is_set():
-            return 0.0  # a connection that was cut: the next one may be there at once
+        if self._failures < _ALARM and self._joined:
+            return 0.1 * (self._failures - 1)  # a connection that was cut: the next one may be there at once
         if not self._warned:
             self._warned = True
             _LOG.warning(

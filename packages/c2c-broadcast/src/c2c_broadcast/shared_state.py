@@ -380,10 +380,13 @@ class States:
             useless = [field for field in useless if field in stored and field not in values.dumps]
         values.known = values.loaded = True
         self._file(values)
+        saved = True
         if lacking or useless:
-            self._store(values, {entry.key: entry.dump() for entry in lacking}, useless)
+            saved = self._store(values, {entry.key: entry.dump() for entry in lacking}, useless)
             with contextlib.suppress(BroadcastError):
                 self._tell_others(values, lacking, 0)
+        if saved and name not in self._unfiled:
+            self.unsaved.pop(name, None)
 
     def _store(self, values: _Values, fields: Mapping[str, str], useless: list[bytes]) -> bool:
         redis = self._broadcaster.running().redis
