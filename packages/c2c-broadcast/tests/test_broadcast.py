@@ -1,6 +1,5 @@
 """Broadcasts in one process alone."""
 
-import queue
 import subprocess
 import sys
 import threading

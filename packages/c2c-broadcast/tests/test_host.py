@@ -233,7 +233,7 @@ def test_partitions_and_faults(family_of_four, eventually):
     alive, silent = set(one.children), set()
     for number in range(20):
         kind = ("stop", "kill", "slow", "go", "born")[number % 5]
-        victim = sorted(alive - silent)[0] if alive - silent else None
+        victim = min(alive - silent, default=None)
         if kind == "stop":
             os.kill(victim, signal.SIGSTOP)
             silent.add(victim)
@@ -371,9 +371,10 @@ for number in range(200):
     child = os.fork()
     if child == 0:
         "".encode("idna")
+        if number % 4:
+            os._exit(0 if broadcast.health().error is None else 2)  # nothing of the parent's hangs or is half
         found = broadcast.ask("x", timeout=20)
-        ok = any(found.answers) and (number % 20 or broadcast.get_broadcaster().health().error is None)
-        os._exit(0 if ok else 3)
+        os._exit(0 if any(found.answers) and broadcast.health().error is None else 3)
     wrong += os.waitpid(child, 0)[1] != 0
     if number % 20 == 0:
         broadcast.close()
@@ -386,7 +387,8 @@ broadcast.close()
 def test_two_hundred_forks_at_random_moments(redis_server, prefix):
     """Whatever the threads are doing when the process forks, each child asks, and reaches Redis by name."""
     url = f"redis://localhost:{redis_server.port}"
-    done = subprocess.run([sys.executable, "-c", FORKS, url, prefix], capture_output=True, text=True, timeout=500)
+    command = [sys.executable, "-c", FORKS, url, prefix]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.stdout.split() == ["0"], done.stderr[-2000:]
 
 
@@ -404,7 +406,8 @@ def test_threads_import_nothing(redis_server, prefix):
         "print(sorted(set(sys.modules) - before))\n"
     )
     url = f"redis://localhost:{redis_server.port}"
-    done = subprocess.run([sys.executable, "-c", program, url, prefix], capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "-c", program, url, prefix]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 

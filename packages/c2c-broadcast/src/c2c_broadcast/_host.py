@@ -1,9 +1,9 @@
 """Broadcasts between the processes of one service on a host: unix sockets in the private folder of their family.
 
 Each process listens on a socket of its own. Who asks connects to all of them, sends one request to each, and reads the
-answer from the same connection; a request that wants no answer is just sent. A frame is its length (4 bytes,
-big-endian) and JSON. The kernel tells a process that was killed (the connection is refused or cut) from one that is stopped (it
-takes the connection and says nothing), and whether a silent one has read the request.
+answer from the same connection; a request that wants no answer is just sent. A frame is its length (4 bytes) and JSON.
+The kernel tells a process that was killed (the connection is refused or cut) from one that is stopped (it takes the
+connection and says nothing), and whether a silent one has read the request.
 """
 
 import contextlib

@@ -140,6 +140,8 @@ class _Values:
         """Raise ``BadMessageError`` where an entry is not to be taken from anybody."""
         if entry.version > (self.clock() + _SKEW) * 1e6:
             raise BadMessageError(f"the version of {entry.key!r} is of the future: {entry.version}")
+        if entry.key not in self.entries and len(self.entries) >= _MAX_ENTRIES:
+            raise BadMessageError(f"there is no room for {entry.key!r}")
         for check in self.checks:
             try:
                 good = entry.reset or check(entry.key, entry.value) is not False
@@ -227,16 +229,16 @@ class States:
     def apply(self, values: _Values, entries: Iterable[Entry]) -> list[str]:
         """Take entries of other processes; of two for one key the later one stays. Return the keys that are refused."""
         refused: dict[str, str] = {}
+        taken = []
+        for entry in sorted(entries, key=lambda one: one.order):
+            try:
+                values.check(entry)
+                taken.append(entry)
+            except BadMessageError as error:
+                refused[entry.key] = str(error)
         with self._lock:
-            for entry in sorted(entries, key=lambda one: one.order):
+            for entry in taken:
                 known = values.entries.get(entry.key)
-                try:
-                    if known is None and len(values.entries) >= _MAX_ENTRIES:
-                        raise BadMessageError(f"there is no room for {entry.key!r}")
-                    values.check(entry)
-                except BadMessageError as error:
-                    refused[entry.key] = str(error)
-                    continue
                 if (known is None or known.order < entry.order) and values.take(entry):
                     self._untold.append((values, entry.key, values.in_force.get(entry.key)))
         for reason in refused.values():
@@ -287,13 +289,13 @@ class States:
 
     # -- changes --
 
-    def change(self, values: _Values, make: Callable[[int, str], Entry], timeout: float) -> Entry:
+    def change(self, values: _Values, change: Entry, timeout: float) -> Entry:
         """Make a change here, in the stores and in the other processes; return what is known of it."""
         self.load(values)
         origin = self._broadcaster.running().me.id
         with self._lock:
             latest = max((entry.version for entry in values.entries.values()), default=0)
-            entry = make(max(latest + 1, int(values.clock() * 1e6)), origin)
+            entry = replace(change, version=max(latest + 1, int(values.clock() * 1e6)), origin=origin)
             if entry.key not in values.entries:
                 values.make_room()
             if values.take(entry):
@@ -360,9 +362,9 @@ class States:
         for field, data in stored.items():
             try:
                 entry = Entry.parse(data)
-                if entry.key.encode() != field:
-                    raise BadMessageError(f"the entry of {entry.key!r} is where another one belongs")
                 held[entry.key] = entry
+                if entry.key.encode() != field:
+                    useless.append(field)
             except BadMessageError as error:
                 self._broadcaster.complain(f"Shared state {name}: a field in Redis is dropped: {error}")
                 useless.append(field)
@@ -572,14 +574,12 @@ class SharedState:
         now = self._values.clock()
         expires = None if ttl is None else now + ttl
 
-        def make(version: int, origin: str) -> Entry:
-            return Entry(key, value, version, origin, now, expires, _words(who), _words(reason))
-
+        change = Entry(key, value, 1, "", now, expires, _words(who), _words(reason))
         try:
-            self._values.check(make(1, ""))
+            self._values.check(change)
         except BadMessageError as error:
             raise ValueError(f"shared state {self.name!r}: {error}") from None
-        return self._states.change(self._values, make, timeout)
+        return self._states.change(self._values, change, timeout)
 
     def reset(self, key: str, who: str | None = None, reason: str | None = None, timeout: float = 2.0) -> Entry:
         """End a value, whether there is one or not.
@@ -588,11 +588,8 @@ class SharedState:
             ValueError: The key is out of bounds.
         """
         key, now = _checked_key(key), self._values.clock()
-
-        def make(version: int, origin: str) -> Entry:
-            return Entry(key, None, version, origin, now, who=_words(who), reason=_words(reason), reset=True)
-
-        return self._states.change(self._values, make, timeout)
+        change = Entry(key, None, 1, "", now, who=_words(who), reason=_words(reason), reset=True)
+        return self._states.change(self._values, change, timeout)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value in force, ``default`` if there is none. Costs no more than looking in a dict."""
