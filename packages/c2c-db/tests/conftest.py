@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
 from c2c_db import RunningDatabase, State, databases, init
-from c2c_db._application import application_of
+from c2c_db._database import application_of
 from c2c_testing.servers import PostgresPair
 
 # No test asserts a duration, Hypothesis's neither: a busy machine takes its time.

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from c2c_broadcast import broadcast, sections
-from c2c_db._application import application_of
+from c2c_db._database import application_of
 
 _SETTINGS = {"c2c.secret": "a-secret-for-operators", "c2c.db_maintenance_view_enabled": "true"}
 _HEADERS = {"X-API-Key": "a-secret-for-operators"}

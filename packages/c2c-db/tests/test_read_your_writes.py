@@ -93,12 +93,11 @@ def test_forged_tokens_are_ignored(pair, urls, notes, new_service):
 
 def test_future_positions_are_ignored(pair, urls, notes, new_service):
     """A signed position that the primary has not come to (it was restored from a backup) is ignored."""
-    from c2c_db._application import application_of
-    from c2c_db._marks import Mark
+    from c2c_db._marks import Mark, Tokens
 
-    service = new_service(notes, **urls())
-    tokens = application_of(service.config.registry).tokens
-    token = tokens.sign({"sqlalchemy": Mark(0xFFFFFFFF_00000000, time.time())})
+    service = new_service(notes, **urls(), **{"c2c.secret": "one-long-enough-secret"})
+    [(identity,)] = pair.primary.execute("SELECT system_identifier::text FROM pg_control_system()")
+    token = Tokens("one-long-enough-secret").sign({identity: Mark(0xFFFFFFFF_00000000, time.time())})
     assert service.app.get("/notes", headers={"X-C2C-DB-LSN": token}).json["server"] == "replica"
     assert service.database.decisions["sqlalchemy_slave", "future position"] == 1
 

@@ -12,6 +12,8 @@ _README = (Path(__file__).parent.parent / "README.md").read_text()
 def _shown(default):
     if default is None:
         return "none"
+    if isinstance(default, float):
+        return f"{default:g}"
     return str(default).lower() if isinstance(default, bool) else f"`{default}`"
 
 

@@ -1,5 +1,6 @@
 """Sessions on the right side: by method, by rule, by hand."""
 
+import contextlib
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 import transaction
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 
 from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
 
@@ -227,10 +228,24 @@ def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):
         lambda session, note: session.bulk_save_objects([note(text="x")]),
         lambda session, note: session.connection().execute(insert(note.__table__).values(text="x")),
         lambda session, note: session.connection().exec_driver_sql("INSERT INTO note (text) VALUES ('x')"),
+        lambda session, note: session.execute(text("SET LOCAL work_mem = '5MB'; INSERT INTO note (text) VALUES ('x')")),
+        lambda session, note: session.execute(text("SELECT 1; INSERT INTO note (text) VALUES ('x')")),
+        lambda session, note: session.execute(text(f"WITH new AS ({_RETURNING}) SELECT * FROM new")),
+        lambda session, note: session.execute(select(insert(note).values(text="x").returning(note.id).cte("new"))),
+        lambda session, note: session.execute(text("SELECT add_note()")),
+        lambda session, note: session.execute(select(func.ADD_NOTE())),
+        lambda session, note: session.execute(text("CALL do_add_note()")),
+        lambda session, note: session.execute(text("DO $$ BEGIN INSERT INTO note (text) VALUES ('x'); END $$")),
     ],
 )
 def test_whatever_writes_is_committed(pair, new_service, note, write):
     """By each way to write with a session; and the client carries the mark of it."""
+    pair.primary.execute(
+        "CREATE OR REPLACE FUNCTION add_note() RETURNS int LANGUAGE sql AS "
+        "$$ INSERT INTO note (text) VALUES ('x') RETURNING id $$;"
+        "CREATE OR REPLACE PROCEDURE do_add_note() LANGUAGE sql AS $$ INSERT INTO note (text) VALUES ('x') $$"
+    )
+    pair.wait_caught_up()
 
     def set_up(config):
         init(config, "sqlalchemy", "sqlalchemy_slave")
@@ -242,6 +257,26 @@ def test_whatever_writes_is_committed(pair, new_service, note, write):
     assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
     with pytest.raises(ReadOnlySessionError):
         app.get("/write")
+
+
+def test_what_the_driver_writes_is_committed(pair, new_service):
+    """By a cursor of the driver's, which nobody sees: the connection was asked for, and the server knows."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(request):
+            with contextlib.closing(request.dbsession.connection().connection.cursor()) as cursor:
+                cursor.execute(request.params["sql"])
+            return "done"
+
+        config.add_route("run", "/run")
+        config.add_view(view, route_name="run", renderer="string")
+
+    app = new_service(set_up, **_urls(pair)).app
+    assert "Set-Cookie" in app.post("/run", {"sql": "INSERT INTO note (text) VALUES ('x')"}).headers
+    assert "Set-Cookie" not in app.post("/run", {"sql": "SELECT 1"}).headers
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
 
 
 def test_bulk_updates_are_committed(pair, new_service, note):
@@ -285,3 +320,44 @@ def test_commit(pair, new_service, driver, manager):
     with pytest.raises(RuntimeError):
         app.post("/write?fail")
     assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT now(), random()", "SELECT pg_sleep(0)", "SELECT 1", "EXPLAIN INSERT INTO note VALUES (1)"]
+)
+def test_what_reads_leaves_no_mark(pair, new_service, sql):
+    """A read on the primary, by functions too, gives its client no cookie: the server knows what was written."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("read", "/read")
+        config.add_view(
+            lambda request: str(request.dbsession.execute(text(sql)).all()), route_name="read", renderer="string"
+        )
+
+    app = new_service(set_up, **_urls(pair)).app
+    for _ in range(2):
+        assert "Set-Cookie" not in app.post("/read").headers
+
+
+def test_notifications_are_sent(pair, new_service):
+    """pg_notify, in capitals too, is committed, so that who listens hears it."""
+
+    def set_up(config):
+        init(config)
+        config.add_route("notify", "/notify")
+        config.add_view(
+            lambda request: str(request.dbsession.execute(text("SELECT PG_NOTIFY('news', 'hello')"))),
+            route_name="notify",
+            renderer="string",
+        )
+
+    app = new_service(set_up, **_urls(pair)).app
+    with contextlib.closing(pair.primary.connect()) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("LISTEN news")
+            app.post("/notify")
+            cursor.execute("SELECT 1")
+        connection.poll()
+        assert [notice.payload for notice in connection.notifies] == ["hello"]

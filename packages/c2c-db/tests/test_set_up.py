@@ -227,15 +227,6 @@ def test_included_twice(tmp_path):
     assert [app.get("/x").text for app in apps] == [f"{tmp_path}/one", f"{tmp_path}/two"]
 
 
-def test_frozen():
-    """A session factory is not re-configured: the error says what to do instead."""
-    session, _, _ = setup_session(_config(**{"sqlalchemy.url": "sqlite://"}))
-    with pytest.raises(TypeError, match="session_options"):
-        session.database._makers[session().role].configure(bind=None)
-    with pytest.raises(TypeError, match="session_options"):
-        session.configure(bind=None)
-
-
 def test_undecodable_path(tmp_path, new_service):
     """A path that is no UTF-8, which Pyramid refuses, still has a session: by its method."""
 

@@ -1,4 +1,4 @@
-"""What an application calls: ``setup_session``, ``create_session``, ``init``, ``config.add_database``."""
+"""What an application calls: ``setup_session``, ``create_session``, ``init``, and the directives."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,12 +8,12 @@ from pyramid.config import Configurator
 from sqlalchemy import Engine
 
 from c2c_broadcast import load
-from c2c_db._application import Application, application_of
-from c2c_db._database import Database
+from c2c_db._database import Application, Database, RunningDatabase, application_of
+from c2c_db._failures import add_error_views
+from c2c_db._maintenance import add_maintenance_view
 from c2c_db._observers import Observer
-from c2c_db._routing import Condition
-from c2c_db._running import RunningDatabase
-from c2c_db._scoped_session import RoutedSession
+from c2c_db._scope import TWEEN, Condition
+from c2c_db._session import RoutedSession
 from c2c_db._settings import DbSettings
 
 
@@ -36,7 +36,7 @@ def setup_session(
     database = Database.from_settings(
         config.get_settings(), master_prefix, slave_prefix, force_master=force_master, force_slave=force_slave
     )
-    session = RoutedSession(_run(config, database))
+    session = _run(config, database).scoped_session
     return session, session.c2c_rw_bind, session.c2c_ro_bind
 
 
@@ -67,8 +67,9 @@ def create_session(
         options=engine_config,
     )
     if config is None:
-        return RoutedSession(RunningDatabase(database, Application(load(DbSettings, {}))))
-    return RoutedSession(_run(config, database))
+        application = Application(load(DbSettings, {}), serves=False)
+        return RunningDatabase(database, application).scoped_session
+    return _run(config, database).scoped_session
 
 
 def init(
@@ -122,3 +123,23 @@ def _run(config: Configurator, database: Database) -> RunningDatabase:
     config.action(("c2c database", name), None, introspectables=(introspectable,))
     application.databases[name] = running
     return running
+
+
+def includeme(config: Configurator) -> None:
+    """Add databases: ``config.include("c2c_db")``. Includes pyramid_tm.
+
+    Gives ``config.add_database(...)`` and ``config.add_db_observer(...)``; answers 503 where the database can't do
+    what is asked of it now; and, where it is enabled, adds the view of maintenance mode.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    config.include("c2c_broadcast")
+    config.include("pyramid_tm")
+    application = application_of(config.registry)
+    config.add_directive("add_database", add_database)
+    config.add_directive("add_db_observer", add_db_observer)
+    config.add_tween(TWEEN, over="pyramid_tm.tm_tween_factory")
+    add_error_views(config)
+    if application.settings.maintenance_view_enabled:
+        add_maintenance_view(config, application.maintenance)

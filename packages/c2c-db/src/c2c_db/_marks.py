@@ -1,10 +1,49 @@
-"""What a client wrote last, and whether a replica has it."""
+"""What a client wrote last: a WAL position, signed, which it carries in a cookie and a header from writes to reads."""
 
-from collections.abc import Mapping
+import hashlib
+import itertools
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-# Seconds that reads stay on the primary after a write whose WAL position can't be had.
+from webob.cookies import JSONSerializer, SignedSerializer
+
+HEADER = "X-C2C-DB-LSN"
+COOKIE = "c2c_db_lsn"
+"""How the names of the cookies begin: services that sign with other keys have cookies of other names."""
+LIFETIME = 600
+"""Seconds for which a mark counts: a replica that is further behind than this may show its client an older state."""
 WINDOW = 2.0
+"""Seconds that reads stay on the primary after a write whose WAL position can't be had."""
+_LONGEST = 1024
+_CLOCK_SKEW = 5.0
+_HIGHEST = 2**64
+# Of one name: a path and a domain each may have its own. Of one request: marks of so many servers.
+_MOST = 4
+# pg_lsn: 16/B374D848 is the 64-bit number 0x16B374D848.
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+_LOG = logging.getLogger(__name__)
+
+
+def parse_lsn(text: str) -> int:
+    """Return the position that PostgreSQL writes as two hexadecimal numbers of up to 8 digits.
+
+    Raises:
+        ValueError: It is not written so.
+    """
+    match = _LSN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is not a WAL position, such as 16/B374D848")
+    return int(match[1], 16) << 32 | int(match[2], 16)
+
+
+def format_lsn(position: int) -> str:
+    """Return a position as PostgreSQL writes it."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +64,124 @@ def later(one: Mark | None, other: Mark | None) -> Mark | None:
 
 
 def merge(one: Mapping[str, Mark], other: Mapping[str, Mark]) -> dict[str, Mark]:
-    """Return the later mark of each database."""
+    """Return the later mark of each server."""
     merged = dict(one)
-    for name, mark in other.items():
-        found = later(merged.get(name), mark)
+    for server, mark in other.items():
+        found = later(merged.get(server), mark)
         assert found is not None
-        merged[name] = found
+        merged[server] = found
     return merged
 
 
 def in_window(mark: Mark, now: float, window: float) -> bool:
     """Tell whether a commit without a position is so recent that no replica is trusted to have it."""
     return now - mark.at < window
+
+
+class Tokens:
+    """Sign and read marks. What does not verify, is too old, or makes no sense counts as nothing.
+
+    The key is drawn by scrypt (RFC 7914) from a secret that all processes of the service have; who sees a token can't
+    try out secrets faster than some dozens a second. The cookie's name comes from the key, too: services of one host
+    with other secrets leave each other's cookies alone.
+    """
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        # 50 ms, once a process, and only where something is written or a token comes.
+        key = _key_of(secret)
+        self.cookie = f"{COOKIE}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        self._serializer = SignedSerializer(key, "c2c_db", "sha512", JSONSerializer())
+        self._clock = clock
+
+    def sign(self, marks: Mapping[str, Mark]) -> str:
+        """Return the token of these marks, by server: of the latest ones, where there are many."""
+        latest = sorted(marks.items(), key=lambda item: item[1].at)[-_MOST:]
+        content = {server: [mark.position, mark.at] for server, mark in latest}
+        return str(self._serializer.dumps(content).decode("ascii"))
+
+    def read(self, token: str) -> dict[str, Mark]:
+        """Return the marks of a token, by server."""
+        if not token or len(token) > _LONGEST:
+            return {}
+        try:
+            content = self._serializer.loads(token.encode("ascii"))
+            marks = {str(server): Mark(position, float(at)) for server, (position, at) in content.items()}
+        except (ValueError, TypeError, AttributeError):  # forged, cut, or not ours
+            return {}
+        return {server: mark for server, mark in marks.items() if self._is_sane(mark)}
+
+    def of_request(self, environ: Mapping[str, Any]) -> dict[str, Mark]:
+        """Return the marks that a request brought, in the cookie or the header."""
+        tokens = itertools.chain(
+            itertools.islice(_cookies(environ.get("HTTP_COOKIE", ""), self.cookie), _MOST),
+            environ.get("HTTP_X_C2C_DB_LSN", "").split(None, 2 * _MOST)[: 2 * _MOST],
+        )
+        marks: dict[str, Mark] = {}
+        for token in tokens:
+            marks = merge(marks, self.read(token))
+        return marks
+
+    def _is_sane(self, mark: Mark) -> bool:
+        position_is_sane = mark.position is None or (type(mark.position) is int and 0 <= mark.position < _HIGHEST)
+        return position_is_sane and -_CLOCK_SKEW <= self._clock() - mark.at < LIFETIME
+
+
+@lru_cache(8)
+def _key_of(secret: str) -> str:
+    return hashlib.scrypt(secret.encode(), salt=b"c2c_db read your writes", n=2**14, r=8, p=1).hex()
+
+
+def brings_marks(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a request may carry marks: most don't, and pay this line only."""
+    return COOKIE in environ.get("HTTP_COOKIE", "") or "HTTP_X_C2C_DB_LSN" in environ
+
+
+def _cookies(header: str, name: str) -> Iterator[str]:
+    """Yield the values of a cookie; the others, which other applications of the host wrote, are not read."""
+    found = (part.strip().partition("=") for part in header.split(";"))
+    return (value.strip('"') for key, _, value in found if key == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was committed for a client: the mark, the server that has it, and what signs it."""
+
+    tokens: Tokens
+    server: str
+    mark: Mark
+
+
+class _Said:
+    once = False
+
+
+def tell(request: Any, response: Any, written: Iterable[Written]) -> None:
+    """Give a client what it wrote, cookie and header; what goes wrong is logged once: the write is committed."""
+    try:
+        _tell(request, response, written)
+    except Exception:  # noqa: BLE001 # whatever a response of the application's raises
+        if not _Said.once:
+            _Said.once = True
+            _LOG.exception("A client can't be told what it wrote (said once): it may not read it at once")
+
+
+def _tell(request: Any, response: Any, written: Iterable[Written]) -> None:
+    by_cookie: dict[str, tuple[Tokens, dict[str, Mark]]] = {}
+    for one in written:
+        tokens, marks = by_cookie.setdefault(one.tokens.cookie, (one.tokens, {}))
+        marks |= merge(marks, {one.server: one.mark})
+    words: list[str] = []
+    for name, (tokens, marks) in by_cookie.items():
+        token = tokens.sign(merge(tokens.of_request(request.environ), marks))
+        position = next((mark.position for mark in marks.values() if mark.position is not None), None)
+        words += [token] if position is None else [format_lsn(position), token]
+        response.set_cookie(
+            name,
+            token,
+            max_age=LIFETIME,
+            path="/",
+            secure=request.scheme == "https",
+            httponly=True,
+            samesite="Lax",
+        )
+    response.headers[HEADER] = " ".join(words)

@@ -1,15 +1,33 @@
-"""What happens, as data, for those who measure: events to callbacks, and counts."""
+"""What happens, as data, for those who measure: the two sides, states, events to callbacks, and counts."""
 
+import enum
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from c2c_db._forks import after_fork
-from c2c_db._replica_state import State
-from c2c_db._roles import Role
+from c2c_broadcast.process import at_fork
 
 _LOG = logging.getLogger(__name__)
+
+
+class Role(enum.StrEnum):
+    """The side a session works on: ``primary`` takes writes, ``replica`` only reads."""
+
+    __hash__ = str.__hash__  # Enum's own is a call for each look-up
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+
+
+class State(enum.StrEnum):
+    """What a replica is good for: only a usable one is read from."""
+
+    UNKNOWN = "unknown"
+    USABLE = "usable"
+    LAGGING = "lagging"
+    OFFLINE = "offline"
+    NOT_A_REPLICA = "not a replica"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +96,13 @@ class Decisions:
         self._database = database
         self._observers = observers
         self._events: dict[tuple[str, Role, str], Decided] = {}
-        self._counts: dict[tuple[str, str], int] = {}
+        self.after_fork()
+        at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin at nought, in the child."""
         self._lock = threading.Lock()
-        after_fork(self, Decisions._renew)
+        self._counts: dict[tuple[str, str], int] = {}
 
     def count(self, engine: str, role: Role, reason: str) -> None:
         """Count a decision and tell the observers."""
@@ -95,7 +117,3 @@ class Decisions:
         """Return (engine name, reason) -> how often."""
         with self._lock:
             return dict(self._counts)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = {}

@@ -1,47 +1,208 @@
-"""What this thread works for: a request, or itself."""
+"""What this thread works for, a request or itself, and on which side: the rules, the scope, the tween."""
 
 import contextlib
+import enum
+import logging
+import re
 import threading
 import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
-from c2c_db._roles import Role
+import transaction
+from pyramid.response import FileIter
+from pyramid.threadlocal import get_current_request
 
-if TYPE_CHECKING:
-    from c2c_db._marks import Mark
-    from c2c_db._routing import Decision
-    from c2c_db._session import DatabaseSession
+from c2c_broadcast import ConfigurationError
+from c2c_db._marks import Mark, Written, tell
+from c2c_db._observers import Role
+
+# The safe methods (RFC 9110, 9.2.1) that services are asked with; whatever else comes may write.
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-# Attributes of a request: the scopes of threads beside the tween, and the thread that handles it.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The side that was chosen, and why."""
+
+    role: Role
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteNames:
+    """The condition "the request's route has one of these names"; see ``route_name``."""
+
+    names: frozenset[str]
+
+
+Condition = str | re.Pattern[str] | RouteNames
+"""What ``force_master`` and ``force_slave`` hold: a regular expression (text or compiled), or route names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The application's exceptions from the rule that reads use the replica and all else the primary."""
+
+    primary_patterns: tuple[re.Pattern[str], ...] = ()
+    replica_patterns: tuple[re.Pattern[str], ...] = ()
+    primary_routes: frozenset[str] = frozenset()
+    replica_routes: frozenset[str] = frozenset()
+
+
+MAINTENANCE = Decision(Role.REPLICA, "maintenance")
+_BY_METHOD_PRIMARY = Decision(Role.PRIMARY, "method")
+_BY_METHOD_REPLICA = Decision(Role.REPLICA, "method")
+_BY_FORCE_MASTER = Decision(Role.PRIMARY, "force_master")
+_BY_FORCE_SLAVE = Decision(Role.REPLICA, "force_slave")
+
+
+def route_name(*names: str) -> RouteNames:
+    """Return the condition for ``force_master`` and ``force_slave`` that holds for requests of these routes."""
+    return RouteNames(frozenset(names))
+
+
+def make_rules(force_master: Iterable[Condition] | None, force_slave: Iterable[Condition] | None) -> Rules:
+    """Compile what an application said.
+
+    Raises:
+        ConfigurationError: A pattern does not compile, or is neither text, nor pattern, nor ``route_name(...)``.
+    """
+    primary_patterns, primary_routes = _compiled("force_master", force_master)
+    replica_patterns, replica_routes = _compiled("force_slave", force_slave)
+    return Rules(primary_patterns, replica_patterns, primary_routes, replica_routes)
+
+
+def decide(rules: Rules, method: str, path: str, route: str | None) -> Decision:
+    """Return the side for a request; ``path`` with the route prefix, ``route`` its name where one matched."""
+    target = f"{method} {path}"
+    if route in rules.primary_routes or any(pattern.match(target) for pattern in rules.primary_patterns):
+        return _BY_FORCE_MASTER
+    if route in rules.replica_routes or any(pattern.match(target) for pattern in rules.replica_patterns):
+        return _BY_FORCE_SLAVE
+    return _BY_METHOD_REPLICA if method in _READS else _BY_METHOD_PRIMARY
+
+
+def _compiled(name: str, conditions: Iterable[Condition] | None) -> tuple[tuple[re.Pattern[str], ...], frozenset[str]]:
+    if isinstance(conditions, str):
+        raise ConfigurationError(f"{name} is a list of patterns, not one text: write [{conditions!r}]")
+    patterns: list[re.Pattern[str]] = []
+    routes: set[str] = set()
+    for condition in conditions or ():
+        if isinstance(condition, RouteNames):
+            routes |= condition.names
+        elif isinstance(condition, str):
+            try:
+                patterns.append(re.compile(condition))
+            except re.error as error:
+                raise ConfigurationError(
+                    f"{name}: {condition!r} is not a regular expression ({error}): correct it, "
+                    "or escape it with re.escape()"
+                ) from None
+        elif isinstance(condition, re.Pattern) and isinstance(condition.pattern, str):
+            patterns.append(condition)
+        else:
+            raise ConfigurationError(
+                f"{name}: {condition!r} must be a regular expression (text or compiled), or route_name('...')"
+            )
+    return tuple(patterns), frozenset(routes)
+
+
+# Attributes of a request: the thread that handles it with its scope, and the scopes of others.
+_HANDLED = "c2c_db_handled"
 _SCOPES = "c2c_db_scopes"
-_HANDLED_BY = "c2c_db_handled_by"
+_LOG = logging.getLogger(__name__)
+
+
+class ScopedSession(Protocol):
+    """What a scope knows of its sessions."""
+
+    manager: Any
+
+    def in_transaction(self) -> bool:
+        """Tell whether there is a transaction."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Kind(enum.Enum):
+    """When a scope's sessions work, and whose transaction they join."""
+
+    # The thread that handles the request, or a script: pyramid_tm's of the request, else the thread's.
+    MAIN = "main"
+    # Another thread that works for the request: its own, which it ends itself.
+    VISITOR = "visitor"
+    # After the answer (callbacks, a body that is sent): the thread's, which ends with the scope.
+    LATE = "late"
 
 
 class Scope:
-    """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side."""
+    """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side.
 
-    __slots__ = ("__weakref__", "brought", "decisions", "is_visitor", "marks", "request", "sessions")
+    ``outer`` is the scope in whose place it works: of the request that made a sub-request, or that a thread works for.
+    """
 
-    def __init__(self, request: Any = None, *, is_visitor: bool = False) -> None:
+    __slots__ = ("__weakref__", "brought", "decisions", "inner", "kind", "outer", "request", "sessions", "written")
+
+    def __init__(self, request: Any = None, kind: Kind = Kind.MAIN, outer: "Scope | None" = None) -> None:
         self.request = request
-        # Of another thread than the one that handles the request: its transaction is its own.
-        self.is_visitor = is_visitor
-        self.sessions: dict[tuple[int, Role], DatabaseSession] = {}
+        self.kind = kind
+        self.outer = outer
+        self.inner: list[Scope] = []
+        self.sessions: dict[tuple[int, Role], Any] = {}
         self.decisions: dict[int, Decision] = {}
-        # By database name: what was committed here, and what the client says that it wrote (None: not read yet).
-        self.marks: dict[str, Mark] = {}
-        self.brought: dict[str, Mark] | None = None
+        # By database name: what was committed for this client, and what it brought. Both are the outermost request's.
+        self.written: dict[str, Written] = {} if outer is None else outer.written
+        self.brought: dict[str, Mark | None] = {} if outer is None else outer.brought
+
+    @property
+    def client(self) -> Any:
+        """The request that came from the client."""
+        return (self.outer and self.outer.client) or self.request
+
+    @property
+    def manager(self) -> Any:
+        """The transaction manager that sessions join."""
+        if self.kind is not Kind.MAIN or self.request is None:
+            return transaction.manager
+        if self.outer is not None and not hasattr(self.request, _HANDLED):
+            return self.outer.manager  # a sub-request without tweens: part of the request's transaction
+        return getattr(self.request, "tm", None) or transaction.manager
+
+    @property
+    def target(self) -> str | None:
+        """``"{METHOD} {path}"``, the path percent-encoded, with the route prefix; None outside of requests."""
+        return None if self.request is None else f"{self.request.method} {path_of(self.request)}"
+
+    @property
+    def route(self) -> str | None:
+        """The name of the request's route, once there is one."""
+        return getattr(getattr(self.request, "matched_route", None), "name", None)
 
     def close(self) -> None:
         """Close the sessions that the transaction's end left open: what read without a transaction manager."""
+        for inner in self.inner:
+            inner.close()
         for session in self.sessions.values():
             if session.in_transaction():
-                if self.is_visitor:  # nobody ended the transaction of this thread
+                if self.kind is Kind.VISITOR:  # nobody ended the transaction of this thread
                     session.manager.abort()
                 session.close()
         self.sessions.clear()
+
+    def end(self, *, commit: bool) -> None:
+        """End what was begun after the answer: nobody else does."""
+        try:
+            for session in self.sessions.values():
+                if session.in_transaction():
+                    if commit:
+                        session.manager.commit()
+                    else:
+                        session.manager.abort()
+        finally:
+            self.close()
 
 
 def path_of(request: Any) -> str:
@@ -67,6 +228,9 @@ def current_scope() -> Scope:
     """Return the scope of the request that this thread handles, else the thread's own."""
     if _HERE.scope is not None:
         return _HERE.scope
+    request = get_current_request()
+    if request is not None and _HANDLED in request.__dict__:
+        return scope_of(request)  # it was answered: a subscriber to NewResponse, a callback
     if _HERE.own is None:
         _HERE.own = Scope()
     return _HERE.own
@@ -83,15 +247,36 @@ def scope_of(request: Any) -> Scope:
     scopes: dict[int, Scope] = request.__dict__.setdefault(_SCOPES, {})
     found = scopes.get(me)
     if found is None:
-        found = scopes[me] = Scope(request, is_visitor=getattr(request, _HANDLED_BY, me) != me)
-        if found.is_visitor:
-            before = _HERE.visited() if _HERE.visited is not None else None
-            if before is not None:
-                before.close()
-            _HERE.visited = weakref.ref(found)
+        found = scopes[me] = _made_scope(request, me)
+    return found
+
+
+def _made_scope(request: Any, me: int) -> Scope:
+    handled: tuple[int, Scope] | None = request.__dict__.get(_HANDLED)
+    if handled is None:
+        outer = _HERE.scope
+        found = Scope(request, outer=outer)
+        if outer is not None:  # a sub-request without tweens
+            outer.inner.append(found)
         else:  # of a script's request, or used outside of the tween
             request.add_finished_callback(lambda _request: found.close())
+    elif handled[0] == me:
+        found = Scope(request, Kind.LATE, handled[1])
+        request.add_finished_callback(lambda _request: _end_late(found))
+    else:
+        found = Scope(request, Kind.VISITOR, handled[1])
+        before = _HERE.visited() if _HERE.visited is not None else None
+        if before is not None:
+            before.close()
+        _HERE.visited = weakref.ref(found)
     return found
+
+
+def _end_late(scope: Scope) -> None:
+    try:
+        scope.end(commit=True)
+    except Exception:  # noqa: BLE001 # the answer is made: it is not taken back by what came after it
+        _LOG.exception("What was written after the answer to %s is lost", scope.target)
 
 
 def forced_role() -> Role | None:
@@ -124,8 +309,7 @@ def _using(role: Role) -> Iterator[None]:
 
 
 def enter(scope: Scope) -> tuple[Scope | None, Role | None]:
-    """Begin to handle a request; hand what is returned to ``leave``."""
-    setattr(scope.request, _HANDLED_BY, threading.get_ident())
+    """Begin to work in a scope; hand what is returned to ``leave``."""
     before = (_HERE.scope, _HERE.forced)
     _HERE.scope = scope
     _HERE.forced = None
@@ -135,3 +319,95 @@ def enter(scope: Scope) -> tuple[Scope | None, Role | None]:
 def leave(before: tuple[Scope | None, Role | None]) -> None:
     """Work on for what ``enter`` found."""
     _HERE.scope, _HERE.forced = before
+
+
+TWEEN = "c2c_db._scope.tween_factory"
+
+
+def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
+    """Keep the request's scope while it is handled, and tell its client what was written.
+
+    Over pyramid_tm: it sees what the commit left.
+    """
+
+    def tween(request: Any) -> Any:
+        outer = _HERE.scope
+        if outer is not None and outer.client.registry is not registry:
+            outer = None  # no sub-request: another application, called in this thread
+        scope = Scope(request, outer=outer)
+        request.__dict__[_HANDLED] = (threading.get_ident(), scope)
+        before = enter(scope)
+        try:
+            response = handler(request)
+        finally:
+            leave(before)
+            if scope.sessions or scope.inner:
+                scope.close()
+            if scope.written and outer is None:
+                # To whatever is answered in the end: a tween above may answer an exception that came after the commit.
+                written = scope.written
+                request.add_response_callback(lambda asked, answer: tell(asked, answer, tuple(written.values())))
+            scope.request = None  # the request knows the scope: no cycle for the collector
+        if type(getattr(response, "app_iter", None)) is not list:
+            _keep_scope(request, scope, response)
+        return response
+
+    return tween
+
+
+def _keep_scope(request: Any, scope: Scope, response: Any) -> None:
+    """Let a body that is made while it is sent work in a scope that ends with it."""
+    body = getattr(response, "app_iter", None)
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    is_file = isinstance(body, FileIter) or (isinstance(wrapper, type) and isinstance(body, wrapper))
+    if (
+        body is None
+        or not hasattr(body, "__iter__")
+        or is_file
+        or hasattr(body, "__len__")
+        or hasattr(body, "app_iter_range")
+    ):
+        return  # it uses no session while it is sent, or can do more than be sent
+    length = response.headers.get("Content-Length")
+    response.app_iter = _Body(body, Scope(request, Kind.LATE, scope))
+    if length is not None:  # WebOb takes it away
+        response.headers["Content-Length"] = length
+
+
+class _Body:
+    """A body that is made while it is sent, and its scope."""
+
+    def __init__(self, body: Iterable[bytes], scope: Scope) -> None:
+        self._body = body
+        self._scope = scope
+        self._chunks: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        before = enter(self._scope)
+        try:
+            if self._chunks is None:
+                self._chunks = iter(self._body)
+            return next(self._chunks)
+        except StopIteration:
+            self._scope.end(commit=True)
+            raise
+        except BaseException:
+            self._scope.end(commit=False)
+            raise
+        finally:
+            leave(before)
+
+    def close(self) -> None:
+        """Close the body, whether it was sent to its end or not."""
+        before = enter(self._scope)
+        try:
+            for one in (self._chunks, self._body):
+                close = getattr(one, "close", None)
+                if close is not None:
+                    close()
+        finally:
+            self._scope.end(commit=False)
+            leave(before)

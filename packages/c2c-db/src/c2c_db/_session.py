@@ -1,159 +1,125 @@
-"""The session of one request (or thread) on one side of a database."""
+"""Sessions: of a request (or thread) on one side of a database, joined to its transaction, moved where a server fails.
 
-from typing import TYPE_CHECKING, Any
+``DBSession`` is a ``scoped_session`` over a ``sessionmaker``, so that what is documented for these holds for it.
+"""
 
-from sqlalchemy import Connection, Engine
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session, sessionmaker
-from zope.sqlalchemy.datamanager import mark_changed
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from zope.sqlalchemy import ZopeTransactionEvents
+from zope.sqlalchemy.datamanager import join_transaction, mark_changed
 
 from c2c_db._failures import failure_of
-from c2c_db._roles import Role
-from c2c_db._statements import leave_no_state, writes
-
-if TYPE_CHECKING:
-    from c2c_db._routing import Decision
-    from c2c_db._running import RunningDatabase
-    from c2c_db._scope import Scope
+from c2c_db._observers import Role
+from c2c_db._scope import Decision, Scope, current_scope
+from c2c_db._statements import Effect, effect_of, leave_no_state
 
 _RECOVERABLE = (DBAPIError, PoolTimeoutError)
 # More statements than this are not remembered; then nobody can say that the transaction may move.
 _MOST_STATEMENTS = 200
+_SESSION = "c2c_db.session"
+
+
+class Steering(Protocol):
+    """What a session asks of its database."""
+
+    isolates: bool
+
+    def choose(self, session: "DatabaseSession") -> Engine:
+        """Return the engine for a session that begins."""
+
+    def fail_over(self, session: "DatabaseSession", error: Exception) -> Engine | None:
+        """Return the engine to go on with after a read failed, None where that is no fault of the server's."""
+
+    def begun(self, session: "DatabaseSession", connection: Connection) -> None:
+        """Take note of a connection that a session begins to use."""
+
+    def committing(self, session: "DatabaseSession") -> None:
+        """Find out whether a session has written, where that is not sure."""
+
+    def committed(self, session: "DatabaseSession") -> None:
+        """Mark what a session committed."""
 
 
 class DatabaseSession(Session):
-    """A session that knows its database, its side, and the transaction manager that it joins.
+    """A session that knows its side, and the transaction manager that it joins.
 
-    Its engine is chosen when it is first needed, and holds until the session is closed.
+    Its engine is chosen when it is first needed, and holds until the session is closed. One of the replica side moves
+    to another server when its own fails, as long as nobody can tell.
     """
 
+    steering: Steering
+    scope: Scope
+    decision: Decision
+    manager: Any = None
     role = Role.PRIMARY
 
-    def __init__(
-        self, *, database: "RunningDatabase", scope: "Scope", decision: "Decision", manager: Any, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self.database = database
-        self.scope = scope
-        self.decision = decision
-        self.manager = manager
-        self.begun: Connection | None = None
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._is_bound = bool(options.get("bind") or options.get("binds") or args)
         self._engine: Engine | None = None
-        self._has_binds = bool(options.get("binds"))
+        self._statements: list[Any] = []
+        self.begun: dict[Engine, Connection] = {}
+        self.effect = Effect.READS
+        self.tried: list[Engine] = []
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **more: Any) -> Any:
         """Return the engine of this session's side; a bind that was given, for all or for some tables, comes first."""
         if bind is not None:
             return bind
-        if self._has_binds:
+        if self._is_bound:
             return super().get_bind(mapper, clause=clause, **more)
         if self._engine is None:
-            self.bind = self._engine = self.database.steering.choose(self)
+            self.bind = self._engine = self.steering.choose(self)
         return self._engine
 
-    # zope.sqlalchemy itself does not notice what these do, unless it is an ORM statement, and rolls it back without a
-    # word. SQLAlchemy has an event for the first three, which costs 2 us a statement, and reads an ORM statement twice.
-
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement; the transaction has a change where it writes."""
-        if writes(statement):
-            mark_changed(self, self.manager)
-        return super().execute(statement, *args, **kwargs)
-
-    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement and return its first value; the transaction has a change where it writes."""
-        if writes(statement):
-            mark_changed(self, self.manager)
-        return super().scalar(statement, *args, **kwargs)
-
-    def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement and return the first column; the transaction has a change where it writes."""
-        if writes(statement):
-            mark_changed(self, self.manager)
-        return super().scalars(statement, *args, **kwargs)
-
-    def bulk_save_objects(self, *args: Any, **kwargs: Any) -> None:
-        """Insert or update objects in bulk; the transaction has a change."""
-        mark_changed(self, self.manager)
-        super().bulk_save_objects(*args, **kwargs)
-
-    def bulk_insert_mappings(self, *args: Any, **kwargs: Any) -> None:
-        """Insert mappings in bulk; the transaction has a change."""
-        mark_changed(self, self.manager)
-        super().bulk_insert_mappings(*args, **kwargs)
-
-    def bulk_update_mappings(self, *args: Any, **kwargs: Any) -> None:
-        """Update by mappings in bulk; the transaction has a change."""
-        mark_changed(self, self.manager)
-        super().bulk_update_mappings(*args, **kwargs)
-
-    def connection(self, *args: Any, **kwargs: Any) -> Connection:
-        """Return the connection; on the primary the transaction is committed, as nobody sees what is done on it."""
-        connection = super().connection(*args, **kwargs)
+        """Execute a statement; a read goes to another server where its own fails."""
         if self.role is Role.PRIMARY:
-            mark_changed(self, self.manager)
-        return connection
-
-    def close(self) -> None:
-        """End the transaction; the next one chooses its engine anew."""
-        super().close()
-        self._engine = None
-        self.begun = None
-
-
-class ReplicaReads(DatabaseSession):
-    """A session of the replica side: it moves to another server when its own fails, as long as nobody can tell."""
-
-    role = Role.REPLICA
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._statements: list[Any] = []
-        self.tried: list[Engine] = []
-
-    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement, on another server where this one fails."""
-        try:
-            result = super().execute(statement, *args, **kwargs)
-        except _RECOVERABLE as error:
-            self._fail_over(error)
-            return self.execute(statement, *args, **kwargs)
-        self._remember(statement)
-        return result
+            return super().execute(statement, *args, **kwargs)
+        return self._read(super().execute, statement, args, kwargs)
 
     def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement and return its first value, from another server where this one fails."""
-        try:
-            result = super().scalar(statement, *args, **kwargs)
-        except _RECOVERABLE as error:
-            self._fail_over(error)
-            return self.scalar(statement, *args, **kwargs)
-        self._remember(statement)
-        return result
+        """Execute a statement and return its first value; a read goes to another server where its own fails."""
+        if self.role is Role.PRIMARY:
+            return super().scalar(statement, *args, **kwargs)
+        return self._read(super().scalar, statement, args, kwargs)
 
     def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement and return the first column, from another server where this one fails."""
-        try:
-            result = super().scalars(statement, *args, **kwargs)
-        except _RECOVERABLE as error:
-            self._fail_over(error)
-            return self.scalars(statement, *args, **kwargs)
-        self._remember(statement)
-        return result
+        """Execute a statement and return its first column; a read goes to another server where its own fails."""
+        if self.role is Role.PRIMARY:
+            return super().scalars(statement, *args, **kwargs)
+        return self._read(super().scalars, statement, args, kwargs)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
-        """Return the connection, of another server where this one fails; from now on the session stays there."""
-        try:
-            connection = super().connection(*args, **kwargs)
-        except _RECOVERABLE as error:
-            self._fail_over(error)
-            return self.connection(*args, **kwargs)
-        self._statements.append(connection)  # what is done on it nobody sees
+        """Return the connection; the transaction is committed then, as nobody sees all that is done on it."""
+        while True:
+            try:
+                connection = super().connection(*args, **kwargs)
+            except _RECOVERABLE as error:
+                if self.role is Role.PRIMARY:
+                    raise
+                self._fail_over(error)
+            else:
+                break
+        if self.role is Role.REPLICA:
+            self._statements.append(connection)
+        if connection.info.get(_SESSION) is self:
+            self.note(Effect.UNSURE)
         return connection
 
+    def note(self, effect: Effect) -> None:
+        """Note what was done; where it may be a change, the transaction has one, and is committed."""
+        if effect > self.effect:
+            self.effect = effect
+            mark_changed(self, self.manager)
+
     def close(self) -> None:
-        """End the transaction; that the server died after the last read is no error."""
+        """End the transaction; the next one chooses its engine anew. That the server died since is no error."""
         try:
             super().close()
         except DBAPIError as error:
@@ -161,22 +127,33 @@ class ReplicaReads(DatabaseSession):
                 raise
             self.invalidate()
             super().close()
+        self._engine = None
         self._statements.clear()
+        self.begun.clear()
         self.tried.clear()
+        self.effect = Effect.READS
 
-    def _remember(self, statement: Any) -> None:
-        if len(self._statements) <= _MOST_STATEMENTS:
-            self._statements.append(statement)
+    def _read(self, read: Callable[..., Any], statement: Any, args: Any, kwargs: Any) -> Any:
+        while True:
+            try:
+                result = read(statement, *args, **kwargs)
+            except _RECOVERABLE as error:
+                self._fail_over(error)
+            else:
+                if len(self._statements) <= _MOST_STATEMENTS:
+                    self._statements.append(statement)
+                return result
 
     def _fail_over(self, error: Exception) -> None:
         """Move to another server and begin anew there; raise the error where that can't be done."""
         if not self._can_move():
             raise error
-        other = self.database.steering.fail_over(self, error)
+        other = self.steering.fail_over(self, error)
         if other is None:
             raise error
         # Nothing is written in a session of this side: what is rolled back are reads, done again when asked for.
         self.rollback()
+        self.begun.clear()
         self.bind = self._engine = other
 
     def _can_move(self) -> bool:
@@ -184,18 +161,147 @@ class ReplicaReads(DatabaseSession):
             return False
         if not self._statements:
             return True
-        if len(self._statements) > _MOST_STATEMENTS or self.database.isolates:
+        if len(self._statements) > _MOST_STATEMENTS or self.steering.isolates:
             return False
         return not any(isinstance(one, Connection) for one in self._statements) and leave_no_state(self._statements)
 
 
-class FrozenSessionmaker(sessionmaker[DatabaseSession]):
-    """A sessionmaker that stays as it was made: one that is re-configured hands other threads the wrong engine."""
+def watch_statements(engine: Engine) -> None:
+    """Let sessions know what their statements on an engine do, whichever way they come: ORM, Core, text, driver."""
 
-    def configure(self, **_new: Any) -> None:
-        """Refuse.
+    def before(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        session: DatabaseSession | None = connection.info.get(_SESSION)
+        if session is not None and session.effect is not Effect.WRITES:
+            session.note(effect_of(statement))
 
-        Raises:
-            TypeError: Always; session options are given when the database is set up.
-        """
-        raise TypeError("Sessions of c2c_db are not re-configured: give session options to Database(session_options=)")
+    def checkin(_raw: Any, record: Any) -> None:
+        record.info.pop(_SESSION, None)
+
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "checkin", checkin)
+
+
+def note_user(connection: Connection, session: DatabaseSession) -> None:
+    """Keep with a connection which session has it."""
+    connection.info[_SESSION] = session
+
+
+def user_of(connection: Connection) -> DatabaseSession | None:
+    """Return the session that has a connection."""
+    return None if connection.invalidated else connection.info.get(_SESSION)
+
+
+class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
+    """A ``sessionmaker`` of sessions that work on the side on which the current request (or thread) works."""
+
+    def __init__(self, steering: Steering, decide: Callable[[Scope], Decision], options: dict[str, Any]) -> None:
+        super().__init__(class_=DatabaseSession, **options)
+        self._steering = steering
+        self._decide = decide
+        _join(self.class_)
+
+    def __call__(self, **options: Any) -> DatabaseSession:
+        """Return a new session."""
+        scope = current_scope()
+        return self.make(scope, self._decide(scope), **options)
+
+    def make(self, scope: Scope, decision: Decision, **options: Any) -> DatabaseSession:
+        """Return a new session of a scope, joined to the transaction manager of the request, or of the thread."""
+        session = super().__call__(**options)
+        session.steering = self._steering
+        session.scope = scope
+        session.decision = decision
+        session.role = decision.role
+        session.manager = scope.manager
+        return session
+
+
+def _join(session_class: type[DatabaseSession]) -> None:
+    """Let the sessions of a class join the transactions of their manager (zope.sqlalchemy).
+
+    The listeners are put on the class once, not on each session.
+    """
+    event.listen(session_class, "after_begin", _after_begin)
+    event.listen(session_class, "after_attach", _after_attach)
+    event.listen(session_class, "after_flush", _after_flush)
+    event.listen(session_class, "after_bulk_update", _after_bulk)
+    event.listen(session_class, "after_bulk_delete", _after_bulk)
+    event.listen(session_class, "before_commit", _before_commit)
+    event.listen(session_class, "after_commit", _after_commit)
+
+
+def _after_begin(session: DatabaseSession, _transaction: Any, connection: Connection) -> None:
+    session.begun[connection.engine] = connection
+    session.steering.begun(session, connection)
+    join_transaction(session, transaction_manager=session.manager)
+
+
+def _after_attach(session: DatabaseSession, _instance: Any) -> None:
+    join_transaction(session, transaction_manager=session.manager)
+
+
+def _after_flush(session: DatabaseSession, _context: Any) -> None:
+    mark_changed(session, session.manager)
+
+
+def _after_bulk(context: Any) -> None:
+    mark_changed(context.session, context.session.manager)
+
+
+def _before_commit(session: DatabaseSession) -> None:
+    ZopeTransactionEvents(transaction_manager=session.manager).before_commit(session)
+    if not session.in_nested_transaction():
+        session.steering.committing(session)
+
+
+def _after_commit(session: DatabaseSession) -> None:
+    if not session.in_nested_transaction():
+        session.steering.committed(session)
+
+
+class _Registry:
+    """The registry that scoped_session asks: its sessions are kept in the scope of the request or thread."""
+
+    def __init__(self, session_of: Callable[[Scope], DatabaseSession], key: object) -> None:
+        self._session_of = session_of
+        self._keys = tuple((id(key), role) for role in Role)
+
+    def __call__(self) -> DatabaseSession:
+        return self._session_of(current_scope())
+
+    def has(self) -> bool:
+        """Tell whether there is a session already, on any side."""
+        sessions = current_scope().sessions
+        return any(key in sessions for key in self._keys)
+
+    def set(self, session: DatabaseSession) -> None:
+        """Make this the session of its side."""
+        current_scope().sessions[self._keys[list(Role).index(session.role)]] = session
+
+    def clear(self) -> None:
+        """Close and forget the sessions of all sides."""
+        sessions = current_scope().sessions
+        for key in self._keys:
+            session = sessions.pop(key, None)
+            if session is not None:
+                session.close()
+
+
+class RoutedSession(scoped_session[DatabaseSession]):
+    """The session of the request being handled: on a replica or the primary, as its method and the rules say.
+
+    Outside of requests it is the thread's, on the primary unless ``use_replica()`` asks otherwise. It is joined to
+    the transaction: ``transaction.commit()``, or pyramid_tm, commits. ``c2c_rw_bind`` and ``c2c_ro_bind`` are the
+    engines, ``c2c_ro_binds`` those of all replicas.
+    """
+
+    def __init__(self, database: Any, maker: DatabaseSessionmaker, engines: tuple[Engine, tuple[Engine, ...]]) -> None:
+        super().__init__(maker)
+        self.registry = _Registry(database.session, database)  # type: ignore[assignment] # as a ScopedRegistry
+        self.database = database
+        self.c2c_rw_bind, self.c2c_ro_binds = engines
+
+    @property
+    def c2c_ro_bind(self) -> Engine:
+        """The (first) replica's engine; the primary's where there is no replica."""
+        return self.c2c_ro_binds[0] if self.c2c_ro_binds else self.c2c_rw_bind

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from c2c_broadcast import setting
+from c2c_broadcast import ConfigurationError, setting
+from c2c_db._marks import WINDOW
 
 
 def parse_read_your_writes(raw: object) -> str | float:
@@ -22,7 +23,11 @@ def parse_read_your_writes(raw: object) -> str | float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DbSettings:
-    """How replicas are used; the databases themselves come from ``setup_session`` or ``add_database``."""
+    """How replicas are used; the databases themselves come from ``setup_session`` or ``add_database``.
+
+    Raises:
+        ConfigurationError: ``max_lag`` for replicas that are not asked for it.
+    """
 
     replica_failover: Literal["primary", "error"] = setting(
         "primary",
@@ -36,6 +41,19 @@ class DbSettings:
         key="c2c.db.max_lag",
         minimum=0,
         help="seconds; a replica further behind is not used",
+    )
+    replica_kind: Literal["streaming", "any"] = setting(
+        "streaming",
+        env="C2C_DB_REPLICA_KIND",
+        key="c2c.db.replica_kind",
+        help="what a replica is: streaming (in recovery, with positions), or any (logical, a copy, a read pool)",
+    )
+    primary_timeout: float = setting(
+        5.0,
+        env="C2C_DB_PRIMARY_TIMEOUT",
+        key="c2c.db.primary_timeout",
+        minimum=1,
+        help="seconds that a request waits for a primary that hangs, not for a statement that takes long",
     )
     read_your_writes: str | float = setting(
         "lsn",
@@ -56,3 +74,16 @@ class DbSettings:
         key="c2c.db_maintenance_view_enabled",
         help="adds the view that switches maintenance mode",
     )
+
+    def __post_init__(self) -> None:
+        """Refuse what is not to be had."""
+        if self.replica_kind == "any" and self.max_lag is not None:
+            raise ConfigurationError(
+                "c2c.db.max_lag (C2C_DB_MAX_LAG) needs replicas that say how far they are: take it out, "
+                "or set c2c.db.replica_kind (C2C_DB_REPLICA_KIND) to streaming"
+            )
+
+    @property
+    def window(self) -> float:
+        """Seconds that reads stay on the primary after a write without a position."""
+        return self.read_your_writes if isinstance(self.read_your_writes, float) else WINDOW

@@ -1,68 +1,115 @@
-"""What a statement does: does it write, and could a transaction go on elsewhere after it?"""
+"""What a SQL text does: does it write, and could a transaction go on elsewhere after it?
 
+A text is read once, in time linear in its length: each pattern takes what it has begun, and gives nothing back.
+"""
+
+import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import TextClause
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import FromStatement
-from sqlalchemy.sql.ddl import ExecutableDDLElement
-from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.selectable import TextualSelect
 
-_WRITING = (UpdateBase, ExecutableDDLElement)
-_WITH_ELEMENT = (TextualSelect, FromStatement)
-_SHORT = 1000
 
-# The first word, after space, comments and parentheses. Nothing is given back: or a text with many comments could be
-# read in as many ways as there are subsets of them. A comment that does not end is one, too: it is read once.
-_FIRST_WORD = re.compile(r"\A(?:\s++|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)?|\()*+([A-Za-z]++)")
-_PLAIN = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW"})
-# What else a text may begin with may write. (Committed without need nothing is lost, rolled back it would be.)
-_READS = _PLAIN | {"EXPLAIN", "SET", "RESET", "DECLARE", "FETCH", "MOVE", "CLOSE", "PRAGMA"}
-_WITH_OTHERS = frozenset({"WITH", "EXPLAIN"})
-_DML = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\b", re.IGNORECASE)
-_NOTIFY = "pg_notify"
-_FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
-# Not from within a word, and nothing is given back: else a long word (a geometry in hexadecimal) is tried from each of
-# its letters.
-_FUNCTION = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*+)\s*+\(")
-# Settings, locks and snapshots live in the server's session, and would be lost.
-_STATE = re.compile(r"set_config|advisory|export_snapshot|setseed|\bFOR\s+(?:UPDATE|SHARE)\b", re.IGNORECASE)
-_HARMLESS = frozenset(
-    {"now", "version", "count", "coalesce", "pg_is_in_recovery", "pg_last_wal_replay_lsn", "cast", "current_setting"}
+class Effect(enum.IntEnum):
+    """What a statement leaves behind: nothing, who knows, or a change."""
+
+    READS = 0
+    UNSURE = 1
+    WRITES = 2
+
+
+# Longer texts are not remembered.
+_SHORT = 8_000
+# What is no SQL, but stands in one: literals, quoted names, comments. One that does not end goes to the text's end.
+_QUOTED = re.compile(r"""'[^']*+'?|"[^"]*+"?|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)?""")
+# Where the above may be read otherwise by the server: escapes, dollar quotes, comments in comments or for MySQL alone.
+_ODD = re.compile(r"\\|\$\w*+\$|/\*(?:!|[^*/]*+(?:\*(?!/)[^*/]*+|/(?!\*)[^*/]*+)*+/\*)")
+_NAME = '"'  # stands for a quoted name
+_WORD = re.compile(r'[^\W\d][\w.$]*+|"|[;(]')
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WRITING = _words_of(
+    "INSERT UPDATE DELETE MERGE REPLACE UPSERT CREATE ALTER DROP TRUNCATE COMMENT GRANT REVOKE REFRESH IMPORT COPY "
+    "COMMIT END PREPARE"
 )
+"""First words of statements that change data, or (the last three) end the transaction, which then can't be asked."""
+_READING = _words_of("SELECT WITH VALUES TABLE SHOW SET RESET DECLARE FETCH MOVE CLOSE PRAGMA EXPLAIN DISCARD")
+_PLAIN = _words_of("SELECT WITH VALUES TABLE SHOW")
+# Within a statement that begins like a read: DML in a CTE, SELECT ... INTO, EXPLAIN ANALYZE.
+_DOUBTFUL = _words_of("INSERT UPDATE DELETE MERGE INTO ANALYZE ANALYSE")
+# What may stand before a parenthesis and calls nothing, and functions of the server that write nothing.
+_CALLS_NOTHING = _words_of(
+    "ALL AND ANY ARRAY AS BETWEEN BY CASE CAST CROSS DISTINCT ELSE END EXCEPT EXISTS FETCH FILTER FROM GROUP GROUPING "
+    "HAVING IN INNER INTERSECT INTERVAL IS JOIN LATERAL LEFT LIKE ILIKE LIMIT MATERIALIZED NATURAL NOT OFFSET ON OR "
+    "ORDER OUTER OVER PARTITION RIGHT ROLLUP CUBE ROW SELECT SETS SIMILAR SOME THEN TO UNION USING VALUES WHEN WHERE "
+    "WITH WITHIN BIT CHAR CHARACTER DECIMAL FLOAT NUMERIC TIME TIMESTAMP TIMESTAMPTZ VARCHAR VARYING VARBINARY "
+    "ABS AVG BOOL_AND BOOL_OR CEIL COALESCE CONCAT COUNT CURRENT_DATABASE CURRENT_SETTING DATE_PART DATE_TRUNC "
+    "DENSE_RANK EXTRACT FLOOR GREATEST IFNULL JSON_AGG JSONB_AGG LEAST LENGTH LOWER LPAD LTRIM MAX MIN MOD NOW NULLIF "
+    "PG_CURRENT_WAL_LSN PG_IS_IN_RECOVERY PG_LAST_WAL_REPLAY_LSN RANK ROUND ROW_NUMBER RTRIM STRING_AGG ARRAY_AGG "
+    "SUBSTR SUBSTRING SUM TO_CHAR TO_DATE TO_JSON TRIM UNNEST GENERATE_SERIES UPPER VERSION"
+)
+# Settings, locks and snapshots live in the server's session, and would be lost.
+_STATE = re.compile(r"set_config|advisory|export_snapshot|setseed|\bFOR\s++(?:UPDATE|SHARE)\b", re.IGNORECASE)
 
 
-def writes(statement: Any) -> bool:
-    """Tell whether a statement writes: DML, DDL, or a text that does not begin like a read.
+def effect_of(text: str) -> Effect:
+    """Return what a text of one or several statements does; in doubt ``UNSURE``, never ``READS``.
 
-    A function called by SELECT is not looked into: ``zope.sqlalchemy.mark_changed(session)`` says that it writes.
+    A view or an operator that calls a writing function is not seen:
+    ``zope.sqlalchemy.mark_changed(session)`` says so.
     """
-    if isinstance(statement, TextClause):
-        text = statement.text
-        return _short_text_writes(text) if len(text) <= _SHORT else _text_writes(text)
-    if isinstance(statement, _WITH_ELEMENT):  # text("INSERT ... RETURNING id").columns(...)
-        return writes(statement.element)
-    return isinstance(statement, _WRITING)
+    return _short_effect_of(text) if len(text) <= _SHORT else _effect_of(text)
 
 
-def _text_writes(text: str) -> bool:
-    word = _first_word(text)
-    if word in _WITH_OTHERS:
-        return _DML.search(text) is not None
-    return word not in _READS or _NOTIFY in text
+def _effect_of(text: str) -> Effect:
+    effect = Effect.UNSURE if _ODD.search(text) else Effect.READS
+    words: list[str] = []
+    for word in _words(text):
+        if word == ";":
+            effect = max(effect, _effect_of_one(words))
+            words = []
+        else:
+            words.append(word)
+        if effect is Effect.WRITES:
+            break
+    return max(effect, _effect_of_one(words))
 
 
 # The texts of a service are few, and asked about again and again.
-_short_text_writes = lru_cache(1000)(_text_writes)
+_short_effect_of = lru_cache(500)(_effect_of)
 
 
-def _first_word(text: str) -> str:
-    found = _FIRST_WORD.match(text)
-    return found[1].upper() if found else ""
+def _words(text: str) -> Iterator[str]:
+    """Yield words in capitals, ( and ;. A quoted name is one word, literals and comments are none."""
+    quoted = _QUOTED.sub(lambda found: _NAME if found[0][0] == '"' else " ", text)
+    return (found[0].upper() for found in _WORD.finditer(quoted))
+
+
+def _effect_of_one(words: list[str]) -> Effect:
+    first = next((word for word in words if word != "("), None)
+    if first is None:
+        return Effect.READS
+    if first in _WRITING:
+        return Effect.WRITES
+    if first not in _READING or not _DOUBTFUL.isdisjoint(words) or any(_calls(words)):
+        return Effect.UNSURE
+    return Effect.READS
+
+
+def _calls(words: list[str]) -> Iterator[str]:
+    """Yield the names of functions that are called, as far as they may do anything."""
+    return (name for name, after in pairwise(words) if after == "(" and _may_be_called(name))
+
+
+def _may_be_called(name: str) -> bool:
+    return name != "(" and name not in _CALLS_NOTHING
 
 
 def leave_no_state(statements: Iterable[Any]) -> bool:
@@ -78,6 +125,8 @@ def leave_no_state(statements: Iterable[Any]) -> bool:
 
 
 def _is_plain_read(text: str) -> bool:
-    if _first_word(text) not in _PLAIN or _STATE.search(text):
+    words = list(_words(text))
+    first = next((word for word in words if word != "("), None)
+    if first not in _PLAIN or ";" in words or _STATE.search(text):
         return False
-    return bool(_FROM.search(text)) or all(name.lower() in _HARMLESS for name in _FUNCTION.findall(text))
+    return "FROM" in words or not any(_calls(words))

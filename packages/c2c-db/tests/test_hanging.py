@@ -1,0 +1,180 @@
+"""A primary that hangs (SIGSTOP): nobody waits for long, reads go on, and what merely takes long is left alone."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+from webtest import TestApp
+
+from c2c_db import UnavailableError, create_session, init
+
+# The bar is 5 s for who waits while it is found out, and 1 s later; the rest is room for a slow machine. Without the
+# bounds each of them waits until the server goes on.
+_ROOM = 10
+
+
+class _Clients:
+    """Clients that ask once each, in threads of their own, and how long they waited."""
+
+    def __init__(self, app):
+        self._app = app
+        self.answers = []
+        self._threads = []
+
+    def ask(self, method, number=1, client=None):
+        for _ in range(number):
+            thread = threading.Thread(target=self._ask, args=(method, client or TestApp(self._app)))
+            thread.start()
+            self._threads.append(thread)
+
+    def _ask(self, method, client):
+        started = time.monotonic()
+        answer = client.request("/notes", method=method, status="*")
+        self.answers.append((method, answer.status_int, answer.headers.get("Retry-After"), time.monotonic() - started))
+
+    def join(self):
+        for thread in self._threads:
+            thread.join(90)
+        assert not any(thread.is_alive() for thread in self._threads)
+        self._threads = []
+        answers, self.answers = self.answers, []
+        return answers
+
+
+@pytest.mark.parametrize("pool", ["warm", "pinged", "cold"])
+def test_writers_are_freed(pair, urls, notes, new_service, driver, pool, until):
+    """Warm pool or cold, a write is a 503 in time; once it is known, at once; unmarked reads notice nothing."""
+    more = {"sqlalchemy.pool_pre_ping": "true"} if pool == "pinged" else {}
+    service = new_service(notes, **urls(driver, **more))
+    reader, marked = TestApp(service.app.app), TestApp(service.app.app)
+    reader.get("/notes")
+    if pool != "cold":
+        threads = _Clients(service.app.app)
+        threads.ask("POST", 6)
+        assert {status for _, status, *_ in threads.join()} == {200}
+        marked.post("/notes")
+        pair.wait_caught_up()
+        until(lambda: marked.get("/notes").json["server"] == "replica")
+    clients = _Clients(service.app.app)
+    with pair.primary.paused():
+        clients.ask("POST", 6)
+        clients.ask("GET", 3)
+        clients.ask("GET", 1, marked)
+        first = clients.join()
+        clients.ask("POST", 6)
+        later = clients.join()
+    assert {(method, status, after) for method, status, after, _ in first} == {
+        ("POST", 503, "1"),
+        ("GET", 200, None),
+    }
+    assert {(status, after) for _, status, after, _ in later} == {(503, "1")}
+    assert max(seconds for *_, seconds in first) < 5 + _ROOM
+    assert max(seconds for *_, seconds in later) < 1 + _ROOM
+    until(lambda: service.app.post("/notes", status="*").status_int == 200)
+    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+
+
+def test_a_mark_that_no_replica_has(pair, urls, notes, new_service):
+    """A read of what no replica has is a 503 in time: it is not answered with an older state."""
+    service = new_service(notes, **urls())
+    with pair.replay_paused():
+        service.app.post("/notes")
+        with pair.primary.paused():
+            started = time.monotonic()
+            for _ in range(3):
+                answer = service.app.get("/notes", status=503)
+                assert answer.headers["Retry-After"] == "1"
+            assert time.monotonic() - started < 5 + 1 + 1 + _ROOM
+        # Whoever asks without a mark reads on.
+        assert TestApp(service.app.app).get("/notes").json["server"] == "replica"
+
+
+@pytest.mark.parametrize("limit", ["1", "5"])
+def test_a_long_statement_is_not_cut(pair, urls, new_service, driver, limit):
+    """A statement of the application's that takes longer than any limit of ours ends as it would."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("long", "/long")
+        config.add_view(
+            lambda request: str(request.dbsession.scalar(text("SELECT 42 FROM pg_sleep(8)"))),
+            route_name="long",
+            renderer="string",
+        )
+
+    service = new_service(set_up, **urls(driver), **{"c2c.db.primary_timeout": limit})
+    clients = _Clients(service.app.app)
+    answers = [None] * 3
+
+    def ask(number):
+        answers[number] = TestApp(service.app.app).post("/long").text
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    assert answers == ["42"] * 3
+    assert clients.join() == []
+    assert service.database.primary.available
+
+
+def test_the_position_is_asked_for_a_second(pair, urls, new_service, driver):
+    """A primary that hangs right after a commit does not hold the answer: the write is done, and said to be."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def write(request):
+            request.dbsession.execute(text("INSERT INTO note (text) VALUES ('x')"))
+            primary = service.database.primary
+            ask = primary.position_after_commit
+
+            def hang(connection):
+                pair.primary.pause()
+                return ask(connection)
+
+            primary.position_after_commit = hang
+            return "done"
+
+        config.add_route("write", "/write")
+        config.add_view(write, route_name="write", renderer="string")
+
+    service = new_service(set_up, **urls(driver))
+    started = time.monotonic()
+    try:
+        answer = service.app.post("/write")
+        assert time.monotonic() - started < 1 + _ROOM
+    finally:
+        pair.primary.resume()
+    assert answer.text == "done"
+    assert "/" not in answer.headers["X-C2C-DB-LSN"].split()[0][:12]  # a time window instead
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
+
+
+def test_a_script_waits(pair):
+    """What has no requests waits for a server as long as it takes: it is not cut, and its work is not lost."""
+    session = create_session(None, "script", pair.primary.url, pair.replica.url)
+    session.execute(text("INSERT INTO note (text) VALUES ('x')"))
+    threading.Timer(8, pair.primary.resume).start()
+    pair.primary.pause()
+    import transaction
+
+    transaction.commit()
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(1,)]
+    session.remove()
+    session.database.close()
+
+
+def test_engines_refuse_too(pair, urls, notes, new_service, until):
+    """Who uses the engine itself is refused at once, too, while it is known to hang."""
+    service = new_service(notes, **urls())
+    service.app.post("/notes")
+    with pair.primary.paused():
+        service.app.post("/notes", status=503)
+        started = time.monotonic()
+        with pytest.raises(UnavailableError), service.database.primary.engine.connect():
+            pass
+        assert time.monotonic() - started < 1 + _ROOM
+    until(lambda: service.app.post("/notes", status="*").status_int == 200)
