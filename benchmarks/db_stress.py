@@ -1,167 +1,284 @@
-"""The promises of c2c_db at full size, on a real streaming pair: ``python -m benchmarks.db_stress``.
+"""The promises of c2c_db under faults, on a real streaming pair: ``python -m benchmarks.db_stress [quick] [NAME ...]``.
 
-10,000 writes, each read back by its client while the replica is 200 ms late: stale reads, and where other clients
-read. Eight clients read while the replica is killed, and while it is stopped: failed requests, the slowest one, and
-how soon its return is noticed. A promotion: how long until writes are taken again. 64 threads, each with 10^5
-sessions, at a switch interval of 1 us: wrong engines. ``quick`` takes a hundredth of each number; ``threads`` and
-``pair`` are the last and all the other parts alone.
+Clients write and read what they wrote, others only read, while a server is killed, stopped (SIGSTOP), made late, or
+promoted. A line a fault: how many requests; how many were refused (503) and how many failed otherwise; writes that
+were answered 200 and are gone; reads that did not show their client's last write; the longest request; how long after
+the fault's end until writes, and until the replica was read from. ``reads``: 20,000 reads of own writes with a replica
+that is 0.2 s late. ``threads``: 64 threads, each with 10^5 sessions, at a switch interval of 1 us: wrong engines.
+``quick`` takes a fifth of each fault's time and a hundredth of the rest.
 """
 
 import contextlib
+import itertools
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.request import Request
 from sqlalchemy import text
 
-from c2c_db import init, setup_session
+from c2c_db import databases, init, setup_session
 from c2c_db._scope import Scope, enter, leave
 from c2c_testing.servers import PostgresPair, postgres_pair
 
-_CLIENTS = 8
+_WRITERS, _READERS = 8, 4
 _THREADS = 64
-_QUICK = 100
 _LIMIT = 60.0
+_OK, _UNAVAILABLE = 200, 503
+_HEAD = ("fault", "requests", "503", "failed", "lost", "stale", "longest", "writes back", "replica back")
+_ROW = "{:<34} {:>8} {:>6} {:>6} {:>5} {:>5} {:>9} {:>11} {:>12}"
 
 
 def main() -> None:
-    """Run them all and print what happened."""
-    share = _QUICK if "quick" in sys.argv[1:] else 1
-    if "threads" not in sys.argv[1:]:
-        _on_a_pair(share)
-    if "pair" not in sys.argv[1:]:
-        _threads(100_000 // share)
+    """Run what is asked for, all by default, and print what happened."""
+    asked = set(sys.argv[1:]) - {"quick"}
+    quick = "quick" in sys.argv[1:]
+    if not asked or "reads" in asked:
+        _reads(20_000 // (100 if quick else 1))
+    print(_ROW.format(*_HEAD))
+    for name, (fault, seconds, warm) in _FAULTS.items():
+        if not asked or name in asked or "faults" in asked:
+            _fault(name, fault, seconds / (5 if quick else 1), warm=warm)
+    if not asked or "threads" in asked:
+        _threads(100_000 // (100 if quick else 1))
 
 
-def _on_a_pair(share: int) -> None:
+@contextlib.contextmanager
+def _pair() -> Iterator[PostgresPair]:
     with postgres_pair() as pair:
-        pair.primary.execute("CREATE TABLE note (id serial PRIMARY KEY)")
+        pair.primary.execute("CREATE TABLE note (client int, number int, PRIMARY KEY (client, number))")
         pair.wait_caught_up()
-        _read_your_writes(pair, 10_000 // share)
-        _fault(pair, "killed", pair.kill_replica, pair.start_replica)
-        _fault(pair, "stopped", pair.replica.pause, pair.replica.resume)
-        _promotion(pair)
+        yield pair
 
 
-class _Client:
-    """Asks the application in process, with the cookies that it gets."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._cookie = ""
-
-    def ask(self, method: str) -> tuple[int, dict[str, Any]]:
-        """Return status and answer."""
-        request = Request.blank("/notes", method=method, headers={"Cookie": self._cookie} if self._cookie else {})
-        response = request.get_response(self._app)
-        cookie = response.headers.get("Set-Cookie")
-        if cookie:
-            self._cookie = cookie.partition(";")[0]
-        return response.status_int, response.json
-
-
-def _app(primary: str, replica: str) -> Any:
+def _app(primary: str, replica: str) -> tuple[Any, Any]:
     config = Configurator(settings={"sqlalchemy.url": primary, "sqlalchemy_slave.url": replica})
     init(config, "sqlalchemy", "sqlalchemy_slave")
+    newest = text("SELECT coalesce(max(number), 0), pg_is_in_recovery() FROM note WHERE client = :client")
+    insert = text("INSERT INTO note VALUES (:client, :number)")
 
     def read(request: Any) -> dict[str, Any]:
-        row = request.dbsession.execute(text("SELECT count(*), pg_is_in_recovery() FROM note")).one()
-        return {"count": row[0], "server": "replica" if row[1] else "primary"}
+        row = request.dbsession.execute(newest, {"client": request.params["client"]}).one()
+        return {"number": row[0], "server": "replica" if row[1] else "primary"}
 
     def write(request: Any) -> dict[str, Any]:
-        request.dbsession.execute(text("INSERT INTO note DEFAULT VALUES"))
+        request.dbsession.execute(insert, dict(request.params))
         return {}
 
     config.add_route("notes", "/notes")
     config.add_view(read, route_name="notes", renderer="json", request_method="GET")
     config.add_view(write, route_name="notes", renderer="json", request_method="POST")
-    return config.make_wsgi_app()
+    return config.make_wsgi_app(), next(iter(databases(config.registry).values()))
 
 
-def _read_your_writes(pair: PostgresPair, pairs: int) -> None:
-    app = _app(pair.primary.url, pair.replica.url)
-    writer, other = _Client(app), _Client(app)
-    pair.set_lag(0.2)
-    stale = 0
-    servers: Counter[str] = Counter()
-    others: Counter[str] = Counter()
-    for number in range(1, pairs + 1):
-        writer.ask("POST")
-        _, seen = writer.ask("GET")
-        stale += seen["count"] != number
-        servers[seen["server"]] += 1
-        others[other.ask("GET")[1]["server"]] += 1
-    pair.set_lag(0)
-    pair.wait_caught_up()
-    print(f"{pairs} writes read back, replica 0.2 s late: {stale} stale; read on {dict(servers)}")
-    print(f"  another client's reads meanwhile: {dict(others)}")
+@dataclass
+class _Seen:
+    """A request: when it ended (monotonic), how long it took, its status, and who answered a read."""
+
+    at: float
+    seconds: float
+    status: int
+    server: str
+    stale: bool = False
+
+
+class _Client:
+    """Asks the application in process, with the cookies that it gets, and remembers what it was told."""
+
+    def __init__(self, app: Any, number: int) -> None:
+        self._app = app
+        self._cookie = ""
+        self._numbers = itertools.count(1)
+        self.number = number
+        self.written: list[int] = []
+        self.seen: list[_Seen] = []
+
+    def ask(self, method: str) -> _Seen:
+        """Ask once; a write's number is one that was never sent before."""
+        parameters = f"client={self.number}"
+        if method == "POST":
+            number = next(self._numbers)
+            parameters += f"&number={number}"
+        request = Request.blank(f"/notes?{parameters}", method=method)
+        if self._cookie:
+            request.headers["Cookie"] = self._cookie
+        started = time.monotonic()
+        try:
+            response = request.get_response(self._app)
+        except Exception:  # noqa: BLE001 # each one counts
+            seen = _Seen(time.monotonic(), time.monotonic() - started, 500, "")
+        else:
+            seen = _Seen(time.monotonic(), time.monotonic() - started, response.status_int, "")
+            self._cookie = response.headers.get("Set-Cookie", self._cookie).partition(";")[0]
+            if seen.status == _OK and method == "POST":
+                self.written.append(number)
+            elif seen.status == _OK:
+                seen.server = response.json["server"]
+                seen.stale = bool(self.written) and response.json["number"] < self.written[-1]
+        self.seen.append(seen)
+        return seen
 
 
 @contextlib.contextmanager
-def _load(app: Any, seen: list[tuple[float, float, int, str]]) -> Iterator[None]:
-    """Read from eight clients; ``seen`` gets end (monotonic), duration, status, server of each request."""
+def _load(app: Any) -> Iterator[list[_Client]]:
     stop = threading.Event()
+    clients = [_Client(app, number) for number in range(_WRITERS + _READERS)]
 
-    def read() -> None:
-        client = _Client(app)
+    def work(client: _Client) -> None:
         while not stop.is_set():
-            started = time.monotonic()
-            try:
-                status, answer = client.ask("GET")
-            except Exception as error:  # noqa: BLE001 # each one counts
-                status, answer = 500, {"server": repr(error)}
-            now = time.monotonic()
-            seen.append((now, now - started, status, answer.get("server", "")))
+            if client.number < _WRITERS:
+                client.ask("POST")
+            client.ask("GET")
+            time.sleep(0.005)
 
-    threads = [threading.Thread(target=read) for _ in range(_CLIENTS)]
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield clients
     finally:
         stop.set()
         for thread in threads:
             thread.join()
 
 
-def _until(done: Callable[[], bool]) -> float:
+def _since(clients: list[_Client], moment: float, is_it: Callable[[_Seen], bool]) -> float:
+    """Return how long after a moment the first request ended that is it."""
     started = time.monotonic()
-    while not done():
+    while True:
+        found = [one.at for client in clients for one in tuple(client.seen) if one.at > moment and is_it(one)]
+        if found:
+            return min(found) - moment
         if time.monotonic() - started > _LIMIT:
-            raise TimeoutError(f"not within {_LIMIT} s")
-        time.sleep(0.005)
-    return time.monotonic() - started
+            return float("inf")
+        time.sleep(0.02)
 
 
-def _fault(pair: PostgresPair, what: str, begin: Callable[[], None], end: Callable[[], None]) -> None:
-    seen: list[tuple[float, float, int, str]] = []
-    with _load(_app(pair.primary.url, pair.replica.url), seen):
-        _until(lambda: len(seen) > 1_000)  # noqa: PLR2004 # warm
-        begin()
-        time.sleep(8)
-        end()
-        back = _until(lambda: {server for *_, server in seen[-20:]} == {"replica"})
-    failed = sum(status != 200 for *_, status, _ in seen)  # noqa: PLR2004 # HTTP's OK
-    slowest = max(duration for _, duration, _, _ in seen)
-    print(f"replica {what} for 8 s under {_CLIENTS} clients: {failed} of {len(seen)} requests failed;", end=" ")
-    print(f"slowest {slowest:.2f} s; used again {back:.1f} s after its return")
+_Fault = Callable[[PostgresPair, float], None]
 
 
-def _promotion(pair: PostgresPair) -> None:
-    old, new = (f"{server.host}:{server.port}" for server in (pair.primary, pair.replica))
-    client = _Client(_app(pair.primary.url.replace(old, f"{old},{new}"), pair.replica.url))
-    client.ask("POST")
-    pair.wait_caught_up()
+def _fault(name: str, fault: _Fault, seconds: float, *, warm: bool) -> None:
+    with _pair() as pair:
+        old, new = (f"{server.host}:{server.port}" for server in (pair.primary, pair.replica))
+        promotes = fault is _promote
+        primary = pair.primary.url.replace(old, f"{old},{new}") if promotes else pair.primary.url
+        app, database = _app(primary, pair.replica.url)
+        with contextlib.ExitStack() as stack:
+            if not warm:  # the load begins when the server is stopped already
+                stack.enter_context(pair.primary.paused())
+            clients = stack.enter_context(_load(app))
+            if warm:
+                time.sleep(2)
+                fault(pair, seconds)
+            else:
+                time.sleep(seconds)
+                pair.primary.resume()
+            ended = time.monotonic()
+            writes = _since(clients, ended, lambda one: one.status == _OK and not one.server)
+            replica = 0.0 if promotes else _since(clients, ended, lambda one: one.server == "replica")
+            time.sleep(2)
+        database.close()
+        server = pair.replica if promotes else pair.primary
+        there = set(server.execute("SELECT client, number FROM note"))
+        seen = [one for client in clients for one in client.seen]
+        lost = sum((client.number, number) not in there for client in clients for number in client.written)
+        figures = (
+            len(seen),
+            sum(one.status == _UNAVAILABLE for one in seen),
+            sum(one.status not in {_OK, _UNAVAILABLE} for one in seen),
+            lost,
+            sum(one.stale for one in seen),
+            f"{max(one.seconds for one in seen):.1f} s",
+            f"{writes:.1f} s",
+            "-" if promotes else f"{replica:.1f} s",
+        )
+        print(_ROW.format(name, *figures), flush=True)
+
+
+def _kill_replica(pair: PostgresPair, seconds: float) -> None:
+    pair.kill_replica()
+    time.sleep(seconds)
+    pair.start_replica()
+
+
+def _stop_replica(pair: PostgresPair, seconds: float) -> None:
+    with pair.replica.paused():
+        time.sleep(seconds)
+
+
+def _late_replica(pair: PostgresPair, seconds: float) -> None:
+    with pair.replay_paused():
+        time.sleep(seconds)
+
+
+def _promote(pair: PostgresPair, seconds: float) -> None:
+    pair.primary.set(synchronous_standby_names="*")  # nobody is told of a write that the replica will not have
+    time.sleep(1)
     pair.primary.kill()
-    statuses = {client.ask("POST")[0] for _ in range(5)}
+    time.sleep(seconds)
     pair.promote()
-    back = _until(lambda: client.ask("POST")[0] == 200)  # noqa: PLR2004 # HTTP's OK
-    print(f"primary killed, replica promoted: writes meanwhile {statuses}; taken again {back:.2f} s after")
+
+
+def _kill_primary(pair: PostgresPair, seconds: float) -> None:
+    pair.primary.kill()
+    time.sleep(seconds)
+    pair.primary.start()
+
+
+def _stop_primary(pair: PostgresPair, seconds: float) -> None:
+    with pair.primary.paused():
+        time.sleep(seconds)
+
+
+def _restart_primary(pair: PostgresPair, _seconds: float) -> None:
+    pair.primary.restart()
+
+
+def _stop_both(pair: PostgresPair, seconds: float) -> None:
+    with pair.primary.paused(), pair.replica.paused():
+        time.sleep(seconds)
+
+
+_FAULTS: dict[str, tuple[_Fault, float, bool]] = {
+    "replica killed, 8 s": (_kill_replica, 8, True),
+    "replica stopped, 8 s": (_stop_replica, 8, True),
+    "replica late, 8 s": (_late_replica, 8, True),
+    "replica promoted": (_promote, 3, True),
+    "primary killed, 8 s": (_kill_primary, 8, True),
+    "primary stopped, 45 s, warm pool": (_stop_primary, 45, True),
+    "primary stopped, 45 s, cold pool": (_stop_primary, 45, False),
+    "primary restarted": (_restart_primary, 0, True),
+    "both stopped, 15 s": (_stop_both, 15, True),
+}
+
+
+def _reads(number: int) -> None:
+    with _pair() as pair:
+        app, database = _app(pair.primary.url, pair.replica.url)
+        pair.set_lag(0.2)
+        clients = [_Client(app, one) for one in range(4)]
+
+        def work(client: _Client) -> None:
+            for _ in range(number // len(clients)):
+                client.ask("POST")
+                client.ask("GET")
+
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        other = _Client(app, 99)
+        while any(thread.is_alive() for thread in threads):
+            other.ask("GET")
+            time.sleep(0.01)
+        seen = [one for client in clients for one in client.seen if one.server]
+        stale = sum(one.stale for one in seen)
+        others = {one.server for one in other.seen}
+        print(f"{len(seen)} reads of own writes, replica 0.2 s late: {stale} stale; others read on {others}")
+        database.close()
 
 
 def _threads(each: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from c2c_db import State, setup_session, use_replica
+from c2c_db import State, init, setup_session, use_replica
 
 
 def test_pool_exhausted(pair, urls, notes, new_service):
@@ -90,3 +90,25 @@ def test_reads_move_within_the_transaction(pair, urls, new_service):
         pair.kill_replica()
         assert session.execute(text("SELECT pg_is_in_recovery()")).scalar() is False
         session.remove()
+
+
+@pytest.mark.parametrize("enforced", ["true", "false"])
+def test_a_request_that_moved_is_answered(pair, urls, new_service, driver, enforced):
+    """A read by a pooled connection to a replica that died is done elsewhere; its transaction ends as any other."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+        config.add_route("read", "/read")
+        sql = text(
+            "SELECT count(*) FROM note WHERE text = :text" + (" AND length(md5(text)) = 32" * (enforced == "true"))
+        )
+        config.add_view(
+            lambda request: request.dbsession.execute(sql, {"text": "x"}).scalar(), route_name="read", renderer="json"
+        )
+
+    service = new_service(set_up, **urls(driver), **{"c2c.db.enforce_readonly": enforced})
+    assert service.app.get("/read").json == 0
+    pair.kill_replica()
+    for _ in range(3):
+        assert service.app.get("/read").json == 0
+    assert sum(count for (engine, _), count in service.database.decisions.items() if engine == "sqlalchemy") >= 3

@@ -368,11 +368,16 @@ class RunningDatabase:
     def begun(self, session: DatabaseSession, connection: Connection) -> None:
         """Make what a session of the replica side begins READ ONLY."""
         note_user(connection, session)
-        if session.role is not Role.REPLICA or connection.engine in self._read_only:
+        session.may_write = True
+        if session.role is not Role.REPLICA:
             return
-        enforced = self.settings.enforce_readonly or session.decision is MAINTENANCE
-        if enforced and connection.engine in self._enforceable:
+        if connection.engine in self._read_only:
+            session.may_write = False
+        elif connection.engine in self._enforceable and (
+            self.settings.enforce_readonly or session.decision is MAINTENANCE
+        ):
             enforce(connection)
+            session.may_write = False
 
     def committing(self, session: DatabaseSession) -> None:
         """Ask the server whether a session has written, where that is not sure and somebody wants to know."""

@@ -65,6 +65,7 @@ class DatabaseSession(Session):
         self._statements: list[Any] = []
         self.begun: dict[Engine, Connection] = {}
         self.effect = Effect.READS
+        self.may_write = True
         self.tried: list[Engine] = []
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **more: Any) -> Any:
@@ -114,7 +115,7 @@ class DatabaseSession(Session):
 
     def note(self, effect: Effect) -> None:
         """Note what was done; where it may be a change, the transaction has one, and is committed."""
-        if effect > self.effect:
+        if effect > self.effect and self.may_write:
             self.effect = effect
             mark_changed(self, self.manager)
 
@@ -158,6 +159,8 @@ class DatabaseSession(Session):
 
     def _can_move(self) -> bool:
         if self._engine is None or self.in_nested_transaction() or self.new or self.dirty or self.deleted:
+            return False
+        if self.effect is not Effect.READS:  # the transaction manager knows this transaction, not the next one
             return False
         if not self._statements:
             return True

@@ -7,7 +7,6 @@ import enum
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,7 +27,8 @@ _QUOTED = re.compile(r"""'[^']*+'?|"[^"]*+"?|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+
 # Where the above may be read otherwise by the server: escapes, dollar quotes, comments in comments or for MySQL alone.
 _ODD = re.compile(r"\\|\$\w*+\$|/\*(?:!|[^*/]*+(?:\*(?!/)[^*/]*+|/(?!\*)[^*/]*+)*+/\*)")
 _NAME = '"'  # stands for a quoted name
-_WORD = re.compile(r'[^\W\d][\w.$]*+|"|[;(]')
+# A word, with the parenthesis that makes it a call; or the end of a statement.
+_WORD = re.compile(r'([^\W\d][\w.$]*+|")(\s*+\()?|;')
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -70,46 +70,41 @@ def effect_of(text: str) -> Effect:
 
 def _effect_of(text: str) -> Effect:
     effect = Effect.UNSURE if _ODD.search(text) else Effect.READS
-    words: list[str] = []
-    for word in _words(text):
-        if word == ";":
-            effect = max(effect, _effect_of_one(words))
-            words = []
-        else:
-            words.append(word)
+    for words, calls in _statements(text):
+        effect = max(effect, _effect_of_one(words, calls))
         if effect is Effect.WRITES:
             break
-    return max(effect, _effect_of_one(words))
+    return effect
 
 
 # The texts of a service are few, and asked about again and again.
 _short_effect_of = lru_cache(500)(_effect_of)
 
 
-def _words(text: str) -> Iterator[str]:
-    """Yield words in capitals, ( and ;. A quoted name is one word, literals and comments are none."""
-    quoted = _QUOTED.sub(lambda found: _NAME if found[0][0] == '"' else " ", text)
-    return (found[0].upper() for found in _WORD.finditer(quoted))
+def _statements(text: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield the words of each statement, in capitals, and whether it calls a function that may do anything.
+
+    A quoted name is one word, literals and comments are none.
+    """
+    words: list[str] = []
+    calls = False
+    for found in _WORD.finditer(_QUOTED.sub(lambda quoted: _NAME if quoted[0][0] == '"' else " ", text)):
+        if found[0] == ";":
+            yield words, calls
+            words, calls = [], False
+        else:
+            word = found[1].upper()
+            words.append(word)
+            calls = calls or (found[2] is not None and word not in _CALLS_NOTHING)
+    yield words, calls
 
 
-def _effect_of_one(words: list[str]) -> Effect:
-    first = next((word for word in words if word != "("), None)
-    if first is None:
+def _effect_of_one(words: list[str], calls: bool) -> Effect:
+    if not words:
         return Effect.READS
-    if first in _WRITING:
+    if words[0] in _WRITING:
         return Effect.WRITES
-    if first not in _READING or not _DOUBTFUL.isdisjoint(words) or any(_calls(words)):
-        return Effect.UNSURE
-    return Effect.READS
-
-
-def _calls(words: list[str]) -> Iterator[str]:
-    """Yield the names of functions that are called, as far as they may do anything."""
-    return (name for name, after in pairwise(words) if after == "(" and _may_be_called(name))
-
-
-def _may_be_called(name: str) -> bool:
-    return name != "(" and name not in _CALLS_NOTHING
+    return Effect.UNSURE if calls or words[0] not in _READING or not _DOUBTFUL.isdisjoint(words) else Effect.READS
 
 
 def leave_no_state(statements: Iterable[Any]) -> bool:
@@ -125,8 +120,8 @@ def leave_no_state(statements: Iterable[Any]) -> bool:
 
 
 def _is_plain_read(text: str) -> bool:
-    words = list(_words(text))
-    first = next((word for word in words if word != "("), None)
-    if first not in _PLAIN or ";" in words or _STATE.search(text):
+    statements = [statement for statement in _statements(text) if statement[0]]
+    if len(statements) != 1 or _STATE.search(text):
         return False
-    return "FROM" in words or not any(_calls(words))
+    [(words, calls)] = statements
+    return words[0] in _PLAIN and ("FROM" in words or not calls)
