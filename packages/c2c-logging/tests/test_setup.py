@@ -138,6 +138,62 @@ def test_args_and_kwargs(ini, monkeypatch, syslog_sink, arguments):
     assert message.facility == (19 if "facility" in arguments else 1)
 
 
+@pytest.mark.parametrize("arguments", ['kwargs = {"stream": "ext://sys.stdout"}', 'args = ("ext://sys.stdout",)'])
+@pytest.mark.parametrize("kind", ["c2c_logging.JsonLogHandler", "c2c_logging.ConsoleLogHandler", "StreamHandler"])
+def test_streams_by_the_words_of_dict_config(ini, capsys, arguments, kind):
+    """``ext://sys.stdout`` is a stream, for any handler, as in the files of c2cwsgiutils 6."""
+    init(ini(replaced("args = (sys.stdout,)", arguments).replace("c2c_logging.JsonLogHandler", kind)))
+    logging.getLogger().error("hello")
+    out, err = capsys.readouterr()
+    assert "hello" in out
+    assert not err
+
+
+def test_other_handlers_by_the_words_of_dict_config(ini, capsys, monkeypatch):
+    """``cfg://`` finds another part of the configuration; a buffer has its target; any name is passed on."""
+    text = replaced("keys = json", "keys = json, buffer, odd").replace("handlers = json", "handlers = buffer, odd")
+    text += (
+        "[handler_buffer]\nclass = handlers.MemoryHandler\nargs = (100,)\ntarget = json\n"
+        "kwargs = {'flushLevel': 'cfg://root.level'}\n"
+        "[handler_odd]\nclass = logging.OddHandler\nargs = ('ext://sys.stdout',)\nkwargs = {'level': 'ext://sys.stderr'}\n"
+    )
+    monkeypatch.setattr(logging, "OddHandler", Odd, raising=False)
+    init(ini(text))
+    logging.getLogger().error("hello")
+    buffer, odd = logging.getLogger().handlers
+    assert buffer.flushLevel == "WARNING"
+    assert isinstance(buffer.target, JsonLogHandler)
+    assert odd.given == ((sys.stdout,), sys.stderr)
+
+
+class Odd(logging.NullHandler):
+    """A handler with arguments that have no names, and one that dictConfig would take for its own."""
+
+    def __init__(self, *args, level):
+        """Keep them."""
+        super().__init__()
+        self.given = (args, level)
+
+
+def test_the_words_of_dict_config_for_file_config(ini, capsys):
+    """``fileConfig`` hands the text over; our handlers know what it means, and say what they can't use."""
+    text = replaced("args = (sys.stdout,)", 'kwargs = {"stream": "ext://sys.stdout"}')
+    logging.config.fileConfig(ini(text.replace("%(OTHER_LOG_LEVEL)s", "INFO").replace("%(LOG_LEVEL)s", "INFO")))
+    logging.getLogger().error("hello")
+    assert "hello" in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match=r"stream of a log handler: 'stdout': must be a stream"):
+        JsonLogHandler("stdout")
+
+
+def test_a_class_that_is_not_there_is_named_with_its_line(ini):
+    """File, line, section and key."""
+    path = ini(replaced("JsonLogHandler", "JsonLogHandlr"))
+    line = path.read_text().splitlines().index("class = c2c_logging.JsonLogHandlr") + 1
+    with pytest.raises(ConfigurationError) as caught:
+        init(path)
+    assert str(caught.value).startswith(f"{path}:{line}: [handler_json] class = c2c_logging.JsonLogHandlr: ")
+
+
 def test_the_file_alone_is_enough_for_logging(ini):
     """``logging.config.fileConfig``, which pserve and gunicorn call, takes the same file."""
     path = ini(INI.replace("%(OTHER_LOG_LEVEL)s", "INFO").replace("%(LOG_LEVEL)s", "INFO"))

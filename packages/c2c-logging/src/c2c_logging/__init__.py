@@ -2,6 +2,7 @@
 
 from c2c_logging._database import SQLAlchemyHandler
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
+from c2c_logging._ini import configure_logging, logging_config
 from c2c_logging._outgoing import instrument_requests, uninstrument_requests
 from c2c_logging._output import Behind, readers_behind
 from c2c_logging._request_ids import run_in_context
@@ -18,9 +19,11 @@ __all__ = [
     "PyramidCeeSysLogHandler",
     "SQLAlchemyHandler",
     "ScriptSettings",
+    "configure_logging",
     "includeme",
     "init",
     "instrument_requests",
+    "logging_config",
     "readers_behind",
     "run_in_context",
     "uninstrument_requests",

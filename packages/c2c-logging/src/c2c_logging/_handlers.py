@@ -4,9 +4,10 @@ import logging
 import os
 import re
 import time
-from typing import Any, Final, TextIO
+from logging.config import DictConfigurator
+from typing import Any, Final, TextIO, cast
 
-from c2c_broadcast import load
+from c2c_broadcast import ConfigurationError, load
 from c2c_logging._line import full_message, line_of, plain_extras
 from c2c_logging._output import Complaint, Output, holds_logging, output_of
 from c2c_logging._request_ids import current
@@ -30,8 +31,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 class StreamHandler(logging.StreamHandler[TextIO]):
     """Write what ``format(record)`` returns, and a new line; complain once about a stream that fails."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: TextIO | str | None = None) -> None:
+        if isinstance(stream, str):
+            # fileConfig, of gunicorn's --log-config and of pserve, leaves "ext://sys.stdout" as it is.
+            stream = DictConfigurator({"version": 1}).convert(stream)
+        if stream is not None and not hasattr(stream, "write"):
+            raise ConfigurationError(f"stream of a log handler: {stream!r}: must be a stream, or ext://sys.stdout")
+        super().__init__(cast("TextIO | None", stream))
         self._complaint = Complaint("log lines can't be written")
         self._output: Output | None = None
         self._of: Any = None

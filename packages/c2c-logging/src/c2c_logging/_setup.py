@@ -1,16 +1,15 @@
 """Setting up: ``config.include("c2c_logging")`` for an application, ``init`` for scripts, which log as it does."""
 
 import logging
-import logging.config
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2c_broadcast import ConfigurationError, add_request_attributes, load, mask
+from c2c_broadcast import ConfigurationError, add_request_attributes, load
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
-from c2c_logging._ini import read_logging
+from c2c_logging._ini import configure_logging, locate, read_logging
 from c2c_logging._levels import LEVELS, SECTION, changes_level, level_view
 from c2c_logging._outgoing import instrument_requests
 from c2c_logging._request_ids import SOURCES, IdSources, RequestId
@@ -104,11 +103,7 @@ def _by_file(path: Path) -> bool:
     if ready is None:
         _by_variables()
         return False
-    try:
-        logging.config.fileConfig(ready, disable_existing_loggers=False)
-    except Exception as error:  # the file may name any class with any arguments
-        problem = mask(str(error).partition("\n")[0])
-        raise ConfigurationError(f"{path}: logging can't be set up: {type(error).__name__}: {problem}") from error
+    configure_logging(ready, lambda section, key: f"{locate(path, section, key)}")
     return True
 
 

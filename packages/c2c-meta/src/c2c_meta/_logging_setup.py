@@ -1,10 +1,8 @@
 """Logging as an ini file says it."""
 
-import configparser
 import logging
-import logging.config
 
-from c2c_meta._ini import Ini, IniError
+from c2c_meta._ini import Ini, IniError, locate
 from c2c_meta._ini_check import logging_values
 
 
@@ -20,14 +18,12 @@ def setup_logging(ini: Ini) -> bool:
     if "loggers" not in ini:
         logging.basicConfig()
         return False
-    # fileConfig by itself would lower the case of names, so that PATH and Path were one name given twice.
-    parser = configparser.RawConfigParser()
-    parser.read_dict(logging_values(ini))
-    try:
-        logging.config.fileConfig(parser, disable_existing_loggers=False)
-    except Exception as error:  # the file may name any class, with any arguments
-        from c2c_broadcast import mask
+    # Here, for c2c-run reads the file before anything of the toolkit is imported.
+    from c2c_broadcast import ConfigurationError
+    from c2c_logging import configure_logging
 
-        problem = mask(str(error).partition("\n")[0])
-        raise IniError(f"{ini.path}: logging can't be set up: {type(error).__name__}: {problem}") from error
+    try:
+        configure_logging(logging_values(ini), lambda section, key: locate(ini.path, section, key))
+    except ConfigurationError as error:
+        raise IniError(str(error)) from error
     return True
