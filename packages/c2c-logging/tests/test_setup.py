@@ -153,15 +153,15 @@ def test_other_handlers_by_the_words_of_dict_config(ini, capsys, monkeypatch):
     """``cfg://`` finds another part of the configuration; a buffer has its target; any name is passed on."""
     text = replaced("keys = json", "keys = json, buffer, odd").replace("handlers = json", "handlers = buffer, odd")
     text += (
-        "[handler_buffer]\nclass = handlers.MemoryHandler\nargs = (100,)\ntarget = json\n"
-        "kwargs = {'flushLevel': 'cfg://root.level'}\n"
+        "[handler_buffer]\nclass = handlers.MemoryHandler\ntarget = json\n"
+        "kwargs = {'capacity': 'cfg://version'}\n"
         "[handler_odd]\nclass = logging.OddHandler\nargs = ('ext://sys.stdout',)\nkwargs = {'level': 'ext://sys.stderr'}\n"
     )
     monkeypatch.setattr(logging, "OddHandler", Odd, raising=False)
     init(ini(text))
     logging.getLogger().error("hello")
     buffer, odd = logging.getLogger().handlers
-    assert buffer.flushLevel == "WARNING"
+    assert buffer.capacity == 1
     assert isinstance(buffer.target, JsonLogHandler)
     assert odd.given == ((sys.stdout,), sys.stderr)
 
