@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from c2c_broadcast import ConfigurationError
+from c2c_broadcast import ConfigurationError, SharedState
 
 
 def test_a_redis_that_answers(service, new_redis_server):
@@ -51,6 +51,24 @@ def test_the_configured_redis_has_a_check_by_itself(service, redis_server):
         assert set(answer.json["failures"]) == {name}
         made.get("/health/live")
         made.get("/health/ready")
+
+
+def test_a_redis_that_refuses_what_is_stored(service, redis_server):
+    """A shared state that Redis does not take makes its check red until it does: it answers, and could not be told."""
+    made = service(**{"c2c.redis_url": redis_server.url})
+    made.get("/health_check?max_level=2")
+    state = SharedState("levels")
+    try:
+        redis_server.execute("CONFIG", "SET", "maxmemory", "1")
+        assert not state.set("k", 1).everywhere
+        [failure] = made.get("/health_check?max_level=2", status=500).json["failures"].values()
+        assert "shared state is not stored: levels" in str(failure)
+    finally:
+        redis_server.execute("CONFIG", "SET", "maxmemory", "0")
+    deadline = time.monotonic() + 30
+    while made.get("/health_check?max_level=2", status="*").json["failures"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_an_own_check_of_the_configured_redis_comes_first(service, redis_server):

@@ -410,6 +410,7 @@ class Redis:
             if not self._worker.closing:
                 self._join()
                 self._serve()
+                delay = 0.0  # it may not listen, and tries again
         except Exception as error:  # noqa: BLE001 # what is no Redis makes redis-py raise anything; this thread lives on
             delay = self._lost(error)
         finally:
@@ -446,10 +447,10 @@ class Redis:
         except ResponseError as error:
             self._refuse("SUBSCRIBE", error)
             self._deaf = True
-        results = self._client.pipeline(transaction=False).time().execute(raise_on_error=False)
-        if not isinstance(results[0], ResponseError | tuple):
-            raise SilentError(f"it is no Redis: {results[0]!r:.100}")
-        now = self._set_clock(results[0] if isinstance(results[0], tuple) else None)
+        results = self._run(self._client.pipeline(transaction=False).time(), ["TIME"])
+        if results is None or not isinstance(results[0], tuple | None):
+            raise SilentError(self.error or "it is no Redis")
+        now = self._set_clock(results[0])
         self._me = replace(self._me, joined=now)
         self.connected, self.since, self.error = True, time.time(), None
         self._beat()

@@ -128,6 +128,7 @@ class _Values:
         self.dumps: dict[bytes, bytes] = {}
         self.in_force: dict[str, Entry] = {}
         self.filed = b""  # the file of this host, as it was last read or written
+        self.unconfirmed: dict[str, Entry] = {}  # changes of this process that not all have acknowledged
         self.required = False
         self.loaded = False  # whether this process has looked at what others know
         self.known = False  # whether it could
@@ -309,6 +310,10 @@ class States:
         except BroadcastError as error:
             told = False
             _LOG.warning("Shared state %s: the others are not told: %s", values.name, error)
+        if told:
+            values.unconfirmed.pop(entry.key, None)
+        else:
+            values.unconfirmed[entry.key] = entry
         return replace(entry, everywhere=saved and told)
 
     def _tell_others(self, values: _Values, entries: list[Entry], timeout: float) -> bool:
@@ -334,9 +339,14 @@ class States:
     def reach_all(self, values: _Values) -> bool:
         """Tell whether a change reaches every process now, and all changes are stored."""
         self._broadcaster.running()
+        entries = values.unconfirmed.copy()
+        if entries:
+            with contextlib.suppress(BroadcastError):
+                if self._tell_others(values, list(entries.values()), _PATIENCE):
+                    values.unconfirmed.clear()
         health = self._broadcaster.health()
         # Still connecting for the first time is no error: what is set now is stored and told with the connection.
-        return values.name not in self.unsaved and (health.connected or health.error is None)
+        return not values.unconfirmed and values.name not in self.unsaved and (health.connected or not health.error)
 
     # -- the store, as a Keeper --
 
@@ -609,7 +619,7 @@ class SharedState:
 
     @property
     def everywhere(self) -> bool:
-        """Tell whether a change reaches every process now: false while a store can't be used or refuses a change."""
+        """Tell whether all changes of this process are everywhere; those that somebody missed are told once more."""
         return self._states.reach_all(self._values)
 
     def close(self) -> None:

@@ -21,7 +21,14 @@ class Maintenance:
     """The mode as all processes agree on it: kept where SharedState keeps it, so it survives restarts."""
 
     def __init__(self) -> None:
-        self._state = SharedState("c2c_db.maintenance", _changed)
+        # The first request of a new worker obeys, and where nobody can say whether the mode is on, nothing is written.
+        self._state = SharedState(
+            "c2c_db.maintenance",
+            _changed,
+            required=True,
+            safe={_KEY: True},
+            check=lambda _, value: isinstance(value, bool),
+        )
 
     @property
     def readonly(self) -> bool | None:

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from c2c_broadcast import BroadcastSettings, ConfigurationError
+from c2c_broadcast import BroadcastSettings, ConfigurationError, broadcast
 from c2c_health._check import DEFAULT_TIMEOUT, Check, Options
 from c2c_health.checks import secrets_of, shown
 
@@ -42,7 +42,7 @@ def own_redis_check(settings: BroadcastSettings, level: int) -> Check:
     options = settings.redis_options or {}
     if not settings.redis_sentinels:
         url = settings.redis_url or ""
-        return _check(shown(url), _by_url(url, _QUICK, options), url, level)
+        return _check(shown(url), _and_stored(_by_url(url, _QUICK, options)), url, level)
     quick = {"socket_timeout": _QUICK, "socket_connect_timeout": _QUICK, **_ONCE}
     asked = settings.redis_sentinel_options or {}
     service = settings.redis_servicename or ""
@@ -52,7 +52,20 @@ def own_redis_check(settings: BroadcastSettings, level: int) -> Check:
         with closing(sentinel.master_for(service, **{**quick, "db": settings.redis_db, **options})) as client:
             client.ping()
 
-    return _check(f"redis_sentinel_{service}", run, "", level)
+    return _check(f"redis_sentinel_{service}", _and_stored(run), "", level)
+
+
+def _and_stored(run: Callable[[], None]) -> Callable[[], None]:
+    """Add that Redis takes what the base stores there: it may answer, and refuse writes (out of memory, READONLY)."""
+
+    def both() -> None:
+        run()
+        unsaved = broadcast.health().unsaved
+        if unsaved:
+            names = ", ".join(f"{name} ({reason})" for name, reason in sorted(unsaved.items()))
+            raise RuntimeError(f"shared state is not stored: {names}")
+
+    return both
 
 
 def _by_url(url: str, timeout: float, options: Mapping[str, Any] | None = None) -> Callable[[], None]:
