@@ -10,12 +10,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from c2c_debug._linesman import cycles
-from c2c_debug._linesman_sessions import LinesmanSessions
+from c2c_debug.profiler.linesman_engine import Backend, cycles
+from c2c_debug.profiler.sessions import Sessions
 
 _APP = """
 import os, time
@@ -161,7 +162,8 @@ def test_one_that_does_not_work_is_said(workers, linesman, tmp_path):
 def test_importing_it_leaves_no_name_behind(linesman):
     """What the standard library lost is back for the time of the import only."""
     program = (
-        "import sys, json, fractions, inspect; from c2c_debug._linesman import load; middleware = load();"
+        "import sys, json, fractions, inspect; from c2c_debug.profiler.linesman_engine import load;"
+        "middleware = load();"
         "print(json.dumps([middleware is not None, hasattr(fractions, 'gcd'), hasattr(inspect, 'getargspec'),"
         " 'cPickle' in sys.modules]))"
     )
@@ -179,7 +181,7 @@ def test_functions_without_numbers_count_as_nothing(tmp_path):
     """A callee that cProfile has no numbers of is in the graph, with zeros."""
     import networkx as nx
 
-    sessions = LinesmanSessions(tmp_path / "file.sqlite", nx.DiGraph)
+    sessions = Backend(Sessions(tmp_path / "file.sqlite"), nx.DiGraph)
     graph = nx.DiGraph(name="G")
     graph.add_node("caller", totaltime=1.0, inlinetime=0.5, callcount=1, reccallcount=0)
     graph.add_edge("caller", "callee", weight=0.5)
@@ -203,3 +205,9 @@ def test_cycles_are_closed_and_end():
         found.append(cycle)
     assert nx.is_directed_acyclic_graph(graph)
     assert 3 <= len(found) <= 5
+
+
+def test_the_constraints_leave_its_pin_alone():
+    """``pip install -c constraints.txt 'c2c-debug[linesman]'`` has a solution: it wants networkx 1.7, we want any."""
+    lines = (Path(__file__).parents[3] / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("networkx")] == []

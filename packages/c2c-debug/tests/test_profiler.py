@@ -3,12 +3,7 @@
 import http.client
 import json
 import logging
-import os
 import re
-import stat
-import subprocess
-import sys
-import tempfile
 import time
 from urllib.parse import urlencode
 
@@ -18,22 +13,20 @@ from pyramid.response import Response
 from webtest import TestApp
 
 from c2c_broadcast import ConfigurationError
-from c2c_debug._markup import join, tag
-from c2c_debug._profiler_folder import Folder, service
-from c2c_debug._profiler_sessions import Session, Sessions
-from c2c_debug._profiler_shares import pie, shares
 from c2c_debug.profiler import filter_wsgi_app
+from c2c_debug.profiler.pages import pie
+from c2c_debug.profiler.pyinstrument_engine import shares
+from c2c_debug.profiler.sessions import Session, Sessions
 
 SECRET = "an-operators-secret-of-some-length"
 KEY = {"X-API-Key": SECRET}
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path):
+def _folder(monkeypatch, tmp_path):
     """Let the private folder be in the test's own place."""
-    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path)
-    yield
-    tempfile.tempdir = before
+    (tmp_path / "own").mkdir()
+    monkeypatch.setattr("c2c_debug.profiler.filter.service_folder", lambda name, on_disk: tmp_path / "own")
 
 
 def _spin(seconds):
@@ -77,8 +70,7 @@ def test_it_is_off_at_the_start(make_service):
     app = _app()
     app.get("/job/")
     page = app.get("/profiler", headers=KEY)
-    assert "Profiling is <strong" in page.text
-    assert ">disabled</strong>" in page.text
+    assert "Profiling is <strong>disabled</strong>" in page.text
     assert "No request is profiled yet" in page.text
 
 
@@ -102,18 +94,20 @@ def test_a_request_is_profiled_and_shown():
     assert "hunter2" not in page.text
     (number,) = _numbers(app)
     page = app.get(f"/profiler/session/{number}", headers=KEY)
-    assert "<details" in page.text
-    assert "_spin (" in page.text
-    data = json.loads(re.search(r'id="flame-data">(.*?)</script>', page.text, re.DOTALL)[1])
-    assert data["unit"] == "seconds"
-    assert data["tree"][0] == "GET /job/here"
-    assert 0.2 <= data["tree"][1] < 10
-    assert sum(child[1] for child in data["tree"][2]) == pytest.approx(data["tree"][1], rel=0.3)
-    assert re.match(r"__call__ \(pyramid/router\.py:", data["tree"][2][0][0])
+    assert f'<iframe src="/profiler/session/{number}/html"' in page.text
     assert "<svg" in page.text
     assert re.search(r"<td>json</td><td class=\"number\">\d+\.\d ms</td>", page.text)
-    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "no-cache" in page.headers["Cache-Control"]
+    page = app.get(f"/profiler/session/{number}/html", headers=KEY)
+    assert "pyinstrument" in page.text
+    assert "_spin" in page.text
+    assert "frame-ancestors 'self'" in page.headers["Content-Security-Policy"]
+    profile = app.get(f"/profiler/session/{number}/speedscope", headers=KEY).json
+    assert "GET /job/here" in profile["name"]
+    assert 0.2 <= profile["profiles"][0]["endValue"] < 10
+    first = profile["shared"]["frames"][1]
+    assert (first["name"], first["file"][-17:]) == ("__call__", "pyramid/router.py")
 
 
 def test_a_streamed_body_is_profiled_to_its_end():
@@ -122,8 +116,9 @@ def test_a_streamed_body_is_profiled_to_its_end():
     app.post("/profiler/enable", headers=KEY)
     assert app.get("/streams/").body == b"part" * 4
     (number,) = _numbers(app)
+    frames = app.get(f"/profiler/session/{number}/speedscope", headers=KEY).json["shared"]["frames"]
+    assert "parts" in [frame["name"].rpartition(".")[2] for frame in frames]
     text = app.get(f"/profiler/session/{number}", headers=KEY).text
-    assert "parts (" in text
     assert re.search(r"[2-9]\d\d\.\d ms, status 200", text)
 
 
@@ -167,7 +162,7 @@ def test_deleting():
 def test_only_operators():
     """Every page is a 403 without the secret; changes are refused by GET and from other sites."""
     app = _app()
-    for path in ("/profiler", "/profiler/", "/profiler/session/1", "/profiler/static/page.css"):
+    for path in ("/profiler", "/profiler/", "/profiler/session/1", "/profiler/session/1/html"):
         app.get(path, status=403)
     for path in ("enable", "disable", "delete"):
         app.post(f"/profiler/{path}", status=403)
@@ -188,7 +183,15 @@ def test_without_a_secret_everybody_may():
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("session/99", 404), ("session/x", 400), ("session/" + "9" * 40, 400), ("static/none", 404), ("nothing", 404)],
+    [
+        ("session/99", 404),
+        ("session/x", 400),
+        ("session/" + "9" * 40, 400),
+        ("session/9/html", 404),
+        ("session/x/speedscope", 400),
+        ("session/1/other", 404),
+        ("nothing", 404),
+    ],
 )
 def test_what_is_not_there(path, status):
     """Unknown pages and requests are said to be."""
@@ -209,13 +212,6 @@ def test_a_guess_counts_whatever_the_method(method):
     answers = [app.request(f"/profiler/?secret=guess{n}", method=method, status="*") for n in range(30)]
     assert app.get("/profiler/", headers=KEY, status=429).headers["Retry-After"]
     assert all("Set-Cookie" not in answer.headers for answer in answers)
-
-
-def test_static_files():
-    """Styles and scripts come from the package."""
-    app = _app()
-    assert app.get("/profiler/static/page.css", headers=KEY).content_type == "text/css"
-    assert "flame-data" in app.get("/profiler/static/flame_graph.js", headers=KEY).text
 
 
 @pytest.mark.parametrize("path", ["/a/b", "a/b", "/", "/a b", "/{x}"])
@@ -240,14 +236,15 @@ def test_markup_in_a_path_is_text():
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert" not in page
     (number,) = _numbers(app)
-    assert "<script>alert" not in app.get(f"/profiler/session/{number}", headers=KEY).text
+    for form in ("", "/html"):
+        assert "<script>alert" not in app.get(f"/profiler/session/{number}{form}", headers=KEY).text
 
 
 def test_a_profiler_that_fails_is_not_felt(tmp_path, caplog):
     """With its file broken the request is answered, and the log says what happened."""
     app = _app()
     app.post("/profiler/enable", headers=KEY)
-    (path,) = tmp_path.glob("c2c-profiler-*/*/")
+    path = tmp_path / "own"
     (path / "sessions.sqlite").unlink(missing_ok=True)
     (path / "sessions.sqlite").mkdir()
     with caplog.at_level(logging.WARNING):
@@ -259,7 +256,7 @@ def test_sessions_are_bounded(tmp_path):
     """The newest 200 are kept."""
     sessions = Sessions(tmp_path / "file.sqlite")
     for number in range(210):
-        sessions.add(Session(begun=0, duration=number, method="GET", path="/", status="200"), ["x", 1, []])
+        sessions.add(Session(0, number, "GET", "/", "200"), {})
     found = sessions.all()
     assert len(found) == 200
     assert [found[0].duration, found[-1].duration] == [209, 10]
@@ -267,46 +264,11 @@ def test_sessions_are_bounded(tmp_path):
 
 def test_shares_of_packages():
     """A frame's own time is of the innermost package among those who called it."""
-    tree = ["all", 10, [["f (/x/app/a.py:1)", 9, [["g (/x/lib/q.py:2)", 4, []], ["h (/x/app/sub/b.py:3)", 3, []]]]]]
-    assert shares(tree, ["app", "app.sub"]) == {"app": 6, "app.sub": 3, "other": 1}
-    assert str(pie({"one": 1.0, "other": 0.0})).count("<circle") == 1
-
-
-def test_elements_escape():
-    """Texts and attributes are escaped, elements are not."""
-    assert tag("a", "<b>", tag("i", "&"), href='"x"') == '<a href="&quot;x&quot;">&lt;b&gt;<i>&amp;</i></a>'
-    assert join("<", tag("br"), None) == "&lt;<br>"
-
-
-def test_the_folder_is_private(tmp_path):
-    """Nobody else may look in, and one that is not ours alone is refused."""
-    folder = Folder.of_service(tmp_path)
-    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
-    assert stat.S_IMODE(folder.path.parent.stat().st_mode) == 0o700
-    folder.path.parent.chmod(0o755)
-    with pytest.raises(PermissionError, match="not a folder of this user alone"):
-        Folder.of_service(tmp_path)
-    folder.path.parent.chmod(0o700)
-    target = tmp_path / "elsewhere"
-    folder.path.parent.rename(target)
-    (tmp_path / f"c2c-profiler-{os.geteuid()}").symlink_to(target)
-    with pytest.raises(PermissionError):
-        Folder.of_service(tmp_path)
-
-
-def test_folders_of_the_dead_are_removed(tmp_path):
-    """A service that ended leaves nothing; those that live keep theirs."""
-    dead = Folder.of_service(tmp_path).path.parent / "999999-1"
-    dead.mkdir()
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        alive = dead.parent / service(process.pid)
-        alive.mkdir()
-        Folder.of_service(tmp_path)
-        assert not dead.exists()
-        assert alive.exists()
-    finally:
-        process.communicate(b"\n")
+    f, g, h = "f\x00/x/app/a.py\x001", "g\x00/x/lib/q.py\x002\x01c", "h\x00/x/app/sub/b.py\x003"
+    records = [[[f], 2], [[f, g], 4], [[f, h], 3], [["[self]"], 1]]
+    assert shares({"frame_records": records}, ("app", "app.sub")) == {"app": 6, "app.sub": 3, "other": 1}
+    assert pie({"one": 1.0, "<other>": 0.0}).count("<circle") == 2
+    assert "<other>" not in pie({"<other>": 1.0})
 
 
 _APP = """
@@ -350,14 +312,14 @@ def test_all_workers(workers, eventually, preload):
     eventually(lambda: len(some.server.pids()) == 3 and not before & set(some.server.pids()))
     answered(3)
     page = eventually(lambda: (page := some.ask("GET", "/profiler")[2]).count(b">/where<") >= 9 and page)
-    assert b">enabled<" in page
+    assert b"<strong>enabled<" in page
     assert some.ask("POST", "/profiler/disable")[0] == 303
     assert some.ask("POST", "/profiler/delete")[0] == 303
     # Another start of the same service begins with it off, and without requests.
     some.ask("POST", "/profiler/enable")
     some.server.restart()
     page = some.ask("GET", "/profiler")[2]
-    assert b">disabled<" in page
+    assert b"<strong>disabled<" in page
     assert b"No request is profiled yet" in page
 
 

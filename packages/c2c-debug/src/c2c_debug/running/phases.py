@@ -71,6 +71,7 @@ class _Body:
         return lambda *arguments: _Body(ranged(*arguments), self._done)
 
     def close(self) -> None:
+        """Close the body below, if it can be."""
         try:
             if hasattr(self._body, "close"):
                 self._body.close()
