@@ -67,8 +67,8 @@ def test_health_checks_are_counted() -> None:
     app = TestApp(config.make_wsgi_app())
     app.get("/api/c2c/health_check?checks=mine")
     found = app.get("/api/c2c/stats.json").json
-    assert found["counters"]["health_check/name=mine/outcome=passed"] >= 1
-    assert found["gauges"]["health_check_state/name=mine"] == 1
+    assert found["counters"]["health_check/mine/success"] >= 1
+    assert found["gauges"]["health_check_state/mine"] == 1
 
 
 class Status:

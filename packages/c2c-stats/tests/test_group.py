@@ -1,32 +1,29 @@
 """Files of numbers that processes share."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from c2c_broadcast.process import family, this_process
 from c2c_stats._cells_file import SEGMENT, CellsFile, read_cells
 from c2c_stats._group import Group
 from c2c_stats._guard import MOST_SERIES
 from c2c_stats._identity import identify
 from c2c_stats._merging import key_of, record_of
 from c2c_stats._notices import say
-from c2c_stats._private_folder import open_folder
-from c2c_stats._processes import Process, root_of_forks, this_process
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give the descriptor of a private folder."""
+    """Give a private folder."""
     path = tmp_path / "group"
     path.mkdir(mode=0o700)
-    fd = open_folder(path)
-    yield fd
-    os.close(fd)
+    return path
 
 
 def new_file(path):
@@ -70,22 +67,54 @@ def test_no_room(tmp_path, caplog):
     file.close()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"x" * SEGMENT, b"c2cstat1" + struct.pack("=Q", 2**63) + b"\xff" * (SEGMENT - 16)]
-)
-def test_broken_files(tmp_path, content):
-    """A file that is not ours, or broken, is nothing."""
-    (tmp_path / "f").write_bytes(content)
-    assert read(tmp_path / "f") == {}
+GOOD = b"c2cstat1"
+BROKEN = {
+    "foreign": b"x" * SEGMENT,
+    "newer": b"c2cstat2" + bytes(SEGMENT - 8),
+    "too long": GOOD + struct.pack("=Q", 2**63) + b"\xff" * (SEGMENT - 16),
+    "cut": GOOD + struct.pack("=QII", 20, 16, 4) + bytes(SEGMENT - 24),
+    "no end": GOOD + struct.pack("=QII", 40, 400, 4) + bytes(SEGMENT - 24),
+    "no json": GOOD + struct.pack("=QII8sd", 40, 24, 8, b"anything", 5.0) + bytes(SEGMENT - 40),
+    "other json": GOOD + struct.pack("=QII8sd", 40, 24, 8, b"[1,2,3] ", 5.0) + bytes(SEGMENT - 40),
+    "too many numbers": GOOD
+    + struct.pack("=QII24s2d", 64, 48, 23, b'["counter",["a"],[],[]]', 5, 6)
+    + bytes(SEGMENT - 64),
+    "negative": GOOD + struct.pack("=QII24sd", 56, 40, 23, b'["counter",["a"],[],[]]', -5) + bytes(SEGMENT - 56),
+    "no number": GOOD
+    + struct.pack("=QII24sd", 56, 40, 23, b'["counter",["a"],[],[]]', float("nan"))
+    + bytes(SEGMENT - 56),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_files_of_dead_processes(folder, caplog, content):
+    """A file that is foreign, newer or broken fails no scrape: left out, said once, removed."""
+    group = Group(folder, this_process())
+    group.place(identify("counter", ["c"], None), (), 1)[0] = 3
+    (folder / "1-1-0").write_bytes(content)
+    (folder / "not-of-a-process").write_bytes(content)
+    for _ in range(3):
+        assert [record_of(key, numbers).values for key, numbers in group.read().items()] == [(3,)]
+    say()
+    assert not (folder / "1-1-0").exists()
+    assert len(caplog.messages) == 1
+    assert "1-1-0" in caplog.text
+
+
+def test_empty_files(tmp_path):
+    """A file that its process has just made has nothing yet."""
+    for content in (b"", bytes(SEGMENT)):
+        (tmp_path / "f").write_bytes(content)
+        assert read(tmp_path / "f") == {}
 
 
 DIES = """
 import os, sys
 from c2c_stats._group import Group
 from c2c_stats._identity import identify
-from c2c_stats._private_folder import open_folder
-from c2c_stats._processes import this_process
-group = Group(open_folder(sys.argv[1]), this_process(), this_process())
+from pathlib import Path
+from c2c_broadcast.process import this_process
+group = Group(Path(sys.argv[1]), this_process())
 group.place(identify("counter", ["c"], None), (), 1)[0] = 10
 cells = group.place(identify("gauge", ["g"], None), (), 2)
 cells[0], cells[1] = float(sys.argv[2]), float(sys.argv[2])
@@ -103,7 +132,7 @@ def die(path, when, many=0):
 def test_killed_processes_are_merged(folder, tmp_path):
     """Counters of the dead stay, their last gauge too; their files are gone."""
     path = tmp_path / "group"
-    group = Group(folder, this_process(), root_of_forks())
+    group = Group(folder, this_process())
     mine = group.place(identify("counter", ["c"], None), (), 1)
     mine[0] = 1
     for number in (3, 1, 2):
@@ -113,7 +142,7 @@ def test_killed_processes_are_merged(folder, tmp_path):
         records = {key: record_of(key, numbers) for key, numbers in group.read().items()}
         assert {one.name: one.values[0] for one in records.values()} == {("c",): 31, ("g",): 3}
         assert sorted(one.name for one in path.iterdir()) == [
-            f"{os.getpid()}-{this_process().started}-0",
+            f"{os.getpid()}-{this_process().ticks}-0",
             "ended",
             "lock",
         ]
@@ -126,12 +155,12 @@ FORKS = """
 import os, sys
 from c2c_stats._group import Group
 from c2c_stats._identity import identify
-from c2c_stats._private_folder import open_folder
-from c2c_stats._processes import root_of_forks, this_process
+from pathlib import Path
+from c2c_broadcast.process import this_process
 
 for _ in range(int(sys.argv[2])):
     if os.fork() == 0:
-        group = Group(open_folder(sys.argv[1]), this_process(), root_of_forks())
+        group = Group(Path(sys.argv[1]), this_process())
         group.absorb()
         group.place(identify("counter", ["c"], None), (), 1)[0] = 10
         os.kill(os.getpid(), 9)
@@ -142,7 +171,7 @@ for _ in range(int(sys.argv[2])):
 def test_recycled_workers_leave_one_file_that_does_not_grow(folder, tmp_path):
     """After 100 processes there is what there is after 4: one file, of the same size, with all that was counted."""
     path = tmp_path / "group"
-    group = Group(folder, this_process(), root_of_forks())
+    group = Group(folder, this_process())
     sizes = []
     for number, total in ((4, 40), (96, 1000)):
         subprocess.run([sys.executable, "-c", FORKS, str(path), str(number)], check=True, timeout=300)
@@ -157,7 +186,7 @@ def test_recycled_workers_leave_one_file_that_does_not_grow(folder, tmp_path):
 def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
     """Where the merged file is written and a dead one's not yet removed, it counts once."""
     path = tmp_path / "group"
-    group = Group(folder, this_process(), root_of_forks())
+    group = Group(folder, this_process())
     die(path, 1)
     (dead,) = [one for one in path.iterdir() if not one.name.startswith(f"{os.getpid()}-")]
     content = dead.read_bytes()
@@ -175,7 +204,7 @@ def test_who_is_merging_is_not_waited_for(folder, tmp_path):
     import fcntl
 
     path = tmp_path / "group"
-    group = Group(folder, this_process(), root_of_forks())
+    group = Group(folder, this_process())
     die(path, 1)
     with (path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -188,7 +217,7 @@ def test_who_is_merging_is_not_waited_for(folder, tmp_path):
 def test_series_of_the_dead_are_limited(folder, tmp_path):
     """Labels that each process makes anew do not grow for ever; what was counted stays counted."""
     path = tmp_path / "group"
-    group = Group(folder, this_process(), root_of_forks())
+    group = Group(folder, this_process())
     for number in range(3):
         die(path, number, MOST_SERIES - 100)
     merged = group.read()
@@ -197,35 +226,46 @@ def test_series_of_the_dead_are_limited(folder, tmp_path):
     assert sum(one.values[0] for one in many) == 3 * (MOST_SERIES - 100)
 
 
-def test_folders_of_others_are_refused(tmp_path):
-    """A link, or a folder that others may enter, is not used."""
-    (tmp_path / "open").mkdir(mode=0o755)
-    (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    for name in ("open", "link"):
-        with pytest.raises(OSError, match=name):
-            open_folder(tmp_path / name)
+def test_two_tidy_up_while_a_third_reads(folder, monkeypatch):
+    """Whoever reads while one process merges, and a second one finds nothing left to merge, counts all nevertheless."""
+    group = Group(folder, this_process())
+    group.place(identify("counter", ["c"], None), (), 1)[0] = 5
+    die(folder, 1)
+    names = Group._names
+    tidied = []
+
+    def in_between(self):
+        if not tidied:
+            tidied.append(True)
+            self._absorb(self._names_of_ended())
+            self._absorb([])
+        return names(self)
+
+    monkeypatch.setattr(Group, "absorb", lambda _self: None)
+    monkeypatch.setattr(Group, "_names", in_between)
+    key = key_of(identify("counter", ["c"], None), ())
+    assert group.read()[key] == (15,)
+    assert group._ended()[2] == 1
+    group._absorb([])
+    assert group._ended()[2] == 1, "a number that was there before tells a reader that nothing changed"
 
 
-def test_processes():
-    """This process lives; a zombie, and another process of the same id, do not."""
-    me = this_process()
-    assert me.alive
-    assert not Process(me.pid, me.started + 1).alive
-    child = subprocess.Popen(["sleep", "60"])
-    assert root_of_forks().pid != child.pid
-    pid = os.fork()
-    if not pid:
-        os._exit(0 if root_of_forks() == root_before else 1)
-    assert os.waitpid(pid, 0)[1] == 0
-    child.kill()
-    deadline = time.monotonic() + 30
-    fields = Path(f"/proc/{child.pid}/stat")
-    while b") Z " not in fields.read_bytes() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    started = int(fields.read_bytes().rpartition(b")")[2].split()[19])
-    assert not Process(child.pid, started).alive
-    child.wait()
+def test_the_folder_is_that_of_the_master_before(monkeypatch):
+    """After gunicorn's USR2 the new master's processes share the old ones' folder, also once those are gone."""
+    from c2c_broadcast.process import service_folder
+    from c2c_stats import _group
 
-
-root_before = root_of_forks()
+    own = service_folder("stats")
+    above, us = own.parent.parent, family()
+    old = above / f"{us.namespace}-1-{us.root.ticks - 1}"
+    (old / "stats").mkdir(mode=0o700, parents=True)
+    origin = own / "origin"
+    try:
+        (old / "stats" / "origin").write_text(old.name)
+        assert _group._before_upgrade(above) is None
+        origin.write_text(old.name)
+        assert _group._shared_folder() == old / "stats"
+        assert (old / this_process().name).exists()
+    finally:
+        origin.unlink(missing_ok=True)
+        shutil.rmtree(old)

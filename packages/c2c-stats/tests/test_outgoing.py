@@ -36,6 +36,16 @@ def test_requests(timers, http_sink):
     }
 
 
+def test_requests_are_not_marked(timers, http_sink):
+    """A prepared request, which the application may send again, is as it was."""
+    prepared = requests.Request("GET", http_sink.url).prepare()
+    before = dict(vars(prepared)), dict(prepared.headers)
+    with requests.Session() as session:
+        for _ in range(2):
+            session.send(prepared)
+    assert (dict(vars(prepared)), dict(prepared.headers)) == before
+
+
 def test_requests_that_fail(timers):
     """No answer is status 999, and the error goes on its way."""
     with pytest.raises(requests.ConnectionError):

@@ -254,12 +254,12 @@ def test_view_with_default_permission(make_app):
 
 def test_buckets_that_change():
     """Histograms of one series, of workers before and after a reload with other buckets, are one."""
-    from c2c_stats._exposition import Record
+    from c2c_stats._exposition import Names, Record
     from c2c_stats._exposition import families as expose
 
     old = Record("timer", ("t",), (), (0.1, 1.0, 5.0), (7.5, 1, 2, 0, 1))
     new = Record("timer", ("t",), (), (0.5, 1.0), (2.5, 3, 0, 4))
-    (family,) = expose([new, old], "")
+    (family,) = expose([new, old], "", Names())
     assert [(sample.name, sample.labels.get("le"), sample.value) for sample in family.samples] == [
         ("t_seconds_bucket", "1.0", 6),
         ("t_seconds_bucket", "+Inf", 11),

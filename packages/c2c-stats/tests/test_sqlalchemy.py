@@ -1,7 +1,7 @@
 """The spy on SQLAlchemy, with SQLite and with PostgreSQL."""
 
 import pytest
-from sqlalchemy import create_engine, event, insert, text
+from sqlalchemy import Engine, create_engine, event, insert, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
@@ -105,6 +105,37 @@ def test_other_listeners_have_their_turn(queries, new_engine):
         assert connection.execute(text("SELECT 1")).scalar() == 42
     assert seen == ["SELECT 1"]
     assert queries() == {"SELECT ?": 1}
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_other_listeners_have_one_turn(queries, new_engine, before):
+    """A listener from before ours, or after it, is called once a statement; one that handles it is obeyed."""
+    calls = []
+
+    def audit(cursor, statement, parameters, context):
+        calls.append(statement)
+
+    def handles(cursor, statement, parameters, context):
+        cursor.execute("SELECT 42")
+        return True
+
+    if before:
+        _sqlalchemy.uninstall()
+        event.listen(Engine, "do_execute", audit)
+        _sqlalchemy.install()
+    else:
+        event.listen(Engine, "do_execute", audit)
+    engine = new_engine()
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        assert calls == ["SELECT 1"]
+        event.listen(engine, "do_execute", handles)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT 2")).scalar() == 42
+        assert calls == ["SELECT 1", "SELECT 2"]
+    finally:
+        event.remove(Engine, "do_execute", audit)
 
 
 def test_totals_of_the_thread(queries):

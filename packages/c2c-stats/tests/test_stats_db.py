@@ -40,6 +40,21 @@ def database(postgres):
     postgres.execute("DROP ROLE limited", database="postgres")
 
 
+@pytest.fixture(autouse=True)
+def tags(monkeypatch):
+    """Use tags, which tell tables of one name apart."""
+    monkeypatch.setenv("STATSD_USE_TAGS", "true")
+
+
+def test_without_tags(database, statsd_sink, monkeypatch):
+    """Without STATSD_USE_TAGS the path has what the tags would have."""
+    monkeypatch.delenv("STATSD_USE_TAGS")
+    assert run("--db", database, "--statsd-address", statsd_sink.address)[0] == 0
+    names = {one.name for one in statsd_sink.wait(count=5)}
+    assert {"count.public.plain", "size.public.plain", "index_size.public.plain.plain_pkey.main"} <= names
+    assert not any(b"#" in datagram for datagram in statsd_sink.datagrams)
+
+
 def run(*arguments):
     """Run the command; return its status and what it said."""
     err = io.StringIO()

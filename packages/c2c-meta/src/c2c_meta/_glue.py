@@ -25,9 +25,9 @@ def join(config: Configurator, included: frozenset[str]) -> None:
     if {"c2c_db", "c2c_health"} <= included:
         config.add_subscriber(_check_replicas, ApplicationCreated)
     if {"c2c_db", "c2c_stats"} <= included:
-        from c2c_meta._glue_stats import DatabaseMetrics
+        from c2c_meta._glue_stats import database_metrics
 
-        config.add_db_observer(DatabaseMetrics())
+        config.add_db_observer(database_metrics)
     if {"c2c_health", "c2c_stats"} <= included:
         from c2c_health import HealthChecked, VersionSeen
         from c2c_meta._glue_stats import count_check, count_version

@@ -1,53 +1,39 @@
 """Metrics of what other packages tell: decisions and states of databases, health checks, versions."""
 
-from functools import cache
 from typing import Any
 
-import c2c_stats as stats
 from c2c_db import Decided, Probed, StateChanged
 from c2c_health import HealthChecked, State, VersionSeen
+from c2c_stats import automatic
+
+_TIMED = frozenset({"db", "alembic"})
 
 
-class DatabaseMetrics:
-    """An observer of c2c-db: counters of decisions by reason and of changes of state, a gauge of the lag."""
-
-    def __init__(self) -> None:
-        self._decisions: dict[Decided, Any] = {}
-
-    def __call__(self, event: Any) -> None:
-        """Count an event; a decision is made in every request, so its counter is kept."""
-        if isinstance(event, Decided):
-            counter = self._decisions.get(event)
-            if counter is None:
-                tags = {"engine": event.engine, "role": str(event.role), "reason": event.reason}
-                # As many as there are engines and reasons.
-                counter = self._decisions[event] = stats.bound_counter(["db", "decision"], tags)
-            counter.inc()
-        elif isinstance(event, StateChanged):
-            stats.increment_counter(["db", "state"], tags={"engine": event.engine, "state": event.after})
-        elif isinstance(event, Probed) and event.lag is not None:
-            stats.set_gauge(["db", "lag"], event.lag, {"engine": event.engine})
+def database_metrics(event: Any) -> None:
+    """Observe c2c-db: count decisions by reason and changes of state, show the lag."""
+    if isinstance(event, Decided):
+        tags = {"engine": event.engine, "role": str(event.role), "reason": event.reason}
+        automatic("counter", ("db", "decision"), tags).inc()
+    elif isinstance(event, StateChanged):
+        automatic("counter", ("db", "state"), {"engine": event.engine, "state": str(event.after)}).inc()
+    elif isinstance(event, Probed) and event.lag is not None:
+        automatic("gauge", ("db", "lag"), {"engine": event.engine}).set(event.lag)
 
 
 def count_check(event: HealthChecked) -> None:
     """Count a run of a health check, time it where it asked a database, and show how the check stands."""
-    tags = {"name": event.name, "outcome": str(event.outcome)}
-    stats.increment_counter(["health_check"], tags=tags)
-    stats.set_gauge(["health_check_state"], event.state is not State.FAILED, {"name": event.name})
-    if event.kind == "db":
-        _database_timer().observe(event.seconds)
-
-
-@cache
-def _database_timer() -> Any:
-    return stats.bound_timer(["sql", "manual", "health_check", "db"])
+    outcome = "failure" if event.outcome is State.FAILED else "success"
+    automatic("counter", ("health_check",), {"name": event.name, "outcome": outcome}).inc()
+    automatic("gauge", ("health_check_state",), {"name": event.name}).set(int(event.state is not State.FAILED))
+    if event.kind in _TIMED:
+        automatic("timer", ("sql", "manual", "health_check", event.kind), {}).observe(event.seconds)
 
 
 def count_version(event: VersionSeen) -> None:
     """Count the processes that run a version."""
-    stats.increment_counter(["version"], event.count, {"version": event.version})
+    automatic("counter", ("version",), {"version": event.version}).inc(event.count)
 
 
 def count_lost(reason: str, number: int) -> None:
     """Count requests that a process had in hand when it was ended by force."""
-    stats.increment_counter(["requests_lost"], number, {"reason": reason})
+    automatic("counter", ("requests_lost",), {"reason": reason}).inc(number)

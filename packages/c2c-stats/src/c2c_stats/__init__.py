@@ -8,6 +8,7 @@ stats.increment_counter(["parcels"], 12, tags={"canton": "vd"})
 """
 
 from c2c_stats._api import (
+    automatic,
     bound_counter,
     bound_gauge,
     bound_timer,
@@ -29,6 +30,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "StatsSettings",
+    "automatic",
     "bound_counter",
     "bound_gauge",
     "bound_timer",

@@ -18,6 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 SEGMENT = 64 * 1024
 _MAGIC = b"c2cstat1"
+_NOT_YET = bytes(8)
 _HEAD = 16
 _LONGEST_KEY = 16 * 1024
 _USED = struct.Struct("=Q")
@@ -71,8 +72,8 @@ class CellsFile:
             self._full = True
             later(_LOG, "Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
             return False
-        segment[:8] = _MAGIC
         _USED.pack_into(segment, 8, _HEAD)
+        segment[:8] = _MAGIC
         self._maps.append(segment)
         self._size += SEGMENT
         self._used = _HEAD
@@ -80,21 +81,28 @@ class CellsFile:
 
 
 def read_cells(fd: int) -> Iterator[tuple[bytes, Numbers]]:
-    """Yield key and numbers of each record. What is not such a file yields nothing, a broken end ends it."""
+    """Yield key and numbers of each record.
+
+    Raises:
+        ValueError: What is there is no such file, or broken.
+    """
     size = os.fstat(fd).st_size
     if size < SEGMENT:
         return
     with mmap.mmap(fd, size, prot=mmap.PROT_READ) as data:
         for base in range(0, size - SEGMENT + 1, SEGMENT):
-            if data[base : base + 8] != _MAGIC:
+            magic = data[base : base + 8]
+            if magic == _NOT_YET:
                 return
-            end = base + min(_USED.unpack_from(data, base + 8)[0], SEGMENT)
-            at = base + _HEAD
+            (used,) = _USED.unpack_from(data, base + 8)
+            if magic != _MAGIC or not _HEAD <= used <= SEGMENT:
+                raise ValueError("not of this version of c2c-stats")
+            at, end = base + _HEAD, base + used
             while at < end:
-                length, key_length = _LENGTHS.unpack_from(data, at)
+                length, key_length = _LENGTHS.unpack_from(data, at) if at + 8 <= end else (0, 0)
                 begin = 8 + -(-key_length // 8) * 8
-                if length <= begin or at + length > end:
-                    return
+                if length <= begin or length % 8 or at + length > end:
+                    raise ValueError("a record without an end")
                 key = data[at + 8 : at + 8 + key_length]
                 yield key, struct.unpack_from(f"={(length - begin) // 8}d", data, at + begin)
                 at += length

@@ -1,18 +1,52 @@
-"""From recorded numbers to prometheus_client's metric families, which it writes as text."""
+"""From recorded numbers to prometheus_client's metric families, which it writes as text.
 
-import itertools
+Names follow the Prometheus data model (``[a-zA-Z_:][a-zA-Z0-9_:]*``, labels ``[a-zA-Z_][a-zA-Z0-9_]*``). Keys of users
+have any characters, so that two of them may become one name. Such counters and timers are added up, gauges are told
+apart by a number behind the name; and no family has a name that another one derives (``_total``, ``_count``, ...).
+"""
+
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from c2c_stats._identity import Kind, Pairs
-from c2c_stats._names import prometheus_label, prometheus_name
 
-_SUFFIXES: dict[Kind, str] = {"timer": "_seconds", "counter": "", "gauge": ""}
+_NOT_NAME = re.compile(r"[^a-zA-Z0-9_]")
+# What the type of a family derives from its name (OpenMetrics 1.0, "MetricFamily name").
+_DERIVED = {
+    "counter": ("", "_total", "_created"),
+    "histogram": ("", "_bucket", "_count", "_sum", "_created"),
+    "summary": ("", "_count", "_sum", "_created"),
+    "gaugehistogram": ("", "_bucket", "_gcount", "_gsum"),
+    "info": ("", "_info"),
+}
+_ORDER = {"timer": 0, "counter": 1, "gauge": 2}
+_HELP = {
+    ("route",): "Seconds from the arrival of a request to the last byte of its answer",
+    ("render",): "Seconds that the renderer of a view took",
+    ("sql",): "Seconds that the database took for a statement, or a commit",
+    (
+        "requests",
+    ): "Seconds until the headers of the answer to an outgoing HTTP request were there; status 999: none came",
+    ("redis",): "Seconds that a Redis command took, or a pipeline",
+    ("statsd", "sent"): "Values that were handed to the network for statsd, and not refused",
+    ("statsd", "dropped"): "Values for statsd that were given up: it was away, or could not keep up",
+    ("provider", "errors"): "Scrapes in which a provider of metrics failed, and was left out",
+    ("health_check",): "Runs of a health check by outcome",
+    ("health_check_state",): "Whether a health check passes (1) or fails (0)",
+    ("sql", "manual", "health_check", "db"): "Seconds that a health check of a database took",
+    ("version",): "Processes that were seen to run a version",
+    ("db", "decision"): "Sessions by the engine that they got, and why",
+    ("db", "state"): "Changes of a replica's state",
+    ("db", "lag"): "Seconds by which a replica is behind its primary",
+}
+_KIND_HELP = {"timer": "Seconds of {}", "counter": "Number of {}", "gauge": "Last value of {}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +63,89 @@ class Record:
     values: tuple[float, ...]
 
 
-def families(records: Iterable[Record], prefix: str) -> Iterator[Metric]:
-    """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``.
+@lru_cache(4096)
+def prometheus_name(parts: tuple[str, ...], prefix: str) -> str:
+    """Return the name of a metric: the parts of its key joined by underscores, after the prefix."""
+    name = prefix + "_".join(_NOT_NAME.sub("_", part) for part in parts)
+    return name if not name[:1].isdigit() else f"_{name}"
 
-    Where a counter and a gauge share a name, the gauge is called ``..._gauge``.
-    """
-    found: dict[str, Metric] = {}
-    taken: dict[str, Kind] = {}
-    for record in _joined(sorted(records, key=lambda one: (one.kind != "timer", one.kind, one.name, one.labels))):
-        name = prometheus_name(record.name, prefix) + _SUFFIXES[record.kind]
+
+@lru_cache(4096)
+def prometheus_label(name: str) -> str:
+    """Return the name of a label; two leading underscores are Prometheus's own, a leading digit is not allowed."""
+    label = _NOT_NAME.sub("_", name)
+    if label.startswith("__"):
+        label = "_" + label.lstrip("_")
+    if not label or label[0].isdigit():
+        label = f"_{label}"
+    # "le" and "quantile" are a histogram's and a summary's own.
+    return f"{label}_" if label in {"le", "quantile"} else label
+
+
+@lru_cache(16_384)
+def prometheus_labels(pairs: Pairs) -> Pairs:
+    """Return labels with the names that Prometheus allows; where two become one, the later one gets a number."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        label = free = prometheus_label(name)
+        number = 1
+        while free in found:
+            number += 1
+            free = f"{label}_{number}"
+        found[free] = value.encode("utf-8", "replace").decode()
+    return tuple(found.items())
+
+
+class Names:
+    """The names of one scrape: whose they are, those that a family derives from its own too."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, name: str, kind: str) -> bool:
+        """Take the names of a family; False where one of them is another's."""
+        derived = {name + ending for ending in _DERIVED.get(kind, ("",))}
+        if self._taken & derived:
+            return False
+        self._taken |= derived
+        return True
+
+    def take_like(self, name: str, kind: str, own: str, unit: str = "") -> str:
+        """Take a name, else one that ``own`` and a number tell apart, and return it; ``unit`` stays its end."""
+        stem, free, number = name.removesuffix(unit), name, 1
+        while not self.take(free, kind):
+            free = f"{stem}_{own}{number if number > 1 else ''}{unit}"
+            number += 1
+        return free
+
+
+def families(records: Iterable[Record], prefix: str, names: Names) -> Iterator[Metric]:
+    """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``."""
+    groups: dict[tuple[Kind, str], dict[Pairs, Record]] = {}
+    for record in sorted(records, key=lambda one: (_ORDER[one.kind], one.name, one.labels)):
+        name = prometheus_name(record.name, prefix)
         if record.kind == "counter":
             name = name.removesuffix("_total")
-        if taken.setdefault(name, record.kind) != record.kind:
-            name = f"{name}_{record.kind}"
-        labels = {prometheus_label(label): value for label, value in record.labels}
-        family = found.get(name)
-        if family is None:
-            family = found[name] = _family(record, name)
-        _add(family, record, labels)
-    yield from found.values()
+        labels, free, number = prometheus_labels(record.labels), name, 1
+        series = groups.setdefault((record.kind, name), {})
+        if record.kind == "gauge":
+            while labels in series:
+                number += 1
+                free = f"{name}_{number}"
+                series = groups.setdefault((record.kind, free), {})
+        known = series.get(labels)
+        series[labels] = record if known is None else _sum(known, record)
+    for (kind, name), series in groups.items():
+        yield _family(kind, name, series, names)
 
 
-def _joined(records: list[Record]) -> Iterator[Record]:
-    """Make one of histograms of one series with different buckets, as a reload with other settings leaves them."""
-    for _, group in itertools.groupby(records, key=lambda one: (one.kind, one.name, one.labels)):
-        first, *others = group
-        for other in others:
-            common = tuple(bound for bound in first.bounds if bound in other.bounds)
-            counts = map(sum, zip(_counts(first, common), _counts(other, common), strict=True))
-            first = replace(first, bounds=common, values=(first.values[0] + other.values[0], *counts))  # it grows
-        yield first
+def _sum(one: Record, other: Record) -> Record:
+    """Add up two series; histograms with different buckets, as a reload leaves them, in those that both have."""
+    if one.kind == "counter":
+        return replace(one, values=(one.values[0] + other.values[0],))
+    common = tuple(bound for bound in one.bounds if bound in other.bounds)
+    counts = map(sum, zip(_counts(one, common), _counts(other, common), strict=True))
+    return replace(one, bounds=common, values=(one.values[0] + other.values[0], *counts))
 
 
 def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:
@@ -69,25 +156,27 @@ def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:
     return counts
 
 
-def _family(record: Record, name: str) -> Metric:
-    words = ".".join(record.name)
-    if record.kind == "timer":
-        return HistogramMetricFamily(name, f"Duration of {words}", unit="seconds")
-    if record.kind == "counter":
-        return CounterMetricFamily(name, f"Number of {words}")
-    return GaugeMetricFamily(name, f"Last value of {words}")
-
-
-def _add(family: Metric, record: Record, labels: dict[str, str]) -> None:
-    name = family.name
-    if record.kind == "gauge":
-        family.add_sample(name, labels, record.values[0])
-    elif record.kind == "counter":
-        family.add_sample(f"{name}_total", labels, record.values[0])
-    else:
+def _family(kind: Kind, name: str, series: dict[Pairs, Record], names: Names) -> Metric:
+    key = next(iter(series.values())).name
+    text = _HELP.get(key) or _KIND_HELP[kind].format(".".join(key))
+    if kind == "gauge":
+        gauge = GaugeMetricFamily(names.take_like(name, "gauge", "gauge"), text)
+        for labels, record in series.items():
+            gauge.add_sample(gauge.name, dict(labels), record.values[0])
+        return gauge
+    if kind == "counter":
+        counter = CounterMetricFamily(names.take_like(name, "counter", "counter"), text)
+        for labels, record in series.items():
+            counter.add_sample(f"{counter.name}_total", dict(labels), record.values[0])
+        return counter
+    found = names.take_like(f"{name}_seconds", "histogram", "timer", "_seconds")
+    histogram = HistogramMetricFamily(found, text, unit="seconds")
+    for labels, record in series.items():
         total = 0.0
         for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
             total += count
-            family.add_sample(f"{name}_bucket", {**labels, "le": "+Inf" if bound == math.inf else str(bound)}, total)
-        family.add_sample(f"{name}_count", labels, total)
-        family.add_sample(f"{name}_sum", labels, record.values[0])
+            le = "+Inf" if bound == math.inf else str(bound)
+            histogram.add_sample(f"{found}_bucket", {**dict(labels), "le": le}, total)
+        histogram.add_sample(f"{found}_count", dict(labels), total)
+        histogram.add_sample(f"{found}_sum", dict(labels), record.values[0])
+    return histogram

@@ -2,38 +2,43 @@
 
 import contextlib
 import fcntl
+import logging
 import os
-import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
+from c2c_broadcast.process import Process, family, service_folder, this_process
 from c2c_stats._cells_file import CellsFile, read_cells
 from c2c_stats._identity import Identity
-from c2c_stats._merging import Merged, add_to, key_of, limited
-from c2c_stats._private_folder import names_in, open_folder, open_private_folder
-from c2c_stats._processes import Process, namespace, root_of_forks, this_process
+from c2c_stats._merging import Merged, add_to, checked, key_of, limited
+from c2c_stats._notices import later
+
+_LOG = logging.getLogger(__name__)
 
 _ENDED = "ended"
 _LOCK = "lock"
-# Records of the file "ended" that say which processes it holds, in case their files could not all be removed; their
-# number counts how often it was written.
+_ORIGIN = "origin"
+# Records of the file "ended" that are no series: how often it was written, and which processes it holds, in case their
+# files could not all be removed.
+_GENERATION = b"generation"
 _HOLDS = b"holds "
 _NAMES_A_RECORD = 200
-_TRIES = 5
+_TRIES = 20
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Group:
     """This process's place among the others: a folder with a file for each, and one for all that ended.
 
-    The folder is named after the process that all were forked from, and closed to other users. A process that ends,
-    even by SIGKILL, leaves its file; whoever comes next adds it to the file ``ended`` and removes it.
+    A process that ends, even by SIGKILL, leaves its file; whoever comes next adds it to the file ``ended`` and removes
+    it. The folder goes with the last process of the service.
     """
 
-    def __init__(self, folder: int, me: Process, root: Process) -> None:
+    def __init__(self, folder: Path, me: Process) -> None:
         self._folder = folder
-        self._is_root = me == root
         self._name, fd = _own_file(folder, me)
         self._file = CellsFile(fd)
+        self._said: set[str] = set()
 
     @classmethod
     def join(cls) -> "Group":
@@ -42,14 +47,7 @@ class Group:
         Raises:
             OSError: No private folder can be had.
         """
-        above = open_private_folder()
-        try:
-            root = root_of_forks()
-            own = f"{namespace()}-{_name(root)}"
-            _remove_ended_groups(above, own)
-            group = cls(open_folder(own, above), this_process(), root)
-        finally:
-            os.close(above)
+        group = cls(_shared_folder(), this_process())
         group.absorb()
         return group
 
@@ -58,26 +56,18 @@ class Group:
         return self._file.place(key_of(identity, bounds), words)
 
     def close(self) -> None:
-        """Let go of the files, which stay."""
+        """Let go of the file, which stays."""
         self._file.close()
-        os.close(self._folder)
 
     def leave(self) -> None:
         """Take this process's numbers away."""
         with contextlib.suppress(OSError):
-            os.unlink(self._name, dir_fd=self._folder)
+            (self._folder / self._name).unlink()
         self.close()
-
-    def end(self) -> None:
-        """Remove all, at the end of the process that all were forked from; others leave their numbers to those left."""
-        if self._is_root and len(self.members()) == 1:
-            for name in names_in(self._folder):
-                os.unlink(name, dir_fd=self._folder)
 
     def members(self) -> list[Process]:
         """Return the living processes that have a file."""
-        found = {_process(name) for name in self._names()}
-        return sorted((process for process in found if process.alive), key=lambda process: process.pid)
+        return sorted(process for process in {Process.parse(name) for name in self._names()} if process.alive)
 
     def read(self) -> Merged:
         """Return the numbers of all processes added up. Waits for nobody: it reads anew where someone tidies up."""
@@ -98,7 +88,7 @@ class Group:
             return
         # Where any of this fails, the next one has another try.
         with contextlib.suppress(OSError):
-            lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+            lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._absorb(self._names_of_ended())
@@ -106,63 +96,114 @@ class Group:
                 os.close(lock)
 
     def _absorb(self, names: list[str]) -> None:
+        if not names:
+            return  # another process was quicker
         merged, held, generation = self._ended()
         for name in names:
             if name not in held:
                 self._add(merged, name)
-        temporary = f"{_ENDED}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=self._folder)
-        file = CellsFile(os.open(temporary, _NEW, 0o600, dir_fd=self._folder))
+        new = self._folder / f"{_ENDED}.new"
+        new.unlink(missing_ok=True)
+        file = CellsFile(os.open(new, _NEW, 0o600))
         try:
+            # Never a number that was there before: whoever reads meanwhile knows by it.
+            _write(file, _GENERATION, (generation + 1,))
             for begin in range(0, len(names), _NAMES_A_RECORD):
-                key = _HOLDS + " ".join(names[begin : begin + _NAMES_A_RECORD]).encode()
-                _write(file, key, (generation + 1,))
+                _write(file, _HOLDS + " ".join(names[begin : begin + _NAMES_A_RECORD]).encode(), (1,))
             for key, numbers in limited(merged).items():
                 _write(file, key, numbers)
         finally:
             file.close()
-        os.rename(temporary, _ENDED, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        new.rename(self._folder / _ENDED)
         for name in names:
-            os.unlink(name, dir_fd=self._folder)
+            (self._folder / name).unlink()
 
     def _ended(self) -> tuple[Merged, set[str], float]:
         """Return the numbers of those that ended, whose they are, and how often this was written."""
         merged: Merged = {}
         self._add(merged, _ENDED)
+        (generation,) = merged.pop(_GENERATION, (0.0,))
         held: set[str] = set()
-        generation = 0.0
         for key in [key for key in merged if key.startswith(_HOLDS)]:
-            (generation,) = merged.pop(key)
+            del merged[key]
             held.update(key.removeprefix(_HOLDS).decode().split())
         return merged, held, generation
 
     def _add(self, merged: Merged, name: str) -> None:
+        """Add what a file holds; one that is broken, or of a later version of c2c-stats, is left out."""
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
+            fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         try:
-            add_to(merged, read_cells(fd))
+            records = list(read_cells(fd))
+            add_to(merged, records if name == _ENDED else checked(records))
+        except ValueError as error:
+            if name not in self._said:
+                self._said.add(name)
+                later(_LOG, "Metrics of a process are left out, its file %s is broken: %s", name, error)
         finally:
             os.close(fd)
 
     def _names(self) -> list[str]:
-        return [name for name in names_in(self._folder) if name[0].isdigit()]
+        return [name for name in sorted(os.listdir(self._folder)) if _is_of_process(name)]  # noqa: PTH208 # names
 
     def _names_of_ended(self) -> list[str]:
-        return [name for name in self._names() if name != self._name and not _process(name).alive]
+        return [name for name in self._names() if name != self._name and not Process.parse(name).alive]
 
 
-def _own_file(folder: int, me: Process) -> tuple[str, int]:
+def _shared_folder() -> Path:
+    """Return the folder of this family's numbers; after an upgrade (USR2) that of the master that was there before.
+
+    gunicorn then starts a new master beside the old one, and both answer scrapes for a while: with one folder no
+    counter steps back. Each family keeps the name of its folder, because the old one's processes will be gone.
+    """
+    own = service_folder("stats")
+    above = own.parent.parent
+    try:
+        name = (own / _ORIGIN).read_text()
+    except OSError:
+        name = _before_upgrade(above) or own.parent.name
+        with contextlib.suppress(OSError):
+            new = own / f"{_ORIGIN}.{os.getpid()}"
+            new.write_text(name)
+            new.rename(own / _ORIGIN)
+    found = above / name
+    if found == own.parent or not (found / own.name).is_dir():
+        return own
+    (found / this_process().name).touch(0o600)  # says, as service_folder does: this process uses the folder
+    return found / own.name
+
+
+def _before_upgrade(above: Path) -> str | None:
+    """Return the name of the folder of the family whose master this one's takes the place of."""
+    us = family()
+    try:
+        variables = (us.proc / str(us.root.pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    old = next((one.partition(b"=")[2].decode() for one in variables if one.startswith(b"GUNICORN_PID=")), "")
+    for path in above.glob(f"{us.namespace}-{old}-*") if old.isdigit() else ():
+        with contextlib.suppress(OSError, ValueError):
+            if Process.parse(path.name.partition("-")[2]).ticks < us.root.ticks:
+                return (path / "stats" / _ORIGIN).read_text()
+    return None
+
+
+def _own_file(folder: Path, me: Process) -> tuple[str, int]:
     """Make this process's file; one that it made before, and left, is another's now."""
     for number in range(1000):
-        name = f"{_name(me)}-{number}"
+        name = f"{me.name}-{number}"
         try:
-            return name, os.open(name, _NEW, 0o600, dir_fd=folder)
+            return name, os.open(folder / name, _NEW, 0o600)
         except FileExistsError:
             continue
     raise FileExistsError(f"Too many files of process {me.pid}")
+
+
+def _is_of_process(name: str) -> bool:
+    parts = name.split("-")
+    return len(parts) == 3 and all(part.isdigit() for part in parts)  # noqa: PLR2004 # pid, ticks, number
 
 
 def _write(file: CellsFile, key: bytes, numbers: Iterable[float]) -> None:
@@ -172,28 +213,3 @@ def _write(file: CellsFile, key: bytes, numbers: Iterable[float]) -> None:
         raise OSError("no room for the numbers of processes that ended")
     for index, value in enumerate(values):
         cells[index] = value
-
-
-def _name(process: Process) -> str:
-    return f"{process.pid}-{process.started}"
-
-
-def _process(name: str) -> Process:
-    pid, started = name.split("-")[:2]
-    return Process(int(pid), int(started))
-
-
-def _remove_ended_groups(above: int, own: str) -> None:
-    """Remove the folders of services that ended; one that can't be read is left alone."""
-    for name in names_in(above):
-        with contextlib.suppress(OSError, ValueError):
-            container, root = name.split("-", 1)
-            if name == own or container != own.split("-", 1)[0] or _process(root).alive:
-                continue
-            folder = open_folder(name, above)
-            try:
-                files = names_in(folder)
-            finally:
-                os.close(folder)
-            if not any(_process(file).alive for file in files if file[0].isdigit()):
-                shutil.rmtree(name, dir_fd=above)

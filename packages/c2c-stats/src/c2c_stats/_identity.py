@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal
 
 Kind = Literal["counter", "gauge", "timer"]
@@ -28,10 +29,17 @@ class Identity:
     tags: Pairs
 
 
+def text_of(part: Any) -> str:
+    """Return a part of a key, or a tag, as text: an enumeration's member by its value, which it is equal to."""
+    if isinstance(part, Enum):
+        part = part.value
+    return str.__str__(part) if isinstance(part, str) else str(part)
+
+
 def parts_of(path: Iterable[Any]) -> tuple[str, ...]:
     """Return the parts of a key as texts that are short enough; a text is a key of one part."""
     words = (path,) if isinstance(path, str) else path
-    parts = tuple(str(part)[:LONGEST] for part in words)
+    parts = tuple(text_of(part)[:LONGEST] for part in words)
     return parts[:MOST_PARTS] or ("_",)
 
 
@@ -39,7 +47,9 @@ def pairs_of(tags: Mapping[Any, Any] | None) -> Pairs:
     """Return tags as sorted pairs of texts; one without a value (None) is left out."""
     if not tags:
         return ()
-    return tuple(sorted((str(k)[:LONGEST], str(v)[:LONGEST]) for k, v in tags.items() if v is not None))[:MOST_PARTS]
+    return tuple(sorted((text_of(k)[:LONGEST], text_of(v)[:LONGEST]) for k, v in tags.items() if v is not None))[
+        :MOST_PARTS
+    ]
 
 
 def identify(kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Identity:

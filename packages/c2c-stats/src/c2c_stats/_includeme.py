@@ -34,6 +34,19 @@ def init_backends(settings: Mapping[str, Any] | None = None) -> None:
         _spies.install(redis=found.track_redis)
 
 
+def enable_prometheus() -> None:
+    """Keep numbers for Prometheus from now on: for what answers scrapes without Pyramid, before it forks.
+
+    ``c2c_stats.prometheus.start_http_server`` and ``config.include("c2c_stats")`` do it; where ``metrics_app``
+    is mounted in another framework it is to be called once. ``init_backends``, if at all, comes before.
+    """
+    from c2c_stats._prometheus_exporter import PrometheusBackend  # prometheus_client takes 30 ms to import
+
+    if SINK.exporter("prometheus") is None:
+        SINK.install(SINK.settings, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
+        _spies.install(redis=SINK.settings.track_redis)
+
+
 def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
     exporters: dict[str, BuiltIn] = {}
     if settings.stats_view:
@@ -72,11 +85,8 @@ def includeme(config: Configurator) -> None:
     first = _KEY not in config.registry
     settings: StatsSettings = config.registry.setdefault(_KEY, load(StatsSettings, config.get_settings()))
     if first:
-        from c2c_stats._prometheus_exporter import PrometheusBackend  # prometheus_client takes 30 ms to import
-
-        exporters = _exporters(settings)
-        exporters["prometheus"] = SINK.exporter("prometheus") or PrometheusBackend(SINK.store)
-        SINK.install(settings, exporters, clear=False)
+        SINK.install(settings, _exporters(settings), clear=False)
+        enable_prometheus()
         _spies.install(redis=settings.track_redis)
         broadcast.subscribe(_stats_view.CHANNEL, _stats_view.answer)
     config.add_tween("c2c_stats._pyramid.tween_factory", under=INGRESS)

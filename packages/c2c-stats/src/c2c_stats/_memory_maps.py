@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from c2c_stats._processes import PROC
+from c2c_broadcast.process import PROC
 
 ANONYMOUS = "[anon]"
 FIELDS = {"pss": b"\nPss:", "rss": b"\nRss:", "size": b"\nSize:"}

@@ -10,6 +10,7 @@ from c2c_stats._cells_file import Numbers
 from c2c_stats._exposition import Record
 from c2c_stats._guard import MOST_SERIES
 from c2c_stats._identity import OVERFLOW, Identity
+from c2c_stats._numbers import MOST
 
 Merged = dict[bytes, Numbers]
 """Key of a series -> its numbers."""
@@ -33,6 +34,26 @@ def record_of(key: bytes, numbers: Numbers) -> Record | None:
     if kind == "gauge" and not numbers[1]:
         return None
     return Record(kind, name, labels, bounds, numbers)  # type: ignore[arg-type] # written by key_of
+
+
+def checked(records: Iterable[tuple[bytes, Numbers]]) -> list[tuple[bytes, Numbers]]:
+    """Return the records of a process that ended.
+
+    Raises:
+        ValueError: One of them is none of ours.
+    """
+    found = list(records)
+    for key, numbers in found:
+        try:
+            kind, _, _, bounds = _parsed(key)
+            words = {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{key[:80]!r}") from error
+        if len(numbers) != words or not all(-MOST <= number <= MOST for number in numbers):
+            raise ValueError(f"the numbers of {key[:80]!r}")
+        if kind != "gauge" and min(numbers) < 0:
+            raise ValueError(f"the numbers of {key[:80]!r}")
+    return found
 
 
 def add_to(merged: Merged, records: Iterable[tuple[bytes, Numbers]]) -> None:

@@ -13,7 +13,7 @@ MOST = 1e300
 def convert(path: Sequence[str], record: Callable[[float], None], value: Any) -> None:
     """Record what is a number of another kind (Decimal, NumPy's); of anything else, say it to whoever looks for it."""
     try:
-        if isinstance(value, float | int | str | bytes | bytearray):
+        if type(value) in {float, int} or isinstance(value, str | bytes | bytearray):
             raise TypeError("not a number")  # noqa: TRY301 # float() would read a text
         number = float(value)
     except Exception:  # noqa: BLE001 # anybody's object

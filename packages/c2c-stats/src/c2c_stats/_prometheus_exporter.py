@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator
 
+from c2c_broadcast.process import Process, this_process
 from c2c_stats._exposition import Record
 from c2c_stats._group import Group
 from c2c_stats._merging import key_of, record_of
 from c2c_stats._notices import later
-from c2c_stats._processes import Process, this_process
 from c2c_stats._series import Series, Timer
 from c2c_stats._sink import BuiltIn
 from c2c_stats._store import Store
@@ -38,11 +38,6 @@ class PrometheusBackend(BuiltIn):
         if self._group is not None:
             self._group.close()
             self._group = None
-
-    def exit(self) -> None:
-        """Leave nothing behind, where this was the last process of the service."""
-        if self._group is not None:
-            self._group.end()
 
     def close(self) -> None:
         """Take this process's numbers away."""

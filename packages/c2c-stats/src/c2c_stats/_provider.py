@@ -10,9 +10,9 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
+from c2c_broadcast.process import PROC
+from c2c_stats._exposition import prometheus_labels
 from c2c_stats._memory_maps import FIELDS, memory_maps
-from c2c_stats._names import prometheus_label
-from c2c_stats._processes import PROC
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,9 +53,12 @@ class Provider(ABC):
         counter = self.type == "counter"
         metric = Metric(self.name.removesuffix("_total") if counter else self.name, self.help, self.type)
         common = pod_labels() if self.extend else {}
+        found: dict[tuple[tuple[str, str], ...], float] = {}
         for labels, value in self.get_data():
-            texts = {prometheus_label(str(k)): _text(v) for k, v in {**common, **labels}.items() if v is not None}
-            metric.add_sample(f"{metric.name}_total" if counter else metric.name, texts, float(value))
+            pairs = tuple((str(k), str(v)) for k, v in {**common, **labels}.items() if v is not None)
+            found[prometheus_labels(pairs)] = float(value)
+        for texts, number in found.items():
+            metric.add_sample(f"{metric.name}_total" if counter else metric.name, dict(texts), number)
         yield metric
 
 
@@ -96,8 +99,3 @@ def pod_labels(pod: str | None = None) -> dict[str, str]:
     name = socket.gethostname() if pod is None else pod
     match = _POD.fullmatch(name)
     return {"pod_name": name, "service_name": match["service"]} if match else {"pod_name": name}
-
-
-def _text(value: Any) -> str:
-    """Return a label's value as UTF-8 can hold it."""
-    return str(value).encode("utf-8", "replace").decode()

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import push_to_gateway
 from prometheus_client.metrics_core import Metric
 
-from c2c_stats._names import prometheus_label
+from c2c_stats._exposition import prometheus_labels
 
 _TIMEOUT = 30.0
 
@@ -55,7 +55,7 @@ class PushgatewayGroupPublisher:
         elif self._types[name] != metric_type:
             raise ValueError(f"Metric {name} is a {self._types[name]} already, not a {metric_type}")
         labels = {**self._labels, **(metric_labels or {})}
-        texts = {prometheus_label(str(k)): str(v) for k, v in labels.items() if v is not None}
+        texts = dict(prometheus_labels(tuple((str(k), str(v)) for k, v in labels.items() if v is not None)))
         metric.add_sample(f"{metric.name}_total" if metric_type == "counter" else name, texts, float(value))
 
     def commit(self) -> None:

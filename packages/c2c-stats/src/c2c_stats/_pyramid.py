@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 from c2c_stats import _server_timing
+from c2c_stats._api import automatic
 from c2c_stats._body import watch
-from c2c_stats._identity import Pairs
 from c2c_stats._request_totals import TOTALS
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
@@ -34,7 +34,7 @@ _SHORTCUTS = _STORE.shortcuts
 class _Known:
     """What requests of one method, route and status are recorded to, and how Server-Timing describes them."""
 
-    labels: Pairs
+    tags: dict[str, str]
     path: tuple[str, ...]
     route: Timer
     described: tuple[str, str]
@@ -44,7 +44,7 @@ class _Known:
     def rendering(self) -> Timer:
         """Return the timer of the rendering, made by the first one: most statuses are never rendered."""
         if self.render is None:
-            self.render = _STORE.automatic("render", self.labels, self.path, SINK.settings.statsd_use_tags)
+            self.render = automatic("timer", ("render",), self.tags, self.path)
         return self.render
 
 
@@ -113,10 +113,10 @@ def _make(shortcut: tuple[str, str, str]) -> _Known:
     method, name, status = shortcut
     method = method if method in METHODS else OTHER
     code = status[:3]
-    labels = (("group", code[:1]), ("method", method), ("route", name), ("status", code))
+    tags = {"method": method, "route": name, "status": code, "group": code[:1]}
     path = (method, name, code)
-    timer = _STORE.automatic("route", labels, path, SINK.settings.statsd_use_tags)
-    found = _Known(labels, path, timer, _server_timing.described(name), measured_only=status is _UNKNOWN)
+    timer = automatic("timer", ("route",), tags, path)
+    found = _Known(tags, path, timer, _server_timing.described(name), measured_only=status is _UNKNOWN)
     _STORE.remember(shortcut, found)
     return found
 

@@ -9,6 +9,7 @@ from redis import client, cluster
 from redis.asyncio import client as asyncio_client
 from redis.asyncio import cluster as asyncio_cluster
 
+from c2c_stats._api import automatic
 from c2c_stats._patch import patch, unpatch
 from c2c_stats._sink import SINK
 
@@ -69,9 +70,9 @@ def _record(command: Any, success: bool, seconds: float) -> None:
     shortcut = ("redis", name, success)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
-        labels = (("cmd", name.upper()), ("success", "1" if success else "0"))
-        path = (name.upper(), "success" if success else "failure")
-        timer = _STORE.automatic("redis", labels, path, SINK.settings.statsd_use_tags)
+        command = name.upper()
+        tags = {"cmd": command, "success": "1" if success else "0"}
+        timer = automatic("timer", ("redis",), tags, (command, "success" if success else "failure"))
         _STORE.remember(shortcut, timer)
     timer.observe(seconds)
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
+from c2c_stats._api import automatic
 from c2c_stats._patch import patch, unpatch
 from c2c_stats._pyramid import METHODS, OTHER
 from c2c_stats._sink import SINK
@@ -44,15 +45,8 @@ def _record(request: Any, status: int, seconds: float) -> None:
     shortcut = (scheme, host, port, method, status)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
-        labels = (
-            ("host", host),
-            ("method", method),
-            ("port", str(port)),
-            ("scheme", scheme),
-            ("status", str(status)),
-        )
-        path = (scheme, host, str(port), method, str(status))
-        timer = _STORE.automatic("requests", labels, path, SINK.settings.statsd_use_tags)
+        tags = {"scheme": scheme, "host": host, "port": port, "method": method, "status": status}
+        timer = automatic("timer", ("requests",), tags)
         _STORE.remember(shortcut, timer)
     timer.observe(seconds)
 

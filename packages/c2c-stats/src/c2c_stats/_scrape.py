@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY
 from prometheus_client.metrics_core import Metric
 
-from c2c_stats._exposition import families
+from c2c_stats._exposition import Names, families
 from c2c_stats._provider import MemoryMapProvider
 from c2c_stats._sink import SINK
 
@@ -24,11 +24,14 @@ class Collector(Protocol):
         """Yield metric families."""
 
 
+PROVIDERS: list[Collector] = []
+"""Those that were added to this process."""
+
+
 class Scrape:
     """One scrape, in the place of a prometheus_client registry. ``encode`` is what will write it as text."""
 
-    def __init__(self, providers: Iterable[Collector], encode: Encode) -> None:
-        self._providers = list(providers)
+    def __init__(self, encode: Encode) -> None:
         self._encode = encode
 
     def collect(self) -> Iterator[Metric]:
@@ -36,14 +39,14 @@ class Scrape:
         # A worker may be asked before it recorded anything: it has to know the others' numbers.
         SINK.start()
         found: dict[str, Metric] = {}
-        for collector in [MemoryMapProvider(pids=_members), *self._providers, _Registered()]:
+        names = Names()
+        for collector in [MemoryMapProvider(pids=_members), *PROVIDERS, _Registered()]:
             for metric in self._of(collector):
-                _add(found, metric)
+                _add(found, metric, names)
+        yield from found.values()
         backend = SINK.exporter("prometheus")
         if backend is not None:
-            for metric in families(backend.records(), SINK.settings.prometheus_prefix):
-                found[metric.name] = metric
-        yield from found.values()
+            yield from families(backend.records(), SINK.settings.prometheus_prefix, names)
 
     def _of(self, collector: Collector) -> list[Metric]:
         try:
@@ -91,11 +94,20 @@ def _members() -> list[int]:
     return [] if backend is None else [process.pid for process in backend.members()]
 
 
-def _add(found: dict[str, Metric], metric: Metric) -> None:
+def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
     """Add a family; to one of the same name and type, the series that it does not have yet."""
-    known = found.setdefault(metric.name, metric)
-    if known is not metric and known.type == metric.type:
+    known = found.get(metric.name)
+    if known is not None and known.type == metric.type:
         have = {(sample.name, tuple(sorted(sample.labels.items()))) for sample in known.samples}
         known.samples.extend(
             sample for sample in metric.samples if (sample.name, tuple(sorted(sample.labels.items()))) not in have
         )
+        return
+    # Two collectors that do not know each other: the later one's metric gets another name.
+    name = names.take_like(metric.name, metric.type, metric.type, f"_{metric.unit}" if metric.unit else "")
+    if name != metric.name:
+        renamed = Metric(name, metric.documentation, metric.type, metric.unit)
+        end = len(metric.name)
+        renamed.samples = [sample._replace(name=name + sample.name[end:]) for sample in metric.samples]
+        metric = renamed
+    found[name] = metric

@@ -3,8 +3,8 @@
 A series keeps its numbers in ``cells``, a view of doubles in memory that is this process's own (private, or a file that
 the others of the service read). One thread at a time runs Python code, and CPython changes threads at calls and
 backward jumps only (the "eval breaker" of ceval.c); so ``cells[0] += 1``, which has neither between its read and its
-write, loses nothing without a lock. For that reason each line below reads ``self.cells`` again, and no line that
-changes it calls a function.
+write, loses nothing without a lock. For that reason each line below reads ``self.cells`` again, no line that changes it
+calls a function, and what is added is a float or an integer: the addition of a Fraction is Python code.
 """
 
 import math
@@ -70,6 +70,8 @@ class Counter(Series):
     def inc(self, increment: float = 1) -> None:
         """Add ``increment``: a number >= 0; anything else changes nothing."""
         try:
+            if increment.__class__ is not int and increment.__class__ is not float:
+                raise TypeError("to be converted")  # noqa: TRY301 # an addition in Python would let other threads in
             if not 0 <= increment <= MOST:
                 return
             self.cells[0] += increment
@@ -146,6 +148,8 @@ class Timer(Series):
     def observe(self, seconds: float) -> None:
         """Record one duration in seconds: a finite number >= 0; anything else changes nothing."""
         try:
+            if seconds.__class__ is not float and seconds.__class__ is not int:
+                raise TypeError("to be converted")  # noqa: TRY301 # as above
             if not self.least <= seconds <= self.most and not self._extreme(seconds):
                 return
             self.cells[0] += seconds
@@ -170,8 +174,6 @@ class Timer(Series):
         """Note the shortest or longest duration so far; False where it is none at all."""
         if not 0 <= seconds <= MOST:
             return False
-        if not isinstance(seconds, float | int):
-            raise TypeError("to be converted")
         # min() and max() are calls, during which another thread could write what is written over here.
         if seconds < self.least:  # noqa: PLR1730
             self.least = seconds

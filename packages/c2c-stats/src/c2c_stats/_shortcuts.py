@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from typing import Any
 
 _MOST = 10_000
+TAGS = object()
+"""Stands between key and tags."""
 
 
 def shortcut_of(path: Any, tags: Any) -> tuple[Hashable, ...] | None:
@@ -13,7 +15,7 @@ def shortcut_of(path: Any, tags: Any) -> tuple[Hashable, ...] | None:
     if not tags:
         return tuple(path)
     if isinstance(tags, dict) and all(type(name) is str and type(value) is str for name, value in tags.items()):
-        return (*path, *tags.items())
+        return (*path, TAGS, *tags.items())
     return None
 
 

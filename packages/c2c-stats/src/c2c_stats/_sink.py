@@ -1,13 +1,12 @@
 """The metrics sink of this process: one object, built from settings, alive again after each fork."""
 
-import atexit
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from c2c_broadcast.process import at_exit, at_fork
 from c2c_stats._backends import Backends
 from c2c_stats._notices import forget, later, say
 from c2c_stats._series import Series, Tell, Timer
@@ -53,9 +52,6 @@ class BuiltIn:
     def join(self) -> None:
         """Wait, for a bounded time, until what ``stop`` began is done."""
 
-    def exit(self) -> None:
-        """Tidy up at the end of the process."""
-
     def close(self) -> None:
         """Undo all, for good."""
 
@@ -74,7 +70,6 @@ class Sink:
         self._started = False
         self._lock = threading.RLock()
         self._hooked = False
-        self._finalized = 0
         self._told: Tell | None = None
 
     def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
@@ -84,6 +79,7 @@ class Sink:
             self._hook()
             stopped = self._halt()
             self.settings = settings
+            self.store.use_tags = settings.statsd_use_tags
             self.store.set_buckets(settings.prometheus_buckets)
             self.store.forget_shortcuts()
             if clear:
@@ -105,7 +101,7 @@ class Sink:
             if self._started:
                 return
             self._started = True
-            self._finalize()
+            at_exit(self)
             for name, exporter in self._exporters.items():
                 try:
                     exporter.start()
@@ -169,23 +165,16 @@ class Sink:
     def _hook(self) -> None:
         if not self._hooked:
             self._hooked = True
-            os.register_at_fork(before=self.stop, after_in_child=self._forked)
-            atexit.register(self._exit)
+            os.register_at_fork(before=self.stop)
+            at_fork(self)
 
-    def _finalize(self) -> None:
-        """Have a process of ``multiprocessing``, which ends without atexit, hand over what it recorded."""
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None and self._finalized != os.getpid():
-            self._finalized = os.getpid()
-            util.Finalize(None, self.stop, exitpriority=0)
-
-    def _exit(self) -> None:
+    def at_exit(self) -> None:
+        """Hand over what is recorded, at the end of the process."""
         self.stop()
         self.store.on = False
-        for exporter in self._exporters.values():
-            exporter.exit()
 
-    def _forked(self) -> None:
+    def after_fork(self) -> None:
+        """Begin again, in a forked process."""
         self._lock = threading.RLock()
         self._started = False
         forget()

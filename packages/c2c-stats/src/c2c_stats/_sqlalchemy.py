@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.default import DefaultDialect
 
+from c2c_stats._api import automatic
 from c2c_stats._patch import patch, unpatch
 from c2c_stats._request_totals import TOTALS
 from c2c_stats._series import Timer
@@ -38,7 +39,7 @@ def _record(statement: str, seconds: float) -> None:
 def _timer(statement: str) -> Timer:
     short = len(statement) <= _SHORT
     text = simplify(statement) if short else _simplify_long(statement[:LONGEST])
-    timer = _STORE.automatic("sql", (("query", text),), (text,), SINK.settings.statsd_use_tags)
+    timer = automatic("timer", ("sql",), {"query": text})
     if short:
         _STORE.remember(statement, timer)
     return timer
@@ -50,8 +51,12 @@ def _simplify_long(statement: str) -> str:
 
 
 def _others(listeners: Any, own: Callable[..., Any], *arguments: Any) -> bool:
-    """Let other listeners of an event have their turn, which ends with us where we answer that it is done."""
-    return any(one(*arguments) for one in listeners if one is not own)
+    """Let the listeners after us have their turn, which SQLAlchemy ends where we answer that it is done."""
+    rest = iter(listeners)
+    for one in rest:
+        if one is own:
+            break
+    return any(one(*arguments) for one in rest)
 
 
 def _do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
@@ -106,7 +111,7 @@ def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
         seconds = perf_counter() - start
         timer = _SHORTCUTS.get(("sql", "commit"))
         if timer is None:
-            timer = _STORE.automatic("sql", (("query", "commit"),), ("commit",), SINK.settings.statsd_use_tags)
+            timer = automatic("timer", ("sql",), {"query": "commit"})
             _STORE.remember(("sql", "commit"), timer)
         timer.observe(seconds)
         TOTALS.sql[1] += seconds

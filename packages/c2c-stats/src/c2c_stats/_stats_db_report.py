@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from c2c_stats._exposition import prometheus_name
 from c2c_stats._identity import identify
-from c2c_stats._names import prometheus_name
 from c2c_stats._notices import say
 from c2c_stats._settings import StatsSettings
 from c2c_stats._stats_db_queries import Measure
@@ -40,6 +40,7 @@ class StatsdReport:
     def __init__(self, settings: StatsSettings) -> None:
         assert settings.statsd_address is not None
         self._address = settings.statsd_address
+        self._use_tags = settings.statsd_use_tags
         self._form = Format(settings.statsd_prefix, settings.statsd_tags, self._address.datagram)
 
     def send(self, measures: Iterable[Measure]) -> None:
@@ -52,7 +53,8 @@ class StatsdReport:
         packed: list[bytes] = []
         try:
             for one in measures:
-                wire = self._form.wire(identify("gauge", one.kind.split("."), one.tags))
+                key = one.kind.split(".") if self._use_tags else [*one.kind.split("."), *one.tags.values()]
+                wire = self._form.wire(identify("gauge", key, one.tags if self._use_tags else None))
                 line = self._form.gauge(wire, one.value)
                 if packed and sum(map(len, packed)) + len(packed) + len(line) > self._form.datagram:
                     self._flush(sender, packed)

@@ -5,6 +5,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
+from c2c_stats._shortcuts import TAGS
 from c2c_stats._sink import SINK
 
 Key = Sequence[Any]
@@ -51,11 +52,13 @@ class TimerContext:
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if kind is None and _STORE.on:
             seconds = perf_counter() - self._start
-            tags = self._tags
+            key, tags = self._key, self._tags
             try:
-                timer = _TIMERS[(*self._key, *tags.items()) if tags else tuple(self._key)]
+                if isinstance(key, str):
+                    key = (key,)
+                timer = _TIMERS[(*key, TAGS, *tags.items()) if tags else tuple(key)]
             except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-                timer = _STORE.timer(self._key, tags)
+                timer = _STORE.timer(key, tags)
             timer.observe(seconds)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from c2c_stats._guard import Guard
-from c2c_stats._identity import Identity, Kind, Pairs, identify, is_overflow
+from c2c_stats._identity import MOST_PARTS, Identity, Kind, Pairs, identify, is_overflow
 from c2c_stats._notices import say
 from c2c_stats._series import KEPT, Counter, Gauge, Series, Tell, Timer
 from c2c_stats._settings import DEFAULT_BUCKETS
@@ -26,6 +26,7 @@ class Store:
 
     def __init__(self) -> None:
         self.on = False
+        self.use_tags = False
         self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
         self.shortcuts: dict[Any, Any] = {}
         self.counters: dict[Any, Counter] = {}
@@ -49,29 +50,20 @@ class Store:
 
     def counter(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Counter:
         """Return the counter of a key."""
-        try:
-            return self.counters[(*path, *tags.items()) if tags else tuple(path)]
-        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-            return cast("Counter", self._find("counter", path, tags))
+        return cast("Counter", self._find("counter", path, tags))
 
     def gauge(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Gauge:
         """Return the gauge of a key."""
-        try:
-            return self.gauges[(*path, *tags.items()) if tags else tuple(path)]
-        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-            return cast("Gauge", self._find("gauge", path, tags))
+        return cast("Gauge", self._find("gauge", path, tags))
 
     def timer(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Timer:
         """Return the timer of a key."""
-        try:
-            return self.timers[(*path, *tags.items()) if tags else tuple(path)]
-        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-            return cast("Timer", self._find("timer", path, tags))
+        return cast("Timer", self._find("timer", path, tags))
 
-    def automatic(self, name: str, labels: Pairs, path: tuple[str, ...], use_tags: bool) -> Timer:
-        """Return the timer of an automatic metric: ``path`` follows the name where tags are not used."""
-        parts, tags = ((name,), labels) if use_tags else ((name, *path), ())
-        return cast("Timer", self.series(Identity("timer", (name,), labels, parts, tags)))
+    def automatic(self, kind: Kind, name: tuple[str, ...], labels: Pairs, path: tuple[str, ...]) -> Series:
+        """Return a series of an automatic metric: ``path`` follows the name where tags are not used."""
+        parts, tags = (name, labels) if self.use_tags else ((*name, *path), ())
+        return self.series(Identity(kind, name, labels, parts[:MOST_PARTS], tags))
 
     def bind(self, series: _S) -> _S:
         """Keep a series valid for as long as someone holds it, whatever is configured later."""
@@ -99,6 +91,10 @@ class Store:
 
     def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
         try:
+            shortcut = shortcut_of(path, tags)
+            known = self._known[kind].get(shortcut)
+            if known is not None:
+                return cast("Series", known)
             identity = identify(kind, path, tags)
         except Exception:  # noqa: BLE001 # a call that measures must not break what it measures
             if not self._misused:
@@ -106,7 +102,6 @@ class Store:
                 _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
             return self.series(Identity(kind, ("_",), (), ("_",), ()))
         found = self.series(identity)
-        shortcut = shortcut_of(path, tags)
         if shortcut is not None and not is_overflow(found.identity):
             remember(self._known[kind], shortcut, found)
         return found
