@@ -103,9 +103,8 @@ def test_counters_never_go_back(gunicorn):
         assert found >= before
         assert found == sent
         before = found
-    folder = next(
-        path for path in Path(f"/dev/shm/c2c-stats-{os.geteuid()}").iterdir() if f"-{server.master}-" in path.name
-    )
+    families = Path(f"/dev/shm/c2c-{os.geteuid()}").iterdir()
+    folder = next(path for path in families if f"-{server.master}-" in path.name) / "stats"
     assert folder.stat().st_mode & 0o777 == 0o700
     metrics(server)
     alive = {str(pid) for pid in server.pids()}
