@@ -79,6 +79,33 @@ def test_the_right_version(service, ini, engine):
     assert found[_name(ini)]["level"] == 2
 
 
+def test_a_relative_script_location(service, tmp_path, engine, monkeypatch):
+    """It is taken from the ini file's folder, whatever the working directory; so are the others of its kind."""
+    _migrations(tmp_path / "app" / "scripts", r1=None)
+    _migrations(tmp_path / "app" / "more", r2="r1")
+    (tmp_path / "app" / "alembic.ini").write_text(
+        "[alembic]\nscript_location = scripts\npath_separator = space\nprepend_sys_path = .\n"
+        "version_locations = scripts/versions more/versions\n"
+    )
+    _at(engine, "r2")
+    monkeypatch.chdir(tmp_path)
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), "app/alembic.ini", level=1)
+    monkeypatch.chdir("/")
+    monkeypatch.syspath_prepend("/")
+    assert made.get().json["successes"]["alembic_app_alembic.ini_alembic"]["result"] == "r2"
+
+
+def test_scripts_that_are_not_there(service, tmp_path, engine):
+    """The message names the ini file, its section and the folder looked in."""
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
+    made = service()
+    made.health.add_alembic_check(sessionmaker(engine), str(tmp_path / "alembic.ini"), level=1)
+    [found] = made.get(status=500).json["failures"].values()
+    assert f"{tmp_path}/alembic.ini [alembic]" in found["message"]
+    assert f"{tmp_path}/nowhere" in found["message"]
+
+
 def test_the_wrong_version(service, ini, engine):
     """Both versions are named; the result is the database's still."""
     _at(engine, "a1")

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from redis import Redis
 
 from c2c_broadcast import ConfigurationError, SharedState
 
@@ -40,11 +41,12 @@ def test_the_configured_redis_has_a_check_by_itself(service, redis_server):
     """At level 2; with Redis away it is red and every other check as green as before."""
     made = service(**{"c2c.redis_url": f"{redis_server.host}:{redis_server.port}/3"})
     made.health.add_custom_check("other", lambda request: None)
-    name = f"redis://{redis_server.host}:{redis_server.port}/3"
+    name = "redis"
     assert set(made.get("/health_check").json["successes"]) == {"other"}
     found = made.get("/health_check?max_level=2").json["successes"]
     assert set(found) == {"other", name}
     assert found[name]["level"] == 2
+    assert set(found[name]["result"]) == {"version", "role", "connected_clients", "used_memory"}
     with redis_server.down():
         answer = made.get("/health_check?max_level=2", status=500)
         assert set(answer.json["successes"]) == {"other"}
@@ -62,13 +64,37 @@ def test_a_redis_that_refuses_what_is_stored(service, redis_server):
         redis_server.execute("CONFIG", "SET", "maxmemory", "1")
         assert not state.set("k", 1).everywhere
         [failure] = made.get("/health_check?max_level=2", status=500).json["failures"].values()
-        assert "shared state is not stored: levels" in str(failure)
+        assert "refuses writes" in failure["message"]
     finally:
         redis_server.execute("CONFIG", "SET", "maxmemory", "0")
     deadline = time.monotonic() + 30
     while made.get("/health_check?max_level=2", status="*").json["failures"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_the_automatic_check_by_its_url(service, redis_server):
+    """Where the settings want it so."""
+    made = service(**{"c2c.redis_url": redis_server.url, "c2c.health.redis_name": "url"})
+    [name] = made.get("/health_check?max_level=2").json["successes"]
+    assert name == f"redis://{redis_server.host}:{redis_server.port}/0"
+
+
+def test_a_redis_that_refuses_writes_is_red(service, new_redis_server):
+    """It answers, and stores nothing: out of memory, and a replica."""
+    server = new_redis_server()
+    made = service(**{"c2c.redis_url": server.url})
+    made.get("/health_check?max_level=2")
+    with Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", "1")
+        [found] = made.get("/health_check?max_level=2", status=500).json["failures"].values()
+        assert "refuses writes" in found["message"]
+        assert found["result"]["role"] == "master"
+        client.config_set("maxmemory", "0")
+        made.get("/health_check?max_level=2")
+        client.replicaof("127.0.0.1", 1)
+        [found] = made.get("/health_check?max_level=2", status=500).json["failures"].values()
+        assert "refuses writes" in found["message"]
 
 
 def test_an_own_check_of_the_configured_redis_comes_first(service, redis_server):
@@ -88,7 +114,7 @@ def test_sentinels(service, redis_sentinel):
         }
     )
     [name] = made.get("/health_check?max_level=2").json["successes"]
-    assert name == f"redis_sentinel_{redis_sentinel.service_name}"
+    assert name == "redis"
 
 
 def test_sentinels_with_credentials_and_time_outs(service, new_redis_sentinel):
@@ -102,7 +128,7 @@ def test_sentinels_with_credentials_and_time_outs(service, new_redis_sentinel):
             "c2c.redis_sentinel_options": "password=watch",
         }
     )
-    assert list(made.get("/health_check?max_level=2").json["successes"]) == [f"redis_sentinel_{servers.service_name}"]
+    assert list(made.get("/health_check?max_level=2").json["successes"]) == ["redis"]
 
 
 def test_no_redis_no_check(service):

@@ -137,7 +137,7 @@ def test_fifty_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
         caller.join(300)
     assert wrong == []
     assert slowest[0] < 20
-    assert max(counts) <= 50
+    assert max(counts) <= 75  # a thread on its way from one run to the next is not free yet
 
 
 def test_concurrent_callers_share_a_run(make):

@@ -213,6 +213,18 @@ class HealthChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestThreadsSeen:
+    """How busy all processes of the family are, every few seconds where there is a probe address.
+
+    ``threads`` is None where the server does not tell, ``backlog`` (connections that wait) where the kernel does not.
+    """
+
+    busy: int
+    threads: int | None
+    backlog: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class VersionSeen:
     """``count`` processes run this version (``version`` is its git hash): the process itself at start-up, or all
     members as the version check found them.
@@ -269,6 +281,12 @@ def _level(text: str, levels: Sequence[int]) -> int:
         raise SelectionError(f"max_level must be a whole number from 0, not {text[:50]!r}. Levels here: {there_are}")
     # A level beyond all levels is as good as the highest, and Python refuses to read numbers of 4,300 digits.
     return int(text.lstrip("0")[:_MOST_DIGITS] or "0")
+
+
+class ReportForm(TypedDict):
+    """What the settings say of reports."""
+
+    failure_status: int
 
 
 def report(

@@ -127,6 +127,10 @@ def _application(target: str) -> Any:
     import plaster
     from pyramid.config import global_registries
 
+    from c2c_health._probes import probes
+
+    probes.wanted = False  # the service itself answers there
+
     path = target.partition("://")[2] or target
     if not os.path.isfile(path.partition("#")[0]):  # noqa: PTH113 # a text that may be a URI
         raise CommandError(f"{target}: there is no such file, and it is no URL (http://...)")

@@ -14,6 +14,8 @@ from c2c_health._check import (
     Options,
     Outcome,
     Pace,
+    ReportForm,
+    RequestThreadsSeen,
     State,
     Verdict,
     VersionSeen,
@@ -21,6 +23,8 @@ from c2c_health._check import (
     select,
     taking_request,
 )
+from c2c_health._probes import Page, not_ready, probes
+from c2c_health._request_threads import request_threads
 from c2c_health._runner import Interval, Performer, Runner
 from c2c_health._settings import HealthSettings
 
@@ -46,6 +50,7 @@ class Checks:
         self.perform = Performer(masker, registry)
         self.runner = Runner(self.perform, self._heard)
         self._interval = Interval(lambda: self.all, self._begin_by_interval)
+        self.pages: dict[str, Page] = {}
 
     def add(self, check: Check) -> None:
         """Add a check.
@@ -77,8 +82,38 @@ class Checks:
         wanted = select(self.all, max_level, names)
         self._interval.start()
         verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
-        status = self.settings.failure_status
-        return report(verdicts, highest=wanted.highest, failure_status=status, stacktraces=stacktraces)
+        return report(verdicts, highest=wanted.highest, stacktraces=stacktraces, **self.form)
+
+    def ready(self, request: Any, *, stacktraces: bool = False) -> dict[str, Any]:
+        """Return the report of readiness: of level 1, unless something speaks against any request."""
+        trouble = not_ready(self.settings, stopping=self.stopping)
+        if trouble is not None:
+            return report([trouble], **self.form)
+        return self.report(None, (), request, stacktraces=stacktraces)
+
+    def remembered(self, oldest: float, *, ready: bool) -> dict[str, Any]:
+        """Return the report of level 1, or of readiness, from memory; what is older than ``oldest`` seconds fails."""
+        trouble = not_ready(self.settings, stopping=self.stopping) if ready else None
+        wanted = select(self.all, None, ())
+        verdicts = [trouble] if trouble else self.runner.remembered(wanted.checks, oldest)
+        return report(verdicts, highest=wanted.highest, **self.form)
+
+    def run_for_probes(self) -> None:
+        """Begin to run what readiness wants to know, and tell how busy the request threads are."""
+        self._interval.start()
+        for check in select(self.all, None, ()).checks:
+            if check.interval is None:
+                self.runner.run_again(check)
+        request_threads.tell()
+        members = list(request_threads.family())
+        threads = sum(load.threads or 0 for load in members) or None
+        busy = sum(load.busy for load in members)
+        self._notify(RequestThreadsSeen(busy, threads, request_threads.backlog()))
+
+    @property
+    def form(self) -> ReportForm:
+        """What the settings say of reports."""
+        return {"failure_status": self.settings.failure_status}
 
     def close(self) -> None:
         """End the threads, each after what it does. What is run later starts them again."""
@@ -128,6 +163,7 @@ def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
     """Return the checks of an application, made at the first call."""
     if _CHECKS not in registry:
         registry[_CHECKS] = Checks(settings, registry, masker)
+        registry["c2c_health.queued"] = []
     return checks_of(registry)
 
 
@@ -281,6 +317,14 @@ class HealthCheck:
         """
         self._add(Check(name=name, run=taking_request(name, check_cb), level=level, **options))
 
+    def add_probe_page(self, path: str, page: Page) -> None:
+        """Give the probe address a page: ``page()`` returns its content type and its body, in a thread of its own."""
+        checks_of(self._config.registry).pages[path] = page
+
+    def on_queue_time(self, observe: Callable[[float], None]) -> None:
+        """Have ``observe`` told for how many seconds a request waited for a thread, by ``X-Request-Start``."""
+        self._config.registry["c2c_health.queued"].append(observe)
+
     def start(self) -> None:
         """Begin the background runs (``interval``) now, in a daemon; in a service the first request does it."""
         checks_of(self._config.registry).start()
@@ -363,11 +407,12 @@ def go_live(registry: Any, checks: Checks) -> None:
     if base.redis_url or base.redis_sentinels:
         from c2c_health.checks.redis import own_redis_check
 
-        check = own_redis_check(base, _LEVEL)
-        if not checks.named(check.name):
+        check, address = own_redis_check(base, _LEVEL, checks.settings.redis_name)
+        if not checks.named(check.name) and not checks.named(address):
             checks.add(check)
     if checks.versions is not None:
         subscribe(registry, checks.versions)
         if not any(check.kind == "version" for check in checks.all) and not checks.named(VERSION):
             checks.add(version_check(registry, VERSION, _LEVEL, checks.version_seen))
         checks.version_seen(checks.versions.git_hash, 1)
+    probes.add(checks)

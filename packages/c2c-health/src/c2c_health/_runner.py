@@ -344,6 +344,20 @@ class Runner:
         begun = [(check, self._begin(check, request)) for check in checks]
         return {check.name: self._end(check, flight, brief=check.level > highest) for check, flight in begun}
 
+    def remembered(self, checks: Iterable[Check], oldest: float) -> list[Verdict]:
+        """Return how each check stood when it was run last; none that is older than ``oldest`` seconds counts."""
+        found, now = [], self._clock()
+        for check in checks:
+            slot = self._slots.get(check.name, _Slot())
+            age = now - slot.ended
+            if slot.verdict is None:
+                found.append(_unknown(check, 0.0, "it has not been run yet"))
+            elif age > max(oldest, _good_for(check)):
+                found.append(_unknown(check, age, f"it was run last {age:.0f} s ago"))
+            else:
+                found.append(slot.verdict)
+        return found
+
     def run_again(self, check: Check) -> None:
         """Begin a run of ``check``, which nobody waits for; where one hangs, count it as failed once more."""
         flight = self._begin(check, None, again=True)
@@ -400,7 +414,9 @@ class Runner:
             met_hanging = flight.overdue
             if brief and not met_hanging and self._clock() < flight.deadline:
                 if not flight.done.wait(_MOMENT):
-                    return self._slots[check.name].verdict or _running(check, self._clock() - flight.started)
+                    seconds = self._clock() - flight.started
+                    message = f"no answer after {seconds:.2g} s"
+                    return self._slots[check.name].verdict or _unknown(check, seconds, message)
             elif met_hanging or not flight.wait(self._clock):
                 self._expire(check, flight, again=met_hanging)
         found = self._slots[check.name].verdict
@@ -444,8 +460,7 @@ class Runner:
         flight.done.set()
 
 
-def _running(check: Check, seconds: float) -> Verdict:
-    message = f"no answer after {seconds:.2g} s"
+def _unknown(check: Check, seconds: float, message: str) -> Verdict:
     outcome = Outcome(State.FAILED, seconds, time.time(), message=message)
     return Verdict(check.name, check.level, State.FAILED, outcome, message)
 

@@ -5,6 +5,21 @@ from dataclasses import dataclass
 from c2c_broadcast import setting
 
 
+def _address(text: str) -> str | None:
+    """Read ``host:port``, ``[::]:port``, ``:port`` or a path of a unix socket (with a slash).
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    text = text.strip()
+    if not text or "/" in text:
+        return text or None
+    _, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 # TCP
+        raise ValueError("must be host:port, :port or the path of a unix socket")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSettings:
     """How health is reported; the checks themselves come from ``HealthCheck`` or ``add_health_check``."""
@@ -23,11 +38,38 @@ class HealthSettings:
         key="c2c.health.replica_required",
         help="a replica that is away fails its check's level, even where reads go to the primary meanwhile",
     )
+    redis_name: str = setting(
+        "redis",
+        env="C2C_HEALTH_REDIS_NAME",
+        key="c2c.health.redis_name",
+        help="name of the check of C2C_REDIS_URL that comes by itself; url: its URL",
+    )
     versions_path: str = setting(
         "/app/versions.json",
         env="C2C_VERSIONS_PATH",
         key="c2c.versions_path",
         help="the file that c2c-genversion wrote",
+    )
+    probe_address: str | None = setting(
+        None,
+        env="C2C_PROBE_ADDRESS",
+        key="c2c.probe_address",
+        parse=_address,
+        help="host:port or unix path of /live, /ready, /health_check, /metrics beside the request threads",
+    )
+    live_stuck_seconds: float = setting(
+        300.0,
+        env="C2C_LIVE_STUCK_SECONDS",
+        key="c2c.live_stuck_seconds",
+        minimum=0,
+        help="live is red when all request threads of a process are that long in the same requests; 0: never",
+    )
+    ready_busy_seconds: float = setting(
+        0.0,
+        env="C2C_READY_BUSY_SECONDS",
+        key="c2c.ready_busy_seconds",
+        minimum=0,
+        help="ready is red while all request threads of all processes have been busy that long; 0: never",
     )
     linger: float = setting(
         3.0,

@@ -1,8 +1,6 @@
 """The views, the report in its forms, and that of every process."""
 
 import json
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,15 +9,16 @@ from pyramid.config import Configurator
 from pyramid.events import ApplicationCreated
 from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.response import Response
+from pyramid.tweens import INGRESS
 
 from c2c_broadcast import Link, Live, Section, auth_view, broadcast, is_auth, json_error, load, masker_of
 from c2c_broadcast.broadcast import Answers
-from c2c_broadcast.process import BusyError, Pool
+from c2c_broadcast.process import family, host_name
 from c2c_health import _versions
-from c2c_health._check import Outcome, SelectionError, State, Verdict, report, select
+from c2c_health._check import SelectionError, report, select
 from c2c_health._health_check import Checks, HealthCheck, add_health_check, checks_of, go_live, install
+from c2c_health._probes import look
 from c2c_health._settings import HealthSettings
-from c2c_health.gunicorn import linger
 
 JSON = "application/json"
 HEALTH_JSON = "application/health+json"
@@ -119,11 +118,14 @@ def ask_all(
     slowest = max((check.timeout for check in checks.all), default=0.0)
     params = {"max_level": max_level, "names": names, "stacktraces": stacktraces}
     answers = broadcast.ask(_channel(registry), params, timeout=slowest + _MARGIN)
-    return together(answers, checks.settings.failure_status)
+    return together(answers, checks.settings.failure_status, [one.pid for one in family().workers()])
 
 
-def together(answers: Answers, failure_status: int) -> dict[str, Any]:
-    """Return one report of all: ``summary`` ("3 of 4 pass"), who fails, who is missing, and each one's own report."""
+def together(answers: Answers, failure_status: int, siblings: Iterable[int] = ()) -> dict[str, Any]:
+    """Return one report of all: ``summary`` ("3 of 4 pass"), who fails, who is missing, and each one's own report.
+
+    ``siblings`` are processes of this family on this host: who of them did not answer is missing, whoever says so.
+    """
     members = [answer for answer in answers.answers if isinstance(answer, Mapping)]
     failing = [
         {"hostname": member.get("hostname"), "pid": member.get("pid"), "checks": list(member["failures"])}
@@ -138,11 +140,14 @@ def together(answers: Answers, failure_status: int) -> dict[str, Any]:
         {"hostname": member.hostname, "pid": member.pid, "last_seen": member.last_seen}
         for member in (*answers.missing, *answers.late)
     ]
+    heard = {one.get("pid") for one in (*members, *missing)} | {failure.pid for failure in answers.failed}
+    silent = [pid for pid in siblings if pid not in heard]
+    missing += [{"hostname": host_name(), "pid": pid, "last_seen": None} for pid in silent]
     known = len(members) + len(answers.failed) + len(missing)
     passing = known - len(failing) - len(missing)
     found = {
         "summary": f"{passing} of {known} pass",
-        "complete": answers.complete,
+        "complete": answers.complete and not silent,
         "failing": failing,
         "missing": missing,
         "members": members,
@@ -175,36 +180,6 @@ def _channel(registry: Any) -> str:
     return f"c2c_health_check {registry.package_name}"
 
 
-_PATIENCE = 2.0
-_FULL = 1_000  # as many as the base lets wait
-
-
-def look(threads: Pool) -> Iterator[Verdict]:
-    """Yield how the parts of this process are. That a request is answered at all is the first of them."""
-    yield _verdict("request_threads", 0.0, None)
-    health = broadcast.get_broadcaster().health()
-    yield _verdict("broadcast_listener", 0.0, None if health.listening else "the listener's thread is dead")
-    full = health.queued >= _FULL
-    yield _verdict("broadcast_executor", 0.0, f"{health.queued:,} callbacks wait for a thread" if full else None)
-    begun = time.perf_counter()
-    trouble = _trouble(threads)
-    yield _verdict("check_threads", time.perf_counter() - begun, trouble)
-
-
-def _trouble(threads: Pool) -> str | None:
-    ran = threading.Event()
-    try:
-        threads.submit(ran.set)
-    except BusyError as error:
-        return f"there is no thread to run a check: {error}"
-    return None if ran.wait(_PATIENCE) else f"no thread ran anything within {_PATIENCE:g} s"
-
-
-def _verdict(name: str, seconds: float, trouble: str | None) -> Verdict:
-    state = State.FAILED if trouble else State.PASSED
-    return Verdict(name, 1, state, Outcome(state, seconds, time.time(), message=trouble), trouble)
-
-
 def health_check(request: Any) -> Any:
     """Run the checks that the request asks for: ``max_level`` (default 1) and ``checks`` (names, by comma).
 
@@ -228,15 +203,16 @@ def health_check(request: Any) -> Any:
 
 def live(request: Any) -> Any:
     """Look at this process only: its threads, and its part in broadcasts. It asks no other system."""
-    return _answer(request, look(checks_of(request.registry).runner.threads))
+    checks = checks_of(request.registry)
+    found = report(look(checks.settings), **checks.form)
+    return _in_form(request, found, found)
 
 
 def ready(request: Any) -> Any:
     """Run the checks of level 1; fail once the service was told to stop."""
     checks = checks_of(request.registry)
-    if linger.stopping or checks.stopping:
-        return _answer(request, [_stopping()])
-    return _checked(request, None, ())
+    found = checks.ready(request, stacktraces=checks.settings.development or is_auth(request))
+    return _in_form(request, found, found)
 
 
 def versions(request: Any) -> Any:
@@ -246,20 +222,10 @@ def versions(request: Any) -> Any:
     return found.content
 
 
-def _stopping() -> Verdict:
-    message = "the service was told to stop"
-    return Verdict("shutting_down", 1, State.FAILED, Outcome(State.FAILED, 0.0, 0.0, message=message), message)
-
-
 def _checked(request: Any, max_level: str | None, names: Sequence[str]) -> Any:
     checks = checks_of(request.registry)
     stacktraces = checks.settings.development or is_auth(request)
     found = checks.report(max_level, names, request, stacktraces=stacktraces)
-    return _in_form(request, found, found)
-
-
-def _answer(request: Any, verdicts: Iterable[Verdict]) -> Any:
-    found = report(verdicts, failure_status=checks_of(request.registry).settings.failure_status)
     return _in_form(request, found, found)
 
 
@@ -308,6 +274,7 @@ def includeme(config: Configurator) -> None:
         if checks.versions is not None:
             _versions.log_start(checks.versions)
         subscribe(config.registry, checks)
+    config.add_tween("c2c_health._request_threads.tween_factory", under=INGRESS)
     config.add_directive("add_health_check", add_health_check)
     config.add_operator_view(health_check, name="health_check", path="/health_check", public=True)
     config.add_operator_view(live, name="health_live", path="/health/live", public=True)

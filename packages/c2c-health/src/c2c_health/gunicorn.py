@@ -2,7 +2,7 @@
 
 In ``gunicorn.conf.py`` (c2c-run does it by itself)::
 
-    from c2c_health.gunicorn import when_ready  # noqa: F401
+    from c2c_health.gunicorn import post_worker_init, when_ready  # noqa: F401
 
 At the first SIGTERM the master does not stop yet: for ``C2C_HEALTH_LINGER`` seconds all is as before, except that
 ``GET {base}/health/ready`` fails in every worker, so that a balancer sends nothing more. Then gunicorn stops as it
@@ -69,10 +69,28 @@ linger = Linger()
 """Of the process, as signals are."""
 
 
-def when_ready(_server: Any) -> None:
-    """Let the master linger as ``C2C_HEALTH_LINGER`` says: gunicorn's hook of this name.
+def when_ready(server: Any) -> None:
+    """Let the master linger as ``C2C_HEALTH_LINGER`` says and open ``C2C_PROBE_ADDRESS``: gunicorn's hook of this name.
 
     Raises:
-        ConfigurationError: It is no number of seconds.
+        ConfigurationError: A setting can't be read.
     """
-    linger.install(load(HealthSettings, {}).linger)
+    begin(server, load(HealthSettings, {}))
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Serve the probe address in this worker, from its start on: gunicorn's hook of this name."""
+    from c2c_health._probes import probes
+
+    probes.serve()
+
+
+def begin(server: Any, settings: HealthSettings) -> None:
+    """Do what ``when_ready`` does, by these settings."""
+    from c2c_health._probes import probes
+    from c2c_health._request_threads import request_threads
+
+    linger.install(settings.linger)
+    threads = {"sync": 1, "gthread": server.cfg.threads}.get(server.cfg.worker_class_str)
+    request_threads.serve_with(threads, [listener.sock for listener in server.LISTENERS])
+    probes.open(settings.probe_address)

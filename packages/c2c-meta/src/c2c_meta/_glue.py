@@ -29,11 +29,19 @@ def join(config: Configurator, included: frozenset[str]) -> None:
 
         config.add_db_observer(database_metrics)
     if {"c2c_health", "c2c_stats"} <= included:
-        from c2c_health import HealthChecked, VersionSeen
-        from c2c_meta._glue_stats import count_check, count_version
+        from c2c_health import HealthCheck, HealthChecked, RequestThreadsSeen, VersionSeen
+        from c2c_meta._glue_stats import count_check, count_version, metrics_page, note_queue_time, note_threads
 
         config.add_subscriber(count_check, HealthChecked)
         config.add_subscriber(count_version, VersionSeen)
+        config.add_subscriber(note_threads, RequestThreadsSeen)
+        health_check = HealthCheck(config)
+        health_check.on_queue_time(note_queue_time)
+
+        def add_metrics(event: Any) -> None:
+            health_check.add_probe_page("/metrics", partial(metrics_page, event.app))
+
+        config.add_subscriber(add_metrics, ApplicationCreated)
     if {"c2c_debug", "c2c_stats"} <= included:
         from c2c_debug.running import count_with
         from c2c_meta._glue_stats import count_lost

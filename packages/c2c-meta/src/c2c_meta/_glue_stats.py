@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from pyramid.request import Request
+
 from c2c_db import Decided, Probed, StateChanged
-from c2c_health import HealthChecked, State, VersionSeen
+from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_stats import automatic
 
 _TIMED = frozenset({"db", "alembic"})
@@ -27,6 +29,26 @@ def count_check(event: HealthChecked) -> None:
     automatic("gauge", ("health_check_state",), {"name": event.name}).set(int(event.state is not State.FAILED))
     if event.kind in _TIMED:
         automatic("timer", ("sql", "manual", "health_check", event.kind), {}).observe(event.seconds)
+
+
+def note_threads(event: RequestThreadsSeen) -> None:
+    """Show how busy the request threads of this host's processes are, and how many connections wait for them."""
+    for name, value in (("busy_threads", event.busy), ("threads", event.threads), ("listen_backlog", event.backlog)):
+        if value is not None:
+            automatic("gauge", (name,), {}).set(value)
+
+
+def note_queue_time(seconds: float) -> None:
+    """Time how long a request waited for a thread, by ``X-Request-Start``."""
+    automatic("timer", ("queue",), {}).observe(seconds)
+
+
+def metrics_page(application: Any) -> tuple[str, bytes]:
+    """Return what ``GET /metrics`` of an application answers."""
+    request = Request.blank("/")
+    request.registry = application.registry
+    answer = application.invoke_subrequest(Request.blank(request.route_path("c2c_metrics")))
+    return answer.headers["Content-Type"], answer.body
 
 
 def count_version(event: VersionSeen) -> None:

@@ -40,20 +40,20 @@ def _safe(hook: Callable[..., None]) -> Callable[..., None]:
 
 
 @_safe
-def when_ready(_server: Any) -> None:
-    """Let the master linger at SIGTERM, its workers' readiness red, and watch what they have in hand.
+def when_ready(server: Any) -> None:
+    """Let the master linger at SIGTERM, open the probe address, and watch what its workers have in hand.
 
-    Neither where the package that does it is left out.
+    None of it where the package that does it is left out.
     """
     from c2c_broadcast import load
     from c2c_health import HealthSettings
-    from c2c_health.gunicorn import linger
+    from c2c_health.gunicorn import begin
     from c2c_meta._settings import MetaSettings
 
     values = application_values(Ini(config_path(os.environ)))
     exclude = load(MetaSettings, values).exclude
     if "c2c_health" not in exclude:
-        linger.install(load(HealthSettings, values).linger)
+        begin(server, load(HealthSettings, values))
     if "c2c_debug" not in exclude:
         from c2c_debug import DebugSettings
         from c2c_debug.running import Watch
@@ -80,6 +80,10 @@ def post_worker_init(worker: Any) -> None:
     _safe(_listen_for_the_end)()
     _safe(_start_broadcaster)()
     _safe(_count_what_was_lost)()
+    if "c2c_health" in sys.modules:
+        from c2c_health.gunicorn import post_worker_init as serve_probes
+
+        _safe(serve_probes)(worker)
 
 
 @_safe

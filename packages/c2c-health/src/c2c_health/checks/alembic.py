@@ -6,6 +6,7 @@ thread then, it would cost each worker as much as SQLAlchemy, just when all of t
 
 import configparser
 import functools
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,12 +38,13 @@ def alembic_check(
     Raises:
         ConfigurationError: The file or its section is missing, or the session has no engine.
     """
+    given, ini = ini, str(Path(ini).resolve())
     options_of = _read(ini, name)
     _, engine = next(engines(session))
     table = version_table or options_of.get("version_table") or _DEFAULT_TABLE
     schema = version_schema or options_of.get("version_table_schema") or _default_schema(engine)
     return Check(
-        name=f"alembic_{str(ini).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
+        name=f"alembic_{str(given).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
         run=on_engine(engine, _comparison(ini, name, table, schema)),
         level=level,
         kind="alembic",
@@ -78,8 +80,33 @@ def _heads(ini: str, section: str) -> tuple[frozenset[str], frozenset[str]]:
     """
     from alembic.config import Config
     from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
 
-    scripts = ScriptDirectory.from_config(Config(ini, ini_section=section))
+    folder = Path(ini).parent
+
+    def of_folder(location: str) -> str:
+        # As alembic run there has it; "package:folder" is for alembic.
+        return location if ":" in location else str(folder / location)
+
+    class FromFolder(Config):
+        """alembic's configuration, with relative locations taken from the file's folder."""
+
+        def get_alembic_option(self, name: str, default: Any = None) -> Any:
+            value = super().get_alembic_option(name, default)
+            return of_folder(value) if name == "script_location" and value else value
+
+        def get_version_locations_list(self) -> list[str] | None:
+            found = super().get_version_locations_list()
+            return [of_folder(location) for location in found] if found else found
+
+        def get_prepend_sys_paths_list(self) -> list[str] | None:
+            found = super().get_prepend_sys_paths_list() or []
+            return [path for path in map(of_folder, found) if path not in sys.path]
+
+    try:
+        scripts = ScriptDirectory.from_config(FromFolder(ini, ini_section=section))
+    except CommandError as error:
+        raise JsonCheckException(f"{ini} [{section}]: {error} Relative locations are of {folder}.") from error
     heads = frozenset(scripts.get_heads())
     implied = {
         revision.revision

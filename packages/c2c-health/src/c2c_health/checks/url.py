@@ -1,5 +1,7 @@
 """The check of a URL, by requests."""
 
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -48,14 +50,43 @@ def url_check(
         given, sent = _of(params, request), dict(_of(headers, request) or {})
         known[:] = secrets_of(target, given, sent)
         # Only the head is waited for: what check_cb does not read is not transferred.
-        with requests.get(
-            target, params=given, headers=_with_request_id(sent, request), timeout=timeout, stream=True
-        ) as response:
+        try:
+            asked = requests.get(
+                target, params=given, headers=_with_request_id(sent, request), timeout=timeout, stream=True
+            )
+        except requests.RequestException as error:
+            raise JsonCheckException(_why(error, timeout)) from error
+        with asked as response:
             if not 200 <= response.status_code < 300:  # noqa: PLR2004 # RFC 9110, 15.3: successful
                 raise JsonCheckException(f"answered {response.status_code} {response.reason or ''}".rstrip())
             return check_cb(request, response)
 
     return Check(name=name or _name(url), run=run, level=level, timeout=timeout, kind="url", secrets=known, **pace)
+
+
+def _why(error: Exception, timeout: float) -> str:
+    """Return what kept a request from its answer: the name, the port, time, the certificate, or what requests says."""
+    seen: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop()
+        if one is not None and one not in seen:
+            seen.append(one)
+            # urllib3 keeps the cause as ``reason``, requests as its first argument.
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:1]]
+            todo = [other for other in todo if isinstance(other, BaseException)]
+    for kind, message in (
+        (socket.gaierror, "its name can't be resolved (DNS)"),
+        (ConnectionRefusedError, "the connection was refused"),
+        (requests.ConnectTimeout, f"no connection within {timeout:g} s (time-out)"),
+        (requests.ReadTimeout, f"no answer within {timeout:g} s (time-out)"),
+        (ssl.SSLError, "the TLS handshake failed"),
+        (ConnectionError, "the connection was closed"),
+    ):
+        found = next((one for one in seen if isinstance(one, kind)), None)
+        if found is not None:
+            return f"{message}: {found}" if isinstance(found, ssl.SSLError) else message
+    return f"{type(error).__name__}: {error}"
 
 
 def _of(value: Any, request: Any) -> Any:
