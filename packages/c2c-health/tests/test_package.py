@@ -55,7 +55,7 @@ def test_the_settings_table():
     """It is the dataclass's."""
     rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \| `?([^`|]*)`? \|", _README, re.MULTILINE)
     wanted = [
-        (found.env, found.key, str(default).lower() if isinstance(default, bool) else str(default))
+        (found.env, found.key, str(default).lower() if isinstance(default, bool | None) else str(default))
         for found, default in declarations(c2c_health.HealthSettings).values()
     ]
     assert [(env, key, default.strip()) for env, key, default in rows] == wanted
