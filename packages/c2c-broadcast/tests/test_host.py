@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -53,7 +54,16 @@ def asked(server, stopped_pid):
             return found
 
 
-@pytest.mark.parametrize("options", [{}, {"preload": True}, {"args": ["--threads", "4"]}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"preload": True},
+        {"args": ["--threads", "4"]},
+        {"args": ["-k", "gevent"]},
+        {"args": ["-k", "gevent"], "preload": True},
+    ],
+)
 def test_three_workers_without_a_setting(service, eventually, options):
     """All three answer; a stopped one is missing; a killed one is gone; a new one knows the state."""
     server = service(eventually, **options)
@@ -93,6 +103,43 @@ def test_reload_recycling_and_new_workers(service, eventually):
         # Never "complete" while a worker is not named; one that was born meanwhile may be.
         assert not found["complete"] or len(named) >= len(living & named)
     eventually(lambda: pids(get(server, "/ask?timeout=5")) == set(server.pids()), 60)
+
+
+class Upgraded:
+    """A gunicorn that can be told to start itself anew: as ``python -m gunicorn`` it can't."""
+
+    def __init__(self, prefix):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [Path(sys.executable).with_name("gunicorn"), "--no-control-socket", "-b", f"127.0.0.1:{port}", "-w3"]
+        environment = {**os.environ, "C2C_BROADCAST_PREFIX": prefix, "C2C_REDIS_URL": ""}
+        self.masters = [subprocess.Popen([*command, "broadcast_app:app"], cwd=_HERE, env=environment)]
+
+    def workers(self):
+        """Return the masters of the workers that answer, and their values."""
+        with contextlib.suppress(OSError):
+            found = get(self, "/ask?timeout=5")
+            return {(answer["parent"], answer["value"]) for answer in found["answers"]} if found["complete"] else None
+
+
+def test_usr2(prefix, eventually):
+    """The master that gunicorn starts anew is another family, and begins with what the one before it knows."""
+    server = Upgraded(prefix)
+    (old,), found = server.masters, set()
+    try:
+        assert eventually(server.workers, 60) == {(old.pid, None)}
+        get(server, "/change?value=inherited")
+        old.send_signal(signal.SIGUSR2)
+        found = eventually(lambda: {one for one in server.workers() or () if one[0] != old.pid}, 60)
+        old.send_signal(signal.SIGTERM)
+        old.wait(60)
+        assert {value for _, value in found} == {"inherited"}
+        assert eventually(server.workers, 60) == found
+    finally:
+        old.kill()
+        for parent, _ in found:
+            os.kill(parent, signal.SIGTERM)
 
 
 def test_a_worker_without_a_request_is_named(gunicorn, prefix, eventually):
@@ -320,8 +367,6 @@ def test_who_listens_without_a_callback_is_not_missing(new_broadcaster):
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\5junk!", b"\xff\xff\xff\xff", b"\0\0\0\2{}", b"\0\0\1\0half"])
 def test_bad_frames(new_broadcaster, data):
     """What is no request is dropped; the listener lives."""
-    import socket
-
     one, two = new_broadcaster(), new_broadcaster()
     for member in (one, two):
         member.subscribe("x", lambda: 1)
@@ -335,8 +380,6 @@ def test_bad_frames(new_broadcaster, data):
 
 def test_read_or_not():
     """Bytes that the peer has not read are told from those that it has: late from missing."""
-    import socket
-
     near, far = socket.socketpair(socket.AF_UNIX)
     with near, far:
         assert _was_read(near)

@@ -56,6 +56,7 @@ class Host:
         self._on_request = on_request
         self._folder = state_folder(prefix)
         self._socket, self.path = _listen(self._folder)
+        self._seen: dict[str, tuple[Path, Member]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="c2c-broadcast-host", daemon=True)
 
@@ -87,25 +88,29 @@ class Host:
 
     def members(self) -> tuple[list[tuple[Path, Member]], list[Member]]:
         """Return the other members, and the workers of this service that have not begun to listen."""
-        found: list[tuple[Path, Member]] = []
+        before, found = self._seen, {}
         known = {self._me.process}
         for name in os.listdir(self._folder):  # noqa: PTH208 # at each broadcast: a third of the time
+            if name in before:  # a name is of one process for good
+                found[name] = before[name]
+                continue
             with contextlib.suppress(ValueError, OSError):
-                process = Process.parse(name)
-                path = self._folder / name
-                if name.endswith(_LEFT):
-                    if process.alive:
-                        known.add(process)
-                    else:
-                        path.unlink()
-                elif path != self.path:
+                process, path = Process.parse(name), self._folder / name
+                if not name.endswith(_LEFT):
+                    found[name] = path, self._member(name, process, path.stat().st_mtime)
+                elif process.alive:
                     known.add(process)
-                    found.append((path, self._member(name, process, path.stat().st_mtime)))
+                else:
+                    path.unlink()
+        found.pop(self.path.name, None)
+        self._seen = found
+        known.update(member.process for _, member in found.values())
         service = family()
+        others = list(found.values())
         if service.root in known:
-            return found, []  # what a member forks for its own purposes is no member
+            return others, []  # what a member forks for its own purposes is no member
         silent = [process for process in service.workers() if process not in known]
-        return found, [self._member(process.name, process, 0.0) for process in silent]
+        return others, [self._member(process.name, process, 0.0) for process in silent]
 
     @property
     def listening(self) -> bool:

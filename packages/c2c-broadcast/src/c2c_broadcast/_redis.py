@@ -8,13 +8,13 @@ Redis and drop what comes from each other through it.
 
 import contextlib
 import encodings.idna  # noqa: F401 # looked up by getaddrinfo: a fork during its import leaves a child without it
+import functools
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redis import ConnectionPool
@@ -134,6 +134,11 @@ def _seconds(value: Any) -> float:
     raise ConfigurationError(
         f"C2C_REDIS_OPTIONS (ini key c2c.redis_options): socket_timeout is a number of seconds, not {value!r}"
     )
+
+
+@functools.lru_cache(1024)  # at each broadcast, of entries that change every two seconds
+def _parsed(data: bytes) -> Member:
+    return Member.parse(data)
 
 
 class SilentError(Exception):
@@ -360,7 +365,7 @@ class Redis:
         found = {}
         for data in reply.values():
             with contextlib.suppress(BadMessageError):
-                member = Member.parse(data)
+                member = _parsed(data)
                 if member.id != self._me.id and not (member.family and member.family == self._me.family):
                     found[member.id] = member
         self._roster = found
@@ -524,7 +529,7 @@ class Redis:
             self._gone(self._others(results[2]))
         for state, stored in zip(states, results[3::2], strict=True):
             if stored is not None and keeper is not None and keeper.differs(state, stored):
-                self._owner.run(f"merge {state}", partial(keeper.merge, state, stored))
+                self._owner.run(f"merge {state}", functools.partial(keeper.merge, state, stored))
 
     def _on_message(self, message: dict[str, Any]) -> None:
         if message["type"] != "message":
@@ -534,7 +539,7 @@ class Redis:
             self._owner.take_answer(data)
         elif not data.startswith(self._head.encode()):
             pending = _Pending(0, "", time.monotonic() + _WORKING_AFTER)
-            request = self._owner.take(data, partial(self._reply, pending))
+            request = self._owner.take(data, functools.partial(self._reply, pending))
             if request is not None and request["answer"]:
                 pending.id, pending.sender = request["id"], request["from"]
                 self._pending.append(pending)

@@ -223,29 +223,25 @@ class Broadcaster:
     def health(self) -> Health:
         """Tell how this is; starts nothing."""
         node, keeper = self._node, self.keeper
-        unsaved = dict(keeper.unsaved) if keeper is not None else {}
         queued = sum(pool.queued for pool in self._pools.values())
+        alone = Health("redis" if self.uses_redis else "host", False, False, 0.0, True, queued, None, {}, {})
+        if keeper is not None:
+            alone = replace(alone, unsaved=dict(keeper.unsaved))
         if node is None:
-            return Health(self._transport, False, False, 0.0, True, queued, None, unsaved, {})
+            return alone
         listening = node.host is None or node.host.listening
+        host = replace(alone, started=True, connected=True, since=node.me.started, listening=listening)
         redis = node.redis
         if redis is None:
-            return Health("host", True, True, node.me.started, listening, queued, None, unsaved, {})
-        return Health(
-            "redis",
-            True,
-            redis.connected,
-            redis.since,
-            listening and redis.listening,
-            queued,
-            redis.error,
-            unsaved,
-            dict(redis.refused),
+            return host
+        return replace(
+            host,
+            connected=redis.connected,
+            since=redis.since,
+            listening=listening and redis.listening,
+            error=redis.error,
+            refused=dict(redis.refused),
         )
-
-    @property
-    def _transport(self) -> str:
-        return "host" if self._new_redis is None else "redis"
 
     # -- taking part --
 
@@ -324,11 +320,7 @@ class Broadcaster:
         return _Node(me, host, None if self._new_redis is None else self._new_redis(me, self))
 
     def subscribe(self, channel: str, callback: Callback) -> None:
-        """Have ``callback(**params)`` answer broadcasts on ``channel``; it replaces the callback before it.
-
-        Raises:
-            BroadcastError: The name of the channel is no short text, or the callback no function.
-        """
+        """As the function ``subscribe``."""
         channel = _checked_channel(channel)
         if not callable(callback):
             raise BroadcastError(f"broadcast channel {channel!r}: its callback is no function, but {callback!r:.200}")
@@ -352,25 +344,13 @@ class Broadcaster:
     # -- asking --
 
     def ask(self, channel: str, params: Mapping[str, Any] | None = None, timeout: float = 10) -> Answers:
-        """Call the callback of ``channel`` in every process and wait for them, at most ``timeout`` seconds.
-
-        Raises:
-            BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
-                endlessly.
-        """
+        """As the function ``ask``."""
         return self.call(channel, params, timeout).result()
 
     def broadcast(
         self, channel: str, params: Mapping[str, Any] | None = None, expect_answers: bool = False, timeout: float = 10
     ) -> list[Any] | None:
-        """Call the callback of ``channel`` in every process.
-
-        Without ``expect_answers`` only this process's own callback is waited for and None is returned. With it the
-        answers are, and None for each member that failed or did not answer in time.
-
-        Raises:
-            BroadcastError: As ``ask``.
-        """
+        """As the function ``broadcast``."""
         answers = self.call(channel, params, timeout, others=expect_answers).result()
         if not expect_answers:
             return None

@@ -116,12 +116,14 @@ class Family:
     """The processes of one service on this host.
 
     ``root`` is the process that all were forked from: gunicorn's master, or this process itself. ``namespace`` is the
-    number of the PID namespace, which tells the processes of one container from another's.
+    number of the PID namespace, which tells the processes of one container from another's. ``starter`` is the process
+    that started the root: after gunicorn's USR2 the master before it.
     """
 
     root: Process
     namespace: str
     proc: Path = PROC
+    starter: Process | None = None
 
     @property
     def name(self) -> str:
@@ -160,21 +162,24 @@ def family(proc: Path = PROC) -> Family:
     found = _FOUND.families.get(key)
     if found is None:
         # What was found stays: a parent that ends meanwhile makes no other family of those it leaves.
-        found = Family(_root(proc), _namespace(proc), proc)
+        root, starter = _root(proc)
+        found = Family(root, _namespace(proc), proc, starter)
         _FOUND.families = {**{known: one for known, one in _FOUND.families.items() if known[0] == key[0]}, key: found}
     return found
 
 
-def _root(proc: Path) -> Process:
+def _root(proc: Path) -> tuple[Process, Process | None]:
     pid = os.getpid()
     fields = _stat(proc, pid)
     if fields is None:
-        return Process(os.getppid() if _GUNICORN in sys.modules else pid, 0)
+        return Process(os.getppid() if _GUNICORN in sys.modules else pid, 0), None
     while True:
         parent = int(fields[_PARENT])
         above = _stat(proc, parent)
-        if above is None or not _forked(proc, pid, fields, above):
-            return Process(pid, int(fields[_STARTED]))
+        if above is None:
+            return Process(pid, int(fields[_STARTED])), None
+        if not _forked(proc, pid, fields, above):
+            return Process(pid, int(fields[_STARTED])), Process(parent, int(above[_STARTED]))
         pid, fields = parent, above
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from c2c_broadcast._call import BadMessageError, BroadcastError, UnsendableError, decode, encode
 from c2c_broadcast._host import state_folder
 from c2c_broadcast.broadcast import Broadcaster, get_broadcaster
-from c2c_broadcast.process import Worker, at_fork
+from c2c_broadcast.process import Worker, at_fork, family
 
 __all__ = ["Entry", "SharedState"]
 
@@ -421,6 +421,8 @@ class States:
             found = threading.Event()
             self._broadcaster.run(f"load {values.name}", lambda: self._load(values, found))
             known = found.wait(_PATIENCE) or known
+        if known:
+            self._file(values)
         if not asks or known:
             values.known = True
         else:
@@ -447,7 +449,14 @@ class States:
     def _read(self, values: _Values) -> bool:
         """Take what is in the file of this host; tell whether there is one."""
         try:
-            data = self._path(values).read_bytes()
+            path = self._path(values)
+            if not path.exists() and (starter := family().starter) is not None:
+                # Not yet: a master that gunicorn's USR2 started begins with what the one before it knows.
+                before = (
+                    path.parent.parent.parent / f"{family().namespace}-{starter.name}" / path.parent.name / path.name
+                )
+                path = before if before.exists() else path
+            data = path.read_bytes()
             if data != values.filed:
                 self.apply(values, [Entry.parse(fields) for fields in decode(data)])
                 values.filed = data
@@ -460,7 +469,7 @@ class States:
         try:
             path = self._path(values)
             with _locked(path.with_suffix(".lock")):
-                there = self._read(values)
+                there = self._read(values) and path.exists()
                 with self._lock:
                     data = b"[" + b",".join(values.dumps.values()) + b"]"
                 if not there or data != values.filed:
