@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from benchmarks._case import Case, alternate, timed
-from c2c_debug._sampling import sample
-from c2c_debug._stacks_view import rendered
-from c2c_debug._threads import names, stacks
-from c2c_debug.sql_profiler import SqlProfiler
+from c2c_debug.running import begin
+from c2c_debug.running.table import SQL, TABLE
+from c2c_debug.sampling import sample
+from c2c_debug.sql.profiler import SqlProfiler
+from c2c_debug.stacks import names, rendered, stacks
 
 _THREADS = 20
 _DEPTH = 25
@@ -32,6 +33,7 @@ def main() -> None:
     _stacks()
     _sampling()
     _statements()
+    _rows()
 
 
 def cases() -> Iterator[Case]:
@@ -153,6 +155,34 @@ def _statements() -> None:
         end="",
     )
     print(f"with the report on {statistics.median(costs) * 1e6:+.2f} us on a statement of {off * 1e6:.0f} us (bar 5)")
+
+
+def _rows() -> None:
+    """Show a request, and a phase of it, beside a call of the log that says nothing."""
+    log = logging.getLogger("benchmarks.nothing")
+    log.setLevel(logging.WARNING)
+    begin()
+    row = TABLE.row()
+    assert row is not None
+
+    def request() -> None:
+        begun = row.begin("GET\x0010.0.0.1\x003f0f2a3e-1111-2222-3333-444455556666\x00/api/things/123", {})
+        row.route(b"things\x003f0f2a3e-1111-2222-3333-444455556666")
+        row.end(begun)
+
+    def phase() -> None:
+        row.enter(SQL, b"SELECT things.id, things.name FROM things WHERE things.id = %(id)s", 1234)
+        row.leave()
+
+    found = alternate(
+        {
+            "request": timed(request, 1000, scale=1e6),
+            "phase": timed(phase, 1000, scale=1e6),
+            "log.debug": timed(lambda: log.debug("nothing"), 1000, scale=1e6),
+        },
+        30,
+    )
+    print("requests in flight: " + ", ".join(f"{name} {value}" for name, value in found.items()) + " us (bars 2, 1)")
 
 
 def _best(what: Callable[[], Any], rounds: int, times: int) -> float:

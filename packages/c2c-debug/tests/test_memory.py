@@ -12,10 +12,9 @@ import time
 import pytest
 
 from c2c_broadcast import Masker
-from c2c_debug._deadline import Deadline
-from c2c_debug._memory import memory
-from c2c_debug._objects import short_repr, size_of
-from c2c_debug._tools import tools_of
+from c2c_debug.heavy import Deadline, tools_of
+from c2c_debug.memory import memory
+from c2c_debug.objects import short_repr, size_of
 from c2c_testing.servers import stopped
 
 

@@ -1,6 +1,6 @@
 """Memory maps."""
 
-from c2c_debug._memory_maps import memory_maps
+from c2c_debug.memory import memory_maps
 
 _SMAPS = b"""\
 557dcc1b9000-557dcc1bb000 r--p 00000000 fe:00 260386                     /usr/lib/with space.so

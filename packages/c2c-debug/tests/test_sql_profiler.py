@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
 
-from c2c_debug._sql_report import application_line
-from c2c_debug._threads import stacks
-from c2c_debug.sql_profiler import SqlProfiler
+from c2c_debug.sql.profiler import SqlProfiler
+from c2c_debug.sql.report import application_line
+from c2c_debug.stacks import stacks
 
 DRIVERS = ("psycopg2", "psycopg")
 

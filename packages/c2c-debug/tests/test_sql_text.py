@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from c2c_debug._sql_text import functions, reads
+from c2c_debug.sql.explain import functions, reads
 
 
 @pytest.mark.parametrize(

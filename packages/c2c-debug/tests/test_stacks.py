@@ -13,8 +13,7 @@ import time
 import pytest
 
 from c2c_broadcast.broadcast import Answers
-from c2c_debug._stacks_view import text, together
-from c2c_debug._threads import stacks
+from c2c_debug.stacks import stacks, text, together
 from c2c_testing.servers import stopped
 
 

@@ -3,23 +3,21 @@
 from pyramid.config import Configurator
 
 from c2c_broadcast import Field, Form, Link, Live, Section, load, masker_of
-from c2c_debug import (
-    _memory_maps,
-    _memory_views,
-    _profile_view,
-    _references_view,
-    _requests,
-    _sql_view,
-    _stacks_view,
-    running,
-)
+from c2c_debug import memory, references, request_views, running, sampling, stacks
 from c2c_debug._settings import DebugSettings
-from c2c_debug._tools import KEY, Tools
+from c2c_debug.heavy import KEY, Tools
+from c2c_debug.sql import view as sql_view
 
 
 def subscribe() -> None:
     """Answer what other processes ask: for daemons, which include nothing. Call ``broadcast.start()`` too."""
-    Tools().subscribe()
+    _subscribe(Tools())
+
+
+def _subscribe(tools: Tools) -> None:
+    stacks.subscribe()
+    memory.subscribe(tools)
+    sampling.subscribe(tools)
 
 
 def includeme(config: Configurator) -> None:
@@ -36,29 +34,29 @@ def includeme(config: Configurator) -> None:
     if settings.debug_view_enabled:
         _add_debug_views(config)
     if settings.sql_profiler_enabled:
-        _sql_view.install(config.registry, masker_of(config.registry))
+        sql_view.install(config.registry, masker_of(config.registry))
         add = config.add_operator_view
-        add(_sql_view.view, name="sql_profiler", path="/sql_profiler", changes_state=_sql_view.changes)
+        add(sql_view.view, name="sql_profiler", path="/sql_profiler", changes_state=sql_view.changes)
         config.add_section(_SQL)
     if settings.profiler_path is not None:
         _add_profiler_link(config, settings.profiler_path)
 
 
 def _add_debug_views(config: Configurator) -> None:
-    config.registry[KEY].subscribe()
+    _subscribe(config.registry[KEY])
     add = config.add_operator_view
     add(running.view, name="debug_running", path="/debug/running")
-    add(_stacks_view.view, name="debug_stacks", path="/debug/stacks")
-    add(_memory_views.memory, name="debug_memory", path="/debug/memory")
-    add(_memory_views.memory_diff, name="debug_memory_diff", path="/debug/memory_diff")
-    add(_memory_views.memory_diff, name="debug_memory_diff_of", path="/debug/memory_diff/*path")
-    add(_memory_maps.view, name="debug_memory_maps", path="/debug/memory_maps")
-    add(_references_view.view, name="debug_show_refs", path="/debug/show_refs.dot")
-    add(_profile_view.view, name="debug_profile", path="/debug/profile")
-    add(_requests.sleep, name="debug_sleep", path="/debug/sleep")
-    add(_requests.headers, name="debug_headers", path="/debug/headers")
-    add(_requests.error, name="debug_error", path="/debug/error")
-    add(_requests.now, name="debug_time", path="/debug/time", public=True)
+    add(stacks.view, name="debug_stacks", path="/debug/stacks")
+    add(memory.memory_view, name="debug_memory", path="/debug/memory")
+    add(memory.memory_diff_view, name="debug_memory_diff", path="/debug/memory_diff")
+    add(memory.memory_diff_view, name="debug_memory_diff_of", path="/debug/memory_diff/*path")
+    add(memory.memory_maps_view, name="debug_memory_maps", path="/debug/memory_maps")
+    add(references.view, name="debug_show_refs", path="/debug/show_refs.dot")
+    add(sampling.view, name="debug_profile", path="/debug/profile")
+    add(request_views.sleep, name="debug_sleep", path="/debug/sleep")
+    add(request_views.headers, name="debug_headers", path="/debug/headers")
+    add(request_views.error, name="debug_error", path="/debug/error")
+    add(request_views.now, name="debug_time", path="/debug/time", public=True)
     config.add_section(_DEBUG)
 
 

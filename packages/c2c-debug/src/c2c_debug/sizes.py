@@ -6,8 +6,8 @@ from c2c_debug.sizes import dump_memory_maps, get_size
 from pathlib import Path
 from typing import Any
 
-from c2c_debug._memory_maps import memory_maps
-from c2c_debug._objects import size_of
+from c2c_debug.memory import memory_maps
+from c2c_debug.objects import size_of
 
 __all__ = ["dump_memory_maps", "get_size"]
 

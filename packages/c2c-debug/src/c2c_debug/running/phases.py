@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from typing import Any
 
 from c2c_broadcast import when_imported
-from c2c_debug._sql_text import simplified
 from c2c_debug.running.lost import begin
 from c2c_debug.running.table import BODY, HTTP, POOL, REDIS, RENDER, SQL, TABLE, VIEW
+from c2c_debug.sql.explain import simplified
 
 _MARK = "_c2c_debug_phase"
 _LONGEST_STATEMENT = 4_000

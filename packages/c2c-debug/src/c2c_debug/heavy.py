@@ -1,16 +1,17 @@
-"""One heavy call at a time: whatever holds the interpreter or the memory for long."""
+"""Heavy calls: one at a time, with an end in time, asked of all processes."""
 
-import os
 import secrets
 import threading
 import time
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pyramid.httpexceptions import HTTPException, HTTPTooManyRequests
 
-from c2c_broadcast import json_error
+from c2c_broadcast import broadcast, json_error, mask
+from c2c_broadcast.broadcast import Answers
+from c2c_broadcast.process import at_fork
 
 _SHORTEST_WAIT = 1
 
@@ -26,12 +27,11 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._begin()
-        # The parent's call is not the child's.
-        begin = weakref.WeakMethod(self._begin)
-        os.register_at_fork(after_in_child=lambda: (living := begin()) and living())
+        self.after_fork()
+        at_fork(self)
 
-    def _begin(self) -> None:
+    def after_fork(self) -> None:
+        """Begin anew: the parent's call is not the child's."""
         self._lock = threading.Lock()
         self._inside: list[str] = []
         self._ticket = ""
@@ -82,3 +82,51 @@ def too_many(message: str, seconds: int) -> HTTPException:
     return json_error(
         HTTPTooManyRequests, f"One heavy call at a time: {message}; try again later", {"Retry-After": str(seconds)}
     )
+
+
+LONGEST = 60.0
+"""Seconds for which any tool may work."""
+
+
+class Deadline:
+    """``seconds`` from now; ``clock`` is a monotonic one."""
+
+    def __init__(self, seconds: float = LONGEST, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def over(self) -> bool:
+        """Tell whether it is over."""
+        return self._clock() >= self._end
+
+
+KEY = "c2c_debug.tools"
+# Beyond the deadline of the work itself, for the way there and back and what cannot be interrupted.
+_MARGIN = 10.0
+_RETRY = 10
+
+
+class Tools:
+    """One application's tools, or a daemon's."""
+
+    def __init__(self, masker: Any = mask) -> None:
+        self.masker = masker
+        self.gate = Gate()
+
+    def ask(self, channel: str, params: dict[str, Any], seconds: float = LONGEST) -> Answers:
+        """Ask all processes to do something heavy.
+
+        Raises:
+            HTTPTooManyRequests: One of them is at something heavy already.
+        """
+        answers = broadcast.ask(channel, params, timeout=seconds + _MARGIN)
+        busy = next((failure for failure in answers.failed if failure.type == BusyError.__name__), None)
+        if busy is not None:
+            raise too_many(f"{busy.hostname}/{busy.pid}: {busy.message}", _RETRY)
+        return answers
+
+
+def tools_of(registry: Any) -> Tools:
+    """Return the tools of an application that included the package."""
+    found: Tools = registry[KEY]
+    return found

@@ -5,8 +5,8 @@ from typing import Any
 from c2c_broadcast import ConfigurationError, broadcast
 from c2c_broadcast.shared_state import Entry, SharedState
 from c2c_debug._parameters import choice, flag, number
-from c2c_debug._sql_report import merged
-from c2c_debug._together import silent
+from c2c_debug.sql.report import merged
+from c2c_debug.stacks import silent
 
 _STATE = "c2c_debug_sql_profiler"
 _KEY = "mode"
@@ -20,7 +20,7 @@ class Switch:
 
     def __init__(self, masker: Any) -> None:
         try:
-            from c2c_debug.sql_profiler import SqlProfiler
+            from c2c_debug.sql.profiler import SqlProfiler
         except ImportError as error:
             if (error.name or "").partition(".")[0] != "sqlalchemy":
                 raise

@@ -1,4 +1,4 @@
-"""The SQL profiler of this process; its plans go to this module's logger, ``c2c_debug.sql_profiler``, at INFO.
+"""The SQL profiler of this process; its plans go to the logger ``c2c_debug.sql_profiler`` at INFO.
 
 While it is on, three methods of SQLAlchemy's ``DefaultDialect``, those that call the database, and ``Pool.connect`` are
 replaced: this reaches engines made before and after, costs a quarter of cursor events, and can be taken back while
@@ -7,9 +7,7 @@ other threads are inside, which the removal of a listener can not. While it is o
 
 import functools
 import logging
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -19,13 +17,13 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
 
 from c2c_broadcast import Masker, mask, names_secret
-from c2c_debug._sql_explain import LeftAloneError, Mode, explain
-from c2c_debug._sql_report import MOST, Statements
-from c2c_debug._sql_text import NO_SELECT, reads
+from c2c_broadcast.process import at_fork
+from c2c_debug.sql.explain import NO_SELECT, LeftAloneError, Mode, explain, reads
+from c2c_debug.sql.report import MOST, Statements
 
 __all__ = ["SqlProfiler"]
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("c2c_debug.sql_profiler")
 
 _METHODS = ("do_execute", "do_executemany", "do_execute_no_params")
 _MARK = "_c2c_debug_original"
@@ -45,10 +43,10 @@ class SqlProfiler:
         self.statements = Statements()
         self.mode: Mode = "analyze"
         self.on = False
-        again = weakref.WeakMethod(self._after_fork)
-        os.register_at_fork(after_in_child=lambda: (living := again()) and living())
+        at_fork(self)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Begin anew in a child: its parent's statements are not its own."""
         self._lock = threading.Lock()
         self.statements.after_fork()
 

@@ -38,10 +38,12 @@ def headers(request: Any) -> dict[str, Any]:
     """Give the headers as received (secrets masked), and the client as this service sees it."""
     status = _error_status(request) if request.params.get("status") else None
     masked = masker_of(request.registry)
-    received = {name: _cookies(value) if name == "Cookie" else value for name, value in request.headers.items()}
+    received = masked.data(dict(request.headers.items()))
+    if "Cookie" in received:
+        received["Cookie"] = masked(_cookies(request.headers["Cookie"]))
     client = {name: getattr(request, name, None) for name in _CLIENT_INFO}
     client |= {"http_version": request.http_version, "remote_host": request.environ.get("REMOTE_HOST")}
-    found: dict[str, Any] = {"headers": masked.data(received), "client_info": masked.data(client)}
+    found: dict[str, Any] = {"headers": received, "client_info": masked.data(client)}
     if status is not None:
         request.response.status_int = status
         found |= {"status": status, "message": status_map[status].title}
