@@ -182,7 +182,11 @@ def _rows() -> None:
         },
         30,
     )
-    print("requests in flight: " + ", ".join(f"{name} {value}" for name, value in found.items()) + " us (bars 2, 1)")
+    print(
+        "requests in flight: "
+        + ", ".join(f"{name} {min(one.samples):.2f}" for name, one in found.items())
+        + " us (bars 2, 1)"
+    )
 
 
 def _best(what: Callable[[], Any], rounds: int, times: int) -> float:
