@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, text
 
 import c2c_stats as stats
 from benchmarks._statsd_reader import statsd_reader
-from c2c_stats import _sqlalchemy
+from c2c_stats._spies import sqlalchemy as spy
 
 Call = Callable[[], object]
 
@@ -143,7 +143,7 @@ def _watched(by: str) -> Iterator[Callable[[int], Call]]:
     instrumentor = SQLAlchemyInstrumentor()
     engine = create_engine("sqlite://")
     if by != "+ c2c_stats":
-        _sqlalchemy.uninstall()
+        spy.uninstall()
     if by == "+ OpenTelemetry":
         instrumentor.instrument(engine=engine, tracer_provider=TracerProvider(), skip_dep_check=True)
     try:
@@ -160,7 +160,7 @@ def _watched(by: str) -> Iterator[Callable[[int], Call]]:
     finally:
         if by == "+ OpenTelemetry":
             instrumentor.uninstrument()
-        _sqlalchemy.install()
+        spy.install()
 
 
 def _application(*includes: str, port: int = 0, telemetry: bool = False) -> Any:

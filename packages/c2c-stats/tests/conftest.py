@@ -34,8 +34,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def memory() -> Callable[[], dict[str, Any]]:
     """Turn the memory backend on; give a function that returns what stats.json would show."""
-    from c2c_stats._memory import shown
     from c2c_stats._sink import SINK
+    from c2c_stats._stats_view import shown
 
     stats.init_backends({"c2c.stats_view": "true"})
     return lambda: shown(SINK.exporter("memory").snapshot())

@@ -32,8 +32,8 @@ def test_outcome_timer_context_tells_success_from_failure(memory):
 
 def test_outcome_timer_context_with_tags():
     """With tags on the outcome is a tag, 1 or 0."""
-    from c2c_stats._memory import key_of
     from c2c_stats._sink import SINK
+    from c2c_stats._stats_view import key_of
 
     stats.init_backends({"c2c.stats_view": "true", "c2c.statsd_use_tags": "true"})
     with stats.outcome_timer_context(["toto"]):

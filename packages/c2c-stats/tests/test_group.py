@@ -10,12 +10,11 @@ import time
 import pytest
 
 from c2c_broadcast.process import family, this_process
-from c2c_stats._cells_file import SEGMENT, CellsFile, read_cells
-from c2c_stats._group import Group
-from c2c_stats._guard import MOST_SERIES
-from c2c_stats._identity import identify
-from c2c_stats._merging import key_of, record_of
 from c2c_stats._notices import say
+from c2c_stats._series import identify
+from c2c_stats._store import MOST_SERIES
+from c2c_stats.prometheus._cells import SEGMENT, CellsFile, key_of, read_cells, record_of
+from c2c_stats.prometheus._group import Group
 
 
 @pytest.fixture
@@ -110,8 +109,8 @@ def test_empty_files(tmp_path):
 
 DIES = """
 import os, sys
-from c2c_stats._group import Group
-from c2c_stats._identity import identify
+from c2c_stats.prometheus._group import Group
+from c2c_stats._series import identify
 from pathlib import Path
 from c2c_broadcast.process import this_process
 group = Group(Path(sys.argv[1]), this_process())
@@ -153,8 +152,8 @@ def test_killed_processes_are_merged(folder, tmp_path):
 
 FORKS = """
 import os, sys
-from c2c_stats._group import Group
-from c2c_stats._identity import identify
+from c2c_stats.prometheus._group import Group
+from c2c_stats._series import identify
 from pathlib import Path
 from c2c_broadcast.process import this_process
 
@@ -253,7 +252,7 @@ def test_two_tidy_up_while_a_third_reads(folder, monkeypatch):
 def test_the_folder_is_that_of_the_master_before(monkeypatch):
     """After gunicorn's USR2 the new master's processes share the old ones' folder, also once those are gone."""
     from c2c_broadcast.process import service_folder
-    from c2c_stats import _group
+    from c2c_stats.prometheus import _group
 
     own = service_folder("stats")
     above, us = own.parent.parent, family()

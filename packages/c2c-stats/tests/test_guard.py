@@ -10,9 +10,9 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 import c2c_stats as stats
-from c2c_stats._guard import MOST_NAMES, MOST_SERIES
-from c2c_stats._pyramid import tween_factory
 from c2c_stats._sink import SINK
+from c2c_stats._spies.pyramid import tween_factory
+from c2c_stats._store import MOST_NAMES, MOST_SERIES
 
 
 def word():
@@ -82,11 +82,11 @@ def test_random_methods_and_paths(make_app):
 def test_random_sql_literals():
     """10^5 statements with other literals are one series, and the memory of texts is bounded."""
     assert sqlalchemy
-    from c2c_stats import _sqlalchemy
+    from c2c_stats._spies import sqlalchemy as spy
 
     stats.init_backends({"c2c.stats_view": "true"})
     for number in range(_MANY):
-        _sqlalchemy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", 0.001)
+        spy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": _MANY}
     assert len(SINK.store.shortcuts) <= 10_000
@@ -94,13 +94,13 @@ def test_random_sql_literals():
 
 def test_random_hosts_of_requests():
     """10^5 random hosts of outgoing requests end in the overflow series."""
-    from c2c_stats import _requests
+    from c2c_stats._spies import requests_library
 
     stats.init_backends({"c2c.stats_view": "true"})
     request = requests.Request("GET", "http://example/").prepare()
     for number in range(_MANY):
         request.url = f"http://{number}-{word()}.example/"
-        _requests._record(request, 200, 0.001)
+        requests_library._record(request, 200, 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert len(timers) == MOST_SERIES + 1
     assert timers["requests/_overflow"][0] == _MANY - MOST_SERIES

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from c2c_stats._memory_maps import ANONYMOUS, memory_maps
-from c2c_stats._provider import pod_labels
 from c2c_stats.prometheus import MemoryMapProvider
+from c2c_stats.prometheus._providers import ANONYMOUS, memory_maps, pod_labels
 
 PROC = Path(__file__).parent / "proc"
 

@@ -16,7 +16,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import c2c_stats as stats
-from c2c_stats._metrics_view import answer
 from c2c_stats.prometheus import (
     Provider,
     add_provider,
@@ -25,6 +24,7 @@ from c2c_stats.prometheus import (
     remove_provider,
     start_http_server,
 )
+from c2c_stats.prometheus._scrape import answer
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

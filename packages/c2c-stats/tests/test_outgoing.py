@@ -11,7 +11,7 @@ import redis.asyncio
 import requests
 
 import c2c_stats as stats
-from c2c_stats import _redis, _requests
+from c2c_stats._spies import redis_library, requests_library
 from c2c_testing.servers import free_port
 
 
@@ -197,16 +197,16 @@ def test_uninstall(timers, http_sink, redis_server):
     """Both spies can be taken off, twice, and put on again."""
     original = redis.Redis.execute_command._c2c_stats_original
     for _ in range(2):
-        _requests.uninstall()
-        _redis.uninstall()
+        requests_library.uninstall()
+        redis_library.uninstall()
     try:
         assert redis.Redis.execute_command is original
         requests.get(http_sink.url, timeout=30)
         assert timers() == {}
     finally:
         for _ in range(2):
-            _requests.install()
-            _redis.install()
+            requests_library.install()
+            redis_library.install()
     assert redis.Redis.execute_command._c2c_stats_original is original
     requests.get(http_sink.url, timeout=30)
     assert sum(timers().values()) == 1

@@ -254,8 +254,8 @@ def test_view_with_default_permission(make_app):
 
 def test_buckets_that_change():
     """Histograms of one series, of workers before and after a reload with other buckets, are one."""
-    from c2c_stats._exposition import Names, Record
-    from c2c_stats._exposition import families as expose
+    from c2c_stats.prometheus._exposition import Names, Record
+    from c2c_stats.prometheus._exposition import families as expose
 
     old = Record("timer", ("t",), (), (0.1, 1.0, 5.0), (7.5, 1, 2, 0, 1))
     new = Record("timer", ("t",), (), (0.5, 1.0), (2.5, 3, 0, 4))

@@ -7,7 +7,7 @@ import pytest
 
 import c2c_stats as stats
 from c2c_broadcast import ConfigurationError, declarations
-from c2c_stats._address import Address, parse_address
+from c2c_stats._settings import Address, parse_address
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2c_stats._simplify_sql import simplify
+from c2c_stats._spies.sqlalchemy import simplify
 
 CASES = [
     ("SELECT a, b\n  FROM t\tWHERE c", "SELECT FROM t WHERE c"),

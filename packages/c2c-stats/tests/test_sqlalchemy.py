@@ -1,13 +1,13 @@
 """The spy on SQLAlchemy, with SQLite and with PostgreSQL."""
 
 import pytest
+from pyramid.request import Request
 from sqlalchemy import Engine, create_engine, event, insert, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 import c2c_stats as stats
-from c2c_stats import _sqlalchemy
-from c2c_stats._request_totals import TOTALS
+from c2c_stats._spies import sqlalchemy as spy
 
 EARLY = create_engine("sqlite://")
 
@@ -120,9 +120,9 @@ def test_other_listeners_have_one_turn(queries, new_engine, before):
         return True
 
     if before:
-        _sqlalchemy.uninstall()
+        spy.uninstall()
         event.listen(Engine, "do_execute", audit)
-        _sqlalchemy.install()
+        spy.install()
     else:
         event.listen(Engine, "do_execute", audit)
     engine = new_engine()
@@ -138,37 +138,55 @@ def test_other_listeners_have_one_turn(queries, new_engine, before):
         event.remove(Engine, "do_execute", audit)
 
 
-def test_totals_of_the_thread(queries):
-    """Statements are also added up for the request of this thread."""
-    before = list(TOTALS.sql)
-    with EARLY.begin() as connection:
-        connection.execute(text("SELECT 1"))
-    assert TOTALS.sql[0] - before[0] == 1
-    assert TOTALS.sql[1] > before[1]
+def test_totals_of_a_request(make_app):
+    """Statements are added up for the request that asked for them, those of a sub-request for both."""
+
+    def ask(times):
+        with EARLY.begin() as connection:
+            for _ in range(times):
+                connection.execute(text("SELECT 1"))
+
+    def outer(request):
+        ask(2)
+        inner = request.invoke_subrequest(Request.blank("/inner"), use_tweens=True)
+        return {"inner": inner.headers["Server-Timing"]}
+
+    def configure(config):
+        for name, view in (("outer", outer), ("inner", lambda _: ask(1))):
+            config.add_route(name, f"/{name}")
+            config.add_view(view, route_name=name, renderer="json")
+
+    app = make_app(configure)
+    for _ in range(2):
+        answer = app.get("/outer")
+        assert '"3 queries"' in answer.headers["Server-Timing"]
+        assert '"1 query"' in answer.json["inner"]
+    ask(1)
+    assert '"1 query"' in app.get("/inner").headers["Server-Timing"]
 
 
 def test_install_and_uninstall(queries):
     """Installing twice watches once; uninstalling leaves nothing."""
-    _sqlalchemy.install()
-    _sqlalchemy.install()
+    spy.install()
+    spy.install()
     try:
         with EARLY.begin() as connection:
             connection.execute(text("SELECT 1"))
         assert queries() == {"SELECT ?": 1, "commit": 1}
-        _sqlalchemy.uninstall()
-        _sqlalchemy.uninstall()
+        spy.uninstall()
+        spy.uninstall()
         with EARLY.begin() as connection:
             connection.execute(text("SELECT 1"))
         assert queries() == {"SELECT ?": 1, "commit": 1}
     finally:
-        _sqlalchemy.install()
+        spy.install()
 
 
 def test_no_listener_is_added_by_use(queries, new_engine):
     """2,000 statements, engines and sessions later there are as many listeners as before."""
 
     def listeners():
-        return [len(getattr(EARLY.dialect.dispatch, name)) for name in _sqlalchemy._LISTENERS]
+        return [len(getattr(EARLY.dialect.dispatch, name)) for name in spy._LISTENERS]
 
     before = listeners()
     for _ in range(10):

@@ -3,7 +3,7 @@
 import pytest
 
 import c2c_stats as stats
-from c2c_stats._memory import merge, shown
+from c2c_stats._stats_view import merge, shown
 
 SECRET = "a-secret-of-some-length"
 

@@ -154,13 +154,13 @@ def test_name_that_does_not_resolve(caplog):
 
 def test_server_that_moved(monkeypatch):
     """The name is resolved again when sending fails, and every minute."""
-    from c2c_stats import _statsd_socket
-    from c2c_stats._address import Address
+    from c2c_stats._settings import Address
+    from c2c_stats._statsd import Sender
 
     now = [0.0]
     with StatsdSink() as old, StatsdSink() as new:
         places = [old.port]
-        sender = _statsd_socket.Sender(Address(host="127.0.0.1", port=1), clock=lambda: now[0])
+        sender = Sender(Address(host="127.0.0.1", port=1), clock=lambda: now[0])
         sender._find = lambda: [(socket.AF_INET, ("127.0.0.1", places[0]))]
         assert sender.send(b"a:1|c")
         places[0] = new.port
@@ -228,8 +228,8 @@ def test_all_addresses_of_a_name_are_tried(monkeypatch, caplog):
 
 def test_refusal_that_comes_late():
     """What another host refuses is known after the sending: it was not sent, and the next address has its turn."""
-    from c2c_stats._address import Address
-    from c2c_stats._statsd_socket import Sender
+    from c2c_stats._settings import Address
+    from c2c_stats._statsd import Sender
 
     with StatsdSink() as server:
         late = [None]
@@ -273,8 +273,8 @@ def test_slow_server_never_costs_a_request(tmp_path):
 
 def test_slow_server_of_a_process_with_many_files(tmp_path):
     """A socket beyond the 1,024 files that select(2) knows is waited for like any other."""
-    from c2c_stats._address import Address
-    from c2c_stats._statsd_socket import Sender
+    from c2c_stats._settings import Address
+    from c2c_stats._statsd import Sender
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     path = tmp_path / "slow.sock"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2c_stats._identity import identify
-from c2c_stats._statsd_lines import Format, number
+from c2c_stats._series import identify
+from c2c_stats._statsd import Format, number
 from c2c_testing.sinks._statsd import parse
 
 

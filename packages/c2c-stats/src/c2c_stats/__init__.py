@@ -18,10 +18,9 @@ from c2c_stats._api import (
     timer,
     timer_context,
 )
-from c2c_stats._backends import Backend
 from c2c_stats._includeme import includeme, init_backends
 from c2c_stats._settings import StatsSettings
-from c2c_stats._sink import SINK
+from c2c_stats._sink import SINK, Backend
 
 BACKENDS = SINK.backends
 """Name -> backend, true when one is on; put an object with ``timer``, ``gauge`` and ``counter`` in it to add one."""

@@ -1,19 +1,16 @@
 """What ``config.include("c2c_stats")`` does, and what does it without Pyramid."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from pyramid.config import Configurator
-from pyramid.security import NO_PERMISSION_REQUIRED
-from pyramid.tweens import INGRESS
-from pyramid.viewderivers import VIEW
+from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import Link, Live, Section, broadcast, load
 from c2c_stats import _spies, _stats_view
-from c2c_stats._memory import MemoryBackend
 from c2c_stats._settings import StatsSettings
 from c2c_stats._sink import SINK, BuiltIn
-from c2c_stats._statsd_lines import Format
+from c2c_stats._stats_view import MemoryBackend
+
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
 
 _KEY = "c2c_stats.settings"
 _LOOK_AGAIN = 5.0  # seconds
@@ -34,25 +31,12 @@ def init_backends(settings: Mapping[str, Any] | None = None) -> None:
         _spies.install(redis=found.track_redis)
 
 
-def enable_prometheus() -> None:
-    """Keep numbers for Prometheus from now on: for what answers scrapes without Pyramid, before it forks.
-
-    ``c2c_stats.prometheus.start_http_server`` and ``config.include("c2c_stats")`` do it; where ``metrics_app``
-    is mounted in another framework it is to be called once. ``init_backends``, if at all, comes before.
-    """
-    from c2c_stats._prometheus_exporter import PrometheusBackend  # prometheus_client takes 30 ms to import
-
-    if SINK.exporter("prometheus") is None:
-        SINK.install(SINK.settings, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
-        _spies.install(redis=SINK.settings.track_redis)
-
-
 def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
     exporters: dict[str, BuiltIn] = {}
     if settings.stats_view:
         exporters["memory"] = MemoryBackend(SINK.store)
     if settings.statsd_address is not None:
-        from c2c_stats._statsd import StatsdBackend
+        from c2c_stats._statsd import Format, StatsdBackend
 
         form = Format(
             settings.statsd_prefix, settings.statsd_tags, settings.statsd_address.datagram, settings.statsd_multi_value
@@ -73,7 +57,7 @@ def _section(settings: StatsSettings) -> Section:
     return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links), live=live)
 
 
-def includeme(config: Configurator) -> None:
+def includeme(config: "Configurator") -> None:
     """Add metrics: ``config.include("c2c_stats")``.
 
     Times every request and its rendering, and gives ``GET /metrics``; statsd and ``stats.json`` where configured.
@@ -81,20 +65,28 @@ def includeme(config: Configurator) -> None:
     Raises:
         ConfigurationError: A setting can't be read.
     """
+    from pyramid.security import NO_PERMISSION_REQUIRED
+    from pyramid.tweens import INGRESS
+    from pyramid.viewderivers import VIEW
+
     config.include("c2c_broadcast")
     first = _KEY not in config.registry
     settings: StatsSettings = config.registry.setdefault(_KEY, load(StatsSettings, config.get_settings()))
     if first:
         SINK.install(settings, _exporters(settings), clear=False)
+        from c2c_stats.prometheus._scrape import enable_prometheus  # prometheus_client takes 30 ms to import
+
         enable_prometheus()
         _spies.install(redis=settings.track_redis)
         broadcast.subscribe(_stats_view.CHANNEL, _stats_view.answer)
-    config.add_tween("c2c_stats._pyramid.tween_factory", under=INGRESS)
-    config.add_view_deriver("c2c_stats._pyramid.before_render", "c2c_before_render", under="rendered_view", over=VIEW)
-    config.add_view_deriver("c2c_stats._pyramid.after_render", "c2c_after_render", over="rendered_view")
+    config.add_tween("c2c_stats._spies.pyramid.tween_factory", under=INGRESS)
+    config.add_view_deriver(
+        "c2c_stats._spies.pyramid.before_render", "c2c_before_render", under="rendered_view", over=VIEW
+    )
+    config.add_view_deriver("c2c_stats._spies.pyramid.after_render", "c2c_after_render", over="rendered_view")
     config.add_route("c2c_metrics", settings.metrics_path)
     config.add_view(
-        "c2c_stats._metrics_view.view",
+        "c2c_stats.prometheus._scrape.view",
         route_name="c2c_metrics",
         request_method="GET",
         permission=NO_PERMISSION_REQUIRED,

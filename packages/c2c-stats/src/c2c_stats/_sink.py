@@ -3,18 +3,91 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 
 from c2c_broadcast.process import at_exit, at_fork
-from c2c_stats._backends import Backends
 from c2c_stats._notices import forget, later, say
-from c2c_stats._series import Series, Tell, Timer
+from c2c_stats._series import Counter, Gauge, Series, Tell, Timer
 from c2c_stats._settings import StatsSettings
 from c2c_stats._store import Place, Store
-from c2c_stats._telling import all_of, teller
+
+
+class Backend(Protocol):
+    """Where metrics go. ``key`` is a sequence of parts, ``tags`` a mapping or None."""
+
+    def timer(self, key: Sequence[Any], duration: float, tags: Mapping[str, Any] | None = None) -> None:
+        """Take a duration in seconds."""
+
+    def gauge(self, key: Sequence[Any], value: float, tags: Mapping[str, Any] | None = None) -> None:
+        """Take the present value of something."""
+
+    def counter(self, key: Sequence[Any], increment: float, tags: Mapping[str, Any] | None = None) -> None:
+        """Take a number to add."""
+
+
+class Backends(MutableMapping[str, Backend]):
+    """Name -> backend; true when one is on. One that is added here gets every value as it is recorded."""
+
+    def __init__(self, changed: Any) -> None:
+        self._found: dict[str, Backend] = {}
+        self._changed = changed
+
+    def __getitem__(self, name: str) -> Backend:
+        return self._found[name]
+
+    def __setitem__(self, name: str, backend: Backend) -> None:
+        self._found[name] = backend
+        self._changed()
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+        self._changed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._found))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"<Backends {', '.join(self._found) or 'none'}>"
+
 
 _LOG = logging.getLogger(__name__)
+
+
+def teller(backend: Backend) -> Tell:
+    """Return what hands every value to a backend of the user's; one that raises is logged once."""
+    failed: list[bool] = []
+
+    def tell(series: Series, value: float) -> None:
+        key, tags = list(series.identity.path), dict(series.identity.tags) or None
+        try:
+            if isinstance(series, Timer):
+                backend.timer(key, value, tags)
+            elif isinstance(series, Gauge):
+                backend.gauge(key, value, tags)
+            elif isinstance(series, Counter):
+                backend.counter(key, value, tags)
+        except Exception:  # noqa: BLE001 # the user's code, in the middle of a request
+            if not failed:
+                failed.append(True)
+                _LOG.warning("The metrics backend %r fails", backend, exc_info=True)
+
+    return tell
+
+
+def all_of(tells: list[Tell]) -> Tell:
+    """Return what tells all of these."""
+    if len(tells) == 1:
+        return tells[0]
+
+    def tell(series: Series, value: float) -> None:
+        for one in tells:
+            one(series, value)
+
+    return tell
 
 
 class BuiltIn:

@@ -1,20 +1,119 @@
-"""The table of all series of this process, and the ways to find one fast."""
+"""The table of all series of this process, bounded whatever clients send, and the ways to find one fast."""
 
 import logging
 import threading
+from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from c2c_stats._guard import Guard
-from c2c_stats._identity import MOST_PARTS, Identity, Kind, Pairs, identify, is_overflow
-from c2c_stats._notices import say
-from c2c_stats._series import KEPT, Counter, Gauge, Series, Tell, Timer
+from c2c_stats._notices import later, say
+from c2c_stats._series import (
+    KEPT,
+    MOST_PARTS,
+    Counter,
+    Gauge,
+    Identity,
+    Kind,
+    Pairs,
+    Series,
+    Tell,
+    Timer,
+    identify,
+    is_overflow,
+    overflow,
+    overflow_of_names,
+)
 from c2c_stats._settings import DEFAULT_BUCKETS
-from c2c_stats._shortcuts import remember, shortcut_of
+
+_MOST_SHORTCUTS = 10_000
+TAGS = object()
+"""Stands between key and tags."""
+
+
+def shortcut_of(path: Any, tags: Any) -> tuple[Hashable, ...] | None:
+    """Return what the API looks a key up by; None where not all are texts: 1, 1.0 and True are one to a dict."""
+    if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
+        return None
+    if not tags:
+        return tuple(path)
+    if isinstance(tags, dict) and all(type(name) is str and type(value) is str for name, value in tags.items()):
+        return (*path, TAGS, *tags.items())
+    return None
+
+
+def remember(known: dict[Any, Any], shortcut: Hashable, found: Any) -> None:
+    """Keep what a shortcut leads to; all others go when they are too many."""
+    if len(known) >= _MOST_SHORTCUTS:
+        known.clear()
+    known[shortcut] = found
+
 
 _LOG = logging.getLogger(__name__)
+
+MOST_SERIES = 1000
+"""Series of one metric."""
+MOST_NAMES = 1000
+"""Metrics of one kind."""
+
+
+class Guard:
+    """Admit series up to the limits; what comes then shares one overflow series a metric, said once (by ``say``)."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[tuple[Kind, tuple[str, ...]], set[Identity]] = {}
+        self._names: Tally[Kind] = Tally()
+        self._said: set[object] = set()
+
+    def admit(self, identity: Identity) -> Identity:
+        """Return the identity to use: the same one, or an overflow."""
+        metric = (identity.kind, identity.name)
+        known = self._metrics.get(metric)
+        if known is None:
+            if self._names[identity.kind] >= MOST_NAMES:
+                self._say_names(identity)
+                return overflow_of_names(identity.kind)
+            self._names[identity.kind] += 1
+            known = self._metrics[metric] = set()
+        if identity in known:
+            return identity
+        if len(known) >= MOST_SERIES:
+            self._say_series(identity, known)
+            return overflow(identity)
+        known.add(identity)
+        return identity
+
+    def _say_names(self, identity: Identity) -> None:
+        if identity.kind not in self._said:
+            self._said.add(identity.kind)
+            later(
+                _LOG,
+                "More than %s %ss: %r and all later ones are counted as one; put what varies into a tag",
+                MOST_NAMES,
+                identity.kind,
+                ".".join(identity.name)[:100],
+            )
+
+    def _say_series(self, identity: Identity, known: set[Identity]) -> None:
+        if identity.name in self._said:
+            return
+        self._said.add(identity.name)
+        values: dict[str, set[str]] = {}
+        for one in known:
+            for name, value in one.labels:
+                values.setdefault(name, set()).add(value)
+        name, worst = max(values.items(), key=lambda item: len(item[1]), default=("", set()))
+        later(
+            _LOG,
+            "Metric %s has more than %s series because of its tag %r (%s values): later ones are one overflow series",
+            ".".join(identity.name)[:100],
+            MOST_SERIES,
+            name,
+            len(worst),
+        )
+
+
 Place = Callable[[Series], "memoryview[float] | None"]
 """Gives as many doubles, all zero, as a series has; None where there is no more room."""
 

@@ -4,21 +4,21 @@ from c2c_broadcast import when_imported
 
 
 def _sqlalchemy() -> None:
-    from c2c_stats import _sqlalchemy
+    from c2c_stats._spies import sqlalchemy
 
-    _sqlalchemy.install()
+    sqlalchemy.install()
 
 
 def _requests() -> None:
-    from c2c_stats import _requests
+    from c2c_stats._spies import requests_library
 
-    _requests.install()
+    requests_library.install()
 
 
 def _redis() -> None:
-    from c2c_stats import _redis
+    from c2c_stats._spies import redis_library
 
-    _redis.install()
+    redis_library.install()
 
 
 def install(*, redis: bool) -> None:

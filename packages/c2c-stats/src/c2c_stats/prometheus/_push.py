@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import push_to_gateway
 from prometheus_client.metrics_core import Metric
 
-from c2c_stats._exposition import prometheus_labels
+from c2c_stats.prometheus._exposition import prometheus_labels
 
 _TIMEOUT = 30.0
 

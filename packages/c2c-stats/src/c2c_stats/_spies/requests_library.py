@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 
 from c2c_stats._api import automatic
-from c2c_stats._patch import patch, unpatch
-from c2c_stats._pyramid import METHODS, OTHER
 from c2c_stats._sink import SINK
+from c2c_stats._spies._patch import patch, unpatch
+from c2c_stats._spies.pyramid import METHODS, OTHER
 
 FAILED = 999
 """The status of a request without an answer."""

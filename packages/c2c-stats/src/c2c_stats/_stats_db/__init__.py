@@ -9,16 +9,22 @@ from importlib.util import find_spec
 from typing import TextIO
 
 from c2c_broadcast import ConfigurationError, load, mask
-from c2c_stats._address import parse_address
-from c2c_stats._settings import StatsSettings
+from c2c_stats._settings import StatsSettings, parse_address
 
 try:
     from sqlalchemy import Connection, Engine, create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-    from c2c_stats import _stats_db_queries as queries
-    from c2c_stats._stats_db_queries import Measure
-    from c2c_stats._stats_db_report import LogReport, PushgatewayReport, Report, StatsdReport
+    from c2c_stats._stats_db._queries import (
+        Measure,
+        Table,
+        count_rows,
+        named_values,
+        read_tables,
+        schema_exists,
+        tagged_values,
+    )
+    from c2c_stats._stats_db._report import LogReport, PushgatewayReport, Report, StatsdReport
 except ModuleNotFoundError as error:
     raise SystemExit(f"c2c-stats-db: {error.name} is missing: pip install 'c2c-stats[sql]'") from None
 
@@ -46,7 +52,7 @@ class Run:
         self.failed = True
         self._err.write(("\r\x1b[K" if self._bar else "") + f"c2c-stats-db: {message}\n")
 
-    def progress(self, tables: list[queries.Table]) -> Iterator[queries.Table]:
+    def progress(self, tables: list[Table]) -> Iterator[Table]:
         """Yield the tables; show how far it is, on a terminal."""
         for done, table in enumerate(tables):
             if self._bar:
@@ -104,19 +110,19 @@ def _engine(text: str) -> Engine:
 
 
 def _measure(connection: Connection, arguments: argparse.Namespace, run: Run) -> None:
-    tables: list[queries.Table] = []
+    tables: list[Table] = []
     for schema in arguments.schema or ["public"]:
-        if queries.schema_exists(connection, schema):
-            tables += queries.tables(connection, schema)
+        if schema_exists(connection, schema):
+            tables += read_tables(connection, schema)
         else:
             run.fail(f"there is no schema {schema!r}")
     for table in run.progress(tables):
         run.measures += table.measures
-        run.attempt(f"{table.schema}.{table.name}", queries.count, connection, table, arguments.estimate)
+        run.attempt(f"{table.schema}.{table.name}", count_rows, connection, table, arguments.estimate)
     for sql in arguments.extra:
-        run.attempt("--extra", queries.named_values, connection, sql)
+        run.attempt("--extra", named_values, connection, sql)
     for sql, name, help_ in arguments.extra_gauge:
-        run.attempt("--extra-gauge", queries.tagged_values, connection, sql, name, help_)
+        run.attempt("--extra-gauge", tagged_values, connection, sql, name, help_)
 
 
 def _reports(arguments: argparse.Namespace) -> list[Report]:
@@ -175,7 +181,3 @@ def _line(error: Exception) -> str:
     """Return an error as one line, without secrets."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return mask(" ".join(lines[0].split()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

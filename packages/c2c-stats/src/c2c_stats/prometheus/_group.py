@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from c2c_broadcast.process import Process, family, service_folder, this_process
-from c2c_stats._cells_file import CellsFile, read_cells
-from c2c_stats._identity import Identity
-from c2c_stats._merging import Merged, add_to, checked, key_of, limited
 from c2c_stats._notices import later
+from c2c_stats._series import Identity
+from c2c_stats.prometheus._cells import CellsFile, Merged, add_to, checked, key_of, limited, read_cells
 
 _LOG = logging.getLogger(__name__)
 
@@ -171,7 +170,8 @@ def _shared_folder() -> Path:
     found = above / name
     if found == own.parent or not (found / own.name).is_dir():
         return own
-    (found / this_process().name).touch(0o600)  # says, as service_folder does: this process uses the folder
+    for user in (this_process(), family().root):
+        (found / user.name).touch(0o600)  # says, as service_folder does: this process uses the folder
     return found / own.name
 
 

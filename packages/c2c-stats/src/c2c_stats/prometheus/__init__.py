@@ -9,11 +9,9 @@ import socketserver
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from c2c_stats._includeme import enable_prometheus
-from c2c_stats._metrics_view import metrics_app
-from c2c_stats._provider import MemoryMapProvider, Provider
-from c2c_stats._pushgateway import PushgatewayGroupPublisher
-from c2c_stats._scrape import PROVIDERS, Collector
+from c2c_stats.prometheus._providers import MemoryMapProvider, Provider
+from c2c_stats.prometheus._push import PushgatewayGroupPublisher
+from c2c_stats.prometheus._scrape import PROVIDERS, Collector, enable_prometheus, metrics_app
 
 __all__ = [
     "MemoryMapProvider",

@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from c2c_stats._exposition import prometheus_name
-from c2c_stats._identity import identify
 from c2c_stats._notices import say
+from c2c_stats._series import identify
 from c2c_stats._settings import StatsSettings
-from c2c_stats._stats_db_queries import Measure
-from c2c_stats._statsd_lines import Format
-from c2c_stats._statsd_socket import Sender
+from c2c_stats._stats_db._queries import Measure
+from c2c_stats._statsd import Format, Sender
+from c2c_stats.prometheus._exposition import prometheus_name
 
 _LOG = logging.getLogger("c2c_stats.db")
 # Between two datagrams: so that thousands of lines do not overrun the server's buffer.
@@ -78,7 +77,7 @@ class PushgatewayReport:
     """Pushes gauges to a Pushgateway, job ``c2c_stats_db``."""
 
     def __init__(self, url: str, instance: str | None, prefix: str) -> None:
-        from c2c_stats._pushgateway import PushgatewayGroupPublisher
+        from c2c_stats.prometheus._push import PushgatewayGroupPublisher
 
         self._publisher = PushgatewayGroupPublisher(url, "c2c_stats_db", instance)
         self._prefix = prefix

@@ -10,8 +10,8 @@ from redis.asyncio import client as asyncio_client
 from redis.asyncio import cluster as asyncio_cluster
 
 from c2c_stats._api import automatic
-from c2c_stats._patch import patch, unpatch
 from c2c_stats._sink import SINK
+from c2c_stats._spies._patch import patch, unpatch
 
 PIPELINE = "PIPELINE"
 

@@ -4,17 +4,132 @@ A tween costs 0.7 us, subscribers to NewRequest and BeforeRender 7 us each; deri
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from c2c_stats import _server_timing
 from c2c_stats._api import automatic
-from c2c_stats._body import watch
-from c2c_stats._request_totals import TOTALS
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
+from c2c_stats._spies._totals import SQL
+
+_NAME = "Server-Timing"
+_LONGEST = 100
+
+
+def described(route: str) -> tuple[str, str]:
+    """Return what the header of a route's requests is made from: for ``value``, without and with rendering.
+
+    ``route;desc="name"``, with the name as a quoted-string of RFC 9110, section 5.6.4.
+    """
+    text = "".join(char if " " <= char <= "~" else "_" for char in route[:_LONGEST])
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    total = f'route;desc="{quoted}", total;dur=%.3f'
+    return total, f"{total}, render;dur=%.3f"
+
+
+def server_timing(forms: tuple[str, str], total: float, render: float | None, statements: float, sql: float) -> str:
+    """Return the header's value; ``forms`` is as ``described`` gave it, durations are in seconds."""
+    # The operator: an f-string takes a fifth more.
+    text = forms[0] % (total * 1000) if render is None else forms[1] % (total * 1000, render * 1000)
+    if statements:
+        text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
+    return text
+
+
+def put_header(headers: list[tuple[str, str]], text: str) -> None:
+    """Add the header; in place of ours, where the application gives out one response object again and again."""
+    for index, header in enumerate(headers):
+        if header[0] == _NAME and header[1].startswith("route;desc="):
+            headers[index] = (_NAME, text)
+            return
+    headers.append((_NAME, text))
+
+
+class TimedBody:
+    """A WSGI body that calls ``done`` once: at its end, at its failure, or when the server closes it."""
+
+    __slots__ = ("_done", "_iterator", "body")
+
+    def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:
+        self.body = body
+        self._done: Callable[[], None] | None = done
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = iter(self.body)
+        try:
+            return next(self._iterator)
+        except BaseException:
+            self._finish()
+            raise
+
+    def close(self) -> None:
+        """Close the body below, if it can be."""
+        try:
+            close = getattr(self.body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done()
+
+
+class _RangedBody(TimedBody):
+    """One that can give a part of itself, as WebOb asks bodies to do where a range is wanted."""
+
+    __slots__ = ()
+
+    def app_iter_range(self, start: int, stop: int) -> TimedBody:
+        """Return the bytes from ``start`` up to ``stop``."""
+        part = self.body.app_iter_range(start, stop)  # type: ignore[attr-defined] # made for those that have it
+        return TimedBody(part, self._finish)
+
+
+def watch(response: Any, environ: dict[str, Any], done: Callable[[], None]) -> None:
+    """Call ``done`` once the body is out; at once where it is complete already."""
+    body = response.app_iter
+    if isinstance(body, TimedBody):
+        body = body.body  # one response object, given out again
+    wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type) and isinstance(body, wrapper):
+        # A server sends these by sendfile(2), which it does for its own class only.
+        _watch_close(body, done)
+    elif hasattr(body, "__len__"):
+        done()  # complete; and servers know the length of what has one
+    else:
+        headers = response.headerlist[:]
+        response.app_iter = (_RangedBody if hasattr(body, "app_iter_range") else TimedBody)(body, done)
+        # WebOb drops Content-Length, which it takes for the one of the body before.
+        response.headerlist[:] = headers
+
+
+def _watch_close(body: Any, done: Callable[[], None]) -> None:
+    close = getattr(body, "close", None)
+    if close is None:
+        done()
+        return
+
+    def closing() -> None:
+        try:
+            close()
+        finally:
+            done()
+
+    try:
+        body.close = closing
+    except AttributeError:
+        done()
+
 
 NOT_FOUND = "_not_found"
 OTHER = "_OTHER"
@@ -54,14 +169,19 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
     def tween(request: Any) -> Any:
         if not _STORE.on:
             return handler(request)
-        sql = TOTALS.sql
-        statements, sql_seconds = sql
+        outer, sql = SQL.get(None), [0, 0.0]
+        SQL.set(sql)
         start = perf_counter()
         try:
             response = handler(request)
         except BaseException:
             _find(request.__dict__, _UNCAUGHT).route.observe(perf_counter() - start)
             raise
+        finally:
+            if outer is not None:  # of the request that this one is a part of
+                outer[0] += sql[0]
+                outer[1] += sql[1]
+                SQL.set(outer)
         seconds = perf_counter() - start
         try:
             attributes = request.__dict__
@@ -71,11 +191,11 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
                 (known.render or known.rendering()).observe(rendered)
-            text = _server_timing.value(known.described, seconds, rendered, sql[0] - statements, sql[1] - sql_seconds)
+            text = server_timing(known.described, seconds, rendered, sql[0], sql[1])
             if known.measured_only:  # of a response class that is not WebOb's
                 known.route.observe(seconds)
                 return response
-            _server_timing.put(response.headerlist, text)
+            put_header(response.headerlist, text)
             if type(response.app_iter) is list:
                 known.route.observe(seconds)
             else:
@@ -116,7 +236,7 @@ def _make(shortcut: tuple[str, str, str]) -> _Known:
     tags = {"method": method, "route": name, "status": code, "group": code[:1]}
     path = (method, name, code)
     timer = automatic("timer", ("route",), tags, path)
-    found = _Known(tags, path, timer, _server_timing.described(name), measured_only=status is _UNKNOWN)
+    found = _Known(tags, path, timer, described(name), measured_only=status is _UNKNOWN)
     _STORE.remember(shortcut, found)
     return found
 

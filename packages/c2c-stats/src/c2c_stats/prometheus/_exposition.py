@@ -15,7 +15,7 @@ from functools import lru_cache
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from c2c_stats._identity import Kind, Pairs
+from c2c_stats._series import Kind, Pairs
 
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]")
 # What the type of a family derives from its name (OpenMetrics 1.0, "MetricFamily name").

@@ -66,7 +66,7 @@ def schema_exists(connection: Connection, schema: str) -> bool:
     return bool(connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :s"), {"s": schema}).scalar())
 
 
-def tables(connection: Connection, schema: str) -> list[Table]:
+def read_tables(connection: Connection, schema: str) -> list[Table]:
     """Return the tables of a schema: two statements, whatever their number."""
     indexes: dict[str, list[Measure]] = {}
     for name, index, *numbers in connection.execute(_INDEXES, {"schema": schema}):
@@ -83,7 +83,7 @@ def tables(connection: Connection, schema: str) -> list[Table]:
     return found
 
 
-def count(connection: Connection, one: Table, estimate: bool) -> list[Measure]:
+def count_rows(connection: Connection, one: Table, estimate: bool) -> list[Measure]:
     """Return a table's number of rows, counted or as the planner estimates it."""
     if estimate:
         rows = round(one.estimate)

@@ -1,0 +1,235 @@
+"""One scrape: the numbers of all processes, of providers and of prometheus_client's registry; and the answer."""
+
+import gzip
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, exposition
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from c2c_broadcast.process import Process, this_process
+from c2c_stats._notices import later
+from c2c_stats._series import Series, Timer
+from c2c_stats._sink import SINK, BuiltIn
+from c2c_stats._spies import install
+from c2c_stats._store import Store
+from c2c_stats.prometheus._cells import key_of, record_of
+from c2c_stats.prometheus._exposition import Names, Record, families
+from c2c_stats.prometheus._group import Group
+from c2c_stats.prometheus._providers import MemoryMapProvider
+
+_LOG = logging.getLogger(__name__)
+
+
+class PrometheusBackend(BuiltIn):
+    """Gives the series their memory in a file that the other processes of the service read."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._group: Group | None = None
+
+    def start(self) -> None:
+        """Open this process's file; without one, its numbers are its own."""
+        if self._group is None:
+            try:
+                self._group = Group.join()
+            except OSError as error:
+                later(_LOG, "Metrics: each process shows Prometheus its own numbers only: %s", error)
+            else:
+                self.place = self._place
+
+    def forked(self) -> None:
+        """Forget the parent's file."""
+        self.place = None
+        if self._group is not None:
+            self._group.close()
+            self._group = None
+
+    def close(self) -> None:
+        """Take this process's numbers away."""
+        self.place = None
+        if self._group is not None:
+            self._group.leave()
+            self._group = None
+
+    def members(self) -> list[Process]:
+        """Return the living processes of the service that record, this one at least."""
+        found = self._group.members() if self._group is not None else []
+        return found or [this_process()]
+
+    def records(self) -> Iterator[Record]:
+        """Yield what all processes have recorded."""
+        if self._group is not None:
+            merged = self._group.read()
+        else:
+            merged = {key_of(one.identity, _bounds(one)): tuple(one.cells) for one in self._store.all()}
+        for key, numbers in merged.items():
+            record = record_of(key, numbers)
+            if record is not None:
+                yield record
+
+    def _place(self, series: Series) -> "memoryview[float] | None":
+        assert self._group is not None
+        return self._group.place(series.identity, _bounds(series), series.words)
+
+
+def _bounds(series: Series) -> tuple[float, ...]:
+    return series.bounds if isinstance(series, Timer) else ()
+
+
+Encode = Callable[[Any], bytes]
+
+
+class Collector(Protocol):
+    """What prometheus_client calls a collector; our providers are such, too."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield metric families."""
+
+
+PROVIDERS: list[Collector] = []
+"""Those that were added to this process."""
+
+
+class Scrape:
+    """One scrape, in the place of a prometheus_client registry. ``encode`` is what will write it as text."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield families of different names; what can't be had is left out, logged and counted."""
+        # A worker may be asked before it recorded anything: it has to know the others' numbers.
+        SINK.start()
+        found: dict[str, Metric] = {}
+        names = Names()
+        for collector in [MemoryMapProvider(pids=_members), *PROVIDERS, _Registered()]:
+            for metric in self._of(collector):
+                _add(found, metric, names)
+        yield from found.values()
+        backend = SINK.exporter("prometheus")
+        if backend is not None:
+            yield from families(backend.records(), SINK.settings.prometheus_prefix, names)
+
+    def _of(self, collector: Collector) -> list[Metric]:
+        try:
+            metrics = list(collector.collect())
+            # Written alone first: one label that can't be written must not cost the whole scrape.
+            if not isinstance(collector, MemoryMapProvider):
+                self._encode(_Only(metrics))
+        except Exception:  # noqa: BLE001 # anybody's code
+            name = str(getattr(collector, "name", type(collector).__name__))
+            _LOG.warning("Metrics of %s are left out of this scrape", name, exc_info=True)
+            SINK.store.counter(("provider", "errors"), {"provider": name}).inc()
+            return []
+        return metrics
+
+
+class _Only:
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+class _Registered:
+    """What applications registered with prometheus_client; not its own numbers of whichever process is scraped."""
+
+    name = "prometheus_client.REGISTRY"
+
+    def collect(self) -> Iterator[Metric]:
+        own = _names_of_its_own()
+        for metric in REGISTRY.collect():
+            if metric.name not in own:
+                yield metric
+
+
+@lru_cache(1)
+def _names_of_its_own() -> frozenset[str]:
+    return frozenset(
+        metric.name for one in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR) for metric in one.collect()
+    )
+
+
+def _members() -> list[int]:
+    backend = SINK.exporter("prometheus")
+    return [] if backend is None else [process.pid for process in backend.members()]
+
+
+def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
+    """Add a family; to one of the same name and type, the series that it does not have yet."""
+    known = found.get(metric.name)
+    if known is not None and known.type == metric.type:
+        have = {(sample.name, tuple(sorted(sample.labels.items()))) for sample in known.samples}
+        known.samples.extend(
+            sample for sample in metric.samples if (sample.name, tuple(sorted(sample.labels.items()))) not in have
+        )
+        return
+    # Two collectors that do not know each other: the later one's metric gets another name.
+    name = names.take_like(metric.name, metric.type, metric.type, f"_{metric.unit}" if metric.unit else "")
+    if name != metric.name:
+        renamed = Metric(name, metric.documentation, metric.type, metric.unit)
+        end = len(metric.name)
+        renamed.samples = [sample._replace(name=name + sample.name[end:]) for sample in metric.samples]
+        metric = renamed
+    found[name] = metric
+
+
+_OPENMETRICS = "application/openmetrics-text"
+_Headers = list[tuple[str, str]]
+
+
+def answer(accept: str, accept_encoding: str) -> tuple[bytes, _Headers]:
+    """Return the body and the headers of a scrape.
+
+    OpenMetrics is given as version 1.0.0, whatever later one is asked for: later ones have names of any characters.
+    """
+    wants = any(part.partition(";")[0].strip() == _OPENMETRICS for part in accept.split(","))
+    encode: Callable[[Any], bytes] = openmetrics.generate_latest if wants else exposition.generate_latest
+    content_type = (
+        f"{_OPENMETRICS}; version=1.0.0; charset=utf-8" if wants else "text/plain; version=0.0.4; charset=utf-8"
+    )
+    body = encode(Scrape(encode))
+    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding"), ("Cache-Control", "no-cache")]
+    if exposition.gzip_accepted(accept_encoding):
+        body = gzip.compress(body, 1)
+        headers.append(("Content-Encoding", "gzip"))
+    return body, [*headers, ("Content-Length", str(len(body)))]
+
+
+def enable_prometheus() -> None:
+    """Keep numbers for Prometheus from now on: for what answers scrapes without Pyramid, before it forks.
+
+    ``c2c_stats.prometheus.start_http_server`` and ``config.include("c2c_stats")`` do it; where ``metrics_app``
+    is mounted in another framework it is to be called once. ``init_backends``, if at all, comes before.
+    """
+    if SINK.exporter("prometheus") is None:
+        SINK.install(SINK.settings, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
+        install(redis=SINK.settings.track_redis)
+    if "GUNICORN_PID" in os.environ:
+        # After an upgrade (USR2): take part at once, before the old master's processes go, and their numbers with them.
+        SINK.start()
+
+
+def view(request: Any) -> Any:
+    """Answer in the Prometheus or OpenMetrics text format, as ``Accept`` says; compressed where that is accepted."""
+    from pyramid.response import Response
+
+    environ = request.environ
+    body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+    return Response(app_iter=[body], headerlist=headers)
+
+
+def metrics_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer a scrape as a WSGI application: to be mounted at ``/metrics`` of a service of any framework."""
+    if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
+        start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
+        return []
+    body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+    start_response("200 OK", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
