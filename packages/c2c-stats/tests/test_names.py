@@ -253,3 +253,44 @@ def test_scrapes_without_pyramid():
     statuses = []
     assert list(metrics_app({"REQUEST_METHOD": "POST"}, lambda status, _headers: statuses.append(status))) == []
     assert statuses == ["405 Method Not Allowed"]
+
+
+SETS = {
+    "opentelemetry": {
+        "http_server_request_duration_seconds_count"
+        '{http_request_method="GET",http_response_status_code="200",http_route="hello"}': "1.0",
+        "http_client_request_duration_seconds_count"
+        '{http_request_method="GET",http_response_status_code="404",server_address="a",server_port="80",'
+        'url_scheme="http"}': "1.0",
+        "db_client_operation_duration_seconds_count"
+        '{db_operation_name="",db_query_summary="SELECT ?",db_system_name="other_sql"}': "1.0",
+        "db_client_operation_duration_seconds_count"
+        '{db_operation_name="GET",db_query_summary="",db_system_name="redis"}': "2.0",
+    },
+    "c2cwsgiutils6": {
+        'c2cwsgiutils_pyramid_routes_seconds_count{group="200",method="GET",route="hello",status="200"}': "1.0",
+        "c2cwsgiutils_requests_seconds_count"
+        '{group="400",hostname="a",method="GET",port="80",scheme="http",status="404"}': "1.0",
+        'c2cwsgiutils_database_seconds_count{engine="None",what="SELECT ?"}': "1.0",
+        'c2cwsgiutils_redis_seconds_count{command="GET"}': "2.0",
+    },
+}
+
+
+@pytest.mark.parametrize("name_set", SETS)
+def test_names_of_others(name_set):
+    """Automatic metrics have the names and labels that ready-made dashboards ask for; one's own stay as they are."""
+    stats.init_backends({"c2c.prometheus_names": name_set})
+    enable_prometheus()
+    hello = {"method": "GET", "route": "hello", "status": "200", "group": "2"}
+    stats.automatic("timer", ("route",), hello).observe(0.1)
+    there = {"scheme": "http", "host": "a", "port": 80, "method": "GET", "status": 404}
+    stats.automatic("timer", ("requests",), there).observe(0.1)
+    stats.automatic("timer", ("sql",), {"query": "SELECT ?"}).observe(0.1)
+    for success in ("0", "1"):
+        stats.automatic("timer", ("redis",), {"cmd": "GET", "success": success}).observe(0.1)
+    stats.increment_counter(["mine"])
+    found = values()
+    assert {name: found.get(name) for name in SETS[name_set]} == SETS[name_set]
+    assert found["c2c_mine_total"] == "1.0"
+    holds(scrape(OPENMETRICS), parse_openmetrics)

@@ -54,11 +54,19 @@ def parse_address(raw: str) -> Address:
 DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of a timer's histogram, in seconds."""
 _MOST_BUCKETS = 100
+NAME_SETS = ("c2c", "opentelemetry", "c2cwsgiutils6")
+"""Whose names automatic metrics have in Prometheus."""
 
 
 def _prometheus_prefix(raw: str) -> str:
     if not re.fullmatch(r"[A-Za-z_:][A-Za-z0-9_:]*", raw):
         raise ValueError("must be letters, digits and underscores, such as myapp_")
+    return raw
+
+
+def _name_set(raw: str) -> str:
+    if raw not in NAME_SETS:
+        raise ValueError(f"must be one of {', '.join(NAME_SETS)}")
     return raw
 
 
@@ -126,6 +134,13 @@ class StatsSettings:
         key="c2c.prometheus_prefix",
         parse=_prometheus_prefix,
         help="first part of each Prometheus name",
+    )
+    prometheus_names: str = setting(
+        "c2c",
+        env="C2C_PROMETHEUS_NAMES",
+        key="c2c.prometheus_names",
+        parse=_name_set,
+        help="`opentelemetry` and `c2cwsgiutils6` name automatic metrics as those do",
     )
     prometheus_buckets: tuple[float, ...] = setting(
         DEFAULT_BUCKETS,

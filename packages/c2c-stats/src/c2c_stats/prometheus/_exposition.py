@@ -119,14 +119,61 @@ class Names:
         return free
 
 
-def families(records: Iterable[Record], prefix: str, names: Names) -> Iterator[Metric]:
+_METHOD_STATUS = {"method": "http_request_method", "status": "http_response_status_code", "group": None}
+# Set of names -> key of ours -> name of the metric, label of ours -> its name (None: left out), labels of one value.
+# OpenTelemetry's are those of its semantic conventions, 1.30 and later, as its Prometheus exporter writes them.
+_SETS: dict[str, dict[tuple[str, ...], tuple[str, dict[str, str | None], Pairs]]] = {
+    "opentelemetry": {
+        ("route",): ("http_server_request_duration", {**_METHOD_STATUS, "route": "http_route"}, ()),
+        ("requests",): (
+            "http_client_request_duration",
+            {**_METHOD_STATUS, "host": "server_address", "port": "server_port", "scheme": "url_scheme"},
+            (),
+        ),
+        ("sql",): (
+            "db_client_operation_duration",
+            {"query": "db_query_summary"},
+            (("db_operation_name", ""), ("db_system_name", "other_sql")),
+        ),
+        ("redis",): (
+            "db_client_operation_duration",
+            {"cmd": "db_operation_name", "success": None},
+            (("db_query_summary", ""), ("db_system_name", "redis")),
+        ),
+    },
+    "c2cwsgiutils6": {
+        ("route",): ("c2cwsgiutils_pyramid_routes", {}, ()),
+        ("render",): ("c2cwsgiutils_pyramid_render", {}, ()),
+        ("sql",): ("c2cwsgiutils_database", {"query": "what"}, (("engine", "None"),)),
+        ("requests",): ("c2cwsgiutils_requests", {"host": "hostname"}, ()),
+        ("redis",): ("c2cwsgiutils_redis", {"cmd": "command", "success": None}, ()),
+    },
+}
+
+
+def renamed(record: Record, names: str, prefix: str) -> tuple[str, Pairs]:
+    """Return the name of a record's family, its unit not included, and its labels, as a set of names has them."""
+    found = _SETS.get(names, {}).get(record.name)
+    if found is None:
+        return prometheus_name(record.name, prefix), prometheus_labels(record.labels)
+    name, labels, more = found
+    pairs = [(labels.get(label, label), value) for label, value in record.labels]
+    if names == "c2cwsgiutils6":
+        status = dict(record.labels).get("status", "")
+        pairs = [(label, f"{value[:1]}00" if label == "group" else value) for label, value in pairs]
+        if record.name == ("requests",):
+            pairs.append(("group", f"{status[:1]}00"))
+    return name, prometheus_labels(tuple(sorted((*((label, value) for label, value in pairs if label), *more))))
+
+
+def families(records: Iterable[Record], prefix: str, names: Names, name_set: str = "c2c") -> Iterator[Metric]:
     """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``."""
     groups: dict[tuple[Kind, str], dict[Pairs, Record]] = {}
     for record in sorted(records, key=lambda one: (_ORDER[one.kind], one.name, one.labels)):
-        name = prometheus_name(record.name, prefix)
+        name, labels = renamed(record, name_set, prefix)
         if record.kind == "counter":
             name = name.removesuffix("_total")
-        labels, free, number = prometheus_labels(record.labels), name, 1
+        free, number = name, 1
         series = groups.setdefault((record.kind, name), {})
         if record.kind == "gauge":
             while labels in series:

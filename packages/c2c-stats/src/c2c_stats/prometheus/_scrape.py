@@ -113,7 +113,9 @@ class Scrape:
         yield from found.values()
         backend = SINK.exporter("prometheus")
         if backend is not None:
-            yield from families(backend.records(), SINK.settings.prometheus_prefix, names)
+            yield from families(
+                backend.records(), SINK.settings.prometheus_prefix, names, SINK.settings.prometheus_names
+            )
 
     def _of(self, collector: Collector) -> list[Metric]:
         try:
