@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from c2c_broadcast import Masker, _mask, mask, names_secret
+from c2c_broadcast import Masker, mask, names_secret, secrets
 
 CANARY = "s3cr3t-canary"
 
@@ -157,10 +157,10 @@ def test_known_secrets_in_other_clothes(secret: str) -> None:
         repr(re.compile(re.escape(secret))),
         json.dumps({"x": secret}),
         json.dumps({"x": secret}, ensure_ascii=False),
-        _mask.quote(secret, safe=""),
-        _mask.quote(secret),
-        _mask.quote_plus(secret),
-        re.sub("%..", lambda match: match[0].lower(), _mask.quote(secret, safe="")),
+        secrets.quote(secret, safe=""),
+        secrets.quote(secret),
+        secrets.quote_plus(secret),
+        re.sub("%..", lambda match: match[0].lower(), secrets.quote(secret, safe="")),
     ]
     assert [text for text in texts if "***" not in masker(text)] == []
 
@@ -337,5 +337,5 @@ _PIECES = [
 @given(st.lists(st.sampled_from([*_PIECES, "abcdefgh"]), max_size=12).map("".join))
 def test_the_quick_look_misses_nothing(text: str) -> None:
     """Where the quick look says that nothing can be there, nothing is found, in any case of letters."""
-    if not _mask._may_hold(text):
-        assert _mask._masked(text, cut=False) == text
+    if not secrets._may_hold(text):
+        assert secrets._masked(text, cut=False) == text

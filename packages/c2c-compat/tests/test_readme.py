@@ -12,7 +12,7 @@ from webtest import TestApp
 
 import c2cwsgiutils.pyramid
 from c2c_broadcast import declarations
-from c2c_broadcast._base_settings import RETIRED
+from c2c_broadcast.settings import RETIRED
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 ROOT = Path(c2cwsgiutils.__path__[0])

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPTooManyRequests
 
-from c2c_broadcast._base_settings import BroadcastSettings
 from c2c_broadcast._cookie import REFRESH_AFTER, OperatorCookie
 from c2c_broadcast._shared_lockout import SharedLockout
+from c2c_broadcast.settings import BroadcastSettings
 
 _LOG = logging.getLogger(__name__)
 _KEY = "c2c_broadcast.access"

@@ -8,13 +8,12 @@ from pyramid.tweens import INGRESS
 
 from c2c_broadcast import broadcast
 from c2c_broadcast._access import install
-from c2c_broadcast._base_settings import BroadcastSettings, warn_of_retired
 from c2c_broadcast._light_requests import lighten_requests
-from c2c_broadcast._mask import Masker
 from c2c_broadcast._operator_views import add_operator_view, guard
 from c2c_broadcast._renderer import add_fallback_renderer
-from c2c_broadcast._sections import add_section
-from c2c_broadcast._settings import load
+from c2c_broadcast.secrets import Masker
+from c2c_broadcast.sections import add_section
+from c2c_broadcast.settings import BroadcastSettings, load, warn_of_retired
 
 _SETTINGS = "c2c_broadcast.settings"
 _MASKER = "c2c_broadcast.masker"

@@ -25,10 +25,10 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from c2c_broadcast._base_settings import BroadcastSettings
+from c2c_broadcast.settings import BroadcastSettings
 from c2c_broadcast._call import BadMessageError, Call, Member
 from c2c_broadcast._errors import ConfigurationError
-from c2c_broadcast._mask import mask
+from c2c_broadcast.secrets import mask
 from c2c_broadcast.process import Worker
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from c2c_broadcast._base_settings import BroadcastSettings
+from c2c_broadcast.settings import BroadcastSettings
 from c2c_broadcast._call import (
     Answers,
     BadMessageError,
@@ -40,8 +40,8 @@ from c2c_broadcast._call import (
 )
 from c2c_broadcast._errors import ConfigurationError
 from c2c_broadcast._host import Exchange, Host
-from c2c_broadcast._mask import Masker
-from c2c_broadcast._settings import load
+from c2c_broadcast.secrets import Masker
+from c2c_broadcast.settings import load
 from c2c_broadcast.process import PROC, BusyError, Pool, at_exit, at_fork, family, host_name, this_process
 
 if TYPE_CHECKING:

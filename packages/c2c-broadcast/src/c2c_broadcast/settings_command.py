@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 import plaster
 
-from c2c_broadcast._mask import mask
-from c2c_broadcast._settings import Resolved, resolve
+from c2c_broadcast.secrets import mask
+from c2c_broadcast.settings import Resolved, resolve
 
 GROUP = "c2c.settings"
 """The entry points by which packages name their settings classes: ``c2c_health = "c2c_health:HealthSettings"``."""
