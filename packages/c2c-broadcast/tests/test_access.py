@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from pyramid.config import Configurator
 from pyramid.request import Request
+from pyramid.response import Response
 from webtest import TestApp
 
-from c2c_broadcast import is_auth, settings_of
-from c2c_broadcast._access import access_of
-from c2c_broadcast._cookie import LIFETIME, NAME, OperatorCookie
-from c2c_broadcast._lockout import MOST_ADDRESSES, Lockout
+from c2c_broadcast import Credentials, is_auth, settings_of
+from c2c_broadcast.operators import LIFETIME, MOST_ADDRESSES, Lockout, OperatorCookie, operators_of
 
 SECRET = "a-long-enough-secret"
 OTHER = "another-long-secret!"
+NAME = OperatorCookie(SECRET).name
 
 
 def make(secret: str | None = SECRET, **settings: str) -> TestApp:
@@ -31,7 +31,8 @@ def make(secret: str | None = SECRET, **settings: str) -> TestApp:
 
 def frozen(app: TestApp) -> TestApp:
     """Stop the clock of locks: on a busy machine one could be over before the test has seen it."""
-    access_of(app.app.registry).lockout._clock = lambda: 1000.0
+    if (policy := operators_of(app.app.registry).secret) is not None:
+        policy.lockout._clock = lambda: 1000.0
     return app
 
 
@@ -125,11 +126,11 @@ class Jar:
     scheme = "http"
 
     def __init__(self) -> None:
-        self.cookies: dict[str, str] = {}
+        self.environ: dict[str, str] = {}
 
     def set_cookie(self, name: str, value: str, **_: Any) -> None:
         """Keep the cookie."""
-        self.cookies[name] = value
+        self.environ["HTTP_COOKIE"] = f"{name}={value}"
 
 
 def test_a_cookie_ends_after_seven_days_and_is_not_of_the_future() -> None:
@@ -148,8 +149,7 @@ def test_an_old_cookie_is_refreshed_a_new_one_is_not(app: TestApp) -> None:
     """A cookie in use does not end; not every answer sets it again."""
     app.get("/c2c/closed", {"secret": SECRET})
     assert "Set-Cookie" not in app.get("/c2c/closed").headers
-    access = access_of(app.app.registry)
-    access.cookie._clock = lambda: time.time() + 2 * 24 * 3600
+    operators_of(app.app.registry).secret.cookie._clock = lambda: time.time() + 2 * 24 * 3600
     assert "Set-Cookie" in app.get("/c2c/closed").headers
 
 
@@ -374,3 +374,163 @@ def test_two_applications_do_not_share_failures() -> None:
         one.get("/c2c/closed", {"secret": "wrong"}, status="4*")
     two.get("/c2c/closed", {"secret": OTHER})
     assert settings_of(two.app.registry).secret == OTHER
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH"])
+def test_a_method_that_is_not_the_views_is_no_way_round(app: TestApp, method: str) -> None:
+    """A guess sent with another method counts as any; a right secret gets no cookie from an error."""
+    for _ in range(5):
+        app.request("/c2c/closed?secret=wrong", method=method, status=405)
+    assert app.request(f"/c2c/closed?secret={SECRET}", method=method, status=405).headers.get("Set-Cookie") is None
+    app.get("/c2c/closed", {"secret": SECRET}, status=429)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_no_error_sets_a_cookie(status: int) -> None:
+    """Who logs in with a request that fails is not logged in."""
+    config = Configurator(settings={"c2c.secret": SECRET})
+    config.include("c2c_broadcast")
+    config.add_operator_view(lambda _: Response(status=status), name="x", path="/x")
+    response = TestApp(config.make_wsgi_app()).get("/c2c/x", {"secret": SECRET}, status=status)
+    assert "Set-Cookie" not in response.headers
+
+
+class Endless:
+    """A body that has no end, and counts what is read of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return so many bytes."""
+        assert size >= 0, "read to its end"
+        self.count += size
+        return b"a" * size
+
+    def readline(self, size: int = -1) -> bytes:
+        """Return a line that has no end."""
+        return self.read(size)
+
+
+@pytest.mark.parametrize("path", ["/c2c/closed", "/c2c/open", "/c2c/change", "/nope"])
+def test_a_body_without_a_length_is_not_read(app: TestApp, path: str) -> None:
+    """A chunked body may be endless: nothing of it is read in search of a secret."""
+    body = Endless()
+    environ = Request.blank(path, method="POST").environ | {
+        "wsgi.input": body,
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+    }
+    environ.pop("CONTENT_LENGTH", None)
+    list(app.app(environ, lambda *_: None))
+    assert body.count == 0
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": SECRET}])
+def test_a_form_in_another_charset(app: TestApp, headers: dict[str, str]) -> None:
+    """It is refused with a plain answer, whoever sends it."""
+    kind = "application/x-www-form-urlencoded; charset=ISO-8859-1"
+    for path in ("/c2c/closed", "/c2c/change", "/c2c/open"):
+        response = app.post(path, "name=foo", headers=headers, content_type=kind, expect_errors=True)
+        assert response.status_int in {403, 405, 415}
+        assert response.content_type == "application/json"
+
+
+@pytest.mark.parametrize("foreign", ['prefs="caf\\351"', "prefs=caf\xe9", "a=b=c", ";;;", "C2C_SECRET=x", "\x80"])
+def test_other_applications_cookies_change_nothing(app: TestApp, foreign: str) -> None:
+    """Whatever else is in the header, before or after: our own cookie is read, nothing else."""
+    app.get("/c2c/closed", {"secret": SECRET})
+    own = f"{NAME}={app.cookies[NAME]}"
+    app.reset()
+    for cookie in (f"{foreign}; {own}", f"{own}; {foreign}"):
+        assert app.get("/c2c/closed", extra_environ={"HTTP_COOKIE": cookie}).json == {"seen": True}
+    app.get("/c2c/closed", extra_environ={"HTTP_COOKIE": foreign}, status=403)
+
+
+def test_cookies_of_two_services_of_one_host() -> None:
+    """Their names differ, so that a log-in to one does not end that to the other."""
+    names = {
+        make(secret).get("/c2c/closed", {"secret": secret}).headers["Set-Cookie"].split("=")[0]
+        for secret in (SECRET, OTHER)
+    }
+    assert len(names) == 2
+    assert all(name.startswith("C2C_SECRET_") for name in names)
+
+
+class Badge:
+    """A policy that believes a header."""
+
+    def judge(self, request: Any) -> Credentials:
+        """Return the level that the header names."""
+        level = request.headers.get("X-Badge", "none")
+        return Credentials(level, identity="Ann" if level != "none" else "", way="badge")
+
+    def remember(self, request: Any, response: Any) -> None:
+        """Say that it was asked."""
+        response.headers["X-Remembered"] = "yes"
+
+    def challenge(self, request: Any) -> str:
+        """Return a link."""
+        return request.application_url + "/log-in"
+
+
+def with_badge(secret: str | None = None) -> TestApp:
+    """Make an application with views of each level, and a policy that comes after them."""
+    config = Configurator(settings={"c2c.secret": secret or ""})
+    config.include("c2c_broadcast")
+    config.add_operator_view(lambda _: {}, name="operate", path="/operate")
+    config.add_operator_view(lambda _: {}, name="read", path="/read", level="read")
+    config.add_operator_view(lambda _: {}, name="change", path="/change", level="read", changes_state=True)
+    config.add_operator_policy(Badge())
+    return TestApp(config.make_wsgi_app())
+
+
+@pytest.mark.parametrize(
+    ("level", "operate", "read"),
+    [("none", 403, 403), ("known", 403, 403), ("read", 403, 200), ("operate", 200, 200)],
+)
+def test_levels_of_a_policy(level: str, operate: int, read: int) -> None:
+    """Views are for a level; to change something takes `operate` and, without a secret, the same origin."""
+    app = with_badge()
+    headers = {"X-Badge": level, "Sec-Fetch-Site": "same-origin"}
+    app.get("/c2c/operate", headers=headers, status=operate)
+    assert app.get("/c2c/read", headers=headers, status=read).headers.get("X-Remembered") == (
+        "yes" if read == 200 else None
+    )
+    app.post("/c2c/change", headers=headers, status=operate)
+    app.post("/c2c/change", headers={**headers, "Sec-Fetch-Site": "cross-site"}, status=403)
+
+
+def test_the_best_level_counts_and_who_has_none_is_told_where_to_log_in() -> None:
+    """Secret and policy stand beside each other."""
+    app = with_badge(SECRET)
+    app.get("/c2c/operate", headers={"X-API-Key": SECRET, "X-Badge": "known"})
+    app.get("/c2c/operate", headers={"X-API-Key": "wrong", "X-Badge": "operate"})
+    assert "log in at http://localhost/log-in" in app.get("/c2c/operate", status=403).json["message"]
+    assert "Ann may not do this" in app.get("/c2c/operate", headers={"X-Badge": "read"}, status=403).json["message"]
+
+
+def test_each_change_is_one_line_of_the_audit(app: TestApp, caplog: pytest.LogCaptureFixture) -> None:
+    """It says who, how, from where, what and how it ended; what only shows says nothing, and no secret is in it."""
+    caplog.set_level(logging.INFO, "c2c_broadcast.audit")
+    app.post("/c2c/change?secret=" + SECRET)
+    app.get("/c2c/closed")
+    lines = [record.getMessage() for record in caplog.records if record.name == "c2c_broadcast.audit"]
+    assert lines == ["the secret (secret) from (no address): POST /c2c/change: 200"]
+
+
+def test_a_policy_that_raises_is_a_plain_no(app: TestApp) -> None:
+    """Nothing that a policy does is raised into a request."""
+
+    class Broken(Badge):
+        def judge(self, request: Any) -> Credentials:
+            raise RuntimeError("broken")
+
+    config = Configurator(settings={"c2c.secret": SECRET})
+    config.include("c2c_broadcast")
+    config.add_operator_policy(Broken())
+    config.add_operator_view(lambda _: {}, name="x", path="/x")
+    app = TestApp(config.make_wsgi_app())
+    app.get("/c2c/x", status=403)
+    app.get("/c2c/x", {"secret": SECRET}, status=200)

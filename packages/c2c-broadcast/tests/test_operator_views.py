@@ -210,3 +210,47 @@ def test_what_the_application_asks_of_its_users_is_not_asked_of_operators(strict
     assert "no-cache" in refused.headers["Cache-Control"]
     assert app.post("/c2c/x", headers={"X-API-Key": SECRET}).json == {"seen": "POST"}
     assert app.put("/c2c/x", headers={"X-API-Key": SECRET}, status=405).headers["Allow"] == "GET, HEAD, POST"
+
+
+def test_a_view_that_is_off_says_what_switches_it_on() -> None:
+    """An operator reads the variable's name in the 404, anybody else reads nothing."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x", off="X_VIEW_ENABLED=true")
+    app = TestApp(config.make_wsgi_app())
+    assert app.get("/c2c/x", {"secret": SECRET}, status=404).json["message"] == "/c2c/x is off: set X_VIEW_ENABLED=true"
+    app.reset()
+    assert "X_VIEW" not in app.get("/c2c/x", status=404).text
+    assert config.introspector.get("c2c operator views", "x") is None
+
+
+def test_all_operator_views_are_one_comparison() -> None:
+    """Of thirty views, the application's request meets one route; addresses and names stay."""
+    config = configured()
+    for number in range(30):
+        config.add_operator_view(lambda request: request.matchdict, name=f"v{number}", path=f"/v{number}/{{id}}")
+    config.add_route("own", "/own")
+    config.add_view(lambda request: {"url": request.route_url("c2c_v7", id="a")}, route_name="own", renderer="json")
+    config.commit()
+    routes = config.get_routes_mapper().get_routes()
+    assert [route.name for route in routes] == ["c2c /c2c", "own"]
+    app = TestApp(config.make_wsgi_app())
+    assert app.get("/own").json == {"url": "http://localhost/c2c/v7/a"}
+    assert app.get("/c2c/v7/a", {"secret": SECRET}).json == {"id": "a"}
+
+
+def test_the_view_sees_its_own_route() -> None:
+    """Metrics and logs name the route of the view, not the one that all share."""
+    config = configured()
+    config.add_operator_view(lambda request: {"route": request.matched_route.name}, name="x", path="/x")
+    assert TestApp(config.make_wsgi_app()).get("/c2c/x", {"secret": SECRET}).json == {"route": "c2c_x"}
+
+
+def test_the_applications_routes_below_the_base_path_stay() -> None:
+    """What is no operator view there is the application's."""
+    config = configured()
+    config.add_operator_view(lambda request: {}, name="x", path="/x")
+    for name, path in (("mine", "/c2c/mine"), ("near", "/c2capplication")):
+        config.add_route(name, path)
+        config.add_view(lambda request: request.matched_route.name, route_name=name, renderer="string")
+    app = TestApp(config.make_wsgi_app())
+    assert (app.get("/c2c/mine").text, app.get("/c2capplication").text) == ("mine", "near")

@@ -92,3 +92,15 @@ def test_a_library_that_is_not_installed():
     when_imported(name, lambda: None)
     with pytest.raises(ModuleNotFoundError, match=name):
         importlib.import_module(name)
+
+
+def test_an_error_is_not_the_imports(caplog, monkeypatch):
+    """What fails after the import is logged once; the service's import works, and the others still run."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    ran = []
+    when_imported("colorsys", lambda: 1 / 0)
+    when_imported("colorsys", lambda: ran.append(1))
+    importlib.import_module("colorsys")
+    when_imported("colorsys", lambda: 1 / 0)
+    assert ran == [1]
+    assert [record.levelname for record in caplog.records if "colorsys" in record.getMessage()] == ["ERROR"] * 2

@@ -3,10 +3,13 @@
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
+
+_LOG = logging.getLogger(__name__)
 
 Then = Callable[[], None]
 
@@ -53,16 +56,23 @@ class _Loader(importlib.abc.Loader):
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         for then in self._waiting.pop(self._module, []):
-            then()
+            _call(then, self._module)
+
+
+def _call(then: Then, module: str) -> None:
+    try:
+        then()
+    except Exception:  # noqa: BLE001 # the service's own import must not fail for what we do after it
+        _LOG.exception("What was to follow the import of %s failed; the import itself is good", module)
 
 
 _FINDER = _Finder()
 
 
 def when_imported(module: str, then: Then) -> None:
-    """Call ``then`` after ``module`` is imported: now where it is already."""
+    """Call ``then`` after ``module`` is imported: now where it is already. What it raises is logged, not raised."""
     if module in sys.modules:
-        then()
+        _call(then, module)
         return
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)

@@ -10,6 +10,7 @@ not scanned again.
 
 import functools
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -335,3 +336,12 @@ def _quoted_or_bare(text: str, begin: int) -> tuple[int, int, str] | None:
 
 mask = Masker()
 """The masker by patterns alone, for where no settings are at hand."""
+
+_MASKER = "c2c_broadcast.masker"
+
+
+def masker_of(registry: Any) -> Masker:
+    """Return the application's masker: it knows the patterns, and the secrets in settings and environment."""
+    masker: Masker = registry.setdefault(_MASKER, None) or Masker.of(registry.settings or {}, os.environ)
+    registry[_MASKER] = masker
+    return masker

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pyramid.config import Configurator
+from typing import TYPE_CHECKING, Any, Literal
 
 from c2c_broadcast._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
 
 _KEY = "c2c_broadcast.sections"
 
@@ -80,7 +81,7 @@ class Section:
     html: Any = None
 
 
-def add_section(config: Configurator, section: Section) -> None:
+def add_section(config: "Configurator", section: Section) -> None:
     """Add a section to the index page. Two of one name are a conflict that stops the start-up.
 
     Raises:

@@ -11,14 +11,18 @@ The environment wins over the ini file; empty means unset; the type is the annot
 """
 
 import dataclasses
+import difflib
+import importlib.metadata
+import importlib.util
 import logging
 import math
 import os
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from c2c_broadcast._errors import ConfigurationError
@@ -104,12 +108,19 @@ def family(*, env: str, key: str | None = None, help: str, secret: bool = False)
     return dataclasses.field(default_factory=dict, metadata={_METADATA: declaration})
 
 
+_LOADED: set[type[Any]] = set()
+# As near as two letters that changed places in a name of ten.
+_NEAR = 0.88
+_SHORTEST_NAME = 8
+
+
 def load(cls: type[_T], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> _T:
     """Return an instance of the settings class ``cls`` from ini ``settings`` and environment.
 
     Raises:
         ConfigurationError: One or more values can't be read; every one of them is named in the message.
     """
+    _LOADED.add(cls)
     values: dict[str, Any] = {}
     errors: list[str] = []
     for outcome in _resolve(cls, settings, environ):
@@ -408,12 +419,18 @@ class BroadcastSettings:
         key="c2c.broadcast_prefix",
         help="must differ between two services on one Redis",
     )
-    light_requests: bool = setting(
-        True,
-        env="C2C_LIGHT_REQUESTS",
-        key="c2c.light_requests",
-        help="`false`: requests, their events and their routes are left to Pyramid, as if the base were not there",
-    )
+
+
+SETTINGS = "c2c_broadcast.settings"
+
+
+def settings_of(registry: Any) -> BroadcastSettings:
+    """Return the base's settings of an application that included it."""
+    settings: BroadcastSettings = registry[SETTINGS]
+    return settings
+
+
+# -- names that nothing reads ---------------------------------------------------------------------------------------
 
 
 def warn_of_retired(environ: Mapping[str, str] = os.environ) -> None:
@@ -421,3 +438,43 @@ def warn_of_retired(environ: Mapping[str, str] = os.environ) -> None:
     found = [f"{name} ({remedy})" for name, remedy in RETIRED.items() if environ.get(name, "").strip()]
     if found:
         _LOG.warning("Retired settings that nothing reads any more: %s", "; ".join(found))
+
+
+def misspelt(
+    classes: Iterable[type[Any]], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return variables and ini keys that are nearly one that ``classes`` declare, and are none: name -> that one."""
+    declared = [declaration for cls in classes for declaration, _ in declarations(cls).values()]
+    names = {name for one in declared for name in (one.env, one.key, *one.aliases) if name}
+    prefixes = tuple(name for one in declared if one.prefix for name in (one.env, one.key) if name)
+    found: dict[str, str] = {}
+    for name in sorted({*environ, *settings}):
+        if len(name) < _SHORTEST_NAME or name in names or name in RETIRED or name.startswith(prefixes):
+            continue
+        alike = [one for one in names if one.isupper() == name.isupper()]
+        near = difflib.get_close_matches(name, alike, 1, _NEAR) or difflib.get_close_matches(
+            name.upper(), [one for one in names if one.isupper()], 1, 1.0
+        )
+        if near and not _elsewhere(name):
+            found[name] = near[0]
+    return found
+
+
+def _elsewhere(name: str) -> bool:
+    """Tell whether a package of ours that is installed, and not imported here, declares the name."""
+    roots = {point.module.partition(".")[0] for point in importlib.metadata.entry_points(group="c2c.settings")}
+    for root in sorted(roots):
+        spec = importlib.util.find_spec(root)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            if any(f'"{name}"' in file.read_text("utf-8", "replace") for file in Path(folder).rglob("*.py")):
+                return True
+    return False
+
+
+def warn_of_names(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
+    """Name, in one warning, what is set and nearly a setting, once all settings of the application are loaded."""
+    found = misspelt(_LOADED, settings, environ)
+    if found:
+        _LOG.warning(
+            "Settings that nothing reads: %s", "; ".join(f"{name} (is it {near}?)" for name, near in found.items())
+        )

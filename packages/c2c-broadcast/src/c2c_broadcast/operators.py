@@ -1,0 +1,818 @@
+"""Operators: who they are, what they may do, and the views that only they see.
+
+Views are guarded by a view deriver, so that none can forget its check; all of them together are one route of the
+application. Credentials are judged in one place, once a request, and there wrong ones are counted.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from secrets import token_urlsafe
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from pyramid.config import PHASE3_CONFIG, Configurator
+from pyramid.httpexceptions import (
+    HTTPBadRequest,
+    HTTPException,
+    HTTPForbidden,
+    HTTPMethodNotAllowed,
+    HTTPNotFound,
+    HTTPTooManyRequests,
+    HTTPUnsupportedMediaType,
+)
+from pyramid.interfaces import IRendererFactory
+from pyramid.renderers import JSON
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.traversal import DefaultRootFactory
+from pyramid.tweens import INGRESS
+from webob.cookies import JSONSerializer, SignedSerializer
+
+from c2c_broadcast import broadcast
+from c2c_broadcast._call import BroadcastError
+from c2c_broadcast.process import host_name
+from c2c_broadcast.requests import add_request_attribute
+from c2c_broadcast.sections import add_section
+from c2c_broadcast.settings import SETTINGS, BroadcastSettings, load, settings_of, warn_of_names, warn_of_retired
+
+_LOG = logging.getLogger(__name__)
+_AUDIT = logging.getLogger("c2c_broadcast.audit")
+_KEY = "c2c_broadcast.operators"
+
+SHORTEST_SECRET = 16
+# The secret is looked for in forms, not in uploads.
+_LONGEST_FORM = 64 * 1024
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_HOW = "give the secret as parameter `secret` or header X-API-Key"
+_SUCCESS = 400
+
+Level = Literal["none", "known", "read", "operate"]
+_RANKS = {"none": 0, "known": 1, "read": 2, "operate": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a policy found in a request: a level, whose it is, by which way it came, and how many seconds ago.
+
+    ``retry_after`` are seconds for which the client's address is locked.
+    """
+
+    level: Level = "none"
+    identity: str = ""
+    way: str = "none"
+    age: float = 0.0
+    retry_after: float = 0.0
+
+    def at_least(self, level: Level) -> bool:
+        """Tell whether this is enough for ``level``."""
+        return _RANKS[self.level] >= _RANKS[level]
+
+
+class OperatorPolicy(Protocol):
+    """One way to know operators; ``config.add_operator_policy(policy)`` adds it. The best level of all counts."""
+
+    def judge(self, request: Any) -> Credentials:
+        """Return what the request brought. Asked once a request."""
+
+    def remember(self, request: Any, response: Any) -> None:
+        """Put on a successful answer what makes the client known the next time."""
+
+    def challenge(self, request: Any) -> str | None:
+        """Return the link by which a person logs in, None where there is none."""
+
+
+# -- the shared secret -----------------------------------------------------------------------------------------------
+
+
+class SecretPolicy:
+    """The shared secret, as parameter or header, or the cookie set after a good parameter: it gives ``operate``."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self.lockout = Lockout()
+        self.cookie = OperatorCookie(secret)
+        if len(secret) < SHORTEST_SECRET:
+            _LOG.warning("C2C_SECRET is shorter than %s characters: choose a longer one", SHORTEST_SECRET)
+
+    def judge(self, request: Any) -> Credentials:
+        """Return what the request brought; a wrong secret counts against its address, whatever it was sent to."""
+        given, way = _given_secret(request)
+        if given == b"":
+            return Credentials(way="logout")
+        if given is not None:
+            return self._judged(given, way, str(request.environ.get("REMOTE_ADDR") or ""))
+        age = self.cookie.age(request)
+        return Credentials() if age is None else Credentials("operate", "the secret", "cookie", age)
+
+    def _judged(self, given: bytes, way: str, address: str) -> Credentials:
+        if wait := self.lockout.remaining(address):
+            return Credentials(way="locked", retry_after=wait)
+        if hmac.compare_digest(given, self._secret.encode()):
+            self.lockout.succeeded(address)
+            return Credentials("operate", "the secret", way)
+        self.lockout.failed(address)
+        return Credentials(way="wrong")
+
+    def remember(self, request: Any, response: Any) -> None:
+        """Set, refresh or delete the cookie. Who sends the header sends it each time: only the parameter logs in."""
+        found = operators_of(request.registry).judged(request, self)
+        if found.way == "secret" or (found.way == "cookie" and found.age > REFRESH_AFTER):
+            self.cookie.set(request, response)
+        elif found.way == "logout":
+            self.cookie.delete(request, response)
+
+    def challenge(self, request: Any) -> str | None:
+        """Return None: a secret is given, not asked for."""
+        del request
+        return None
+
+
+COOKIE = "C2C_SECRET"
+LIFETIME = 7 * 24 * 3600
+REFRESH_AFTER = 24 * 3600
+_LONGEST_COOKIE = 1024
+_CLOCK_SKEW = 300
+
+
+class OperatorCookie:
+    """Read and write the cookie that spares an operator the secret.
+
+    It holds a time and a random text, signed (HMAC-SHA512) by a key that scrypt (RFC 7914) draws from the secret: who
+    sees the cookie can't try out secrets faster than some dozens a second, and every process of the service, on any
+    host, accepts it without storing it. Another secret makes all cookies void. Its name ends with characters drawn
+    from the same key: two services of one host do not overwrite each other's.
+    """
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    @cached_property
+    def _key(self) -> str:
+        # 50 ms, once a process, and only where a cookie is used.
+        return hashlib.scrypt(self._secret.encode(), salt=b"c2c operator cookie", n=2**14, r=8, p=1).hex()
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the cookie."""
+        return f"{COOKIE}_{hashlib.sha256(self._key.encode()).hexdigest()[:6]}"
+
+    @cached_property
+    def _serializer(self) -> SignedSerializer:
+        return SignedSerializer(self._key, "c2c_broadcast", "sha512", JSONSerializer())
+
+    def age(self, request: Any) -> float | None:
+        """Return how many seconds ago the request's cookie was made, None without a good one."""
+        value = self._value(request.environ.get("HTTP_COOKIE") or "")
+        if not value or len(value) > _LONGEST_COOKIE:
+            return None
+        try:
+            content = self._serializer.loads(value.encode("ascii"))
+            age = self._clock() - float(content["at"])
+        except (ValueError, KeyError, TypeError):  # not ours, forged, cut, or of another time
+            return None
+        return max(age, 0.0) if -_CLOCK_SKEW <= age < LIFETIME else None
+
+    def _value(self, header: str) -> str:
+        """Return our own cookie. The others are other applications', in whatever bytes: nothing of them is read."""
+        if COOKIE not in header:
+            return ""
+        pairs = (part.strip().partition("=") for part in header.split(";"))
+        return next((value.strip('"') for name, _, value in pairs if name == self.name), "")
+
+    def set(self, request: Any, response: Response) -> None:
+        """Put a new cookie on the response."""
+        content = {"at": int(self._clock()), "by": token_urlsafe(16)}
+        value = self._serializer.dumps(content).decode("ascii")
+        response.set_cookie(self.name, value, max_age=LIFETIME, **_attributes(request))
+
+    def delete(self, request: Any, response: Response) -> None:
+        """Have the client forget the cookie."""
+        response.set_cookie(self.name, "", max_age=0, **_attributes(request))
+
+
+def _attributes(request: Any) -> dict[str, Any]:
+    return {"path": "/", "secure": request.scheme == "https", "httponly": True, "samesite": "Strict"}
+
+
+ALLOWED_FAILURES = 5
+FIRST_LOCK = 5.0
+LONGEST_LOCK = 300.0
+MOST_ADDRESSES = 10_000
+_MOST_TOLD = 1_000
+_LONGEST_QUESTION = 1.0
+_TELL = "c2c_wrong_secret"
+_ASK = "c2c_wrong_secrets"
+
+
+class Lockout:
+    """Wrong secrets by client address.
+
+    The fifth locks the address for 5 s; each one after doubles that, up to 5 minutes. At most 10,000 addresses are
+    remembered, the least recent one goes first. An IPv6 client is its /64 network (RFC 4291, 2.5.4: a host may take
+    any address in it). Once ``share`` was called, the processes of a service tell each other of each wrong secret, and
+    a new one asks for those before it. ``clock`` gives seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._shared = False
+        self._asked_in = 0
+
+    def share(self) -> None:
+        """Count what other processes tell from now on; starts nothing."""
+        self._shared = True
+        _LOCKOUTS.add(self)
+        broadcast.subscribe(_TELL, _heard)
+        broadcast.subscribe(_ASK, _known)
+
+    def remaining(self, address: str) -> float:
+        """Return for how many seconds ``address`` is still locked, 0 when it is not."""
+        if self._shared and self._asked_in != os.getpid():
+            self._asked_in = os.getpid()
+            self._ask()
+        found = self._failures.get(network_of(address))
+        return max(0.0, found[1] - self._clock()) if found else 0.0
+
+    def failed(self, address: str) -> None:
+        """Count a wrong secret from ``address``, here and in the other processes; lock it when these are too many."""
+        network = network_of(address)
+        count, seconds = self.count(network)
+        if seconds:
+            _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
+        self._tell(network, count)
+
+    def succeeded(self, address: str) -> None:
+        """Forget the failures of ``address``, which knows the secret, here and in the other processes."""
+        network = network_of(address)
+        if self._failures and self.forget(network):
+            self._tell(network, 0)
+
+    def count(self, network: str) -> tuple[int, float]:
+        """Count a wrong secret; return how many there were, and for how many seconds the network is locked now."""
+        with self._lock:
+            count = self._failures.get(network, (0, 0.0))[0] + 1
+            seconds = 0.0
+            if count >= ALLOWED_FAILURES:
+                seconds = min(FIRST_LOCK * 2 ** min(count - ALLOWED_FAILURES, 16), LONGEST_LOCK)
+            self._keep(network, count, seconds)
+        return count, seconds
+
+    def learn(self, network: str, count: int, seconds: float) -> None:
+        """Know at least so many failures, and a lock of at least so many seconds."""
+        with self._lock:
+            self._keep(network, max(count, self._failures.get(network, (0, 0.0))[0]), min(seconds, LONGEST_LOCK))
+
+    def _keep(self, network: str, count: int, seconds: float) -> None:
+        until = self._failures.pop(network, (0, 0.0))[1]
+        self._failures[network] = (count, max(until, self._clock() + seconds) if seconds > 0 else until)
+        while len(self._failures) > MOST_ADDRESSES:
+            self._failures.popitem(last=False)
+
+    def forget(self, network: str) -> bool:
+        """Forget the failures of a network; tell whether there were any."""
+        with self._lock:
+            return self._failures.pop(network, None) is not None
+
+    def known(self) -> dict[str, tuple[int, float]]:
+        """Return the failures of the networks that are locked or near it, and for how many seconds they still are."""
+        with self._lock:
+            newest = [item for item in reversed(self._failures.items()) if item[1][0] > 1][:_MOST_TOLD]
+        now = self._clock()
+        return {network: (count, max(0.0, until - now)) for network, (count, until) in newest}
+
+    def _tell(self, network: str, count: int) -> None:
+        if self._shared:
+            broadcast.get_broadcaster().tell(_TELL, {"network": network, "count": count, "by": _this_process()})
+
+    def _ask(self) -> None:
+        """Ask the processes that were there before this one, for a second at most."""
+        with contextlib.suppress(BroadcastError):
+            for answer in broadcast.ask(_ASK, timeout=_LONGEST_QUESTION).answers:
+                # What this process knows belongs to its other applications.
+                for network, (count, seconds) in answer["known"].items() if answer["by"] != _this_process() else ():
+                    self.learn(network[:64], count, seconds)
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+
+_LOCKOUTS: WeakSet[Lockout] = WeakSet()
+
+
+def _this_process() -> str:
+    return f"{host_name()} {os.getpid()}"
+
+
+def _heard(network: str, count: int, by: str) -> None:
+    if by == _this_process():
+        return
+    # Not logged: the process that was asked says it, once.
+    for lockout in list(_LOCKOUTS):
+        if count:
+            lockout.count(network[:64])
+        else:
+            lockout.forget(network[:64])
+
+
+def _known() -> dict[str, Any]:
+    """Answer a new process."""
+    known: dict[str, tuple[int, float]] = {}
+    for lockout in list(_LOCKOUTS):
+        known.update(lockout.known())
+    return {"known": known, "by": _this_process()}
+
+
+def network_of(address: str) -> str:
+    """Return what is counted for an address: itself, of IPv6 the /64 network."""
+    if ":" not in address:
+        return address[:64]
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False))
+
+
+# -- one application's operators -------------------------------------------------------------------------------------
+
+
+class Operators:
+    """The policies of one application, and the operator views that wait until there is one."""
+
+    def __init__(self, secret: str | None) -> None:
+        # An application that is mounted in another one gets its environ, and may have another secret.
+        self._in_environ = f"c2c_broadcast.credentials.{id(self)}"
+        self.secret = SecretPolicy(secret) if secret else None
+        self.policies: list[OperatorPolicy] = [self.secret] if self.secret else []
+        self.waiting: list[Callable[[], None]] = []
+        self.routes: dict[str, _Routes] = {}
+
+    def judge(self, request: Any) -> Credentials:
+        """Return the best of what the policies find in the request. Looked at once a request, raises nothing."""
+        found = self._all(request)
+        return max(found, key=lambda one: (_RANKS[one.level], one.way != "none"), default=Credentials())
+
+    def judged(self, request: Any, policy: OperatorPolicy) -> Credentials:
+        """Return what one policy found in the request."""
+        return self._all(request)[self.policies.index(policy)]
+
+    def _all(self, request: Any) -> list[Credentials]:
+        found: Any = request.environ.get(self._in_environ)
+        if not isinstance(found, list):
+            found = request.environ[self._in_environ] = [_judged(policy, request) for policy in self.policies]
+        judged: list[Credentials] = found
+        return judged
+
+    def require(self, request: Any, level: Level = "operate", *, changes_state: bool = False) -> Credentials:
+        """Return who asks; raise unless they may do that.
+
+        Raises:
+            HTTPForbidden: Not enough, or a cookie where that is not enough.
+            HTTPTooManyRequests: The client's address is locked; ``Retry-After`` says for how many seconds.
+        """
+        credentials = self.judge(request)
+        if credentials.way == "locked":
+            seconds = int(credentials.retry_after) + 1
+            message = f"Too many wrong secrets from your address: try again in {seconds} s"
+            raise json_error(HTTPTooManyRequests, message, {"Retry-After": str(seconds)})
+        if not credentials.at_least(level):
+            why = self._why_not(request, credentials)
+            raise json_error(HTTPForbidden, f"Missing or invalid secret ({why}): {_HOW}")
+        if changes_state and credentials.way not in {"secret", "header"}:
+            _require_same_origin(request)
+        return credentials
+
+    def _why_not(self, request: Any, credentials: Credentials) -> str:
+        if credentials.way == "wrong":
+            return "wrong secret"
+        if credentials.identity:
+            return f"{credentials.identity} may not do this"
+        links = filter(None, (policy.challenge(request) for policy in self.policies))
+        return "; ".join(["this is for operators", *(f"log in at {link}" for link in links)])
+
+    def remember(self, request: Any, response: Any) -> None:
+        """Have the policies put on the answer what they need. An error sets no cookie."""
+        if response.status_int < _SUCCESS:
+            for policy in self.policies:
+                policy.remember(request, response)
+
+
+def _judged(policy: OperatorPolicy, request: Any) -> Credentials:
+    try:
+        return policy.judge(request)
+    except Exception:  # noqa: BLE001 # whatever a client sent must end in a plain "no"
+        _LOG.debug("Unreadable credentials", exc_info=True)
+        return Credentials()
+
+
+def operators_of(registry: Any) -> Operators:
+    """Return what an application that included the base knows of its operators."""
+    found: Operators = registry[_KEY]
+    return found
+
+
+def is_auth(request: Any) -> bool:
+    """Tell whether the request comes from an operator. Never raises."""
+    found = request.registry.get(_KEY)
+    return found is not None and found.judge(request).at_least("operate")
+
+
+def auth_view(request: Any) -> None:
+    """Let only operators pass.
+
+    Raises:
+        HTTPForbidden: The request is not an operator's.
+        HTTPTooManyRequests: Its address sent too many wrong secrets.
+    """
+    found = request.registry.get(_KEY)
+    if found is None:
+        raise json_error(HTTPForbidden, "No operator access: config.include('c2c_broadcast') is missing")
+    found.require(request)
+
+
+def json_error(kind: type[Any], message: str, headers: dict[str, str] | None = None) -> HTTPException:
+    """Make an HTTP exception that is JSON for every client: ``{"message": str, "status": int}``."""
+    body = json.dumps({"message": message, "status": kind.code}, indent=2).encode()
+    error: HTTPException = kind(message, headers=headers, body=body, content_type="application/json", charset="UTF-8")
+    return error
+
+
+def _parameters(request: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what was sent as parameters, in their order of importance: query, then form, where that is one.
+
+    A body without Content-Length (chunked) is no form: nobody knows how much of it there is.
+
+    Raises:
+        ValueError: Something of it can't be read: bytes that are not UTF-8, a form without its boundary.
+    """
+    yield request.GET
+    length = request.content_length
+    if request.content_type in _FORMS and length is not None and length <= _LONGEST_FORM:
+        try:
+            yield request.POST
+        except Exception as error:  # WebOb raises DeprecationWarning for another charset, and whatever parsers raise
+            raise ValueError("The form can't be read") from error
+
+
+def _given_secret(request: Any) -> tuple[bytes | None, str]:
+    """Return the secret that was sent, and how: of the query, else of the form, else of the header."""
+    try:
+        given = next((found["secret"] for found in _parameters(request) if "secret" in found), None)
+    except ValueError:  # then the header may still say who asks; what was asked is refused for itself
+        given = None
+    if given is not None:
+        return str(given).encode("utf-8", "replace"), "secret"
+    header = request.environ.get("HTTP_X_API_KEY")
+    # WSGI hands headers over as latin-1 (PEP 3333).
+    return (header.encode("latin-1", "replace"), "header") if header else (None, "none")
+
+
+def _require_same_origin(request: Any) -> None:
+    if request.method in {"GET", "HEAD"}:
+        raise json_error(HTTPForbidden, f"The cookie alone does not change anything by GET: use POST, or {_HOW}")
+    # Fetch Metadata (W3C), else Origin (RFC 6454).
+    site = request.headers.get("Sec-Fetch-Site")
+    same = site == "same-origin" if site is not None else _is_ours(request.headers.get("Origin"), request)
+    if not same:
+        raise json_error(HTTPForbidden, f"The cookie changes nothing from another site: {_HOW}")
+
+
+def _is_ours(origin: str | None, request: Any) -> bool:
+    try:
+        return origin is not None and urlsplit(origin)[:2] == (request.scheme, request.host.lower())
+    except ValueError:  # http://[
+        return False
+
+
+# -- operator views --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """How an operator view is guarded: the option that the deriver reads."""
+
+    route: str
+    public: bool
+    methods: tuple[str, ...]
+    level: Level
+    changes_state: bool | Callable[[Any], bool]
+
+    def changes(self, request: Any) -> bool:
+        """Whether this request changes state."""
+        return self.changes_state(request) if callable(self.changes_state) else self.changes_state
+
+
+class _Routes:
+    """The operator views below one path: a predicate of the one route that they are in the application."""
+
+    def __init__(self, operators: Operators) -> None:
+        self._operators = operators
+        self.names: list[str] = []
+        self.off: dict[str, str] = {}
+        self._mapper: Any = None
+
+    def __call__(self, info: dict[str, Any], request: Any) -> bool:
+        """Tell whether the path is that of a view; if so, the request has what matched in that view's own pattern."""
+        path = request.path_info
+        for name in self.names:
+            route = self._mapper.get_route(name)
+            match = route.match(path)
+            if match is not None and (name not in self.off or self._operators.judge(request).at_least("operate")):
+                info["match"].clear()
+                info["match"].update(match)
+                request.environ[_ROUTE] = route
+                return True
+        return False
+
+    def configured(self, config: Configurator) -> None:
+        """Know the routes, once all of them are there."""
+        self._mapper = config.get_routes_mapper()
+
+
+_ROUTE = "c2c_broadcast.route"
+
+
+class _ViewPredicate:
+    """View predicate ``c2c_view``: of all the views of the one route, the one whose path it is."""
+
+    def __init__(self, name: str, _info: Any) -> None:
+        self._name = name
+
+    def text(self) -> str:
+        """Return what Pyramid's tools show."""
+        return f"c2c_view = {self._name}"
+
+    phash = text
+
+    def __call__(self, _context: Any, request: Any) -> bool:
+        """Tell whether the request is for this view."""
+        route = request.environ.get(_ROUTE)
+        return route is not None and route.name == self._name
+
+
+class _RoutesPredicate:
+    """Route predicate ``c2c_routes``."""
+
+    def __init__(self, routes: _Routes, _info: Any) -> None:
+        self._routes = routes
+
+    def text(self) -> str:
+        """Return what Pyramid's tools show."""
+        return "c2c_routes"
+
+    phash = text
+
+    def __call__(self, info: dict[str, Any], request: Any) -> bool:
+        """Tell whether the path is that of an operator view."""
+        return self._routes(info, request)
+
+
+def add_operator_view(
+    config: Configurator,
+    view: Any,
+    name: str,
+    path: str,
+    renderer: Any = "fast_json",
+    public: bool = False,
+    methods: str | Iterable[str] = ("GET",),
+    changes_state: bool | Callable[[Any], bool] = False,
+    level: Level = "operate",
+    off: str | None = None,
+) -> None:
+    """Add a view for operators: route ``c2c_<name>`` at base path + ``path``, never cached.
+
+    Not added where nobody can be an operator (no secret, no other policy), unless it is ``public``. HEAD comes with
+    GET; a view that changes state (``changes_state``: a boolean, or a function of the request) takes POST too, asks
+    for the same origin where a cookie is all the client has, and, public or not, for an operator where there may be
+    one. A view of another method is 405. ``level="read"`` is for views that only show. ``off`` names the variable that
+    switches the view on: with it the view is not added, and an operator who asks for it reads that name in the 404.
+    """
+    operators = operators_of(config.registry)
+    allowed = {method.upper() for method in ((methods,) if isinstance(methods, str) else methods)}
+    if changes_state:
+        allowed.add("POST")
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    base_path = settings_of(config.registry).base_path
+    pattern = base_path + "/" + path.strip("/") if path.strip("/") else base_path + path
+    guard = _Guard(f"c2c_{name}", public and off is None, tuple(sorted(allowed)), level, changes_state)
+    if off is not None:
+        why = f"{pattern} is off: set {off}"
+
+        def view(_request: Any) -> Any:
+            return json_error(HTTPNotFound, why)
+
+        renderer = None
+    prefix = config.route_prefix
+
+    def add() -> None:
+        # As it is now, though this may wait for a policy.
+        config.route_prefix, then = prefix, config.route_prefix
+        try:
+            _add(config, view, name, pattern, renderer, guard, off)
+        finally:
+            config.route_prefix = then
+
+    if guard.public or operators.policies:
+        add()
+    else:
+        operators.waiting.append(add)
+
+
+def _add(
+    config: Configurator, view: Any, name: str, pattern: str, renderer: Any, guard: _Guard, off: str | None
+) -> None:
+    operators = operators_of(config.registry)
+    if off is None:
+        introspectable = config.introspectable(
+            "c2c operator views", name, f"{pattern} ({guard.route})", "c2c operator view"
+        )
+        introspectable.update(
+            {"route": guard.route, "pattern": pattern, "public": guard.public, "methods": guard.methods, "view": view}
+        )
+        config.action(("c2c operator view", name), None, introspectables=(introspectable,))
+    below = settings_of(config.registry).base_path
+    one = f"c2c {config.route_prefix or ''}{below}"
+    routes = operators.routes.get(one)
+    # Nothing of the application's own decides who may see it, or fails before it answers: neither its root factory
+    # (which may need the database that a check is about), nor its default permission, nor its CSRF tokens.
+    if routes is None:
+        routes = operators.routes[one] = _Routes(operators)
+        # Whatever begins so: an application's request is compared with this, and with nothing else of ours.
+        config.add_route(one, f"{below}*rest", factory=DefaultRootFactory, c2c_routes=routes)
+        config.action(None, routes.configured, args=(config,), order=PHASE3_CONFIG)
+    routes.names.append(guard.route)
+    if off is not None:
+        routes.off[guard.route] = off
+    # A static route is never matched: it is there for its address.
+    config.add_route(guard.route, pattern, static=True)
+    config.add_view(
+        view,
+        route_name=one,
+        renderer=renderer,
+        http_cache=0,
+        permission=NO_PERMISSION_REQUIRED,
+        require_csrf=False,
+        c2c_view=guard.route,
+        c2c_operator=guard,
+    )
+
+
+def add_operator_policy(config: Configurator, policy: OperatorPolicy) -> None:
+    """Know operators by one more policy; the views that waited for one are added."""
+    operators = operators_of(config.registry)
+    if policy not in operators.policies:
+        operators.policies.append(policy)
+    waiting, operators.waiting = operators.waiting, []
+    for add in waiting:
+        add()
+
+
+def guard_view(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any], Any]:
+    """View deriver: let only those see an operator view who may. A view without the option stays as it is."""
+    guard: _Guard | None = info.options.get("c2c_operator")
+    if guard is None:
+        return view
+
+    def guarded(context: Any, request: Any) -> Any:
+        request.matched_route = request.environ.get(_ROUTE, request.matched_route)
+        request.add_response_callback(_finish)
+        try:
+            changes = _check(request, guard)
+        except HTTPException as refusal:
+            # Returned, not raised: the application's forbidden view, a log-in page for example, is not for operators.
+            return refusal
+        if not changes:
+            return view(context, request)
+        outcome = "failed"
+        try:
+            response = view(context, request)
+            outcome = str(response.status_int)
+        except HTTPException as error:
+            outcome = str(error.status_int)
+            raise
+        finally:
+            _audit(request, outcome)
+        return response
+
+    return guarded
+
+
+guard_view.options = ("c2c_operator",)  # type: ignore[attr-defined] # how Pyramid learns a deriver's options
+
+
+def _audit(request: Any, outcome: str) -> None:
+    who = operators_of(request.registry).judge(request)
+    _AUDIT.info(
+        "%s (%s) from %s: %s %s: %s",
+        who.identity or "anybody",
+        who.way,
+        request.environ.get("REMOTE_ADDR") or "(no address)",
+        request.method,
+        request.path,
+        outcome,
+    )
+
+
+def _check(request: Any, guard: _Guard) -> bool:
+    """Return whether this changes state; raise unless the client may, the method is the view's and it can be read."""
+    operators = operators_of(request.registry)
+    # Before anything is answered: a wrong secret counts whatever comes of the request.
+    operators.judge(request)
+    if request.method not in guard.methods:
+        allowed = ", ".join(guard.methods)
+        raise json_error(
+            HTTPMethodNotAllowed, f"{request.method} is not for this view: use {allowed}", {"Allow": allowed}
+        )
+    unreadable = _unreadable(request)
+    changes = unreadable is None and guard.changes(request)
+    if not guard.public or (changes and operators.policies):
+        operators.require(request, "operate" if changes else guard.level, changes_state=changes)
+    if unreadable is not None:
+        raise unreadable
+    return changes
+
+
+def _unreadable(request: Any) -> HTTPException | None:
+    try:
+        for _ in _parameters(request):
+            pass
+    except ValueError as error:
+        if isinstance(error.__cause__, DeprecationWarning):
+            return json_error(HTTPUnsupportedMediaType, "The form's charset must be UTF-8")
+        return json_error(HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded")
+    return None
+
+
+def _finish(request: Any, response: Any) -> None:
+    """Last thing on each answer, errors too: never cached, and the cookie as the credentials say."""
+    operators_of(request.registry).remember(request, response)
+    if "no-cache" not in (response.headers.get("Cache-Control") or ""):
+        response.cache_expires(0)
+
+
+# -- the include -----------------------------------------------------------------------------------------------------
+
+
+def include(config: Configurator, *, base_path: str | None = None, operators: Operators | None = None) -> None:
+    """Add the base; below another path and with the operators of another application where these are given."""
+    first = SETTINGS not in config.registry
+    settings = config.registry.setdefault(SETTINGS, load(BroadcastSettings, config.get_settings()))
+    if first and base_path is not None:
+        settings = config.registry[SETTINGS] = replace(settings, base_path=base_path)
+    if first:
+        known = config.registry[_KEY] = Operators(settings.secret)
+        if operators is not None:
+            known.secret, known.policies = operators.secret, list(operators.policies)
+        elif known.secret is not None:
+            known.secret.lockout.share()
+    for directive in (add_operator_view, add_operator_policy, add_section, add_request_attribute):
+        config.add_directive(directive.__name__, directive)
+    config.add_route_predicate("c2c_routes", _RoutesPredicate)
+    config.add_view_predicate("c2c_view", _ViewPredicate)
+    config.add_view_deriver(guard_view, "c2c_operator")
+    config.add_tween("c2c_broadcast.operators.tween_factory", under=INGRESS)
+    config.action(("c2c_broadcast", "fast_json"), _add_renderer, args=(config.registry,), order=PHASE3_CONFIG + 100)
+    if first and base_path is None:
+        warn_of_retired()
+        # When all packages have loaded theirs.
+        config.action(None, warn_of_names, args=(config.get_settings(),), order=PHASE3_CONFIG + 300)
+        # What is of the process and not of this application waits until the configuration is known to be a good one.
+        config.action(None, broadcast.init, (settings,))
+
+
+def _add_renderer(registry: Any) -> None:
+    """Register ``fast_json`` once all other packages had their say, unless one of them did."""
+    if registry.queryUtility(IRendererFactory, name="fast_json") is None:
+        registry.registerUtility(JSON(indent=2, sort_keys=True, ensure_ascii=False), IRendererFactory, name="fast_json")
+
+
+def tween_factory(handler: Callable[[Any], Any], _registry: Any) -> Callable[[Any], Any]:
+    """Return the tween of one application: the process begins to listen with its first request."""
+
+    def tween(request: Any) -> Any:
+        broadcaster = broadcast.get_broadcaster()
+        if not broadcaster.started:
+            # Where the system has no thread to give, the request goes on, and the next one tries again.
+            with contextlib.suppress(RuntimeError):
+                broadcaster.start()
+        return handler(request)
+
+    return tween
