@@ -24,7 +24,7 @@ from c2c_broadcast.shared_state import Entry, SharedState
 if TYPE_CHECKING:
     from pyramid.config import Configurator
 
-    from c2c_broadcast.operators import Credentials, OperatorPolicy, auth_view, is_auth, json_error
+    from c2c_broadcast.operators import Credentials, OperatorPolicy, auth_view, include_below, is_auth, json_error
 
 __all__ = [
     "ANSWERS_EXCEPTIONS",
@@ -49,6 +49,7 @@ __all__ = [
     "auth_view",
     "declarations",
     "family",
+    "include_below",
     "includeme",
     "is_auth",
     "json_error",
@@ -65,7 +66,7 @@ __all__ = [
 ]
 
 # These need Pyramid: a script, a worker of a queue or an ASGI service does without.
-_OF_OPERATORS = frozenset({"Credentials", "OperatorPolicy", "auth_view", "is_auth", "json_error"})
+_OF_OPERATORS = frozenset({"Credentials", "OperatorPolicy", "auth_view", "include_below", "is_auth", "json_error"})
 
 
 def __getattr__(name: str) -> Any:

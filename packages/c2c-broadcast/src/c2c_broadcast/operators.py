@@ -771,17 +771,27 @@ def _finish(request: Any, response: Any) -> None:
 # -- the include -----------------------------------------------------------------------------------------------------
 
 
-def include(config: Configurator, *, base_path: str | None = None, operators: Operators | None = None) -> None:
-    """Add the base; below another path and with the operators of another application where these are given."""
+def include_below(config: Configurator, path: str, registry: Any = None) -> None:
+    """Include the base into an application of one's own below ``path``, instead of ``C2C_BASE_PATH``.
+
+    It has the operators of the application of ``registry``, where that has the same secret.
+    """
+    settings = replace(load(BroadcastSettings, config.get_settings()), base_path=path)
+    config.registry[SETTINGS] = settings
+    known = config.registry[_KEY] = Operators(settings.secret)
+    theirs = None if registry is None else registry.get(_KEY)
+    if theirs is not None and settings_of(registry).secret == settings.secret:
+        known.secret, known.policies = theirs.secret, theirs.policies
+    include(config)
+
+
+def include(config: Configurator) -> None:
+    """Do what ``config.include("c2c_broadcast")`` does."""
     first = SETTINGS not in config.registry
     settings = config.registry.setdefault(SETTINGS, load(BroadcastSettings, config.get_settings()))
-    if first and base_path is not None:
-        settings = config.registry[SETTINGS] = replace(settings, base_path=base_path)
     if first:
         known = config.registry[_KEY] = Operators(settings.secret)
-        if operators is not None:
-            known.secret, known.policies = operators.secret, list(operators.policies)
-        elif known.secret is not None:
+        if known.secret is not None:
             known.secret.lockout.share()
     for directive in (add_operator_view, add_operator_policy, add_section, add_request_attribute):
         config.add_directive(directive.__name__, directive)
@@ -790,7 +800,7 @@ def include(config: Configurator, *, base_path: str | None = None, operators: Op
     config.add_view_deriver(guard_view, "c2c_operator")
     config.add_tween("c2c_broadcast.operators.tween_factory", under=INGRESS)
     config.action(("c2c_broadcast", "fast_json"), _add_renderer, args=(config.registry,), order=PHASE3_CONFIG + 100)
-    if first and base_path is None:
+    if first:
         warn_of_retired()
         # When all packages have loaded theirs.
         config.action(None, warn_of_names, args=(config.get_settings(),), order=PHASE3_CONFIG + 300)

@@ -6,7 +6,6 @@ from html import escape
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.events import ApplicationCreated
 from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.response import Response
 from pyramid.tweens import INGRESS
@@ -284,12 +283,16 @@ def includeme(config: Configurator) -> None:
     config.add_section(_section(versions=checks.versions is not None))
     if checks.versions is not None:
         config.add_section(_VERSIONS)
-    config.add_subscriber(_application_created, ApplicationCreated)
+    config.add_tween("c2c_health._views.tween_factory")
 
 
-def _application_created(event: Any) -> None:
-    registry = event.app.registry
+def tween_factory(handler: Any, registry: Any) -> Any:
+    """Go live when the application is made, and stay out of its requests.
+
+    A subscriber to ApplicationCreated would make Pyramid notify five events in each request.
+    """
     go_live(registry, checks_of(registry))
+    return handler
 
 
 _VERSIONS = Section(

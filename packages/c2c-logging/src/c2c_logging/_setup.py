@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from c2c_broadcast import ConfigurationError, add_request_attributes, load
+from c2c_broadcast import ConfigurationError, load
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
 from c2c_logging._ini import configure_logging, locate, read_logging
 from c2c_logging._levels import LEVELS, SECTION, changes_level, level_view
@@ -45,18 +45,17 @@ def includeme(config: "Configurator") -> None:
     )
     MASKING.learn(config.get_settings())
     config.add_tween("c2c_logging._request_ids.tween_factory", under=INGRESS)
-    add_request_attributes(config.registry, _attributes)
+    config.add_request_attribute("c2c_request_id", _ID)
     instrument_requests(settings.requests_default_timeout)
     if settings.sql_request_id:
         _tag_transactions()
-    if settings.log_view_enabled:
+    off = None if settings.log_view_enabled else "C2C_LOG_VIEW_ENABLED"
+    config.add_operator_view(
+        level_view, name="logging_level", path="/logging/level", changes_state=changes_level, off=off
+    )
+    if off is None:
         LEVELS.follow()
-        config.add_operator_view(level_view, name="logging_level", path="/logging/level", changes_state=changes_level)
         config.add_section(SECTION)
-
-
-def _attributes(_cls: type[Any]) -> dict[str, RequestId]:
-    return {"c2c_request_id": _ID}
 
 
 def _tag_transactions() -> None:
