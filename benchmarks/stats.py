@@ -193,7 +193,7 @@ def _requests(port: int) -> None:
         return ask
 
     base = "Pyramid, pyramid_tm, cornice"
-    light = "+ c2c_broadcast, which makes requests light"
+    light = "+ c2c_broadcast"
     contenders = {
         base: asks(_application()),
         light: asks(_application("c2c_broadcast")),
