@@ -25,11 +25,11 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from c2c_broadcast.settings import BroadcastSettings
 from c2c_broadcast._call import BadMessageError, Call, Member
 from c2c_broadcast._errors import ConfigurationError
-from c2c_broadcast.secrets import mask
 from c2c_broadcast.process import Worker
+from c2c_broadcast.secrets import mask
+from c2c_broadcast.settings import BroadcastSettings
 
 if TYPE_CHECKING:
     from c2c_broadcast.broadcast import Broadcaster

@@ -24,7 +24,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from c2c_broadcast.settings import BroadcastSettings
 from c2c_broadcast._call import (
     Answers,
     BadMessageError,
@@ -40,9 +39,9 @@ from c2c_broadcast._call import (
 )
 from c2c_broadcast._errors import ConfigurationError
 from c2c_broadcast._host import Exchange, Host
-from c2c_broadcast.secrets import Masker
-from c2c_broadcast.settings import load
 from c2c_broadcast.process import PROC, BusyError, Pool, at_exit, at_fork, family, host_name, this_process
+from c2c_broadcast.secrets import Masker
+from c2c_broadcast.settings import BroadcastSettings, load
 
 if TYPE_CHECKING:
     from c2c_broadcast._redis import Redis
