@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPForbidden, HTTPNotFound
 
-from c2c_broadcast import json_error
+from c2c_broadcast import json_error, settings_of
 from c2c_debug._parameters import number
 from c2c_debug.profiler.sessions import Session, Sessions
 
@@ -55,7 +55,7 @@ def recorder(
     if middleware is None:
         return None
     engine = Engine(middleware, app, path, modules, flag, sessions)
-    public = config.registry["c2c_broadcast.settings"].secret is None
+    public = settings_of(config.registry).secret is None
     config.add_operator_view(
         engine.page, name="linesman", path="/*rest", renderer=None, public=public, methods=("GET", "POST")
     )

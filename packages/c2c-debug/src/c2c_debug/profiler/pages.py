@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from pyramid.config import Configurator, global_registries
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 
-from c2c_broadcast import BroadcastSettings, json_error, load
+from c2c_broadcast import include_below, json_error, settings_of
 from c2c_debug._parameters import bad
 from c2c_debug.profiler.sessions import MOST, Session, Sessions
 
@@ -39,14 +38,7 @@ def guarded(path: str, settings: Mapping[str, Any], registry: Any = None) -> Con
     It knows the same operators as the application of ``registry``, but none of its routes and views.
     """
     config = Configurator(settings=dict(settings))
-    base = replace(load(BroadcastSettings, settings), base_path=path)
-    # As the base finds them when it is included again: its own are those of the application, below another path.
-    config.registry["c2c_broadcast.settings"] = base
-    access = None if registry is None else registry.get("c2c_broadcast.access")
-    # Where the filter alone is given the secret, the application knows no operators.
-    if access is not None and access.secret == base.secret:
-        config.registry["c2c_broadcast.access"] = access
-    config.include("c2c_broadcast")
+    include_below(config, path, registry)
     return config
 
 
@@ -67,7 +59,7 @@ class Pages:
 
     def add_to(self, config: Configurator) -> None:
         """Add routes and views."""
-        public = config.registry["c2c_broadcast.settings"].secret is None
+        public = settings_of(config.registry).secret is None
 
         def add(view: Any, name: str, path: str, **options: Any) -> None:
             config.add_operator_view(view, name=f"profiler_{name}", path=path, renderer=None, public=public, **options)
