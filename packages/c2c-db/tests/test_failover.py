@@ -1,5 +1,6 @@
 """Replicas that die, hang, lag, come back, or are promoted: requests go on."""
 
+import logging
 import threading
 import time
 
@@ -64,8 +65,8 @@ def test_killed_under_load(pair, urls, notes, new_service, driver, until, caplog
     ]
 
 
-def test_stopped_under_load(pair, urls, notes, new_service, driver, until):
-    """A replica that hangs (SIGSTOP) holds a request no longer than the connect limit; none fails."""
+def test_stopped_under_load(pair, urls, notes, new_service, driver, until, caplog):
+    """A replica that hangs (SIGSTOP) holds a request no longer than the connect limit; none fails, nothing is loud."""
     service = new_service(notes, **urls(driver))
     service.app.get("/notes")
     with _Load(service.app) as load:
@@ -78,6 +79,7 @@ def test_stopped_under_load(pair, urls, notes, new_service, driver, until):
         until(lambda: load.servers[-1] == "replica")
     assert load.errors == []
     assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING or record.exc_info]
     assert load.slowest < 3 + 17  # the limit, and room for a slow machine; without the cut it is for ever
 
 

@@ -112,3 +112,24 @@ def test_a_request_that_moved_is_answered(pair, urls, new_service, driver, enfor
     for _ in range(3):
         assert service.app.get("/read").json == 0
     assert sum(count for (engine, _), count in service.database.decisions.items() if engine == "sqlalchemy") >= 3
+
+
+def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_service, caplog):
+    """Who waits for a position on a replica that stops meanwhile is answered by the primary, without a traceback."""
+    service = new_service(notes, **urls())
+    service.app.get("/notes")
+    service.app.post("/notes")
+    [replica] = service.database.replicas.all
+    ask = replica._ask_replayed
+
+    def hang(*args):
+        pair.replica.pause()
+        return ask(*args)
+
+    replica._ask_replayed = hang
+    replica.tracker.replayed = 0
+    try:
+        assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
+    finally:
+        pair.replica.resume()
+    assert not [record for record in caplog.records if record.exc_info]

@@ -91,17 +91,6 @@ def test_forged_tokens_are_ignored(pair, urls, notes, new_service):
     assert client.get("/notes").json["server"] == "replica"
 
 
-def test_future_positions_are_ignored(pair, urls, notes, new_service):
-    """A signed position that the primary has not come to (it was restored from a backup) is ignored."""
-    from c2c_db._marks import Mark, Tokens
-
-    service = new_service(notes, **urls(), **{"c2c.secret": "one-long-enough-secret"})
-    [(identity,)] = pair.primary.execute("SELECT system_identifier::text FROM pg_control_system()")
-    token = Tokens("one-long-enough-secret").sign({identity: Mark(0xFFFFFFFF_00000000, time.time())})
-    assert service.app.get("/notes", headers={"X-C2C-DB-LSN": token}).json["server"] == "replica"
-    assert service.database.decisions["sqlalchemy_slave", "future position"] == 1
-
-
 def test_the_cookie(pair, urls, notes, new_service):
     """The cookie is short-lived, for the server only, and set only by an answer to a committed write."""
     service = new_service(notes, **urls())

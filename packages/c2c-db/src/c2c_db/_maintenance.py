@@ -33,26 +33,21 @@ class Maintenance:
     @property
     def readonly(self) -> bool | None:
         """Whether the mode is on; None where nobody has said."""
-        value = self._state.get(_KEY)
-        return value if isinstance(value, bool) else None
+        value: bool | None = self._state.get(_KEY)
+        return value
 
     @property
     def entry(self) -> Entry | None:
         """Who switched it, when, why, and until when."""
         return self._state.entries().get(_KEY)
 
-    def switch(self, *, readonly: bool, ttl: float | None = None, reason: str | None = None, who: Any = None) -> None:
-        """Switch it in every process; after ``ttl`` seconds it ends by itself.
+    def switch(self, *, readonly: bool, ttl: float | None = None, reason: str | None = None, who: Any = None) -> bool:
+        """Switch it in every process, and tell whether it is everywhere; after ``ttl`` seconds it ends by itself.
 
         Raises:
             ValueError: ``ttl`` is out of bounds.
         """
-        self._state.set(_KEY, readonly, ttl=ttl, reason=reason, who=who)
-
-    @property
-    def everywhere(self) -> bool:
-        """Tell whether a switch reaches every process now: not while Redis is away."""
-        return self._state.everywhere
+        return bool(self._state.set(_KEY, readonly, ttl=ttl, reason=reason, who=who).everywhere)
 
     def retry_after(self) -> int:
         """Return in how many seconds a write may be tried again: when the mode ends, else in a minute."""
@@ -123,12 +118,12 @@ def _view(maintenance: Maintenance, request: Any) -> dict[str, Any]:
     if reason and (len(reason) > _LONGEST_REASON or not reason.isprintable()):
         raise json_error(HTTPBadRequest, f"reason must be printable text of up to {_LONGEST_REASON} characters")
     try:
-        maintenance.switch(readonly=readonly, ttl=_ttl(request), reason=reason, who=request.client_addr)
+        everywhere = maintenance.switch(readonly=readonly, ttl=_ttl(request), reason=reason, who=request.client_addr)
     except ValueError as error:
         raise json_error(HTTPBadRequest, f"ttl: {error}") from None
     answer = {"status": 200, "readonly": readonly}
     # Said only when it is so: the answer is the documented one otherwise.
-    return answer if maintenance.everywhere else {**answer, "complete": False}
+    return answer if everywhere else {**answer, "complete": False}
 
 
 def _ttl(request: Any) -> float | None:

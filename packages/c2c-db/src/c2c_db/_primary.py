@@ -12,7 +12,7 @@ from c2c_db._engines import Opened
 from c2c_db._failures import UnavailableError
 from c2c_db._marks import parse_lsn
 from c2c_db._observers import Observers, StateChanged
-from c2c_db._server import HUNG, PATIENCE, Server, first_line
+from c2c_db._server import HUNG, PATIENCE, Server, ask_one, first_line
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,13 +22,8 @@ _POSITION = """
 SELECT CASE WHEN current_setting('synchronous_commit') = 'off' THEN pg_current_wal_insert_lsn()
             ELSE pg_current_wal_flush_lsn() END::text
 """
-_LOOK = """
-SELECT current_setting('transaction_read_only') = 'off',
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn()::text END
-"""
-_PLAIN_LOOK = "SELECT current_setting('transaction_read_only') = 'off', NULL"
+_LOOK = "SELECT current_setting('transaction_read_only') = 'off'"
 _HAS_WRITTEN = "SELECT txid_current_if_assigned() IS NOT NULL"
-_ASK_INTERVAL = 1.0
 # Seconds that a call lasts before the server is asked whether it hangs, and between two such questions.
 _DOUBT = 1.0
 _DOUBT_INTERVAL = 2.0
@@ -61,7 +56,6 @@ class Primary(Server):
     def begin(self) -> None:
         """Begin: it is taken to be there."""
         super().begin()
-        self._known = 0
         self._answered_at = self._asked_at = float("-inf")
         self.available = True
         self._takes_connections = True
@@ -93,12 +87,12 @@ class Primary(Server):
         try:
             with self.limited(connection):
                 if self._says_written:
-                    return bool(_one(raw, _HAS_WRITTEN))
+                    return bool(ask_one(raw, _HAS_WRITTEN))
                 with contextlib.closing(raw.cursor()) as cursor:
                     cursor.execute("SAVEPOINT c2c_db")  # a server without this function must not end the transaction
                     self._says_written = False
                     try:
-                        found = bool(_one(raw, _HAS_WRITTEN))
+                        found = bool(ask_one(raw, _HAS_WRITTEN))
                     except self.engine.dialect.loaded_dbapi.Error:
                         cursor.execute("ROLLBACK TO SAVEPOINT c2c_db")
                         return True
@@ -119,7 +113,7 @@ class Primary(Server):
                 before = raw.autocommit
                 raw.autocommit = True  # of the driver: no BEGIN and no ROLLBACK round the query
                 try:
-                    position = parse_lsn(_one(raw, _POSITION))
+                    position = parse_lsn(ask_one(raw, _POSITION))
                     if self.identity is None:
                         with contextlib.closing(raw.cursor()) as cursor:
                             self.identity = self.identify(cursor)
@@ -138,16 +132,7 @@ class Primary(Server):
                     first_line(error),
                 )
             return None
-        self._known = max(self._known, position)
         return position
-
-    def is_future(self, position: int) -> bool:
-        """Tell whether the primary has not come to this position yet; it is asked once a second at most."""
-        now = time.monotonic()
-        if position <= self._known or now - self._asked_at < _ASK_INTERVAL or self.is_away:
-            return False
-        self._asked_at = now
-        return self.ask() and position > self._known
 
     def ask(self) -> bool:
         """Ask it now; tell whether it answered within a second. Not asked where it is known to be away."""
@@ -194,22 +179,15 @@ class Primary(Server):
             self.ask_soon()
         return super().tick(now)
 
-    def look_at_it(self) -> tuple[bool, int | None]:
-        """Ask whether it takes writes, and how far it is."""
-        try:
-            takes_writes, position = self.probe(_LOOK)
-        except self.engine.dialect.loaded_dbapi.Error as error:
-            if getattr(error, "sqlstate", None) != "42501" and getattr(error, "pgcode", None) != "42501":
-                raise
-            takes_writes, position = self.probe(_PLAIN_LOOK)  # no permission for positions
-        return takes_writes, parse_lsn(position) if position else None
+    def look_at_it(self) -> bool:
+        """Ask whether it takes writes."""
+        [takes_writes] = self.probe(_LOOK)
+        return bool(takes_writes)
 
-    def answered(self, seen: tuple[bool, int | None]) -> None:
+    def answered(self, seen: bool) -> None:
         """Take an answer."""
-        takes_writes, position = seen
         self._answered_at = time.monotonic()
-        self._known = max(self._known, position or 0)
-        if takes_writes:
+        if seen:
             self.worked()
 
     def unanswered(self, reason: str) -> None:
@@ -220,9 +198,3 @@ class Primary(Server):
     def pause(self) -> float | None:
         """Ask on while it is away."""
         return PATIENCE if self.silent_since is not None or not self.available else None
-
-
-def _one(raw: Any, sql: str) -> Any:
-    with contextlib.closing(raw.cursor()) as cursor:  # beside SQLAlchemy: this is no statement of the application's
-        cursor.execute(sql)
-        return cursor.fetchone()[0]

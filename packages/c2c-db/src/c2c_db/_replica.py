@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -17,7 +17,7 @@ from c2c_db._failures import Failure, NoReplicaError, failure_of
 from c2c_db._marks import Mark, in_window, parse_lsn
 from c2c_db._observers import Observers, Probed, State, StateChanged
 from c2c_db._primary import Primary
-from c2c_db._server import PATIENCE, Server, first_line
+from c2c_db._server import PATIENCE, Server, ask_one, first_line
 from c2c_db._settings import DbSettings
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +79,6 @@ class Tracker:
         self.probing_since: float | None = None
         self.replayed = 0
         self.awaited = 0
-        self.received = 0
         self.status = Status(State.UNKNOWN, None, now, "not probed yet")
 
     def observed(self, seen: Observation, now: float) -> tuple[Status, Status]:
@@ -96,7 +95,6 @@ class Tracker:
             self._forget_positions()  # rebuilt from another backup
         lag = self._lag(seen, now)
         self.replayed = seen.replayed or 0
-        self.received = max(seen.received or 0, self.replayed)
         if not seen.receiver:
             return self._become(State.LAGGING, lag, now, "its WAL receiver is not running")
         if self._max_lag is not None and (lag is None or lag > self._max_lag):
@@ -154,7 +152,7 @@ class Tracker:
         return before, self.status
 
     def _forget_positions(self) -> None:
-        self.replayed = self.received = self.awaited = 0
+        self.replayed = self.awaited = 0
         self._history.clear()
 
 
@@ -279,7 +277,7 @@ class Replica(Server):
         is paused costs its clients ``limit`` once, not each time.
 
         Raises:
-            DBAPIError: It can't be asked.
+            DBAPIError: It can't be asked; or the driver's error.
         """
         tracker = self.tracker
         if tracker.awaited > tracker.replayed:
@@ -288,7 +286,7 @@ class Replica(Server):
         with self.engine.connect() as connection, self.limited(connection) as raw:
             pauses = iter(_PAUSES)
             pause = _PAUSES[-1]
-            while not self._ask_replayed(raw, position):
+            while not self._ask_replayed(connection, raw, position):
                 pause = next(pauses, pause)
                 rest = deadline - time.monotonic()
                 if rest <= 0:
@@ -297,13 +295,12 @@ class Replica(Server):
                 time.sleep(min(pause, rest))
         return True
 
-    def _ask_replayed(self, raw: Any, position: int) -> bool:
-        cursor = raw.cursor()  # beside SQLAlchemy: this is no statement of the application's
+    def _ask_replayed(self, connection: Connection, raw: Any, position: int) -> bool:
         try:
-            cursor.execute(_REPLAYED)
-            [text] = cursor.fetchone()
-        finally:
-            cursor.close()
+            text = ask_one(raw, _REPLAYED)
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            connection.invalidate(error)  # else the pool says at length that it is lost
+            raise
         replayed = parse_lsn(text) if text else 0
         self.tracker.replayed = max(self.tracker.replayed, replayed)
         return replayed >= position
@@ -381,8 +378,6 @@ class Replicas:
 
     def _having(self, position: int, usable: Sequence[Replica]) -> tuple[Engine, str | None]:
         """Return the replica that has (or gets within the limit) this position, else the primary."""
-        if all(position > one.tracker.received for one in usable) and self._primary.is_future(position):
-            return usable[0].engine, "future position"
         replica = usable[0]
         errors = self._errors_of(replica)
         try:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import transaction
 from pyramid.response import FileIter
@@ -113,18 +113,6 @@ def _compiled(name: str, conditions: Iterable[Condition] | None) -> tuple[tuple[
 _HANDLED = "c2c_db_handled"
 _SCOPES = "c2c_db_scopes"
 _LOG = logging.getLogger(__name__)
-
-
-class ScopedSession(Protocol):
-    """What a scope knows of its sessions."""
-
-    manager: Any
-
-    def in_transaction(self) -> bool:
-        """Tell whether there is a transaction."""
-
-    def close(self) -> None:
-        """End it."""
 
 
 class Kind(enum.Enum):

@@ -286,6 +286,13 @@ def first_line(error: object) -> str:
     return mask(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
+def ask_one(raw: Any, sql: str) -> Any:
+    """Return the value that a question of ours brings. Beside SQLAlchemy: it is no statement of the application's."""
+    with contextlib.closing(raw.cursor()) as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+
 def _cut(connection: Any) -> None:
     """Shut the socket of a connection down, from any thread; never raises. Its owner's call fails, and closes it.
 
