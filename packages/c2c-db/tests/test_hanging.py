@@ -64,6 +64,9 @@ def test_writers_are_freed(pair, urls, notes, new_service, driver, pool, until):
         first = clients.join()
         clients.ask("POST", 6)
         later = clients.join()
+        for _ in range(12):  # it stays known, though it is asked all the while
+            time.sleep(0.5)
+            assert service.database.primary.hangs
     assert {(method, status, after) for method, status, after, _ in first} == {
         ("POST", 503, "1"),
         ("GET", 200, None),

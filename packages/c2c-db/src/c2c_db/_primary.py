@@ -49,7 +49,7 @@ class Primary(Server):
         self._said = False
         self._says_written: bool | None = None
         if self.knows_wal:
-            event.listen(self.engine, "do_connect", lambda *_: self._connects())
+            event.listen(self.engine, "do_connect", self._connects)
             event.listen(self.engine, "checkout", lambda *_: self.refuse(), insert=True)  # before the ping
         event.listen(self.engine, "connect", lambda *_: self.connected())
 
@@ -61,9 +61,10 @@ class Primary(Server):
         self._takes_connections = True
         self._connecting = threading.local()
 
-    def _connects(self) -> None:
-        self.refuse()
-        self._connecting.since = time.monotonic()
+    def _connects(self, _dialect: Any, record: Any, *_arguments: Any) -> None:
+        if record is not None:  # the pool's; None is our own question, which finds out that it is back
+            self.refuse()
+            self._connecting.since = time.monotonic()
 
     def refuse(self) -> None:
         """Refuse to wait for it while it is known to hang.
