@@ -133,3 +133,24 @@ def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_
     finally:
         pair.replica.resume()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_what_may_have_written_does_not_move(pair, urls, new_service):
+    """In a session of the replica side that may write, a function may have written: the error is raised."""
+
+    def set_up(config):
+        init(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def read(request):
+            request.dbsession.execute(text("SELECT md5('x') FROM note"))
+            if "fail" in request.params:
+                pair.kill_replica()
+            return request.dbsession.execute(text("SELECT count(*) FROM note")).scalar()
+
+        config.add_route("read", "/read")
+        config.add_view(read, route_name="read", renderer="json")
+
+    service = new_service(set_up, **urls(), **{"c2c.db.enforce_readonly": "false", "c2c.db.replica_kind": "any"})
+    assert service.app.get("/read").json == 0
+    service.app.get("/read?fail", status=503)
+    assert service.app.get("/read").json == 0

@@ -230,6 +230,8 @@ class RunningDatabase:
         replicas = tuple(self.replicas.by_engine)
         # The connections of these are read-only from their start; those of others are made so where it is needed.
         self._read_only = frozenset(replicas) if self.settings.enforce_readonly else frozenset()
+        # Those of streaming replicas take no writes by themselves.
+        self._recovering = frozenset(replicas) if self.settings.replica_kind == "streaming" else frozenset()
         self._enforceable = frozenset(one for one in (self.primary.engine, *replicas) if can_enforce(one))
         for engine in (self.primary.engine, *replicas):
             reset_on_return(engine)
@@ -371,7 +373,7 @@ class RunningDatabase:
         session.may_write = True
         if session.role is not Role.REPLICA:
             return
-        if connection.engine in self._read_only:
+        if connection.engine in self._read_only or connection.engine in self._recovering:
             session.may_write = False
         elif connection.engine in self._enforceable and (
             self.settings.enforce_readonly or session.decision is MAINTENANCE
