@@ -177,3 +177,20 @@ def test_no_such_file(capsys):
     """2, naming both things that it could be."""
     assert main(["nowhere.ini"]) == 2
     assert "no such file, and it is no URL" in capsys.readouterr().err
+
+
+def test_running_is_another_packages(capsys, tmp_path, monkeypatch):
+    """``--running`` prints what a package tells by its entry point, and says what is missing where there is none."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--running"])
+    assert ended.value.code == 2
+    assert "pip install c2c-debug" in capsys.readouterr().err
+    (tmp_path / "teller-1.dist-info").mkdir()
+    (tmp_path / "teller-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: teller\nVersion: 1\n")
+    (tmp_path / "teller-1.dist-info" / "entry_points.txt").write_text("[c2c.running]\nteller = teller:text\n")
+    (tmp_path / "teller.py").write_text("def text():\n    return 'GET /slow\\n'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["--running"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "GET /slow\n"
