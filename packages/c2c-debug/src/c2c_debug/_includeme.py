@@ -71,6 +71,26 @@ def _add_profiler_link(config: Configurator, path: str) -> None:
     config.add_section(Section(name="profiler", title="Python profiler", order=62, links=(link,)))
 
 
+_PROFILE = (
+    Field(name="seconds", label="Seconds", type="number", value="5"),
+    Field(name="hz", label="Samples a second", type="number", value="100"),
+    Field(name="scope", label="Processes", type="select", value="all", choices=("all", "one")),
+    Field(name="format", label="Format", type="select", value="html", choices=("html", "speedscope", "collapsed")),
+)
+_MEMORY = (
+    Field(name="analyze_type", label="Type", value="builtins.dict", required=True),
+    Field(name="limit", label="Limit", type="number", value="30"),
+)
+_PATH = (Field(name="path", label="Path", value="/", required=True),)
+_REFERENCES = (
+    Field(name="analyze_type", label="Type", required=True),
+    Field(name="max_depth", label="Depth", type="number", value="3"),
+)
+_SWITCH = (
+    Field(name="enable", label="On", type="select", value="1", choices=("1", "0")),
+    Field(name="ttl", label="Seconds", type="number", value="600"),
+    Field(name="mode", label="Mode", type="select", value="analyze", choices=("analyze", "explain")),
+)
 _DEBUG = Section(
     name="debug",
     title="Debug",
@@ -85,44 +105,11 @@ _DEBUG = Section(
     ),
     forms=(
         Form(
-            title="Profile",
-            route="c2c_debug_profile",
-            fields=(
-                Field(name="seconds", label="Seconds", type="number", value="5"),
-                Field(name="hz", label="Samples a second", type="number", value="100"),
-                Field(name="scope", label="Processes", type="select", value="all", choices=("all", "one")),
-                Field(
-                    name="format",
-                    label="Format",
-                    type="select",
-                    value="html",
-                    choices=("html", "speedscope", "collapsed"),
-                ),
-            ),
-            help="of all threads, while the service works",
+            title="Profile", route="c2c_debug_profile", fields=_PROFILE, help="of all threads, while the service works"
         ),
-        Form(
-            title="Memory of a type",
-            route="c2c_debug_memory",
-            fields=(
-                Field(name="analyze_type", label="Type", value="builtins.dict", required=True),
-                Field(name="limit", label="Limit", type="number", value="30"),
-            ),
-        ),
-        Form(
-            title="Memory that a request leaves behind",
-            route="c2c_debug_memory_diff",
-            fields=(Field(name="path", label="Path", value="/", required=True),),
-        ),
-        Form(
-            title="Graph of references",
-            route="c2c_debug_show_refs",
-            fields=(
-                Field(name="analyze_type", label="Type", required=True),
-                Field(name="max_depth", label="Depth", type="number", value="3"),
-            ),
-            help="for Graphviz",
-        ),
+        Form(title="Memory of a type", route="c2c_debug_memory", fields=_MEMORY),
+        Form(title="Memory that a request leaves behind", route="c2c_debug_memory_diff", fields=_PATH),
+        Form(title="Graph of references", route="c2c_debug_show_refs", fields=_REFERENCES, help="for Graphviz"),
     ),
     live=(
         Live(title="Stacks", kind="stacks", route="c2c_debug_stacks", help="every thread of every process"),
@@ -130,7 +117,6 @@ _DEBUG = Section(
         Live(title="Profile", kind="profile", route="c2c_debug_profile", query={"scope": "all"}),
     ),
 )
-
 _SQL = Section(
     name="sql_profiler",
     title="SQL profiler",
@@ -144,11 +130,7 @@ _SQL = Section(
             title="Switch in all processes",
             route="c2c_sql_profiler",
             method="POST",
-            fields=(
-                Field(name="enable", label="On", type="select", value="1", choices=("1", "0")),
-                Field(name="ttl", label="Seconds", type="number", value="600"),
-                Field(name="mode", label="Mode", type="select", value="analyze", choices=("analyze", "explain")),
-            ),
+            fields=_SWITCH,
             submit="Switch",
             help="analyze runs each new SELECT a second time",
         ),

@@ -73,9 +73,8 @@ class SqlProfiler:
         """Replace the methods, also where a dialect has its own."""
         owners = {name: [one for one in _subclasses(DefaultDialect) if name in one.__dict__] for name in _METHODS}
         for name, found in owners.items():
-            wrap = self._watching_execute if name == "do_execute" and len(found) == 1 else self._watching
             for owner in found:
-                self._put(owner, name, wrap)
+                self._put(owner, name, self._watching)
         self._put(Pool, "connect", self._waiting)
 
     def _put(self, owner: type, name: str, wrap: Callable[[Any], Any]) -> None:
@@ -91,24 +90,6 @@ class SqlProfiler:
             if owner.__dict__.get(name) is wrapper:
                 setattr(owner, name, getattr(wrapper, _MARK))
         self._replaced.clear()
-
-    def _watching_execute(self, original: Callable[..., None]) -> Callable[..., None]:
-        """Return what ``_watching`` does, in less time: for the method through which nearly all statements go."""
-        add, seen = self.statements.add, self._seen
-
-        def watched(dialect: Any, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-            if not self.on:
-                original(dialect, cursor, statement, parameters, context)
-                return
-            start = perf_counter()
-            try:
-                original(dialect, cursor, statement, parameters, context)
-            finally:
-                add(statement, perf_counter() - start, cursor.rowcount)
-            if statement not in seen and context is not None and _LOG.isEnabledFor(logging.INFO):
-                self._look("do_execute", statement, (parameters,), context)
-
-        return watched
 
     def _watching(self, original: Callable[..., None]) -> Callable[..., None]:
         def watched(dialect: Any, cursor: Any, statement: str, *rest: Any, **named: Any) -> None:
