@@ -1,6 +1,10 @@
 """The command line of c2c-run."""
 
+import os
+import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +46,40 @@ def test_workers_of_gevent_are_known_before_gunicorn_reads_its_arguments(tmp_pat
     assert uses_gevent([], {})
     assert not uses_gevent(["-k", "sync"], {})
     assert uses_gevent(["-c", f"file:{file}"], {})
+
+
+def _run(folder, *arguments, **environ):
+    command = [Path(sys.executable).parent / "c2c-run", *arguments]
+    environ = {**os.environ, "C2CWSGIUTILS_CONFIG": "production.ini", **environ}
+    return subprocess.run(
+        command, check=False, cwd=folder.path, env=environ, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_check(folder):
+    """It says whether the service could start, in one line, and does not start it."""
+    good = _run(folder, "--check")
+    assert (good.returncode, good.stdout) == (0, f"{folder.path}/production.ini: nothing is wrong\n")
+    bad = _run(folder, "--check", C2C_HEALTH_LINGER="soon")
+    assert bad.returncode == 2
+    assert "C2C_HEALTH_LINGER" in bad.stderr
+    assert bad.stderr.count("\n") == 1
+
+
+def test_version(folder):
+    """Of the package."""
+    assert _run(folder, "--version").stdout == f"c2c-run {version('c2c-meta')}\n"
+
+
+@pytest.mark.parametrize("variable", ["C2C_HEALTH_LINGER", "C2C_PROBE_ADDRESS", "C2C_DB_MAX_LAG"])
+def test_a_setting_that_cant_be_read_stops_the_start(folder, variable):
+    """One line, exit 2, and no worker was started."""
+    bad = _run(folder, "--", "-b", "127.0.0.1:0", **{variable: "nonsense"})
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("c2c-run: ")
+    assert variable in bad.stderr
+    assert bad.stderr.count("\n") == 1
+    assert "Booting" not in bad.stdout + bad.stderr
 
 
 def test_params(gunicorn):

@@ -4,6 +4,7 @@ Everything of gunicorn's works as always: its arguments, GUNICORN_CMD_ARGS, ``gu
 set there run too.
 """
 
+import importlib
 import os
 import sys
 
@@ -11,7 +12,8 @@ from c2c_meta._run import config_path, uses_gevent
 
 
 def main() -> None:
-    """Serve until told to stop; exit 2 with one line when logging can't be set up."""
+    """Serve until told to stop; exit 2 with one line when logging or a setting can't be what it says."""
+    _check_in_a_child(config_path(os.environ))
     if uses_gevent(sys.argv[1:], os.environ):
         _patch()
     from c2c_meta._application import set_up_logging_once, start_measuring
@@ -32,6 +34,51 @@ def main() -> None:
     from c2c_meta._gunicorn_application import GunicornApplication
 
     GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run").run()
+
+
+def check_settings(path: str) -> str | None:
+    """Read the settings of all packages that take part; return what is wrong with one, None where nothing is."""
+    from c2c_broadcast import ConfigurationError, load
+    from c2c_meta._ini import Ini, IniError
+    from c2c_meta._ini_check import application_values
+    from c2c_meta._packages import SHORT_NAMES
+    from c2c_meta._settings import MetaSettings
+
+    try:
+        values = application_values(Ini(path))
+        for name in set(SHORT_NAMES.values()) - set(load(MetaSettings, values).exclude):
+            package = importlib.import_module(name)
+            for setting in package.__all__:
+                if setting.endswith("Settings"):
+                    load(getattr(package, setting), values)
+    except (ConfigurationError, IniError) as error:
+        return " ".join(str(error).split())
+    except ImportError as error:
+        return f"a package can't be imported: {error}: pip install c2c-meta"
+    return None
+
+
+def _check_in_a_child(path: str) -> None:
+    """Exit 2 with one line where a setting can't be read, before any worker starts.
+
+    What it takes to know is imported in a child, and is not in the master's memory.
+    """
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 2
+        try:
+            problem = check_settings(path)
+            status = 0 if problem is None else 2
+            if problem is not None:
+                sys.stderr.write(f"c2c-run: {problem}\n")
+                sys.stderr.flush()
+        except Exception:  # noqa: BLE001 # the application meets what this is, and says it with its traceback
+            status = 0
+        finally:
+            os._exit(status)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2:  # noqa: PLR2004 # as above
+        sys.exit(2)
 
 
 def _patch() -> None:

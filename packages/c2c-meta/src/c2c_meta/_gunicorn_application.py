@@ -15,6 +15,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import LoggerClass
 from gunicorn.util import get_arity
 
+from c2c_broadcast.process import service_folder
 from c2c_meta import _workers
 
 _LOGGER = "c2c_meta._gunicorn_logger.Logger"
@@ -35,6 +36,8 @@ class WatchingArbiter(Arbiter):
         """How each worker ended, as of ``os.waitpid``, until its ``child_exit``."""
         self.killed: set[int] = set()
         """The workers that this master killed because they had not ended in time."""
+        self.told: set[int] = set()
+        """Those that are to end and finish what they have in hand."""
 
     def reap_workers(self) -> None:
         """Look at those that ended before gunicorn does."""
@@ -45,6 +48,31 @@ class WatchingArbiter(Arbiter):
                     exited = found.si_code == os.CLD_EXITED
                     self.statuses[pid] = found.si_status << 8 if exited else found.si_status
         super().reap_workers()
+        self.told.intersection_update(self.WORKERS)
+        self._end_surplus()
+
+    def manage_workers(self) -> None:
+        """Have as many workers as are wanted, and one more where one has served its share: it ends when that is ready.
+
+        One at a time: of workers that reach their limit together none leaves before another one has come.
+        """
+        staying = [worker for pid, worker in self.WORKERS.items() if pid not in self.told]
+        missing = self.num_workers - len(staying)
+        if not missing and any(_workers.has_served_its_share(worker) for worker in staying):
+            missing = 1
+        for _ in range(missing):
+            self.spawn_worker()
+        self._end_surplus()
+
+    def _end_surplus(self) -> None:
+        """End workers of which there are too many, as far as enough others are ready: after SIGHUP the old ones."""
+        staying = {pid: worker for pid, worker in self.WORKERS.items() if pid not in self.told}
+        ready = [worker for worker in staying.values() if _workers.is_ready(worker)]
+        surplus = min(len(staying), len(ready)) - self.num_workers
+        leaving = sorted(staying.items(), key=lambda one: (not _workers.has_served_its_share(one[1]), one[1].age))
+        for pid, _ in leaving[: max(surplus, 0)]:
+            self.told.add(pid)
+            self.kill_worker(pid, signal.SIGTERM)
 
     def kill_workers(self, sig: int) -> None:
         """Have workers that are to be killed write where they are, first."""
@@ -95,10 +123,24 @@ class GunicornApplication(WSGIApplication):
             cfg.set(name, _both(get_arity(hook), *((theirs, hook) if at_the_end else (hook, theirs))))
         if cfg.settings["logger_class"].get() in (LoggerClass.default, "simple") and cfg.statsd_host is None:
             cfg.set("logger_class", _LOGGER)
+        if cfg.max_requests:
+            theirs = cfg.settings["post_request"].get()
+            cfg.set("post_request", _after_each(theirs))
+        if "control_socket" in cfg.settings and cfg.control_socket == cfg.settings["control_socket"].default:
+            with suppress(OSError):  # gunicorn's default is one for all services of a user
+                cfg.set("control_socket", str(service_folder("gunicorn") / "control.sock"))
         access = logging.getLogger("gunicorn.access")
         if cfg.accesslog is None and access.level and access.isEnabledFor(logging.INFO):
             # The ini file has a section for the access log, so it wants one.
             cfg.set("accesslog", "-")
+
+
+def _after_each(theirs: Callable[..., Any]) -> Callable[..., None]:
+    def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+        _workers.count_request(worker)
+        theirs(worker, request, environ, response)
+
+    return post_request
 
 
 def _both(arity: int, first: Callable[..., Any], second: Callable[..., Any]) -> Callable[..., None]:

@@ -9,13 +9,14 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from c2c_meta._ini import Ini, IniError
 from c2c_meta._ini_check import check
 
 CONFIG = "C2CWSGIUTILS_CONFIG"
 DEFAULT_CONFIG = "/app/production.ini"
+_CHECK = "--check"
 PARAMS = "GUNICORN_PARAMS"
 CMD_ARGS = "GUNICORN_CMD_ARGS"
 DEFAULT_PARAMS = "-b :8080 --worker-class gthread --threads 10 --workers 5 --max-requests 1000 --max-requests-jitter 50"
@@ -28,12 +29,34 @@ class UsageError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Replace this process by gunicorn; exit 2 with one line when that can't be."""
+    argv = sys.argv[1:] if argv is None else argv
+    ours, theirs = _split(argv)
     try:
-        environ, command = prepare(sys.argv[1:] if argv is None else argv, os.environ)
+        environ, command = prepare([*(word for word in ours if word != _CHECK), "--", *theirs], os.environ)
+        if _CHECK in ours:
+            _check(environ[CONFIG])
     except (UsageError, IniError) as error:
         sys.stderr.write(f"c2c-run: {error}\n")
         sys.exit(2)
     os.execve(command[0], command, environ)  # noqa: S606 - becoming gunicorn is what this command does
+
+
+def _check(path: str) -> NoReturn:
+    """Say whether the service could start: the ini file, logging, and the settings of all packages.
+
+    Raises:
+        UsageError: a setting can't be read
+        IniError: logging can't be set up
+    """
+    from c2c_meta._application import set_up_logging_once
+    from c2c_meta._gunicorn import check_settings
+
+    set_up_logging_once(path)
+    problem = check_settings(path)
+    if problem is not None:
+        raise UsageError(problem)
+    sys.stdout.write(f"{path}: nothing is wrong\n")
+    sys.exit(0)
 
 
 def prepare(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -99,6 +122,14 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (c2c-run --help says what there is)")
 
 
+class _Version(argparse.Action):
+    def __call__(self, *_: Any) -> NoReturn:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"c2c-run {version('c2c-meta')}\n")
+        sys.exit(0)
+
+
 def _yielding(params: list[str], winners: Sequence[str]) -> list[str]:
     """Leave addresses out of ``params`` where ``winners`` has some: gunicorn would listen on all of them."""
     parser = _Parser(add_help=False, allow_abbrev=False)
@@ -114,4 +145,6 @@ def _parse(argv: Sequence[str]) -> str:
         epilog=f"{PARAMS} holds gunicorn arguments too (default: {DEFAULT_PARAMS}); those after -- win.",
     )
     parser.add_argument("ini", metavar="INI", nargs="?", default="", help=f"default: ${CONFIG}, then {DEFAULT_CONFIG}")
+    parser.add_argument(_CHECK, action="store_true", help="say whether it could start, and do not")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version of c2c-meta")
     return str(parser.parse_args(argv).ini).removeprefix("c2c://")

@@ -7,6 +7,7 @@ In the master: ``when_ready``, ``pre_fork``, ``child_exit``. In the worker: ``po
 import _thread
 import functools
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE = 2.0
 _stacks = Stacks()
 _told: set[int] = set()
+_READY, _SERVED = 1, 2
 _watches: list[Any] = []
 
 
@@ -64,7 +66,8 @@ def when_ready(server: Any) -> None:
 
 @_safe
 def pre_fork(_server: Any, worker: Any) -> None:
-    """Open the file that tells the master where the worker hung."""
+    """Open the file that tells the master where the worker hung, and the byte that tells how it is."""
+    worker.c2c_state = mmap.mmap(-1, 1)  # anonymous and shared
     _stacks.open(worker)
 
 
@@ -74,8 +77,30 @@ def post_fork(_server: Any, worker: Any) -> None:
     _stacks.keep_only(worker)
 
 
+def is_ready(worker: Any) -> bool:
+    """Whether a worker has begun to serve: the master asks."""
+    return bool(worker.c2c_state[0])
+
+
+def has_served_its_share(worker: Any) -> bool:
+    """Whether a worker has come to its limit of requests (--max-requests), and serves on until it is replaced."""
+    return bool(worker.c2c_state[0] == _SERVED)
+
+
+def count_request(worker: Any) -> None:
+    """Say when this worker has served its share; gunicorn itself would end it, before another one is there."""
+    if worker.nr >= worker.c2c_limit:
+        worker.c2c_state[0] = _SERVED
+
+
+def _tell_ready(worker: Any) -> None:
+    worker.c2c_limit, worker.max_requests = worker.max_requests, sys.maxsize
+    worker.c2c_state[0] = _READY
+
+
 def post_worker_init(worker: Any) -> None:
     """Be ready to say where this worker hangs, and that it ends; take part in broadcasts."""
+    _safe(_tell_ready)(worker)
     _safe(_stacks.watch)(worker)
     _safe(_listen_for_the_end)()
     _safe(_start_broadcaster)()

@@ -1,0 +1,89 @@
+"""Workers that are replaced: the service is served meanwhile, however long a new one takes to start."""
+
+import http.client
+import json
+import signal
+import threading
+import time
+
+import pytest
+
+GTHREAD = "--worker-class gthread --threads 4"
+SLOW = 3.0
+
+
+class Load:
+    """Requests, one after the other, on a connection each: what was lost, and the longest of them."""
+
+    def __init__(self, process):
+        self._process = process
+        self._end = threading.Event()
+        self.lost, self.pids, self.longest, self.answered = [], set(), 0.0, 0
+        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self):
+        while not self._end.wait(0.02):
+            begun = time.monotonic()
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=30)
+                connection.request("GET", "/hello", headers={"Connection": "close"})
+                self.pids.add(json.loads(connection.getresponse().read())["pid"])
+                connection.close()
+                self.answered += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+
+@pytest.fixture
+def slow(folder):
+    """Have each worker of the tiny service take its time to start, but the first ones."""
+    source = (folder.path / "tiny.py").read_text()
+    wait = f"import os.path, time\nif os.path.exists('slow_start'):\n    time.sleep({SLOW})\n"
+    folder.write("tiny.py", wait + source)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_reload_with_a_slow_start(slow, workers):
+    """The old workers serve until the new ones are ready: no request is lost, none waits for a start."""
+    process = slow.serve(params=f"{GTHREAD} --workers {workers} --graceful-timeout 20")
+    before = process.workers(workers)
+    slow.write("slow_start", "")
+    with Load(process) as load:
+        process.popen.send_signal(signal.SIGHUP)
+        slow.until(lambda: len(load.pids - before) >= workers)
+    assert load.lost == []
+    assert load.longest < SLOW * 0.8
+    slow.until(lambda: process.get("/hello")[2]["pid"] not in before)
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_recycling_with_a_slow_start(slow, workers):
+    """A worker that came to its limit serves on until the next one is ready; of two, one at a time."""
+    process = slow.serve(params=f"{GTHREAD} --workers {workers} --max-requests 30")
+    slow.write("slow_start", "")
+    with Load(process) as load:
+        slow.until(lambda: len(load.pids) >= workers + 2)
+    assert load.lost == []
+    assert load.longest < SLOW * 0.8
+    assert process.stop() == 0
+
+
+def test_a_control_socket_of_its_own(folder):
+    """Two services of one user have each theirs; one that is asked for is taken."""
+    first, second = folder.serve(), folder.serve()
+    for process in (first, second):
+        process.workers(1)
+    assert "Failed to start control socket" not in first.log + second.log
