@@ -22,6 +22,7 @@ from redis import Redis as Client
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -178,6 +179,9 @@ class Redis:
         self._next_beat = 0.0
         self._failures = 0
         self._joined = False
+        self._suspect = (
+            False  # a command had no reply in time: the listener makes a new connection, callers wait no more
+        )
         self._warned = False
         self.refused: dict[str, str] = {}
         self.connected = False
@@ -249,7 +253,7 @@ class Redis:
         """Judge the silent members: those that are gone, or that the request can't have reached, are not waited for."""
         silent = [one for id_, one in list(call.waiting.items()) if id_ in self._roster and id_ != self._me.id]
         results: list[Any] | None = None
-        if self.connected:
+        if self._usable():
             pipe = self._client.pipeline(transaction=False)
             pipe.hgetall(self._key)
             results = self._run(pipe, [f"HGETALL {self._key}"])
@@ -326,7 +330,7 @@ class Redis:
         """Tell whether there is a connection; the first one is waited for, a moment."""
         if not self.connected and self._tried is not None:
             self._tried.wait(CONNECT_TIMEOUT)
-        return self.connected
+        return self.connected and not self._suspect
 
     def _run(self, pipe: Any, commands: list[str]) -> list[Any] | None:
         """Run commands; a refused one is None and named in the log, once. None for all where Redis is away."""
@@ -334,6 +338,7 @@ class Redis:
             results = pipe.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
             self.error = mask(str(error))
+            self._suspect |= isinstance(error, RedisTimeoutError)
             return None
         for index, (command, result) in enumerate(zip(commands, results, strict=True)):
             if isinstance(result, ResponseError):
@@ -457,6 +462,7 @@ class Redis:
             raise SilentError(self.error or "it is no Redis")
         now = self._set_clock(results[0])
         self._me = replace(self._me, joined=now)
+        self._suspect = False
         self.connected, self.since, self.error = True, time.time(), None
         self._beat()
         self._failures = 0
@@ -468,6 +474,8 @@ class Redis:
     def _serve(self) -> None:
         heard = pinged = time.monotonic()
         while not self._worker.closing:
+            if self._suspect:
+                raise SilentError(self.error or "a command had no reply in time")
             message = None
             if self._deaf:
                 time.sleep(_TICK)

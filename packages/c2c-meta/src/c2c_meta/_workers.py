@@ -5,6 +5,7 @@ In the master: ``when_ready``, ``pre_fork``, ``child_exit``. In the worker: ``po
 """
 
 import _thread
+import contextlib
 import functools
 import logging
 import mmap
@@ -48,10 +49,13 @@ def when_ready(server: Any) -> None:
     None of it where the package that does it is left out.
     """
     from c2c_broadcast import load
+    from c2c_broadcast.process import service_folder
     from c2c_health import HealthSettings
     from c2c_health.gunicorn import begin
     from c2c_meta._settings import MetaSettings
 
+    with contextlib.suppress(OSError):  # said where it is needed
+        service_folder("master")  # so that the master removes what its workers had there, when it ends
     values = application_values(Ini(config_path(os.environ)))
     exclude = load(MetaSettings, values).exclude
     if "c2c_health" not in exclude:
