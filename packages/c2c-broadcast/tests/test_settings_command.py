@@ -1,5 +1,6 @@
 """c2c-settings: the table of effective values."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,3 +86,29 @@ def test_nobody_reads_on() -> None:
     done = subprocess.run(COMMAND, env=QUIET, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writes)
     assert done.stderr == ""
+
+
+def test_a_misspelt_name_is_a_line_and_exit_1(tmp_path: Path) -> None:
+    """A variable or key that is nearly a setting is named with the one it is near to; others' names are let be."""
+    done = run(tmp_path, "[app:main]\nuse = egg:nothing\nc2c.base_pth = /x\n", C2C_SECERT="a", C2C_OTHER="b", C2CX="c")
+    assert done.returncode == 1
+    errors = [line.strip() for line in done.stdout.splitlines() if "ERROR" in line]
+    assert errors == [
+        "ERROR nothing reads C2C_SECERT: is it C2C_SECRET?",
+        "ERROR nothing reads c2c.base_pth: is it c2c.base_path?",
+    ]
+
+
+def test_json(tmp_path: Path) -> None:
+    """A list of objects, secrets masked."""
+    done = subprocess.run(
+        [*COMMAND, "--json"],
+        env={**QUIET, "C2C_SECRET": "hunter2-hunter2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {one["environment"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert (found["C2C_SECRET"]["value"], found["C2C_SECRET"]["from"]) == ("***", "environment")
+    assert "hunter2" not in done.stdout

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast._call import Answers, BroadcastError, Failure, Missing
-from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, ConfigurationError
+from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, ConfigurationError, json_error
 from c2c_broadcast._when_imported import when_imported
 from c2c_broadcast.secrets import Masker, mask, masker_of, names_secret
 from c2c_broadcast.sections import Field, Form, Link, Live, Section, sections
@@ -24,7 +24,7 @@ from c2c_broadcast.shared_state import Entry, SharedState
 if TYPE_CHECKING:
     from pyramid.config import Configurator
 
-    from c2c_broadcast.operators import Credentials, OperatorPolicy, auth_view, include_below, is_auth, json_error
+    from c2c_broadcast.operators import Credentials, OperatorPolicy, auth_view, include_below, is_auth
 
 __all__ = [
     "ANSWERS_EXCEPTIONS",
@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 # These need Pyramid: a script, a worker of a queue or an ASGI service does without.
-_OF_OPERATORS = frozenset({"Credentials", "OperatorPolicy", "auth_view", "include_below", "is_auth", "json_error"})
+_OF_OPERATORS = frozenset({"Credentials", "OperatorPolicy", "auth_view", "include_below", "is_auth"})
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import hmac
 import ipaddress
-import json
 import logging
 import os
 import threading
@@ -42,6 +41,7 @@ from webob.cookies import JSONSerializer, SignedSerializer
 
 from c2c_broadcast import broadcast
 from c2c_broadcast._call import BroadcastError
+from c2c_broadcast._errors import json_error
 from c2c_broadcast.process import host_name
 from c2c_broadcast.requests import add_request_attribute
 from c2c_broadcast.sections import add_section
@@ -445,13 +445,6 @@ def auth_view(request: Any) -> None:
     if found is None:
         raise json_error(HTTPForbidden, "No operator access: config.include('c2c_broadcast') is missing")
     found.require(request)
-
-
-def json_error(kind: type[Any], message: str, headers: dict[str, str] | None = None) -> HTTPException:
-    """Make an HTTP exception that is JSON for every client: ``{"message": str, "status": int}``."""
-    body = json.dumps({"message": message, "status": kind.code}, indent=2).encode()
-    error: HTTPException = kind(message, headers=headers, body=body, content_type="application/json", charset="UTF-8")
-    return error
 
 
 def _parameters(request: Any) -> Iterator[Mapping[str, Any]]:

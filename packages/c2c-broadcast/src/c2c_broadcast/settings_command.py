@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any, TextIO
 import plaster
 
 from c2c_broadcast.secrets import mask
-from c2c_broadcast.settings import Resolved, resolve
+from c2c_broadcast.settings import Resolved, misspelt, resolve
 
 GROUP = "c2c.settings"
 """The entry points by which packages name their settings classes: ``c2c_health = "c2c_health:HealthSettings"``."""
@@ -45,8 +46,9 @@ def rows(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Ro
 
 
 def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
-    """Print the table; exit 0, 1 where a setting can't be read, 2 where the ini file can't."""
+    """Print the table; exit 0, 1 where a setting can't be read or is misspelt, 2 where the ini file can't."""
     parser = argparse.ArgumentParser(prog="c2c-settings", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="a list of objects instead of a table")
     parser.add_argument("ini", nargs="?", help="ini file or plaster URI; without it, the environment alone")
     arguments = parser.parse_args(argv)
     try:
@@ -55,6 +57,13 @@ def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = 
         err.write(f"c2c-settings: {arguments.ini}: {mask(' '.join(str(error).split()))}\n")
         return 2
     table = [_HEAD, *rows(settings, os.environ)]
+    points = importlib.metadata.entry_points(group=GROUP)
+    near = misspelt([point.load() for point in points], settings, os.environ)
+    table += [("", "", "", "", f"ERROR nothing reads {name}: is it {one}?") for name, one in near.items()]
+    if arguments.json:
+        keys = ("package", "environment", "key", "value", "from")
+        out.write(json.dumps([dict(zip(keys, row, strict=True)) for row in table[1:]], indent=2) + "\n")
+        return 1 if any(row[4].startswith("ERROR") for row in table) else 0
     widths = [max(len(row[column]) for row in table if not row[4].startswith("ERROR")) for column in range(4)]
     try:
         for row in table:
