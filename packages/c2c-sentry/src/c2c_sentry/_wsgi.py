@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pyramid.config import global_registries
-
 from c2c_sentry._reporting import REPORTING, init
 
 
@@ -19,6 +17,8 @@ def filter_wsgi_app(app: Any, settings: Mapping[str, Any] | None = None) -> Any:
     Raises:
         ConfigurationError: A setting can't be read.
     """
+    from pyramid.config import global_registries  # importing c2c_sentry imports no Pyramid
+
     registry = getattr(app, "registry", None) or global_registries.last
     init({**(getattr(registry, "settings", None) or {}), **(settings or {})})
     if not REPORTING.active:
