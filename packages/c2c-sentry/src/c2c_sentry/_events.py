@@ -2,12 +2,11 @@
 
 import os
 import re
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
-
-from pyramid.threadlocal import get_current_request
 
 from c2c_broadcast import Masker
 
@@ -101,7 +100,9 @@ def first_report(error: BaseException) -> bool:
 
 def _request_id() -> str | None:
     """Return the id of Pyramid's request that this thread handles: c2c-logging's, else what a header says."""
-    request = get_current_request()
+    # Where nobody has imported Pyramid there is no request of it.
+    threadlocal = sys.modules.get("pyramid.threadlocal")
+    request = threadlocal.get_current_request() if threadlocal is not None else None
     if request is None:
         return None
     try:
