@@ -230,6 +230,7 @@ def _kind(call: ast.Call, held: str, given: set[str], package: _Package) -> str 
     # A condition may be waited for by those that hold it; starting a thread waits for nothing of ours.
     waits = name in _WAITS and on and not (name.startswith("wait") and on == held)
     waits = waits and not (name == "start" and "thread" in on.lower())
+    waits = waits and not (name == "poll" and [ast.unparse(argument) for argument in call.args] == ["0"])
     joins = name == "join" and on and not call.args and not on.startswith(("'", '"'))
     back = (isinstance(call.func, ast.Name) and name in given) or (on and name in package.callables - _CLOCKS)
     if logs or writes:

@@ -339,3 +339,22 @@ def test_the_quick_look_misses_nothing(text: str) -> None:
     """Where the quick look says that nothing can be there, nothing is found, in any case of letters."""
     if not secrets._may_hold(text):
         assert secrets._masked(text, cut=False) == text
+
+
+def test_what_is_hidden_is_found_by_the_quick_look():
+    """``may_hold`` is false only of texts that masking leaves as they are, and of names that hide nothing."""
+    import random
+
+    chance = random.Random(3)
+    parts = (
+        "password Password pwd pass_ secret token api_key apiKey credential Authorization otp _sig_ jwt dsn sessionid "
+        "Set-Cookie x-forwarded-client-cert x_forwarded_client_cert private_key Bearer Basic digest Negotiate "
+        "-----BEGIN PRIVATE KEY----- -----END PRIVATE KEY----- :// user:pw@host @ %3A%2F%2F %40 %3D = : => \" ' ` \\ "
+        "\\u003d [ ] ( ) , < > </ -- - $$ $ abc123XYZ x { } :\\/\\/ eyJhbGciOiJIUzI1NiJ9.abcdefgh.xyz"
+    )
+    parts = (*parts.split(" "), " ", "\n")
+    masker = Masker()
+    for _ in range(20_000):
+        text = "".join(chance.choice(parts) for _ in range(chance.randint(1, 7)))
+        assert masker.may_hold(text) or masker(text) == text
+        assert masker.may_hold(f'"{text}":') or not names_secret(text)

@@ -91,13 +91,49 @@ _OPTION = re.compile(r"(?:^|[\s,;&?])([A-Za-z][\w-]{0,100}+)=([^\s,;&]++)")
 _OF_URL = re.compile(r"://[^\s:/?#@]{0,200}+:([^@]++)@")
 
 _AUTHENTICATIONS = ("bearer", "basic", "digest", "negotiate")
-_HINTS = (*_AUTHENTICATIONS, "eyj", "-----begin", "%3a%2f%2f", *_WORDS)
 
 
 def _may_hold(text: str) -> bool:
-    """Tell whether there could be anything to hide. Most texts end here: plain ``in`` costs a tenth of one pattern."""
+    """Tell whether there could be anything to hide: most texts end here, so each ``in`` is written out.
+
+    One character is looked for at the speed of memory, a word at a thirtieth of it.
+    """
     low = text.lower()
-    return ("@" in low and ("://" in low or ":\\/\\/" in low)) or any(hint in low for hint in _HINTS)
+    if "bearer" in low or "basic" in low or "digest" in low or "negotiate" in low or "eyj" in low:
+        return True
+    if not (
+        "=" in low
+        or ":" in low
+        or '"' in low
+        or "'" in low
+        or "-" in low
+        or "%" in low
+        or ">" in low
+        or "$" in low
+        or "\\" in low
+    ):
+        return False
+    if "@" in low and ("://" in low or ":\\/\\/" in low):
+        return True
+    if ("%" in low and "%3a%2f%2f" in low) or ("-" in low and "-----begin" in low):
+        return True
+    return (
+        "pass" in low
+        or "secret" in low
+        or "token" in low
+        or "key" in low
+        or "pwd" in low
+        or "client-cert" in low
+        or "client_cert" in low
+        or "credential" in low
+        or "authorization" in low
+        or "session" in low
+        or "cookie" in low
+        or "sig" in low
+        or "otp" in low
+        or "jwt" in low
+        or "dsn" in low
+    )
 
 
 @functools.lru_cache(maxsize=2048)
@@ -159,6 +195,10 @@ class Masker:
         if _may_hold(text) or (rest and "://" in text):
             text = _masked(text, cut=bool(rest))
         return f"{text}... ({rest} characters more, not shown)" if rest else text
+
+    def may_hold(self, text: str) -> bool:
+        """Tell whether a text could hold a secret, or the name of one; False is sure, and quick."""
+        return _may_hold(text) or any(value in text for value in self._known)
 
     def _without_known(self, text: str) -> str:
         for value in self._known:

@@ -100,7 +100,7 @@ class SQLAlchemyHandler(QueueHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over to the thread that writes; never waits, never raises."""
         try:
-            message = safe(message_of(record)[0])
+            message = safe(message_of(record.__dict__)[0])
             if self._without is not None and self._without.search(message):
                 return
             if self._with is not None and not self._with.search(message):

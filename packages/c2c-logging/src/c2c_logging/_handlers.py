@@ -142,7 +142,7 @@ class ConsoleLogHandler(StreamHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        message, problem = message_of(record)
+        message, problem = message_of(record.__dict__)
         colour = next(code for level, code in _COLOURS if record.levelno >= level or not level)
         colours = self._is_terminal()
         moment = time.strftime("%H:%M:%S", time.localtime(record.created)) + f".{int(record.msecs):03d}"

@@ -18,7 +18,19 @@ from typing import Any, Final
 from c2c_broadcast.process import host_name
 from c2c_logging._exceptions import exception_text
 from c2c_logging._request_ids import CURRENT, RequestContext, current
-from c2c_logging._values import MASKED, Walk, dumps, encode, is_hidden, key_text, message_of, safe, text_of, value_text
+from c2c_logging._values import (
+    MASKED,
+    Walk,
+    dumps,
+    encode,
+    is_hidden,
+    key_text,
+    message_of,
+    safe,
+    text_json,
+    text_of,
+    value_text,
+)
 
 LIMIT: Final = 32_000
 """Bytes of the longest line."""
@@ -43,13 +55,17 @@ _FAR = 1e11  # seconds: what a calendar can say
 _CUTS = (4_000, 1_000, 250, 60, 20)
 _SHORTEST = 20
 _ODD = ("", "_")
+_NONE: dict[str, str] = {}
 _MOST_OF_A_NAME = 500
+
+
+_key = lru_cache(maxsize=1024)(encode)
 
 
 # -- dialects ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key of caches: hashed by identity
 class Dialect:
     """The names of fields. ``names`` are those of our own; a field that it does not name is left out.
 
@@ -65,24 +81,28 @@ class Dialect:
     extras: str = ""
     fixed: str = ""
 
-    def __hash__(self) -> int:
-        return id(self)
-
     @cached_property
     def taken(self) -> frozenset[str]:
         """The names that no extra may have."""
         own = [self.split(name) for name in self.names.values()]
         return RESERVED | {name for group, name in own if group == self.extras} | {"@timestamp", self.trace_id}
 
+    @cached_property
+    def places(self) -> dict[str, tuple[int, str]]:
+        """For each of our fields: in which group it stands, and its name as JSON with a comma and a colon."""
+        found = {key: self.split(name) for key, name in self.names.items()}
+        order = ("", *self.groups)
+        return {key: (order.index(group), f",{encode(name)}:") for key, (group, name) in found.items()}
+
     def parts(self, fields: dict[str, Any]) -> tuple[str, ...]:
         """Return fields as JSON, each with a comma before it: those of the line itself, and of each group."""
-        found = dict.fromkeys(("", *self.groups), "")
+        found = [""] * (1 + len(self.groups))
+        places = self.places
         for key, value in fields.items():
-            name = self.names.get(key)
-            if name is not None:
-                group, name = self.split(name)
-                found[group] += f",{encode(name)}:{dumps(value)}"
-        return tuple(found.values())
+            if key in places:
+                group, head = places[key]
+                found[group] += head + (encode(value) if type(value) is str else dumps(value))
+        return tuple(found)
 
     def split(self, name: str) -> tuple[str, str]:
         """Return the group of a field, and its name there."""
@@ -93,8 +113,7 @@ class Dialect:
 
 
 def _plain_time(created: float) -> str:
-    seconds = str(int(created * 1e6))  # repr() of a float takes three times as long
-    return f'"timestamp":{seconds[:-6]}.{seconds[-6:]}' if created >= 1 else f'"timestamp":{created!r}'
+    return f'"timestamp":{created:.6f}'
 
 
 def _iso_time(created: float) -> str:
@@ -181,58 +200,79 @@ def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT)
 
 def _line(record: logging.LogRecord, dialect: Dialect, limit: int) -> str:
     found = record.__dict__
-    message, problem = message_of(record)
-    message = safe(message)
+    message, problem = message_of(found)
+    texts = {"msg": safe(message)}
     created = found.get("created")
     if type(created) is not float or not 0 <= created < _FAR:
         created = time.time()
     try:
-        place = _place(
-            dialect, record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName
-        )
-        process = _process(dialect, record.process, record.threadName, record.processName)
+        parts = [
+            _place(
+                dialect, record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName
+            ),
+            _process(dialect, record.process, record.threadName, record.processName),
+        ]
     except (TypeError, AttributeError):  # of what can't be a key, or is not there
-        place = _place.__wrapped__(dialect, *map(found.get, _PLACE))
-        process = _process.__wrapped__(dialect, *map(found.get, _PROCESS))
-    parts = [place, process]
+        parts = [
+            _place.__wrapped__(dialect, *map(found.get, _PLACE)),
+            _process.__wrapped__(dialect, *map(found.get, _PROCESS)),
+        ]
     context = CURRENT.get() or current()
     if context is not None:
         parts.append(context.rendered.get(dialect) or _request(context, dialect))
-    texts = {"msg": message}
     if found.get("exc_info") or found.get("exc_text") or found.get("stack_info"):
         trace = full_message(record)
         if trace is not None:
             texts["full_message"] = trace
     if problem is not None:
         texts["format_error"] = safe(problem)
-    walk = Walk()
-    usual = len(found) == _USUAL and next(reversed(found)) == _LAST
-    extras = {} if usual else _extras(found, walk, dialect.taken)
+    extras, truncated = _NONE, False
+    if len(found) != _USUAL or next(reversed(found)) != _LAST:
+        walk = Walk()
+        extras = _extras(found, walk, dialect.taken)
+        truncated = walk.truncated
     head = dialect.timestamp(created)
-    line = _join(dialect, head, parts, texts, extras, walk.truncated)
+    join = _grouped if dialect.groups else _flat
+    line = join(dialect, head, parts, texts, extras, truncated=truncated)
     return line if len(line) <= limit else _fit(dialect, head, parts, texts, extras, limit)
 
 
-def _join(
+def _flat(
     dialect: Dialect,
     head: str,
     parts: list[tuple[str, ...]],
     texts: dict[str, str],
     extras: dict[str, str],
+    *,
     truncated: bool,
 ) -> str:
-    """Return the line."""
-    if not dialect.groups:
-        line = head + "".join([part[0] for part in parts])
-        for name, text in texts.items():
-            line += f',"{dialect.names[name]}":{encode(text)}'
-        if "full_message" in texts and "full_msg" in dialect.names:
-            line += ',"full_msg":"true"'
+    """Return a line of one object."""
+    line = f"{{{head}"
+    for part in parts:
+        line += part[0]
+    places = dialect.places
+    for name, text in texts.items():
+        line += places[name][1] + text_json(text)
+    if "full_message" in texts and dialect is _C2C:
+        line += ',"full_msg":"true"'
+    if extras:
         for name, value in extras.items():
             line += f",{_key(name)}:{value}"
-        if truncated:
-            line += f',"{dialect.names["truncated"]}":true'
-        return f"{{{line}{dialect.fixed}}}"
+    if truncated:
+        line += f',"{dialect.names["truncated"]}":true'
+    return f"{line}{dialect.fixed}}}"
+
+
+def _grouped(
+    dialect: Dialect,
+    head: str,
+    parts: list[tuple[str, ...]],
+    texts: dict[str, str],
+    extras: dict[str, str],
+    *,
+    truncated: bool,
+) -> str:
+    """Return a line of several objects."""
     own = dialect.parts({**texts, **({"truncated": True} if truncated else {})})
     sums = ["".join(group) for group in zip(*parts, own, strict=True)]
     added = "".join(f",{_key(name)}:{value}" for name, value in extras.items())
@@ -274,7 +314,14 @@ def _request(context: RequestContext, dialect: Dialect) -> tuple[str, ...]:
     route = context.matched_route
     if route is None and (early := context.early.get(dialect)) is not None:
         return early
-    found = dialect.parts({key: _name(value) for key, value in context.fields().items()})
+    fields = context.fields(route)
+    request_id = fields["request_id"]
+    whole = f"{fields['client_addr']} {fields['method']} {fields['path']}"
+    if not request_id.replace("-", "").isalnum():
+        whole += f" {request_id}"
+    if len(whole) > _MOST_OF_A_NAME or safe(whole) != whole:
+        fields = {key: _name(value) for key, value in fields.items()}
+    found = dialect.parts(fields)
     if dialect.trace_id:
         found = (f'{found[0]},"{dialect.trace_id}":"{context.trace.trace_id}"', *found[1:])
     (context.early if route is None else context.rendered)[dialect] = found
@@ -296,9 +343,6 @@ def _extras(found: dict[str, Any], walk: Walk, taken: frozenset[str]) -> dict[st
     return extras
 
 
-_key = lru_cache(maxsize=1024)(encode)
-
-
 # -- what does not fit -------------------------------------------------------------------------------------------------
 
 
@@ -311,16 +355,17 @@ def _fit(
     limit: int,
 ) -> str:
     """Return the line cut to ``limit`` bytes: what is short stays, the long ones share what room there is."""
+    join = _grouped if dialect.groups else _flat
     empty = dict.fromkeys(texts, "")
-    room = limit - len(_join(dialect, head, parts, empty, {}, truncated=True))
+    room = limit - len(join(dialect, head, parts, empty, {}, truncated=True))
     if room < len(texts) * _SHORTEST:
-        parts, room = parts[:1], limit - len(_join(dialect, head, parts[:1], empty, {}, truncated=True))
-    sizes = {name: len(encode(text)) for name, text in texts.items()}
+        parts, room = parts[:1], limit - len(join(dialect, head, parts[:1], empty, {}, truncated=True))
+    sizes = {name: len(text_json(text)) for name, text in texts.items()}
     wanted = {"": sum(len(_key(name)) + len(value) + 2 for name, value in extras.items()), **sizes}
     shares = _shares(wanted, room)
     kept = _cut_extras(extras, shares[""])
     cut = {name: _cut_text(text, shares[name]) for name, text in texts.items()}
-    line = _join(dialect, head, parts, cut, kept, truncated=True)
+    line = join(dialect, head, parts, cut, kept, truncated=True)
     if len(line) <= limit:
         return line
     return dumps({"msg": _cut_text(texts["msg"], max(0, limit - 30)), "truncated": True})
@@ -337,7 +382,7 @@ def _shares(wanted: dict[str, int], room: int) -> dict[str, int]:
 
 def _cut_text(text: str, room: int) -> str:
     """Return the text so that it takes at most ``room`` bytes as JSON; both ends stay, for errors end a traceback."""
-    size = len(encode(text))
+    size = len(text_json(text))
     keep = len(text)
     shorter = text
     while size > room:
@@ -346,7 +391,7 @@ def _cut_text(text: str, room: int) -> str:
         shorter = f"{text[:half]}...({left_out} characters left out)...{text[len(text) - half :]}" if half else ""
         if not half:
             break
-        size = len(encode(shorter))
+        size = len(text_json(shorter))
     return shorter
 
 

@@ -156,8 +156,8 @@ class RequestContext:
         """The name of the route, None before there is one."""
         return getattr(getattr(self.request, "matched_route", None), "name", None)
 
-    def fields(self) -> dict[str, str]:
-        """Return what log lines say of the request; never raises, whatever the client sent."""
+    def fields(self, route: str | None) -> dict[str, str]:
+        """Return what log lines say of the request and its route; never raises, whatever the client sent."""
         environ = self.request.environ
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
         found = {
@@ -165,7 +165,7 @@ class RequestContext:
             "method": environ.get("REQUEST_METHOD", ""),
             "path": _path(environ),
         }
-        if (route := self.matched_route) is not None:
+        if route is not None:
             found["matched_route"] = route
         found["request_id"] = self.request_id
         return found

@@ -159,13 +159,14 @@ class Queue(Generic[_T]):
             except Exception:  # noqa: BLE001 # the boundary of the thread: the next batch has its chance
                 with self._lock:
                     self._dropped += len(batch)
+            away = self._is_away()
             with self._lock:
                 self._size -= sum(size for _, size in batch)
                 self._held = 0
                 self._went += len(batch)
                 reached = [mark for mark in self._marks if mark[0] <= self._went]
                 self._marks = [mark for mark in self._marks if mark not in reached]
-                dropped, self._dropped = (0, self._dropped) if self._is_away() else (self._dropped, 0)
+                dropped, self._dropped = (0, self._dropped) if away else (self._dropped, 0)
             if dropped:
                 self._full.right(f", {dropped} records were dropped")
                 self._tell_dropped(dropped)
