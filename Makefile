@@ -120,7 +120,7 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter, setti
 	@$(say) "settings tables of the READMEs"
 	@$(VENV)/bin/python tools/settings_tables.py --check
 	@$(say) "rules of the house: locks, sizes"
-	@$(VENV)/bin/python -m tools.house_rules --report
+	@$(VENV)/bin/python -m tools.house_rules
 	@$(say) "changelog fragments of what changed"
 	@$(VENV)/bin/python -m tools.fragments --base "$(CHANGES_SINCE)"
 

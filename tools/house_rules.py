@@ -34,7 +34,11 @@ BUDGETS = {
 }
 LONGEST_CHAIN = 6
 # "module.py Class.method: call" -> why it may be. Helpers of tests (c2c-testing) are not in a service.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    "profiler.py SqlProfiler._put: wrap": "it wraps a method in a function of the profiler's own, and calls nothing",
+    "_sink.py Sink.start: exporter.start": "the package's own exporters start threads, and log after the lock",
+    "_statsd.py Sender._find: socket.getaddrinfo": "held by the sending thread; requests do not wait for this lock",
+}
 NOT_IN_A_SERVICE = frozenset({"c2c-testing"})
 
 _LOCKS = frozenset({"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"})
@@ -98,23 +102,22 @@ class _Package:
 
 def main() -> int:
     """Print what is wrong and the table; return the exit code."""
-    problems = [str(one) for one in unlocked_findings()]
+    found = all_findings()
+    problems = [str(finding) for finding in found if finding.key not in ALLOWED]
+    stale = [f"ALLOWED: no longer needed: {key}" for key in sorted(set(ALLOWED) - {finding.key for finding in found})]
     lines, wrong = table()
-    sys.stdout.write("\n".join([*problems, *lines, *wrong]) + "\n")
+    sys.stdout.write("\n".join([*problems, *stale, *lines, *wrong]) + "\n")
     return int(bool(problems) and "--report" not in sys.argv)
 
 
-def unlocked_findings() -> list[Finding]:
-    """Return what is done under locks and not allowed, and each name in ``ALLOWED`` that is no longer needed."""
-    found = [
+def all_findings() -> list[Finding]:
+    """Return what the packages of a service do under locks, allowed or not."""
+    return [
         finding
         for folder in sorted((ROOT / "packages").iterdir())
         if folder.name not in NOT_IN_A_SERVICE
         for finding in findings(sorted((folder / "src").rglob("*.py")))
     ]
-    needed = {finding.key for finding in found}
-    stale = [Finding(Path(__file__), 0, "ALLOWED", name, "no longer needed", ()) for name in set(ALLOWED) - needed]
-    return [finding for finding in found if finding.key not in ALLOWED] + stale
 
 
 def findings(paths: list[Path]) -> list[Finding]:
