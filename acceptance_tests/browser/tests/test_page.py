@@ -169,7 +169,7 @@ def test_requests_in_progress(page: Page, client: Client) -> None:
     """A slow request is there while it lasts."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.get, "/sleep?seconds=12")
-        expect(page.live("running").get_by_role("row", name="GET /api/sleep")).to_be_visible()
+        expect(page.live("running").get_by_role("row", name="GET /api/sleep").first).to_be_visible()
         asked.result()
     expect(page.live("running").get_by_role("row", name="GET /api/sleep")).to_have_count(0)
 

@@ -57,6 +57,7 @@ def _add_debug_views(config: Configurator) -> None:
     add(request_views.headers, name="debug_headers", path="/debug/headers")
     add(request_views.error, name="debug_error", path="/debug/error")
     add(request_views.now, name="debug_time", path="/debug/time", public=True)
+    config.add_section(_RUNNING)
     config.add_section(_DEBUG)
 
 
@@ -91,12 +92,18 @@ _SWITCH = (
     Field(name="ttl", label="Seconds", type="number", value="600"),
     Field(name="mode", label="Mode", type="select", value="analyze", choices=("analyze", "explain")),
 )
+_RUNNING = Section(
+    name="running",
+    title="In progress",
+    order=15,
+    text="requests that are handled now, in every process, stopped ones too",
+    live=(Live(title="In progress", kind="running", route="c2c_debug_running", every=5.0),),
+)
 _DEBUG = Section(
     name="debug",
     title="Debug",
     order=60,
     links=(
-        Link(title="In progress", route="c2c_debug_running", help="every request that is being handled"),
         Link(title="Stacks", route="c2c_debug_stacks", help="of every thread of every process"),
         Link(title="Memory", route="c2c_debug_memory", help="of every process; takes up to a minute"),
         Link(title="Memory maps", route="c2c_debug_memory_maps", help="of this process"),

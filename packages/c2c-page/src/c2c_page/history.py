@@ -12,7 +12,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.tweens import INGRESS
 
-from c2c_broadcast import Live, Section, masker_of
+from c2c_broadcast import Live, Section
 from c2c_broadcast.process import Worker
 from c2c_page.members import ask_all, resident_kb, tell
 
@@ -24,14 +24,12 @@ _POINTS = 360  # 30 minutes
 _COLUMNS = ("time", "requests", "errors", "mean_ms", "p95_ms", "busy", "rss_kb")
 # Requests of five seconds that are kept for the percentile; beyond, the earliest are forgotten.
 _MOST_DURATIONS = 20_000
-_MOST_RUNNING = 20
-_LONGEST_PATH = 200
 _RUNS = 30
 _FIRST_ERROR = 500
 
 
 class History:
-    """The requests of one application in this process: those in progress, and a point for every 5 seconds.
+    """The requests of one application in this process: how many are in progress, and a point for every 5 seconds.
 
     A request costs two operations on a dict and one on a deque, each atomic in itself. A thread makes the points,
     beginning with the first request of the process. 360 points of seven numbers are 20 kB.
@@ -44,7 +42,7 @@ class History:
         self._ended: deque[float] = deque(maxlen=_MOST_DURATIONS)  # seconds of a request; negative: an error
         self.worker: Worker | None = None
         self._begun = False
-        self.running: dict[int, tuple[float, Any]] = {}
+        self.busy: dict[int, None] = {}  # requests in progress, by their id
 
     def tween(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return the tween that notes each request."""
@@ -53,13 +51,13 @@ class History:
             if self.worker is not None and not self.worker.running:
                 self.worker.wake()
             key, begun, status = id(request), self._monotonic(), _FIRST_ERROR
-            self.running[key] = (begun, request)
+            self.busy[key] = None
             try:
                 response = handler(request)
                 status = response.status_int
                 return response
             finally:
-                self.running.pop(key, None)
+                self.busy.pop(key, None)
                 seconds = self._monotonic() - begun
                 self._ended.append(-seconds if status >= _FIRST_ERROR else seconds)
 
@@ -78,7 +76,7 @@ class History:
         mean = 1000 * sum(times) / len(times) if times else 0
         p95 = 1000 * times[int(0.95 * (len(times) - 1))] if times else 0
         errors = sum(one < 0 for one in ended)
-        point = (self._clock(), len(times), errors, mean, p95, len(self.running), resident_kb() or 0)
+        point = (self._clock(), len(times), errors, mean, p95, len(self.busy), resident_kb() or 0)
         self._points.append(array("d", point))
         return EVERY
 
@@ -164,27 +162,3 @@ def history_of(registry: Any) -> History:
 def _view(request: Any) -> dict[str, Any]:
     """Return ``every`` (seconds), the names of the ``columns``, and the members with their ``points``."""
     return {"every": EVERY, "columns": list(_COLUMNS), **ask_all(request.registry, "history")}
-
-
-def running(registry: Any) -> list[dict[str, Any]]:
-    """Return the requests in progress, the oldest first: method, path (masked), route, request id, seconds."""
-    now, masked = time.monotonic(), masker_of(registry)
-    found = sorted(history_of(registry).running.values(), key=lambda one: one[0])
-    return [
-        {
-            "method": request.environ.get("REQUEST_METHOD", ""),
-            "path": masked(path_of(request)),
-            "route": getattr(getattr(request, "matched_route", None), "name", None),
-            "request_id": getattr(request, "c2c_request_id", None),
-            "seconds": round(now - begun, 3),
-        }
-        for begun, request in found[:_MOST_RUNNING]
-    ]
-
-
-def path_of(request: Any) -> str:
-    """Return a request's path without its query, whatever bytes it has, 200 characters at most."""
-    environ = request.environ
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    # WSGI hands paths over as latin-1 (PEP 3333).
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")[:_LONGEST_PATH]

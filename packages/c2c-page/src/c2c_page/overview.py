@@ -32,7 +32,7 @@ class Overview:
         told = {
             **facts(self._registry),
             "settings": digest_of(self._registry),
-            "running": history.running(self._registry),
+            "busy": len(history.history_of(self._registry).busy),
             "problems": None if problems is None else problems.found(),
         }
         for name, function in self.facts.items():
@@ -71,12 +71,9 @@ def add(config: Configurator) -> None:
     overview = registry.setdefault(_KEY, Overview(registry))
     tell(config, "overview", overview.mine)
     config.add_operator_view(lambda request: overview_of(request.registry).all(), name="overview", path="/overview")
-    for name, title, order, text in (
-        ("running", "In progress", 15, "requests that are handled now, in all processes"),
-        ("differences", "Differences", 35, "what is not the same everywhere, or was changed by hand"),
-    ):
-        live = Live(title=title, kind=name, route="c2c_overview", every=_EVERY)
-        config.add_section(Section(name=name, title=title, order=order, text=text, live=(live,)))
+    live = Live(title="Differences", kind="differences", route="c2c_overview", every=_EVERY)
+    text = "what is not the same everywhere, or was changed by hand"
+    config.add_section(Section(name="differences", title="Differences", order=35, text=text, live=(live,)))
 
 
 def add_page_fact(config: Configurator, name: str, function: Callable[[], Any]) -> None:

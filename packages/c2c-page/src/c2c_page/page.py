@@ -1,10 +1,8 @@
 """The index page: the sections that the packages bring as data, the operators' log-in, and the page's own files."""
 
-import gzip
 import hashlib
 import shlex
 import time
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -95,46 +93,25 @@ def _template() -> "jinja2.Template":
     return environment.from_string((files("c2c_page") / "templates" / "index.html").read_text(encoding="utf-8"))
 
 
-@dataclass(frozen=True, slots=True)
-class PageFile:
-    """A style, script or picture of the page: its bytes, the same compressed, its type, and the tag of its content."""
-
-    body: bytes
-    compressed: bytes
-    content_type: str
-    etag: str
-
-
 @cache
-def page_files() -> dict[str, PageFile]:
-    """Return what is served, by name."""
+def page_files() -> dict[str, tuple[bytes, str, str]]:
+    """Return what is served, by name: the content, its type, and the tag of it (ETag)."""
     found = {}
     for path in sorted((files("c2c_page") / "static").iterdir(), key=lambda path: path.name):
         kind = _TYPES.get(path.name[path.name.rfind(".") :])
         if kind is not None:
             body = path.read_bytes()
-            tag = hashlib.sha256(body).hexdigest()[:16]
-            found[path.name] = PageFile(body, gzip.compress(body, 9, mtime=0), kind, tag)
+            found[path.name] = (body, kind, hashlib.sha256(body).hexdigest()[:16])
     return found
 
 
 def _file(request: Any) -> Response:
     """Give a file; a browser that has it already is told so (304)."""
-    file = page_files().get(request.matchdict["file"])
-    if file is None:
+    if request.matchdict["file"] not in page_files():
         raise HTTPNotFound(f"The page has {', '.join(page_files())}")
-    compressed = "gzip" in request.headers.get("Accept-Encoding", "")
-    response = Response(
-        file.compressed if compressed else file.body,
-        content_type=file.content_type,
-        charset="UTF-8",
-        conditional_response=True,
-        vary=("Accept-Encoding",),
-    )
-    response.etag = f"{file.etag}{'-gzip' if compressed else ''}"
+    body, kind, tag = page_files()[request.matchdict["file"]]
+    response = Response(body, content_type=kind, charset="UTF-8", conditional_response=True, etag=tag)
     response.cache_control = "no-cache"
     response.cache_control.prevent_auto = True
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if compressed:
-        response.content_encoding = "gzip"
     return response

@@ -12,7 +12,6 @@ from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.threadlocal import get_current_request
 
 from c2c_broadcast import Live, Masker, Section, json_error, masker_of
-from c2c_page.history import path_of
 from c2c_page.members import LAST, ask_all, tell
 
 _KEY = "c2c_page.problems"
@@ -20,6 +19,7 @@ _MOST = 100
 _LONGEST_MESSAGE = 500
 _LONGEST_TRACE = 4_000
 _LONGEST_KEY = 100
+_LONGEST_PATH = 200
 # A storm of one error costs a count each; its text is made once in so many seconds.
 _PAUSE = 1.0
 _EVERY = 5.0
@@ -115,6 +115,14 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception as error:  # noqa: BLE001 # the arguments' own code runs here
         return f"{type(error).__name__} in a message {record.msg!r}"
+
+
+def path_of(request: Any) -> str:
+    """Return a request's path without its query, whatever bytes it has, 200 characters at most."""
+    environ = request.environ
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # WSGI hands paths over as latin-1 (PEP 3333).
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")[:_LONGEST_PATH]
 
 
 def problems_of(registry: Any) -> Problems | None:

@@ -12,6 +12,7 @@ from pyramid.config import Configurator
 from c2c_broadcast import Live, Masker, Resolved, Section, masker_of, resolve
 
 _GROUP = "c2c.settings"
+_COLUMNS = ("package", "name", "env", "key", "value", "origin", "source", "help")
 _DIGEST = "c2c_page.settings_digest"
 # Pyramid keeps each of its own settings under two names, and these of c2c are in the table by their own names.
 _TWICE = "pyramid."
@@ -56,19 +57,8 @@ def _classes() -> list[tuple[str, type[Any]]]:
     return [(point.name, point.load()) for point in sorted(entry_points(group=_GROUP), key=lambda point: point.name)]
 
 
-def _row(
-    package: str, name: str, env: str | None, key: str | None, value: str, origin: str, source: str, text: str
-) -> dict[str, Any]:
-    return {
-        "package": package,
-        "name": name,
-        "env": env,
-        "key": key,
-        "value": value,
-        "origin": origin,
-        "source": source,
-        "help": text,
-    }
+def _row(*values: str | None) -> dict[str, Any]:
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def digest_of(registry: Any) -> str:

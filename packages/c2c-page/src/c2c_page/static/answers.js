@@ -116,14 +116,10 @@ function healthCard(checks, glance) {
 }
 
 function doingCard(glance) {
-  const busy = inProgress(glance);
-  const longest = busy.reduce((most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most), null);
+  const { count: busy, longest } = inProgress(glance);
   const now = series.now();
-  const big = now.known ? `${rate(now.rate)} requests/s` : `${busy.length} in progress`;
-  const parts = [
-    now.rate ? `${milliseconds(now.mean)} in the mean` : "",
-    now.known ? `${busy.length} in progress` : "",
-  ];
+  const big = now.known ? `${rate(now.rate)} requests/s` : `${busy} in progress`;
+  const parts = [now.rate ? `${milliseconds(now.mean)} in the mean` : "", now.known ? `${busy} in progress` : ""];
   if (longest && longest.seconds > 1) parts.push(`${longest.method} ${longest.path} for ${span(longest.seconds)}`);
   parts.push(coverage(glance).text);
   const share = now.rate ? now.errors / now.rate : 0;

@@ -3,6 +3,7 @@
 import { call } from "./call.js";
 import { clock, count, h, span, state, who } from "./dom.js";
 import { coverage, overview } from "./service.js";
+import { source } from "./source.js";
 import { searchBox, Table } from "./table.js";
 
 function follow(panel, draw) {
@@ -19,6 +20,7 @@ function follow(panel, draw) {
   );
 }
 
+// Every request that is being handled, also in a process that does not answer: c2c-debug's list asks nobody.
 export function running(panel) {
   const table = new Table(
     "Requests in progress",
@@ -32,25 +34,53 @@ export function running(panel) {
       },
       { name: "request", title: "Request", head: true, wide: true, value: (row) => `${row.method} ${row.path}` },
       { name: "route", title: "Route", value: (row) => row.route },
-      { name: "process", title: "Process", value: (row) => row.process },
-      { name: "request_id", title: "Request id", value: (row) => row.request_id },
+      {
+        name: "phase",
+        title: "In",
+        wide: true,
+        value: (row) => row.phase,
+        cell: (row) => [row.phase, h("small", { class: "dim" }, row.text ?? "")],
+      },
+      { name: "process", title: "Process", value: who },
+      { name: "id", title: "Request id", value: (row) => row.id },
     ],
     {
-      key: (row) => `${row.process} ${row.request_id} ${row.path}`,
+      key: (row) => `${who(row)} ${row.thread} ${row.id}`,
       sort: "seconds",
       empty: "No request is in progress.",
     },
   );
   panel.body.append(...table.elements);
-  follow(panel, (data) => table.update(inProgress(data)));
+  inFlight(panel.url, panel.every).add(
+    {
+      busy: (yes) => panel.busy(yes),
+      error: (error) => panel.error(error),
+      data(data, ms) {
+        panel.done(ms);
+        table.update(shown(data));
+      },
+    },
+    { element: panel.element },
+  );
 }
 
-// All but the page's own call.
+function inFlight(url, every) {
+  return source(new URL(url, location.href).href, every);
+}
+
+// All but those that this page makes.
+function shown(data) {
+  return data.running.filter((row) => !["c2c_overview", "c2c_debug_running", "c2c_history"].includes(row.route));
+}
+
+// How many requests are in progress, and the one that takes longest, where the service lists them.
 export function inProgress(data) {
-  const rows = data.members.flatMap((member) =>
-    (member.running ?? []).map((row) => ({ ...row, process: who(member) })),
-  );
-  return rows.filter((row) => row.route !== "c2c_overview");
+  const element = document.querySelector('[data-kind="running"]');
+  const last = element && inFlight(element.dataset.url, Number(element.dataset.every)).last?.[0];
+  const rows = last ? shown(last) : [];
+  const longest = rows.reduce((most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most), null);
+  const busy = data.members.reduce((all, member) => all + (member.busy ?? 0), 0);
+  return { count: last ? rows.length : Math.max(0, busy - 1), longest };
 }
 
 // The same problem of several processes is one.
