@@ -1,21 +1,28 @@
 """docker/ and the manifests of the guides say what the settings, the services and the probes really are."""
 
 import importlib.metadata
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import requests
 import yaml
 
 from acceptance_tests import demo as start
 from c2c_broadcast import declarations
+from c2c_testing import retry_timeout
 from documentation.blocks import blocks
 from documentation.pages import ROOT
+from documentation.record import SECRET
 
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
@@ -126,12 +133,48 @@ def test_the_annotations_name_the_metrics(running: start.Demo) -> None:
     assert requests.get(running.service.url + ANNOTATIONS["prometheus.io/path"], timeout=60).status_code == 200
 
 
-def test_alerts_are_about_metrics_that_exist(running: start.Demo) -> None:
-    """Each metric of the guide's alerts is one of the demo's."""
-    for path in ("/api/c2c/health_check?max_level=2", "/api/hello"):
-        requests.get(running.service.url + path, timeout=60)
-    metrics = requests.get(f"{running.service.url}/api/metrics", timeout=60).text
-    text = next(block for block in blocks(ROOT / "docs/guides/kubernetes.md") if block.title == "alerts.yaml").text
-    names = set(re.findall(r"\bc2c_\w+", text))
-    assert names
-    assert all(re.search(rf"^{name}\b", metrics, re.MULTILINE) for name in names), names
+def expressions() -> dict[str, str]:
+    """Return the expressions of the alerts and of the dashboard, by their titles."""
+    folder = ROOT / "docs" / "dashboards"
+    groups = yaml.safe_load((folder / "alerts.yaml").read_text())["groups"]
+    found = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+    for panel in json.loads((folder / "grafana.json").read_text())["panels"]:
+        found |= {f"{panel['title']} {target['refId']}": target["expr"] for target in panel.get("targets", ())}
+    return found
+
+
+@pytest.mark.parametrize("title", expressions())
+def test_expressions_are_promql(title: str) -> None:
+    """Prometheus can read them, and users' errors are counted without the toolkit's own pages."""
+    expression = expressions()[title]
+    promql_parser.parse(expression)
+    if "c2c_route_seconds" in expression:
+        assert expression.count('route!~"c2c_.*"') == expression.count("c2c_route_seconds_")
+
+
+def test_alerts_and_dashboard_are_about_metrics_that_exist(running: start.Demo) -> None:
+    """Each metric that they name is there when the demo was used, and a worker was killed with a request in hand."""
+    names = {name for one in expressions().values() for name in re.findall(r"\b(?:c2c|pod)_\w+(?=[{\[) ]|$)", one)}
+    assert len(names) > 10
+    url = running.service.url
+    for path in ("/api/c2c/health_check?max_level=2", "/api/hello", "/api/outgoing/1"):
+        requests.get(url + path, timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.get, f"{url}/api/sleep?seconds=600", timeout=60)
+        in_flight = f"{url}/api/c2c/debug/running"
+
+        def worker() -> Any:
+            rows = requests.get(in_flight, headers={"X-API-Key": SECRET}, timeout=60).json()["running"]
+            return next(row["pid"] for row in rows if row["path"] == "/api/sleep")
+
+        os.kill(retry_timeout(worker, 60, 0.2), signal.SIGKILL)
+        assert asked.exception(60)
+
+    def missing() -> set[str]:
+        text = requests.get(f"{url}/api/metrics", timeout=60).text
+        return {name for name in names if not re.search(rf"^{name}\b", text, re.MULTILINE)}
+
+    try:
+        retry_timeout(lambda: not missing(), 60, 0.5)
+    except TimeoutError:
+        raise AssertionError(f"no such metrics: {sorted(missing())}") from None
