@@ -60,7 +60,7 @@ export function running(panel) {
         table.update(shown(data));
       },
     },
-    { element: panel.element },
+    { always: true }, // the card at the top speaks of it, too
   );
 }
 
