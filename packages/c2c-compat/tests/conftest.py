@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from c2c_compat import _era
 from c2c_testing import LocalComposition, SentrySink, StatsdSink, SyslogSink
 from c2c_testing.servers import PostgresPair, Redis
 from c2cwsgiutils.acceptance.connection import Connection
@@ -18,6 +19,12 @@ from c2cwsgiutils.acceptance.connection import Connection
 SERVICE = Path(__file__).parent / "service"
 SECRET = "a-secret-of-the-tests"
 METADATA = "Metadata-Version: 2.1\nName: parcels\nVersion: 1.4\n"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test calls of an era says nothing of the next test's process."""
+    monkeypatch.setattr(_era, "_called", [])
 
 
 def installed(folder: Path) -> Path:

@@ -156,6 +156,15 @@ def test_headers_of_the_call_win(http_sink, connection):
     assert "origin" not in http_sink.requests[-1].headers
 
 
+def test_the_origin_of_the_call_is_checked(http_sink, connection):
+    """Where the call says who asks, the answer is for that page, not for the client's own."""
+    own = {"Access-Control-Allow-Origin": "https://other.example.com", "Access-Control-Allow-Credentials": "true"}
+    http_sink.answer("/api/x", headers={"Cache-Control": "no-cache", **own})
+    connection.get("x", headers={"Origin": "https://other.example.com"})
+    with pytest.raises(AssertionError, match="Access-Control-Allow-Origin is"):
+        connection.get("x")
+
+
 def test_the_session_keeps_cookies(http_sink, connection):
     """A log-in holds for what follows."""
     http_sink.answer("/api/login", headers={**GOOD, "Set-Cookie": "session=abc; Path=/"})

@@ -21,6 +21,10 @@ def _same_as(name: str) -> Callable[[], Any]:
         if found is None:
             sys.stderr.write(f"{name}: is not installed: pip install --force-reinstall c2c-compat\n")
             sys.exit(2)
+        if name == "c2c-run":
+            from c2c_compat._era import called
+
+            called(3, "c2cwsgiutils_run")
         return found.load()()
 
     return main

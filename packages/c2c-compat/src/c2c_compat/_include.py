@@ -7,6 +7,7 @@ from pyramid.config import Configurator
 
 from c2c_broadcast import load
 from c2c_compat._additional import add_sections
+from c2c_compat._era import say_once, set_defaults
 from c2c_compat._loggers import adopt
 from c2c_compat._refusal import refuse
 
@@ -43,8 +44,9 @@ def include(config: Configurator, package: str) -> None:
     refuse()  # the real one, installed later, has its __init__.py in the place of ours, which would have refused
     adopt()
     settings = config.get_settings()
-    settings.setdefault(_RESET, "true")
+    era = set_defaults(settings)
     config.include(package)
+    say_once(era, config.registry)
     if _SAID in config.registry or not _shows_stats(config, package):
         return
     from c2c_stats import StatsSettings

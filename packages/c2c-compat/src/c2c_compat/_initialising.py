@@ -33,3 +33,7 @@ def init_sentry(config: Configurator | Mapping[str, Any] | None = None) -> None:
         include(config, "c2c_sentry")
     else:
         c2c_sentry.init(config)
+
+
+def cleanup_broadcast() -> None:
+    """Do nothing: a forked worker connects by itself, and keeps subscriptions. For gunicorn's ``post_fork``."""

@@ -8,13 +8,26 @@ import c2c_logging
 import c2c_sentry
 import c2c_stats
 from c2c_broadcast import broadcast
+from c2c_compat._era import era_of
 from c2c_compat._loggers import adopt
 from c2c_compat._refusal import refuse
 
 _LOG = logging.getLogger(__name__)
 
 
-def set_up() -> None:
+def by_import() -> bool:
+    """Tell whether importing ``c2cwsgiutils.setup_process`` sets a process up: in era 3."""
+    return era_of({}).number == 3  # noqa: PLR2004 # the era's number
+
+
+def set_up_by_import() -> None:
+    """Set this process up where importing ``c2cwsgiutils.setup_process`` did that."""
+    refuse()
+    if by_import():
+        set_up()
+
+
+def set_up(config_file: str | None = None) -> None:
     """Set this process up: coverage (``COVERAGE``), logging, Sentry, metrics, broadcasts; no application is loaded.
 
     Settings are those of the environment, and of the application in the ini file that ``C2CWSGIUTILS_CONFIG`` names
@@ -33,12 +46,17 @@ def set_up() -> None:
 
     adopt()
     keep_driver()
-    settings = _application_settings(c2c_logging.init())
+    settings = _application_settings(c2c_logging.init(path_of(config_file) if config_file else None))
     c2c_sentry.init(settings)
     if not c2c_stats.BACKENDS:  # an application of this process has set up more
         c2c_stats.init_backends(settings)
     broadcast.init(settings)
     broadcast.start()
+
+
+def path_of(config_file: str) -> str:
+    """Return the path of an ini file that may be given as ``c2c://production.ini#name``."""
+    return config_file.partition("://")[2 if "://" in config_file else 0].partition("#")[0]
 
 
 def _application_settings(path: str | None) -> Mapping[str, str]:

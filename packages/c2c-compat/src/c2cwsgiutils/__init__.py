@@ -8,6 +8,8 @@ from typing import Any
 
 from c2c_compat._refusal import refuse
 
+__all__ = ["get_config_defaults", "get_logconfig_dict", "get_paste_config"]  # given by __getattr__
+
 refuse()
 
 _MODULES = frozenset(
@@ -41,6 +43,9 @@ _MODULES = frozenset(
         "stats",
         "stats_pyramid",
         "version",
+        "config_utils",
+        "db_maintenance_view",
+        "scripts",
         "wsgi",
         "wsgi_app",
     }
@@ -48,7 +53,9 @@ _MODULES = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    # setup_process is no name of these: looking at it is no reason to set a process up.
-    if name in _MODULES:
+    if name in __all__:
+        return getattr(importlib.import_module("c2c_compat._paste"), name)
+    # Where importing setup_process sets the process up, looking at it is no reason to.
+    if name in _MODULES or (name == "setup_process" and not importlib.import_module("c2c_compat._setup").by_import()):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

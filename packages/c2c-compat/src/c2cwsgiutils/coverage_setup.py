@@ -1,5 +1,7 @@
-"""Coverage of a service's processes."""
+"""Coverage of a service"s processes."""
 
-from c2c_meta import start_coverage as init
+from c2c_meta import start_coverage as includeme
 
-__all__ = ["init"]
+__all__ = ["includeme", "init"]
+
+init = includeme

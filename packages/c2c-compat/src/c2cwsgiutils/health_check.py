@@ -1,8 +1,8 @@
 """Health checks."""
 
+from c2c_compat._checks import EngineType, HealthCheck, JsonCheckException
 from c2c_compat._include import including
-from c2c_health import HealthCheck, JsonCheckException
 
-__all__ = ["HealthCheck", "JsonCheckException", "init"]
+__all__ = ["EngineType", "HealthCheck", "JsonCheckException", "includeme", "init"]
 
-init = including("c2c_health")
+init = includeme = including("c2c_health")

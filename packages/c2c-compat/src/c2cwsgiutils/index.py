@@ -1,6 +1,7 @@
 """What a service adds to the index page: HTML, in these lists, made with these functions or otherwise."""
 
 from c2c_compat._html import button, form, input_, link, paragraph, section
+from c2c_compat._include import including
 
 __all__ = [
     "additional_auth",
@@ -8,6 +9,8 @@ __all__ = [
     "additional_title",
     "button",
     "form",
+    "includeme",
+    "init",
     "input_",
     "link",
     "paragraph",
@@ -20,3 +23,5 @@ additional_auth: list[str] = []
 """HTML for operators."""
 additional_noauth: list[str] = []
 """HTML for everybody."""
+
+init = includeme = including("c2c_meta")

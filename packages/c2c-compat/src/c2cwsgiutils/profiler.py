@@ -1,5 +1,7 @@
-"""The Python profiler as a WSGI filter."""
+"""The Python profiler: as a WSGI filter, and of a function."""
 
+from c2c_compat._profile import Profile
 from c2c_debug.profiler import filter_wsgi_app
+from c2c_debug.profiler import paste_filter as filter_factory
 
-__all__ = ["filter_wsgi_app"]
+__all__ = ["Profile", "filter_factory", "filter_wsgi_app"]

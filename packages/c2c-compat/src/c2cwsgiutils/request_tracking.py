@@ -2,6 +2,6 @@
 
 from c2c_compat._include import including
 
-__all__ = ["init"]
+__all__ = ["includeme", "init"]
 
-init = including("c2c_logging")
+init = includeme = including("c2c_logging")

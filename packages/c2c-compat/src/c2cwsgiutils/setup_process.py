@@ -1,7 +1,22 @@
-"""Importing this sets a script or a daemon up: logging, Sentry, metrics, broadcasts."""
+"""Scripts and daemons. Importing this sets the process up in era 3, and does nothing in era 6."""
 
-from c2c_compat._setup import set_up
+from c2c_compat._script import (
+    PyramidEnv,
+    bootstrap_application,
+    bootstrap_application_from_options,
+    fill_arguments,
+    init,
+    init_logging,
+)
+from c2c_compat._setup import set_up_by_import
 
-__all__: list[str] = []
+__all__ = [
+    "PyramidEnv",
+    "bootstrap_application",
+    "bootstrap_application_from_options",
+    "fill_arguments",
+    "init",
+    "init_logging",
+]
 
-set_up()
+set_up_by_import()

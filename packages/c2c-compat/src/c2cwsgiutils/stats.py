@@ -13,6 +13,7 @@ from c2c_stats import (
 
 __all__ = [
     "BACKENDS",
+    "includeme",
     "increment_counter",
     "init",
     "init_backends",
@@ -22,4 +23,4 @@ __all__ = [
     "timer_context",
 ]
 
-init = including("c2c_stats")
+init = includeme = including("c2c_stats")

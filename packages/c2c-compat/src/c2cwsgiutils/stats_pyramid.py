@@ -2,6 +2,10 @@
 
 from c2c_compat._include import including
 
-__all__ = ["init"]
+__all__ = ["includeme", "init", "init_db_spy"]
 
-init = including("c2c_stats")
+init = includeme = including("c2c_stats")
+
+
+def init_db_spy() -> None:
+    """Do nothing: SQL is measured wherever metrics are."""

@@ -3,6 +3,6 @@
 from c2c_compat._include import including
 from c2c_health.version import get_version
 
-__all__ = ["get_version", "init"]
+__all__ = ["get_version", "includeme", "init"]
 
-init = including("c2c_health")
+init = includeme = including("c2c_health")

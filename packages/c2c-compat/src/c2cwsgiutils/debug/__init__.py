@@ -4,6 +4,6 @@ from c2c_compat._daemon import init_daemon
 from c2c_compat._include import including
 from c2c_debug.sizes import dump_memory_maps, get_size
 
-__all__ = ["dump_memory_maps", "get_size", "init", "init_daemon"]
+__all__ = ["dump_memory_maps", "get_size", "includeme", "init", "init_daemon"]
 
-init = including("c2c_debug")
+init = includeme = including("c2c_debug")

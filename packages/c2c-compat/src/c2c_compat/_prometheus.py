@@ -1,0 +1,132 @@
+"""Metrics on a port of their own, as ``c2cwsgiutils.prometheus`` of 6 serves them."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, TypedDict, cast
+
+from prometheus_client import REGISTRY, CollectorRegistry, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from c2c_broadcast import ConfigurationError, broadcast
+from c2c_compat._era import called
+from c2c_stats.prometheus import MemoryMapProvider
+
+_LOG = logging.getLogger(__name__)
+_FAMILIES: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+
+MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS: list[str] = []
+"""Channels whose subscribers answer with what ``serialize_collected_data`` gives: metrics of other processes."""
+
+
+class SerializedSample(TypedDict):
+    """A sample that may be broadcast; its labels have ``pid``."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class SerializedMetric(TypedDict):
+    """A metric that may be broadcast: ``type`` is gauge or counter; ``args`` name, documentation and unit."""
+
+    type: str
+    args: dict[str, Any]
+    samples: list[SerializedSample]
+
+
+def build_metric_name(postfix: str) -> str:
+    """Return a metric's name with the prefix of the service: ``C2C_PROMETHEUS_PREFIX``, ``c2cwsgiutils_``."""
+    return os.environ.get("C2C_PROMETHEUS_PREFIX", "c2cwsgiutils_") + postfix
+
+
+def start(registry: CollectorRegistry | None = None) -> None:
+    """Serve the metrics of this service on ``C2C_PROMETHEUS_PORT``; nothing where that is unset or empty.
+
+    Called in gunicorn's master. With ``PROMETHEUS_MULTIPROC_DIR`` the application's own metrics are those of all
+    workers, else those of this process. A port that is taken is one error line.
+
+    Args:
+        registry: more collectors
+
+    Raises:
+        ConfigurationError: The port is no number.
+    """
+    called(6, "prometheus.start")
+    text = os.environ.get("C2C_PROMETHEUS_PORT", "").strip()
+    if not text:
+        return
+    if not (text.isascii() and text.isdigit()) or int(text) > 65_535:  # noqa: PLR2004 # the highest port
+        raise ConfigurationError(f"C2C_PROMETHEUS_PORT: {text!r} is not a port")
+    served = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        cast("Any", MultiProcessCollector)(served)
+    else:
+        served.register(cast("Any", REGISTRY))
+    if registry is not None and registry is not REGISTRY:
+        served.register(cast("Any", registry))
+    served.register(cast("Any", MultiProcessCustomCollector()))
+    try:
+        start_http_server(int(text), registry=served)
+    except OSError as error:
+        _LOG.error("Metrics are not served: port %s of C2C_PROMETHEUS_PORT: %s", text, error.strerror)  # one line
+
+
+def start_single_process() -> None:
+    """Serve the metrics of a process that is alone; as `start`."""
+    start()
+
+
+def cleanup() -> None:
+    """Do nothing: a worker uses no socket of the master. For gunicorn's ``post_fork``."""
+
+
+def serialize_collected_data(collector: Any) -> list[SerializedMetric]:
+    """Return what a collector gives as data that may be broadcast, each sample with this process's ``pid``."""
+    return [
+        {
+            "type": metric.type,
+            "args": {"name": metric.name, "documentation": metric.documentation, "unit": metric.unit},
+            "samples": [
+                {"name": one.name, "labels": {"pid": str(os.getpid()), **one.labels}, "value": one.value}
+                for one in metric.samples
+            ],
+        }
+        for metric in collector.collect()
+        if metric.type in _FAMILIES
+    ]
+
+
+class MultiProcessCustomCollector:
+    """Metrics that the subscribers of `MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS` tell, within 2 s."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask all processes."""
+        merged: dict[str, Metric] = {}
+        for channel in MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS:
+            for told in broadcast.broadcast(channel, expect_answers=True, timeout=2) or ():
+                for one in told or ():
+                    args = one["args"]
+                    if args["name"] not in merged:
+                        merged[args["name"]] = _FAMILIES[one["type"]](**args)
+                    for sample in one["samples"]:
+                        merged[args["name"]].add_sample(sample["name"], sample["labels"], sample["value"])
+        yield from merged.values()
+
+
+class MemoryMapCollector:
+    """What processes' memory is mapped to, in bytes: ``<prefix>process_smap_<type>_bytes{pid, name}``."""
+
+    def __init__(self, memory_type: str = "pss", pids: Iterable[str] | None = None) -> None:
+        self._name = build_metric_name(f"process_smap_{memory_type}")
+        self._provider = MemoryMapProvider(memory_type, pids)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the maps of the processes."""
+        metric = GaugeMetricFamily(
+            self._name, "Memory of a process by mapped file", labels=["pid", "name"], unit="bytes"
+        )
+        for labels, kilobytes in self._provider.get_data():
+            metric.add_metric([labels["pid"], labels["name"]], float(kilobytes) * 1024)
+        yield metric

@@ -1,0 +1,100 @@
+"""Sessions as c2cwsgiutils 6 gives them: a factory for requests, and functions for scripts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import zope.sqlalchemy
+from pyramid.config import Configurator, global_registries
+from sqlalchemy import Engine, engine_from_config
+from sqlalchemy.orm import Session, sessionmaker
+
+import c2c_db
+from c2c_compat._era import warn_of_six
+
+DBSESSION_FACTORY = "dbsession_factory"
+
+
+class SessionFactory:
+    """Sessions of an application's database: ``factory(request)`` by the request, or on the side that is asked for.
+
+    Args:
+        running: the database, as ``c2c_db.databases`` has it
+        attribute: what gives a request its session
+    """
+
+    def __init__(self, running: Any, attribute: str) -> None:
+        self._attribute = attribute
+        engines = [one.engine for one in running.engines]
+        self.rw_engine: Engine = engines[0]
+        self.ro_engine: Engine = engines[1] if len(engines) > 1 else engines[0]
+        self._rules = running.rules
+        # What health checks look for, as in a scoped session of c2c_db.
+        self.c2c_rw_bind, self.c2c_ro_bind = self.rw_engine, self.ro_engine
+
+    def __call__(self, request: Any, readwrite: bool | None = None, **options: Any) -> Session:
+        """Return the session of the request, or a new one on the primary (True) or the replica (False).
+
+        A new one takes part in ``request.tm`` where the request has it.
+        """
+        if readwrite is None:
+            session: Session = getattr(request, self._attribute)
+            return session
+        session = Session(bind=self.rw_engine if readwrite else self.ro_engine, **options)
+        manager = getattr(request, "tm", None)
+        return get_tm_session(lambda: session, manager) if manager is not None else session
+
+    def engine_name(self, readwrite: bool) -> str:  # the documented call
+        """Return the name of the engine for writing, or of that for reading."""
+        return c2c_db.engine_name(self.rw_engine if readwrite else self.ro_engine)
+
+
+def init(
+    config: Configurator,
+    master_prefix: str = "sqlalchemy",
+    slave_prefix: str | None = None,
+    force_master: Iterable[Any] | None = None,
+    force_slave: Iterable[Any] | None = None,
+) -> SessionFactory:
+    """Set a database up from ini keys, give it to requests as ``request.dbsession``, and return its sessions' factory.
+
+    Raises:
+        ConfigurationError: As in ``c2c_db.setup_session``.
+    """
+    warn_of_six("c2cwsgiutils.db.init", config.registry)
+    config.get_settings().setdefault("tm.manager_hook", "pyramid_tm.explicit_manager")
+    config.include("c2c_db")
+    known = set(c2c_db.databases(config.registry))
+    c2c_db.init(config, master_prefix, slave_prefix, force_master, force_slave)
+    found = c2c_db.databases(config.registry)
+    factory = SessionFactory(next(found[name] for name in found if name not in known), "dbsession")
+    config.registry[DBSESSION_FACTORY] = factory
+    return factory
+
+
+def get_engine(settings: Mapping[str, Any], prefix: str = "sqlalchemy.") -> Engine:
+    """Return the engine that the keys with this prefix describe."""
+    return engine_from_config(dict(settings), prefix)
+
+
+def get_session_factory(engine: Engine) -> "sessionmaker[Session]":
+    """Return a factory of sessions on the engine."""
+    return sessionmaker(bind=engine)
+
+
+def get_tm_session(session_factory: Any, transaction_manager: Any) -> Session:
+    """Return a new session that takes part in the transactions of the manager: nobody commits the session itself."""
+    session: Session = session_factory()
+    zope.sqlalchemy.register(session, transaction_manager=transaction_manager)
+    return session
+
+
+def get_tm_session_pyramid(session_factory: Any, transaction_manager: Any, request: Any) -> Session:
+    """Return a new session of a request, that takes part in the transactions of the manager."""
+    return get_tm_session(lambda: session_factory(request), transaction_manager)
+
+
+def is_maintained() -> bool:
+    """Tell whether the application that was made last is in maintenance mode: read-only, but what comes later."""
+    registry = global_registries.last
+    found = c2c_db.databases(registry).values() if registry is not None else ()
+    return any(running.application.maintenance.readonly for running in found)

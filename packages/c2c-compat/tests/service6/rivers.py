@@ -1,0 +1,79 @@
+"""A service in the style of c2cwsgiutils 6: it knows c2cwsgiutils and nothing else of the toolkit."""
+
+import logging
+
+import sqlalchemy as sa
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent
+
+import c2cwsgiutils.auth
+import c2cwsgiutils.db
+import c2cwsgiutils.health_check
+import c2cwsgiutils.pyramid
+from c2cwsgiutils import broadcast, services
+
+_LOG = logging.getLogger(__name__)
+rivers = services.create("rivers", "/rivers", cors_credentials=True)
+
+
+@broadcast.decorator(expect_answers=True)
+def length():
+    """Answer in each process."""
+    return 42
+
+
+@rivers.get()
+def rivers_get(request):
+    """Read where the request reads."""
+    _LOG.info("Rivers are listed")
+    return {"side": request.dbsession.execute(sa.text("SELECT value FROM hello")).scalar()}
+
+
+@rivers.put()
+def rivers_put(request):
+    """Read where the request writes."""
+    return {"side": request.dbsession.execute(sa.text("SELECT value FROM hello")).scalar()}
+
+
+@rivers.post()
+def rivers_post(request):
+    """Read on the slave, as it is forced to."""
+    return {"side": request.dbsession.execute(sa.text("SELECT value FROM hello")).scalar()}
+
+
+def duplicate(request):
+    """Write in a GET."""
+    for _ in range(2):
+        request.dbsession.execute(sa.text("INSERT INTO hello (id, value) VALUES (77, 'x')"))
+    return {}
+
+
+def moved(request):
+    """Raise a redirection."""
+    raise HTTPMovedPermanently(location="http://www.camptocamp.com/")
+
+
+def nothing(request):
+    """Raise a 204."""
+    raise HTTPNoContent
+
+
+def main(_, **settings):
+    """Make the application."""
+    config = Configurator(settings=settings, route_prefix="/api")
+    config.include(c2cwsgiutils.pyramid.includeme)
+    session = c2cwsgiutils.db.init(config, "sqlalchemy", "sqlalchemy_slave", force_slave=["POST /api/rivers"])
+    assert session is config.registry["dbsession_factory"]
+    checks = c2cwsgiutils.health_check.HealthCheck(config)
+    checks.add_db_session_check(session, query_cb=lambda one: one.execute(sa.text("SELECT 1")).scalar())
+    for name, view in {"duplicate": duplicate, "moved": moved, "nothing": nothing}.items():
+        config.add_route(name, f"/{name}")
+        config.add_view(view, route_name=name, renderer="json")
+    config.add_route("length", "/length")
+    config.add_view(lambda request: length(), route_name="length", renderer="fast_json")
+    config.add_route("kind", "/kind")
+    config.add_view(
+        lambda request: c2cwsgiutils.auth.auth_type(request.registry.settings).name, route_name="kind", renderer="json"
+    )
+    config.scan()
+    return config.make_wsgi_app()

@@ -1,0 +1,85 @@
+"""Which era a service is of: what says so first."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from c2c_broadcast import ConfigurationError
+from c2c_compat import _era
+
+INI_OF_THREE = """
+[pipeline:main]
+pipeline = egg:c2cwsgiutils#client_info app
+[handler_json]
+class = c2cwsgiutils.pyramid_logging.JsonLogHandler
+args = (sys.stdout,)
+"""
+INI_OF_SIX = """
+[pipeline:main]
+pipeline = egg:c2cwsgiutils#client_info app
+"""
+KWARGS = """
+[handler_json]
+kwargs = {"stream": "ext://sys.stdout"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [(INI_OF_THREE, 3), (INI_OF_SIX, 6), (KWARGS, 6), ("", 3), ("no ini at all", 3)]
+)
+def test_the_ini_file_tells(tmp_path: Path, text: str, number: int) -> None:
+    """Handlers with kwargs are of 6, with args of 3; without both, a pipeline of our filters is of 6."""
+    ini = tmp_path / "production.ini"
+    ini.write_text(text)
+    assert _era.era_of({}, {"C2CWSGIUTILS_CONFIG": str(ini)}).number == number
+
+
+def test_the_order(tmp_path: Path) -> None:
+    """The setting wins over what was called, that over the file; of calls those of 6 over those of 3."""
+    ini = tmp_path / "production.ini"
+    ini.write_text(INI_OF_SIX)
+    environ = {"C2CWSGIUTILS_CONFIG": str(ini)}
+    _era.called(3, "c2cwsgiutils_run")
+    assert _era.era_of({}, environ).number == 3
+    _era.called(6, "prometheus.start")
+    assert _era.era_of({}, environ) == _era.Era(6, "prometheus.start was called")
+    assert _era.era_of({"c2c.compat_era": "3"}, environ).number == 3
+    with pytest.raises(ConfigurationError, match="C2C_COMPAT_ERA"):
+        _era.era_of({}, {"C2C_COMPAT_ERA": "5"})
+
+
+@pytest.mark.parametrize(
+    ("requirement", "number"),
+    [
+        ("c2cwsgiutils[standard,broadcast]>=6", 6),
+        ("c2cwsgiutils (>=5.2,<7)", 6),
+        ("c2cwsgiutils==3.10.0", 3),
+        ("c2cwsgiutils", 3),
+        ("c2cwsgiutils-other>=6", 3),
+    ],
+)
+def test_a_distribution_tells(tmp_path: Path, requirement: str, number: int) -> None:
+    """A distribution that requires c2cwsgiutils in a range without 3.x is of 6."""
+    metadata = tmp_path / "rivers-1.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: rivers\nVersion: 1.0\nRequires-Dist: {requirement}\n")
+    code = "from c2c_compat._era import era_of; print(era_of({}, {}).number)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(number)
+
+
+def test_what_is_set_wins() -> None:
+    """An era is defaults: a setting that is there stays, and one that no installed package knows is not made."""
+    settings = {"c2c.db.enforce_readonly": "true", "c2c.compat_era": "6"}
+    assert _era.set_defaults(settings).number == 6
+    assert settings["c2c.db.enforce_readonly"] == "true"
+    assert settings["c2c.json.pretty_print"] == "false"
+    assert "c2c.enable_exception_handling" in settings
+    three: dict[str, str] = {"c2c.compat_era": "3"}
+    _era.set_defaults(three)
+    assert three["c2c.stats_public_reset"] == "true"
+    assert "c2c.json.pretty_print" not in three
