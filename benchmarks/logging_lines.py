@@ -83,6 +83,14 @@ def _lines(request: Any) -> Iterator[Case]:
         yield _case("the same with two extras", {name: _extras(name, log) for name, log in logs.items()}, {})
         exceptions = {name: _exception(log, error) for name, log in logs.items()}
         yield _case("a JSON log line of an exception, ten frames", exceptions, _EXCEPTION_BARS, lines=30)
+        bars = {_JSON_LOGGER: 2.0}
+        yield _case("a line of 4 kB", {name: _text(log, 4_000) for name, log in logs.items()}, bars, lines=50)
+        bars = {_JSON_LOGGER: 3.0}
+        yield _case("a line of 31 kB", {name: _text(log, 31_000) for name, log in logs.items()}, bars, lines=10)
+        bars = {_JSON_LOGGER: 4.0}
+        yield _case(
+            "a nested extra of 3.4 kB", {name: _nested(name, log) for name, log in logs.items()}, bars, lines=20
+        )
         yield _case("a level that is off", {name: _disabled(log) for name, log in logs.items()}, {}, lines=2_000)
 
 
@@ -167,6 +175,18 @@ def _extras(name: str, log: Any) -> Call:
     if name == _OWN:
         return lambda: log.info("Handled request", user=1234, duration=12.5)
     return lambda: log.info("Handled request", extra={"user": 1234, "duration": 12.5})
+
+
+def _text(log: Any, size: int) -> Call:
+    text = ("lorem ipsum dolor sit amet " * size)[:size]
+    return lambda: log.info("%s", text)
+
+
+def _nested(name: str, log: Any) -> Call:
+    body = {"items": [{"id": n, "name": f"item {n}", "price": n * 1.5, "tags": ["a", "b"]} for n in range(60)]}
+    if name == _OWN:
+        return lambda: log.info("Handled request", body=body)
+    return lambda: log.info("Handled request", extra={"body": body})
 
 
 def _exception(log: Any, error: BaseException) -> Call:
