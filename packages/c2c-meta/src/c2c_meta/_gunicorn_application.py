@@ -40,14 +40,22 @@ class WatchingArbiter(Arbiter):
         """Those that are to end and finish what they have in hand."""
 
     def reap_workers(self) -> None:
-        """Look at those that ended before gunicorn does."""
-        for pid in list(self.WORKERS):
-            with suppress(OSError):  # it is not ours any more
-                found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                if found is not None:
-                    exited = found.si_code == os.CLD_EXITED
-                    self.statuses[pid] = found.si_status << 8 if exited else found.si_status
-        super().reap_workers()
+        """Note how each one ended: gunicorn asks the system, logs it and forgets it before it calls ``child_exit``."""
+        waitpid = os.waitpid
+
+        def noting(pid: int, options: int) -> tuple[int, int]:
+            found = waitpid(pid, options)
+            if found[0]:
+                self.statuses[found[0]] = found[1]
+            return found
+
+        # To look before it asks is not enough: another one may end between the look and the question.
+        os.waitpid = noting
+        try:
+            super().reap_workers()
+        finally:
+            os.waitpid = waitpid
+            self.statuses.clear()  # those of workers were asked for; of other children (as process 1) nobody asks
         self.told.intersection_update(self.WORKERS)
         self._end_surplus()
 
