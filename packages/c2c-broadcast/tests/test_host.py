@@ -283,6 +283,9 @@ def test_partitions_and_faults(family_of_four, eventually):
         victim = min(alive - silent, default=None)
         if kind == "stop":
             os.kill(victim, signal.SIGSTOP)
+            # On a busy machine some threads go on for a while after the signal.
+            tasks = Path(f"/proc/{victim}/task")
+            eventually(lambda tasks=tasks: all(") T " in (one / "stat").read_text() for one in tasks.iterdir()))
             silent.add(victim)
         elif kind == "kill":
             os.kill(victim, signal.SIGKILL)
