@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LINES = ("3.11", "3.12", "3.13")
+LINES = ("3.11", "3.12", "3.13", "3.14")
 _TOLD = "_C2C_PYTHONS"
 
 

@@ -29,7 +29,7 @@ def add(config: Configurator) -> None:
     """Add the view, and what each process answers to it."""
     registry = config.registry
     tell(config, "members", lambda: facts(registry))
-    config.add_operator_view(_view, name="members", path="/members")
+    config.add_operator_view(lambda request: ask_all(request.registry, "members"), name="members", path="/members")
     config.add_section(
         Section(
             name="members",
@@ -39,10 +39,6 @@ def add(config: Configurator) -> None:
             live=(Live(title="Processes", kind="members", route="c2c_members", every=10.0),),
         )
     )
-
-
-def _view(request: Any) -> dict[str, Any]:
-    return ask_all(request.registry, "members")
 
 
 def tell(config: Configurator, part: str, function: Callable[..., Any]) -> None:
