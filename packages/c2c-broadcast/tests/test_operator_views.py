@@ -6,6 +6,7 @@ import pytest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationConflictError
 from pyramid.httpexceptions import HTTPFound, HTTPNotFound
+from pyramid.request import Request
 from webtest import TestApp
 
 from c2c_broadcast import ConfigurationError, Link, Live, Section, masker_of, sections
@@ -254,3 +255,48 @@ def test_the_applications_routes_below_the_base_path_stay() -> None:
         config.add_view(lambda request: request.matched_route.name, route_name=name, renderer="string")
     app = TestApp(config.make_wsgi_app())
     assert (app.get("/c2c/mine").text, app.get("/c2capplication").text) == ("mine", "near")
+
+
+class Endless:
+    """A body of unknown size, which counts what is read of it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Give more, up to a bound."""
+        self.asked += 1
+        return b"a" * 65536 if self.asked < 1000 else b""
+
+    readline = read
+
+
+@pytest.mark.parametrize("public", [True, False])
+@pytest.mark.parametrize("key", [None, SECRET])
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({"HTTP_TRANSFER_ENCODING": "chunked"}, 411),
+        ({"CONTENT_LENGTH": "65537"}, 413),
+        ({"wsgi.input_terminated": True}, 200),
+    ],
+)
+def test_a_body_of_any_size_is_not_read(public: bool, key: str | None, environ: dict[str, object], status: int) -> None:
+    """Nobody fills the memory by a form: neither for the secret in it, nor by what the view itself asks of it."""
+    config = configured()
+    config.add_operator_view(
+        lambda request: {"given": request.params.get("x")},
+        name="x",
+        path="/x",
+        public=public,
+        changes_state=lambda request: "x" in request.params,
+    )
+    app = config.make_wsgi_app()
+    request = Request.blank("/c2c/x", method="POST", content_type="application/x-www-form-urlencoded")
+    request.environ.pop("CONTENT_LENGTH", None)
+    request.environ |= {"wsgi.input": Endless(), **environ}
+    if key is not None:
+        request.headers["X-API-Key"] = key
+    answer = request.get_response(app)
+    assert answer.status_int == (status if public or key else 403)
+    assert request.environ["wsgi.input"].asked == 0

@@ -205,7 +205,7 @@ def test_an_address_that_cannot_be_read_is_a_400(path):
     assert "UTF-8" in answer.json["message"]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "OPTIONS", "DELETE", "PATCH"])
 def test_a_guess_counts_whatever_the_method(method):
     """The page is no place to try secrets at: ten wrong ones lock the address, and an error sets no cookie."""
     app = _app()

@@ -26,8 +26,10 @@ from pyramid.httpexceptions import (
     HTTPBadRequest,
     HTTPException,
     HTTPForbidden,
+    HTTPLengthRequired,
     HTTPMethodNotAllowed,
     HTTPNotFound,
+    HTTPRequestEntityTooLarge,
     HTTPTooManyRequests,
     HTTPUnsupportedMediaType,
 )
@@ -744,6 +746,14 @@ def _check(request: Any, guard: _Guard) -> bool:
 
 
 def _unreadable(request: Any) -> HTTPException | None:
+    """Return the refusal of what can't be read, or may be of any size: views ask for the form without a thought."""
+    length = request.content_length
+    if length is None:
+        if request.headers.get("Transfer-Encoding"):
+            return json_error(HTTPLengthRequired, "A form here says its length: Content-Length, not chunked")
+        request.environ["CONTENT_LENGTH"] = "0"  # no body (RFC 9112, 6.3), whatever the server's file would give
+    elif length > _LONGEST_FORM:
+        return json_error(HTTPRequestEntityTooLarge, f"A form here has at most {_LONGEST_FORM} bytes")
     try:
         for _ in _parameters(request):
             pass
