@@ -98,7 +98,7 @@ ENDPOINTS: dict[str, tuple[Ask, ...]] = {
             who=PUBLIC,
         ),
     ),
-    "c2c-meta": (
+    "c2c-page": (
         Ask("/c2c", "The index page: what each package offers."),
         Ask("/c2c/members", "The processes of the service."),
     ),
