@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.interfaces import IRequestFactory
 from pyramid.request import Request, apply_request_extensions
 
 from acceptance_tests.demo import APP
@@ -42,8 +43,10 @@ def ask(app: Any, path: str, **headers: str) -> Any:
 def _broadcast() -> Names:
     from c2c_broadcast import family, load, setting
 
+    config = _config()
+    config.include("c2c_broadcast")
     names = {"CACHE": {}, "CACHES": {"tiles": {}}, "logging": logging, "dataclass": dataclass}
-    return {**names, "setting": setting, "family": family, "load": load, "config": _config()}
+    return {**names, "setting": setting, "family": family, "load": load, "config": config}
 
 
 def _health() -> Names:
@@ -73,7 +76,7 @@ def _logging() -> Names:
     config = _config()
     config.include("c2c_logging")
     config.make_wsgi_app()
-    request = Request.blank("/")
+    request = config.registry.getUtility(IRequestFactory).blank("/")
     request.registry = config.registry
     apply_request_extensions(request)
     names = {"c2c_logging": c2c_logging, "run_in_context": c2c_logging.run_in_context, "request": request}
@@ -85,6 +88,10 @@ def _meta() -> Names:
     names: Names = {"__name__": f"{_MODULE}c2c_meta"}
     exec("from c2c_rest import services\nhello = services.create('hello', '/hello')", names)  # noqa: S102 # as above
     return names
+
+
+def _page() -> Names:
+    return {"config": _config()}
 
 
 def _rest() -> Names:
@@ -117,6 +124,7 @@ PREPARED: dict[str, Callable[[], Names]] = {
     "c2c-health": _health,
     "c2c-logging": _logging,
     "c2c-meta": _meta,
+    "c2c-page": _page,
     "c2c-rest": _rest,
     "c2c-sentry": _sentry,
     "c2c-testing": _testing,
