@@ -3,8 +3,11 @@
 import pytest
 from pyramid.config import Configurator
 from pyramid.decorator import reify
+from pyramid.events import NewRequest
 from pyramid.request import Request
 from webtest import TestApp
+
+from c2c_broadcast.requests import include_light
 
 
 @reify
@@ -93,3 +96,62 @@ def test_no_subscriber_of_ours():
     """Pyramid does not notify its events in each request because of the base."""
     app, _ = make()
     assert not app.app.registry.has_listeners
+
+
+def _library(config):
+    config.add_request_method(lambda request: [request.path], "tm", reify=True)
+    config.add_request_method(lambda request: request.path, "spoken")
+    config.add_subscriber(_hears, NewRequest)
+
+
+def _hears(event):
+    raise AssertionError(event)
+
+
+def test_a_library_of_others_costs_no_class():
+    """Its reified property is on our class, kept per request; a subscriber that is left out is not there."""
+    config = Configurator()
+    config.include("c2c_broadcast")
+    include_light(config, _library, without=(_hears,))
+    classes = []
+
+    def view(request):
+        classes.append(type(request))
+        return {"tm": request.tm, "once": request.tm is request.tm, "spoken": request.spoken()}
+
+    config.add_route("x", "/x")
+    config.add_view(view, route_name="x", renderer="json")
+    app = TestApp(config.make_wsgi_app())
+    assert [app.get("/x").json for _ in range(2)] == [{"tm": ["/x"], "once": True, "spoken": "/x"}] * 2
+    assert classes[0] is classes[1]
+    assert not app.app.registry.has_listeners
+
+
+def test_a_library_that_the_application_has_included():
+    """It is left as the application has it; and where it comes later, it is not included again."""
+    config = Configurator()
+    config.include("c2c_broadcast")
+    config.include(_counted)
+    include_light(config, _counted)
+    config.include(_counted)
+    assert config.registry["counted"] == 1
+
+
+def _counted(config):
+    config.registry["counted"] = config.registry.get("counted", 0) + 1
+
+
+@pytest.mark.parametrize("use_tweens", [True, False])
+def test_a_sub_request_made_by_hand(use_tweens):
+    """A request of Pyramid's own class, as its documentation makes them for sub-requests, has the attributes too."""
+
+    def outer(config):
+        config.add_route("outer", "/outer")
+        config.add_view(
+            lambda request: request.invoke_subrequest(Request.blank("/x"), use_tweens=use_tweens), route_name="outer"
+        )
+
+    app, classes = make(after=outer)
+    assert app.get("/outer").json == {"answer": 42, "mine": "ours", "twice": 84, "late": None}
+    assert not hasattr(Request, "answer")
+    assert len(classes) == 1

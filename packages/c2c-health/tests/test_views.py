@@ -334,6 +334,36 @@ def test_subscribers_hear_of_runs(service):
     assert event.seconds >= 0
 
 
+def test_listeners_cost_a_request_nothing(service):
+    """``on_event`` hears as a subscriber does, one that raises breaks nothing, and Pyramid has nobody to notify."""
+    made, heard = service(), []
+
+    def broken(event):
+        raise ValueError("a listener")
+
+    made.health.on_event(HealthChecked, broken)
+    made.health.on_event(HealthChecked, heard.append)
+    made.health.add_custom_check("custom", _unhappy, level=2)
+    made.get("/health_check?max_level=2", status=500)
+    assert [event.name for event in heard] == ["custom"]
+    assert not made.config.registry.has_listeners
+
+
+def test_checks_of_what_is_known_late(service):
+    """``when_live`` is called once, when the application is made, and may add checks."""
+    made, seen = service(), []
+
+    def add(registry):
+        seen.append(registry)
+        made.health.add_custom_check("late", lambda request: "here")
+
+    made.health.when_live(add)
+    assert not seen
+    assert made.get("/health_check").json["successes"]["late"]["result"] == "here"
+    made.get("/health_check")
+    assert seen == [made.config.registry]
+
+
 def test_background_runs(service):
     """With ``interval`` the view reads memory: no probe runs the check, and time does."""
     made, runs = service(), []

@@ -273,6 +273,26 @@ def test_an_application_that_includes_cornice_itself(order):
     assert app.get("/both?ok", headers={"Origin": PAGE}).headers.getall("Access-Control-Allow-Origin") == ["*"]
 
 
+def test_cornice_costs_a_request_no_class_and_no_events(make_app):
+    """Cornice's attributes are on one class, and Pyramid has nobody to notify; what they hold is of one request."""
+    classes = []
+
+    def noted(request):
+        classes.append(type(request))
+        request.validated["x"] = request.info["x"] = 1
+        return {"seen": len(request.validated), "service": request.current_service.name, "wrong": len(request.errors)}
+
+    service = services.create("noted", "/noted")
+    service.add_view("GET", noted)
+    app = make_app(lambda config: config.add_cornice_service(service))
+    for _ in range(2):
+        answer = app.get("/noted")
+        assert answer.json == {"seen": 1, "service": "noted", "wrong": 0}
+        assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
+    assert classes[0] is classes[1]
+    assert not app.app.registry.has_listeners
+
+
 def test_two_applications_in_one_process(make_app):
     """Two applications have their own services and settings."""
     first = services.create("first", "/first")

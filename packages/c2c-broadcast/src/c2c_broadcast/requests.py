@@ -1,17 +1,21 @@
 """Attributes of requests that cost a request nothing: ``config.add_request_attribute(name, descriptor)``.
 
 Pyramid makes a class for each request as soon as one property was added by ``add_request_method``: a seventh of what a
-small request costs. Here all attributes are on one class, made once and given to ``config.set_request_factory``.
+small request costs. Here all attributes are on one class, made once and given to ``config.set_request_factory``; so are
+those of a library that is included by ``include_light``.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import PHASE3_CONFIG, Configurator
+from pyramid.decorator import reify
 from pyramid.interfaces import IRequestFactory
 from pyramid.request import Request
 
 _ATTRIBUTES = "c2c_broadcast.request_attributes"
 _CLASS = "c2c_broadcast.request_class"
+_GIVEN = "c2c_attributes"
 # After the application's own factory.
 _LATE = PHASE3_CONFIG + 200
 
@@ -21,6 +25,7 @@ def add_request_attribute(config: Configurator, name: str, descriptor: Any) -> N
 
     It goes on one class for all requests: a subclass of the application's own request factory. Where that is a
     function, it is given to Pyramid's ``add_request_method``. The application's own attribute of that name wins.
+    A request that was made otherwise (``Request.blank`` for a sub-request) gets them as Pyramid gives its own.
     """
     attributes: dict[str, Any] = config.registry.setdefault(_ATTRIBUTES, {})
     attributes[name] = descriptor
@@ -43,15 +48,96 @@ def _set_factory(registry: Any) -> None:
         own = {name: one for name, one in attributes.items() if not hasattr(factory, name)}
         registry[_CLASS] = type(factory.__name__, (factory,), {**own, "__module__": factory.__module__})
         late.set_request_factory(registry[_CLASS])
+        late.add_request_method(_Given(registry), _GIVEN)
         return
     for name in list(attributes):
         _add_method(late, name, attributes.pop(name))
 
 
 def _add_method(config: Configurator, name: str, descriptor: Any) -> None:
-    if hasattr(descriptor, "__get__") and not hasattr(descriptor, "__call__"):  # noqa: B004 # a descriptor that is no function
-        config.add_request_method(lambda request: descriptor.__get__(request, type(request)), name, property=True)
-    elif callable(descriptor):
+    if _is_method(descriptor):
         config.add_request_method(descriptor, name)
     else:
-        config.add_request_method(lambda _request: descriptor, name, property=True)
+        config.add_request_method(_getter(descriptor), name, property=True)
+
+
+def _is_method(descriptor: Any) -> bool:
+    return callable(descriptor)
+
+
+def _getter(descriptor: Any) -> Callable[[Any], Any]:
+    if hasattr(descriptor, "__get__"):
+        return lambda request: descriptor.__get__(request, type(request))
+    return lambda _request: descriptor
+
+
+class _Given:
+    """A request method that Pyramid binds to each request, also to those that were not made by our class.
+
+    Binding is all it does: a request of another class is given the attributes then.
+    """
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+
+    def __call__(self, request: Any) -> bool:
+        """Tell whether the request is of our class."""
+        return isinstance(request, self._registry[_CLASS])
+
+    def __get__(self, request: Any, owner: Any = None) -> Any:
+        if not self(request):
+            for name, descriptor in self._registry[_ATTRIBUTES].items():
+                if hasattr(type(request), name) or name in vars(request):
+                    continue
+                if _is_method(descriptor):
+                    setattr(request, name, _getter(descriptor)(request))
+                else:
+                    request.set_property(_getter(descriptor), name)
+        return self
+
+
+def include_light(config: Configurator, library: str, without: tuple[Any, ...] = ()) -> None:
+    """Include a library of others, the properties that it adds to requests as attributes that cost nothing.
+
+    ``without`` are those of its subscribers that the caller has another way for. Where the application has included it
+    already, nothing happens; where it does so later, this was it.
+    """
+    light = type("_Light", (_Light,), {"without": without})(
+        registry=config.registry,
+        package=config.package,
+        root_package=config.root_package,
+        autocommit=config.autocommit,
+        route_prefix=config.route_prefix,
+        introspection=config.introspection,
+    )
+    light.includepath = config.includepath
+    light.include(library)
+
+
+class _Light(Configurator):
+    """What a library is included by: Pyramid hands on a configurator of the same class."""
+
+    without: tuple[Any, ...] = ()
+
+    def add_subscriber(self, subscriber: Any, *args: Any, **kwargs: Any) -> None:
+        """Leave out what its includer does otherwise."""
+        if subscriber not in self.without:
+            super().add_subscriber(subscriber, *args, **kwargs)
+
+    def add_request_method(self, function: Any = None, name: Any = None, **kwargs: Any) -> None:
+        """Give the property to our class; methods stay Pyramid's."""
+        if function is None or not kwargs.get("reify"):
+            super().add_request_method(function, name, **kwargs)
+            return
+        function = self.maybe_dotted(function)
+        name = name or function.__name__
+        add_request_attribute(self, name, _reified(function, name))
+
+
+def _reified(function: Callable[[Any], Any], name: str) -> Any:
+    def once(request: Any) -> Any:
+        return function(request)
+
+    once.__name__ = name  # under which reify keeps it
+    once.__doc__ = function.__doc__
+    return reify(once)

@@ -8,6 +8,7 @@ from pyramid.config import Configurator
 from sqlalchemy import Engine
 
 from c2c_broadcast import load
+from c2c_broadcast.requests import include_light
 from c2c_db._database import Application, Database, RunningDatabase, application_of
 from c2c_db._failures import add_error_views
 from c2c_db._maintenance import add_maintenance_view
@@ -102,7 +103,18 @@ def add_database(config: Configurator, database: Database, name: str | None = No
         database = replace(database, name=name)
     running = _run(config, database)
     # Asked for at each access, not kept: `with use_primary():` and other threads get another session.
-    config.add_request_method(running.session_of, database.name, property=True)
+    config.add_request_attribute(database.name, _SessionAttribute(running))
+
+
+class _SessionAttribute:
+    """``request.dbsession``; what is assigned to it, in a test for example, is there instead."""
+
+    def __init__(self, running: RunningDatabase) -> None:
+        self._running = running
+
+    def __get__(self, request: Any, owner: Any = None) -> Any:
+        """Return the session of the request in this thread."""
+        return self if request is None else self._running.session_of(request)
 
 
 def add_db_observer(config: Configurator, observer: Observer) -> None:
@@ -135,7 +147,7 @@ def includeme(config: Configurator) -> None:
         ConfigurationError: A setting can't be read.
     """
     config.include("c2c_broadcast")
-    config.include("pyramid_tm")
+    include_light(config, "pyramid_tm")
     application = application_of(config.registry)
     config.add_directive("add_database", add_database)
     config.add_directive("add_db_observer", add_db_observer)

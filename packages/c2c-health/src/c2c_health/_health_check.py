@@ -51,6 +51,8 @@ class Checks:
         self.runner = Runner(self.perform, self._heard)
         self._interval = Interval(lambda: self.all, self._begin_by_interval)
         self.pages: dict[str, Page] = {}
+        self.listeners: list[tuple[type, Callable[[Any], None]]] = []
+        self.at_live: list[Callable[[Any], None]] = []
 
     def add(self, check: Check) -> None:
         """Add a check.
@@ -141,10 +143,11 @@ class Checks:
         self._notify(event)
 
     def _notify(self, event: Any) -> None:
-        try:
-            self._registry.notify(event)
-        except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
-            _LOG.exception("A subscriber to %s failed", type(event).__name__)
+        for listener in [*(one for kind, one in self.listeners if kind is type(event)), self._registry.notify]:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
+                _LOG.exception("A subscriber to %s failed", type(event).__name__)
 
 
 def checks_of(registry: Any) -> Checks:
@@ -325,6 +328,17 @@ class HealthCheck:
         """Have ``observe`` told for how many seconds a request waited for a thread, by ``X-Request-Start``."""
         self._config.registry["c2c_health.queued"].append(observe)
 
+    def on_event(self, kind: type, listener: Callable[[Any], None]) -> None:
+        """Have ``listener`` told of each ``HealthChecked``, ``RequestThreadsSeen`` or ``VersionSeen``.
+
+        As ``config.add_subscriber`` does; but with one subscriber, Pyramid notifies five events in each request.
+        """
+        checks_of(self._config.registry).listeners.append((kind, listener))
+
+    def when_live(self, function: Callable[[Any], None]) -> None:
+        """Call ``function(registry)`` when the application is made, to add checks of what is known by then."""
+        checks_of(self._config.registry).at_live.append(function)
+
     def start(self) -> None:
         """Begin the background runs (``interval``) now, in a daemon; in a service the first request does it."""
         checks_of(self._config.registry).start()
@@ -415,4 +429,6 @@ def go_live(registry: Any, checks: Checks) -> None:
         if not any(check.kind == "version" for check in checks.all) and not checks.named(VERSION):
             checks.add(version_check(registry, VERSION, _LEVEL, checks.version_seen))
         checks.version_seen(checks.versions.git_hash, 1)
+    for function in checks.at_live:
+        function(registry)
     probes.add(checks)

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.events import ApplicationCreated
 
 _ONCE = "c2c_meta.joined"
 # What operators change at run time: package -> name of the shared state that holds it, and what it is.
@@ -23,7 +22,9 @@ def join(config: Configurator, included: frozenset[str]) -> None:
     if "c2c_page" in included:
         _fill_page(config, included)
     if {"c2c_db", "c2c_health"} <= included:
-        config.add_subscriber(_check_replicas, ApplicationCreated)
+        from c2c_health import HealthCheck
+
+        HealthCheck(config).when_live(_check_replicas)
     if {"c2c_db", "c2c_stats"} <= included:
         from c2c_meta._glue_stats import database_metrics
 
@@ -32,16 +33,12 @@ def join(config: Configurator, included: frozenset[str]) -> None:
         from c2c_health import HealthCheck, HealthChecked, RequestThreadsSeen, VersionSeen
         from c2c_meta._glue_stats import count_check, count_version, metrics_page, note_queue_time, note_threads
 
-        config.add_subscriber(count_check, HealthChecked)
-        config.add_subscriber(count_version, VersionSeen)
-        config.add_subscriber(note_threads, RequestThreadsSeen)
         health_check = HealthCheck(config)
+        health_check.on_event(HealthChecked, count_check)
+        health_check.on_event(VersionSeen, count_version)
+        health_check.on_event(RequestThreadsSeen, note_threads)
         health_check.on_queue_time(note_queue_time)
-
-        def add_metrics(event: Any) -> None:
-            health_check.add_probe_page("/metrics", partial(metrics_page, event.app))
-
-        config.add_subscriber(add_metrics, ApplicationCreated)
+        health_check.add_probe_page("/metrics", metrics_page)
     if {"c2c_debug", "c2c_stats"} <= included:
         from c2c_debug.running import count_with
         from c2c_meta._glue_stats import count_lost
@@ -62,19 +59,20 @@ def _fill_page(config: Configurator, included: frozenset[str]) -> None:
     checks = CheckHistory()
     config.add_page_fact("health", checks.found)
     if "c2c_health" in included:
-        from c2c_health import HealthChecked, VersionSeen
+        from c2c_health import HealthCheck, HealthChecked, VersionSeen
 
-        config.add_subscriber(checks, HealthChecked)
+        health_check = HealthCheck(config)
+        health_check.on_event(HealthChecked, checks)
         # The first one is of this process itself, from its start-up.
-        config.add_subscriber(lambda event: None if seen else seen.append(event.version), VersionSeen)
+        health_check.on_event(VersionSeen, lambda event: None if seen else seen.append(event.version))
 
 
-def _check_replicas(event: Any) -> None:
+def _check_replicas(registry: Any) -> None:
     """Watch state and lag of each replica, once all databases are known: checks ``db_replica_<engine name>``."""
     from c2c_db import databases
 
-    health_check = event.app.registry["health_check"]
-    for database in databases(event.app.registry).values():
+    health_check = registry["health_check"]
+    for database in databases(registry).values():
         for replica in database.engines[1:]:
             # Where its reads go to the primary meanwhile, one that is away is no reason to take the service out.
             level = 2 if getattr(replica.engine, "c2c_fails_over", False) else 1

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pyramid.request import Request
-
 from c2c_db import Decided, Probed, StateChanged
 from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_stats import automatic
@@ -43,12 +41,13 @@ def note_queue_time(seconds: float) -> None:
     automatic("timer", ("queue",), {}).observe(seconds)
 
 
-def metrics_page(application: Any) -> tuple[str, bytes]:
-    """Return what ``GET /metrics`` of an application answers."""
-    request = Request.blank("/")
-    request.registry = application.registry
-    answer = application.invoke_subrequest(Request.blank(request.route_path("c2c_metrics")))
-    return answer.headers["Content-Type"], answer.body
+def metrics_page() -> tuple[str, bytes]:
+    """Return what ``GET /metrics`` answers."""
+    from c2c_stats.prometheus import metrics_app
+
+    headers: dict[str, str] = {}
+    body = b"".join(metrics_app({"REQUEST_METHOD": "GET"}, lambda _status, found: headers.update(found)))
+    return headers["Content-Type"], body
 
 
 def count_version(event: VersionSeen) -> None:

@@ -15,12 +15,14 @@
 from typing import Any
 
 from cornice import Service
-from cornice.pyramidhook import handle_exceptions
+from cornice.errors import Errors
+from cornice.pyramidhook import add_nosniff_header, apply_filters, handle_exceptions, wrap_request
 from cornice.util import current_service
 from pyramid.config import Configurator
-from pyramid.events import NewResponse
+from pyramid.decorator import reify
 
 from c2c_broadcast import settings_of
+from c2c_broadcast.requests import include_light
 
 _DEFAULTS: dict[str, Any] = {
     "cors_origins": "*",
@@ -49,6 +51,7 @@ def create(name: str, path: str | None = None, *args: Any, depth: int = 1, **kwa
 _FIRST_ERROR = 400
 # The path of the operators' part, in the registry.
 _OPERATORS = "c2c_rest.operators"
+_CALLBACKS = "c2c_rest.callbacks"
 # What http_cache=0 says, which is not said of a pre-flight.
 _UNCACHED = ("Expires", "Pragma", "Last-Modified")
 
@@ -58,11 +61,71 @@ def include_cornice(config: Configurator) -> None:
     config.registry.setdefault(_OPERATORS, _operators_path(config))
     config.add_settings(handle_exceptions=False)
     _withdraw_exception_views(config)
+    callbacks: tuple[Any, ...] = (_finish_at_last,)
     if not hasattr(config.registry, "cornice_services"):
         # A second time, cornice's own includeme would forget the services that it knows.
-        config.include("cornice")
-    # After the callbacks, in one of which cornice adds its headers.
-    config.add_subscriber(_finish_cors, NewResponse)
+        # With one subscriber to NewRequest, Pyramid notifies five events in each request.
+        include_light(config, "cornice", without=(wrap_request,))
+        for name, attribute in _OF_REQUESTS.items():
+            config.add_request_attribute(name, attribute)
+        callbacks = (_filter, add_nosniff_header, _finish_at_last)
+    # At a second time, after a commit, as at the first.
+    config.add_request_method(config.registry.setdefault(_CALLBACKS, _Callbacks(callbacks)), "c2c_rest_callbacks")
+
+
+class _Callbacks:
+    """A request method that Pyramid binds to each request, sub-requests too; binding adds callbacks to its response."""
+
+    def __init__(self, callbacks: tuple[Any, ...]) -> None:
+        self._callbacks = callbacks
+
+    def __call__(self) -> tuple[Any, ...]:
+        """Return the callbacks."""
+        return self._callbacks
+
+    def __get__(self, request: Any, owner: Any = None) -> Any:
+        for callback in self._callbacks:
+            request.add_response_callback(callback)
+        return self
+
+
+@reify
+def validated(_request: Any) -> dict[str, Any]:
+    """Return what cornice's validators found good."""
+    return {}
+
+
+@reify
+def errors(request: Any) -> Errors:
+    """Return what cornice's validators found wrong."""
+    if request.registry.settings.get("available_languages"):
+        return Errors(localizer=request.localizer)
+    return Errors()
+
+
+@reify
+def info(_request: Any) -> dict[str, Any]:
+    """Return cornice's notes."""
+    return {}
+
+
+# What cornice's own subscriber gives each request before anybody asks.
+_OF_REQUESTS = {"validated": validated, "errors": errors, "info": info}
+
+
+def _filter(request: Any, response: Any) -> None:
+    if _service(request) is not None:
+        apply_filters(request, response)
+
+
+def _finish_at_last(request: Any, _response: Any) -> None:
+    """Finish after the callbacks, in one of which cornice adds its headers."""
+    if _service(request) is not None:
+        request.add_response_callback(_finish_cors)
+
+
+def _service(request: Any) -> Any:
+    return current_service(request) if getattr(request, "matched_route", None) is not None else None
 
 
 def _withdraw_exception_views(config: Any) -> None:
@@ -75,10 +138,9 @@ def _withdraw_exception_views(config: Any) -> None:
     ]
 
 
-def _finish_cors(event: Any) -> None:
+def _finish_cors(request: Any, response: Any) -> None:
     """Complete cornice's headers: what differs by origin says so; a pre-flight is kept as long as browsers keep it."""
-    request, response = event.request, event.response
-    service = current_service(request) if getattr(request, "matched_route", None) is not None else None
+    service = _service(request)
     if service is None or not service.cors_enabled:
         return
     vary = ", ".join(response.headers.getall("Vary"))
@@ -94,7 +156,7 @@ def _finish_cors(event: Any) -> None:
 
 def add_cors(request: Any, response: Any) -> None:
     """Let the page that sent the request read the error: as the service says, else any, but no operator view's."""
-    service = current_service(request) if getattr(request, "matched_route", None) is not None else None
+    service = _service(request)
     if service is not None:
         # Cornice adds the service's headers to the final response, once: this is another response than it has seen.
         request.info["cors_checked"] = False
