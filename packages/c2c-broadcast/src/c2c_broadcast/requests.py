@@ -80,12 +80,12 @@ class _Given:
     def __init__(self, registry: Any) -> None:
         self._registry = registry
 
-    def __call__(self, request: Any) -> bool:
-        """Tell whether the request is of our class."""
-        return isinstance(request, self._registry[_CLASS])
+    def __call__(self) -> tuple[str, ...]:
+        """Return the names of the attributes."""
+        return tuple(self._registry[_ATTRIBUTES])
 
     def __get__(self, request: Any, owner: Any = None) -> Any:
-        if not self(request):
+        if not isinstance(request, self._registry[_CLASS]):
             for name, descriptor in self._registry[_ATTRIBUTES].items():
                 if hasattr(type(request), name) or name in vars(request):
                     continue

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
 
 DEFAULT_HEADER = "X-Request-ID"
 SOURCES = "c2c_logging.id_sources"
@@ -31,6 +30,8 @@ _PATH_SAFE = "/~!$&'()*+,;=:@"
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
 _SAMPLED = 1
+# The two highest bits are 1 and 0 (RFC 9562, 4.1).
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -76,8 +77,10 @@ class IdSources:
 
 
 def new_id() -> str:
-    """Return a new UUID, version 4 (RFC 9562)."""
-    return str(uuid4())
+    """Return a new UUID, version 4 (RFC 9562, 5.4)."""
+    # Each request has one: uuid.uuid4() and its text take a tenth of a small one.
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _amazon_root(value: str) -> str:
@@ -258,7 +261,7 @@ _DEFAULT_SOURCES = IdSources()
 def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
     """Return the tween of one application."""
     sources: IdSources = registry[SOURCES]
-    header, length = sources.header, len(sources.header)
+    header, length, lower = sources.header, len(sources.header), sources.header.lower()
 
     def tween(request: Any) -> Any:
         context = context_of(request, sources)
@@ -268,9 +271,9 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         finally:
             CURRENT.reset(token)
         headers = response.headerlist
-        # Comparing lengths is cheaper than lower case, and enough to know that it is not there.
+        # Comparing lengths first is cheaper than lower case.
         for name, _ in headers:
-            if len(name) == length:
+            if len(name) == length and name.lower() == lower:
                 response.headers[header] = context.request_id
                 break
         else:
