@@ -12,6 +12,7 @@
 ``config.scan()`` finds a service in the module that creates it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from cornice import Service
@@ -51,7 +52,7 @@ def create(name: str, path: str | None = None, *args: Any, depth: int = 1, **kwa
 _FIRST_ERROR = 400
 # The path of the operators' part, in the registry.
 _OPERATORS = "c2c_rest.operators"
-_CALLBACKS = "c2c_rest.callbacks"
+_CALLBACK = "c2c_rest.callback"
 # What http_cache=0 says, which is not said of a pre-flight.
 _UNCACHED = ("Expires", "Pragma", "Last-Modified")
 
@@ -61,31 +62,30 @@ def include_cornice(config: Configurator) -> None:
     config.registry.setdefault(_OPERATORS, _operators_path(config))
     config.add_settings(handle_exceptions=False)
     _withdraw_exception_views(config)
-    callbacks: tuple[Any, ...] = (_finish_at_last,)
+    callback: Callable[[Any, Any], None] = _finish_at_last
     if not hasattr(config.registry, "cornice_services"):
         # A second time, cornice's own includeme would forget the services that it knows.
         # With one subscriber to NewRequest, Pyramid notifies five events in each request.
         include_light(config, "cornice", without=(wrap_request,))
         for name, attribute in _OF_REQUESTS.items():
             config.add_request_attribute(name, attribute)
-        callbacks = (_filter, add_nosniff_header, _finish_at_last)
+        callback = _answered
     # At a second time, after a commit, as at the first.
-    config.add_request_method(config.registry.setdefault(_CALLBACKS, _Callbacks(callbacks)), "c2c_rest_callbacks")
+    config.add_request_method(config.registry.setdefault(_CALLBACK, _Callback(callback)), "c2c_rest_callback")
 
 
-class _Callbacks:
-    """A request method that Pyramid binds to each request, sub-requests too; binding adds callbacks to its response."""
+class _Callback:
+    """A request method that Pyramid binds to each request, sub-requests too: this adds a callback to its response."""
 
-    def __init__(self, callbacks: tuple[Any, ...]) -> None:
-        self._callbacks = callbacks
+    def __init__(self, callback: Callable[[Any, Any], None]) -> None:
+        self._callback = callback
 
-    def __call__(self) -> tuple[Any, ...]:
-        """Return the callbacks."""
-        return self._callbacks
+    def __call__(self) -> Callable[[Any, Any], None]:
+        """Return the callback."""
+        return self._callback
 
     def __get__(self, request: Any, owner: Any = None) -> Any:
-        for callback in self._callbacks:
-            request.add_response_callback(callback)
+        request.add_response_callback(self._callback)
         return self
 
 
@@ -113,9 +113,12 @@ def info(_request: Any) -> dict[str, Any]:
 _OF_REQUESTS = {"validated": validated, "errors": errors, "info": info}
 
 
-def _filter(request: Any, response: Any) -> None:
+def _answered(request: Any, response: Any) -> None:
+    """Do what cornice's own two callbacks do, and finish."""
     if _service(request) is not None:
         apply_filters(request, response)
+        request.add_response_callback(_finish_cors)
+    add_nosniff_header(request, response)
 
 
 def _finish_at_last(request: Any, _response: Any) -> None:
