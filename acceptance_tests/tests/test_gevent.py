@@ -15,7 +15,10 @@ from c2c_testing.servers import PostgresPair, Redis, free_port
 
 @pytest.fixture(scope="module")
 def _shared(_servers: tuple[PostgresPair, Redis]) -> Iterator[Demo]:
-    with start.service(*_servers, port=free_port(), workers=2, arguments=["-k", "gevent", *start.PATIENT]) as demo:
+    # The demo of the other modules may still run, on the same Redis: it is another service.
+    environ = {"C2C_BROADCAST_PREFIX": "gevent_"}
+    arguments = ["-k", "gevent", *start.PATIENT]
+    with start.service(*_servers, port=free_port(), workers=2, arguments=arguments, environ=environ) as demo:
         yield demo
 
 

@@ -121,10 +121,12 @@ def test_json_is_compact(connection: Connection) -> None:
 
 
 def test_broadcast(connection: Connection) -> None:
-    """What was decorated before the include answers from both workers."""
+    """What was decorated before the include answers from both workers, once both have served a request."""
 
     def both() -> bool:
-        found = connection.get_json("length", cors=False, cache_expected=CacheExpected.DONT_CARE)
+        found = connection.get_json(
+            "length", headers={"Connection": "close"}, cors=False, cache_expected=CacheExpected.DONT_CARE
+        )
         return bool(found.count(42) == 2)
 
     retry_timeout(both)

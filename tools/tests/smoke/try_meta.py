@@ -35,3 +35,10 @@ def coverage() -> None:
     assert library.__version__
     command = Path(sys.prefix, "bin", "c2c-coverage-report")
     assert "usage" in subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout.lower()
+
+
+def gevent() -> None:
+    """Have the library of gunicorn's gevent workers."""
+    import gevent as library
+
+    assert library.__version__
