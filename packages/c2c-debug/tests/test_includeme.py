@@ -28,12 +28,12 @@ def test_sections_lead_to_views(make_service):
     service = make_service(**{"c2c.sql_profiler_enabled": "1", "c2c.profiler_path": "/prof"})
     service.app  # noqa: B018 # makes the application
     found = sections(service.config.registry)
-    assert [one.name for one in found] == ["debug", "sql_profiler", "profiler"]
+    assert [one.name for one in found] == ["running", "debug", "sql_profiler", "profiler"]
     assert all(one.operators_only for one in found)
     introspector = service.config.introspector
     routes = {one["introspectable"].discriminator: one["introspectable"] for one in introspector.get_category("routes")}
     for section in found:
-        for part in (*section.links, *section.forms):
+        for part in (*section.links, *section.forms, *section.live):
             assert part.route in routes
     assert routes["c2c_profiler"]["pattern"] == "/prof"
 
