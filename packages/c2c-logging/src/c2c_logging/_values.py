@@ -35,8 +35,8 @@ _LONGEST_KEY = 200
 _LONG = 200
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
-# A quote after which the text up to the next quote is a key; what it finds besides is no harm.
-_KEY = re.compile(r'"(?=([^"\\]*+(?:\\.[^"\\]*+)*+)":)')
+# A text of JSON and the colon that makes it a key. Each quote that it meets is taken, so that it is linear in any text.
+_TEXT = re.compile(r'"((?:[^"\\]++|\\.)*+)"?(:?)')
 _STRICT = (
     0
     if orjson is None
@@ -167,11 +167,13 @@ def _usual_text(value: Any) -> str | None:
     if "\\" in text:
         # As the texts are without their escapes, more or less: "\\nsig=..." is no word "nsig".
         seen = _ESCAPE.sub(" ", text)
-        if any("\\" in key for key in _KEY.findall(text)):
+        if any(colon and "\\" in key for key, colon in _TEXT.findall(text)):
             return None
     if not MASKING.may_hold(seen):
         return text
-    return text if MASKING.mask(seen) == seen and not any(map(is_secret, _KEY.findall(text))) else None
+    if MASKING.mask(seen) != seen or any(colon and is_secret(key) for key, colon in _TEXT.findall(text)):
+        return None
+    return text
 
 
 class Walk:
