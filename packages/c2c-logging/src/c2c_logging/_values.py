@@ -171,9 +171,8 @@ def _usual_text(value: Any) -> str | None:
             return None
     if not MASKING.may_hold(seen):
         return text
-    if MASKING.mask(seen) != seen or any(colon and is_secret(key) for key, colon in _TEXT.findall(text)):
-        return None
-    return text
+    hides = MASKING.mask(seen) != seen or any(colon and is_secret(key) for key, colon in _TEXT.findall(text))
+    return None if hides else text
 
 
 class Walk:
