@@ -76,7 +76,7 @@ def _hanging() -> str:
     for one in callers:
         one.join()
     end.set()
-    checks.close()
+    checks.runner.close()
     row = _row(f"50 checks, 3 hang for ever (deadline {_DEADLINE:g} s)", taken, "max < 1100")
     return f"{row}\n{'':4}threads for checks over {len(taken):,} requests: {min(counts)} to {max(counts)}"
 
@@ -95,7 +95,7 @@ def cases() -> Iterator[Case]:
 
         ask()
         found = alternate({"c2c-health": ask, "one after the other": one_by_one}, 8)
-        checks.close()
+        checks.runner.close()
     finally:
         logging.disable(logging.NOTSET)
     bar = found["one after the other"].bar(most=110 / 1003)
@@ -108,14 +108,14 @@ def main() -> None:
     for count, seconds, times, bar in ((10, 0.1, 20, "~ 100"), (20, 1.0, 3, "< 1300"), (1, 0.1, 20, "floor")):
         ask, checks = _service(_sleeping(count, seconds))
         print(_row(f"{count} checks of {seconds:g} s", [ask() for _ in range(times)], bar))
-        checks.close()
+        checks.runner.close()
     ask, checks = _service(_sleeping(50, 2.0, interval=3.0))
     ask()
     print(_row("50 checks of 2 s, in the background", [ask() for _ in range(2 * _REQUESTS)], "p99 < 5"))
-    checks.close()
+    checks.runner.close()
     ask, checks = _service(lambda health: health.add_custom_check("fast", lambda: None))
     one = [ask() for _ in range(_REQUESTS)]
-    checks.close()
+    checks.runner.close()
     ask, checks = _service(lambda _: None)
     none = [ask() for _ in range(_REQUESTS)]
     print(_row("one check that does nothing", one, ""))

@@ -10,7 +10,7 @@ from webtest import TestApp
 
 from c2c_broadcast import Masker, broadcast
 from c2c_health import HealthCheck
-from c2c_health._runner import Performer, Runner
+from c2c_health._runner import Runner
 
 
 class Service:
@@ -56,7 +56,7 @@ def service() -> Iterator[Callable[..., Service]]:
 
     yield make
     for one in made:
-        one.checks.close()
+        one.checks.runner.close()
 
 
 class Registry:
@@ -73,8 +73,7 @@ def make() -> Iterator[Callable[[], Any]]:
 
     def make_one() -> Any:
         heard: list[Any] = []
-        perform = Performer(Masker(), Registry())
-        runner: Any = Runner(perform, lambda check, outcome, now, changed: heard.append((now, changed)))
+        runner: Any = Runner(Registry(), Masker(), lambda _check, _outcome, now, changed: heard.append((now, changed)))
         runner.heard = heard
         runners.append(runner)
         return runner

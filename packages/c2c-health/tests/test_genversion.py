@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from c2c_health._versions import main, packages
+from c2c_health.version import main, packages
 
 _COMMAND = Path(sys.executable).with_name("c2c-genversion")
 

@@ -6,20 +6,19 @@ import sys
 import time
 
 from c2c_health import Check, State
-from c2c_health._runner import Runner
 
 
-def test_a_performer_that_breaks():
+def test_a_performer_that_breaks(make, monkeypatch):
     """Whatever runs a check may raise too (no memory): the check has failed, and is run again."""
 
     def perform(check, request):
         raise MemoryError
 
-    runner = Runner(perform, lambda *heard: None)
+    runner = make()
+    monkeypatch.setattr(runner, "_perform", perform)
     check = Check(name="it", run=lambda request: None)
     for _ in range(2):
         assert runner.run([check], object())["it"].message == "MemoryError"
-    runner.close()
 
 
 def test_context_variables_go_along(make):
@@ -89,24 +88,21 @@ _FORK = """
 import os, threading, warnings
 from c2c_broadcast import Masker
 from c2c_health import Check
-from c2c_health._runner import Interval
-from c2c_health._runner import Performer
-from c2c_health._runner import Runner, _Slot
-from c2c_health._runner import Standing
+from c2c_health._runner import Runner
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on: the subject here
 class Registry:
     def queryUtility(self, *_): pass
 
-runner = Runner(Performer(Masker(), Registry()), lambda *heard: None)
+runner = Runner(Registry(), Masker(), lambda *heard: None)
 parent = os.getpid()
 checks = [
     Check(name="good", run=lambda request: os.getpid()),
     Check(name="hangs", run=lambda request: threading.Event().wait() if os.getpid() == parent else 1, timeout=0.2),
 ]
 begun = []
-interval = Interval(lambda: [Check(name="i", run=print, interval=0.05)], lambda check: begun.append(os.getpid()))
-interval.start()
+background = [Check(name="i", run=lambda request: begun.append(os.getpid()), interval=0.05)]
+runner.start(background)
 first = runner.run(checks, object())
 assert first["good"].passing and not first["hangs"].passing
 runner._lock.acquire()  # as a thread of the parent may have it
@@ -116,7 +112,7 @@ if child == 0:
     verdicts = runner.run(checks, object())
     assert verdicts["good"].outcome.result == os.getpid()
     assert verdicts["hangs"].passing
-    interval.start()
+    runner.start(background)
     while os.getpid() not in begun:
         pass
     os._exit(42)

@@ -1,49 +1,10 @@
-"""The pure functions: what is due, what counts, what of a URL may be shown."""
+"""The pure functions: what of a URL may be shown."""
 
 import pytest
 
 from c2c_broadcast.broadcast import Answers, Failure, Missing
-from c2c_health import Check
-from c2c_health._runner import UNKNOWN, Standing, after, due
 from c2c_health._views import by_member, together
 from c2c_health.checks import secrets_of, shown
-
-
-def _check(name, interval):
-    return Check(name=name, run=lambda request: None, interval=interval)
-
-
-def test_due():
-    """A check that never ran is due; the wait is until the next one is."""
-    checks = [_check("a", 10), _check("b", 3), _check("c", None)]
-    ready, wait = due(checks, {}, 100)
-    assert [check.name for check in ready] == ["a", "b"]
-    assert wait == 3
-    ready, wait = due(checks, {"a": 100, "b": 100}, 102)
-    assert (ready, wait) == ([], 1)
-    ready, wait = due(checks, {"a": 100, "b": 100}, 103)
-    assert [check.name for check in ready] == ["b"]
-    assert wait == 3
-    assert due([], {}, 0) == ([], 60)
-
-
-@pytest.mark.parametrize(
-    ("standing", "passed", "wanted"),
-    [
-        (UNKNOWN, True, Standing(True)),
-        (UNKNOWN, False, Standing(False)),
-        (Standing(True), False, Standing(True, 1)),
-        (Standing(True, 1), False, Standing(True, 2)),
-        (Standing(True, 2), False, Standing(False)),
-        (Standing(True, 2), True, Standing(True)),
-        (Standing(False), True, Standing(False, 1)),
-        (Standing(False, 1), True, Standing(True)),
-        (Standing(False, 1), False, Standing(False)),
-    ],
-)
-def test_standing(standing, passed, wanted):
-    """Three failures in a row turn it red, two successes green; one of the other kind begins anew."""
-    assert after(standing, passed=passed, failures=3, successes=2) == wanted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import threading
 import time
 
 from c2c_health import Check, State
-from c2c_health._runner import Standing, _Slot
+from c2c_health._runner import _Slot
 
 
 def test_checks_run_at_the_same_time(make):
@@ -169,7 +169,7 @@ def test_a_run_that_hangs_counts_once_for_those_who_wait(make, hang):
     """Five callers of one run are one failure; who comes later meets it anew."""
     runner = make()
     check = Check(name="it", run=hang, timeout=0.5, failures=2)
-    runner._slots["it"] = _Slot(standing=Standing(passing=True))
+    runner._slots["it"] = _Slot(passing=True)
     callers = [threading.Thread(target=runner.run, args=([check], object())) for _ in range(5)]
     for caller in callers:
         caller.start()

@@ -10,7 +10,7 @@ import pytest
 from pyramid.config import Configurator
 
 from c2c_health import HealthCheck, VersionSeen
-from c2c_health._versions import Versions
+from c2c_health.version import Versions
 
 _GOOD = {"main": {"git_hash": "4b0c1d2", "git_tag": "1.2.3"}, "packages": {"pyramid": "2.1"}}
 
@@ -37,7 +37,7 @@ def test_the_line_at_the_start(service, file, caplog):
     assert service(**_versions(file)).app
     file.write_text(json.dumps({"main": {"git_hash": "abc\ndef"}}))
     assert service(**_versions(file)).app
-    lines = [record.getMessage() for record in caplog.records if record.name == "c2c_health._versions"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "c2c_health.version"]
     assert lines == ["Starting version 1.2.3 (4b0c1d2)", "Starting version abc?def"]
 
 

@@ -373,7 +373,7 @@ def test_background_runs(service):
     while len(runs) < 5:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    made.checks.close()
+    made.checks.runner.close()
     time.sleep(0.2)
     before = len(runs)
     made.checks.runner.run(made.checks.all, None)

@@ -1,9 +1,9 @@
-"""A check, what came of a run of it, what others may hear of that, and which checks a report is about: plain values."""
+"""What a check is, how a run of it ended, which checks a report is about, and the report: plain values."""
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict
 
@@ -19,16 +19,8 @@ class JsonCheckException(Exception):  # noqa: N818 # the documented name, older 
         self.json = json
 
 
-class Degraded(Exception):  # noqa: N818 # says a state, not a mistake
-    """Pass a check with a warning: the service works, with less than all it wants.
-
-    ``json``, where given, becomes the check's ``result``.
-    """
-
-    def __init__(self, message: str, json: Any = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.json = json
+class Degraded(JsonCheckException):
+    """Pass a check with a warning: the service works, with less than all it wants."""
 
 
 class State(StrEnum):
@@ -41,15 +33,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run of a check gave.
-
-    ``seconds`` is how long it took (wall time); ``result`` is JSON; ``message`` tells why it is not ``PASSED``;
-    ``at`` is when it ended, in seconds since the epoch. Everything in it is masked.
-    """
+    """What one run of a check gave, masked: ``result`` is JSON, ``message`` tells why it is not ``PASSED``."""
 
     state: State
     seconds: float
-    at: float
     result: Any = None
     message: str | None = None
     stacktrace: str | None = None
@@ -57,7 +44,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a check stands after its last run: what is reported.
+    """How a check stands after its last run.
 
     It differs from the run's outcome where the check wants several runs of one kind before it changes its mind.
     """
@@ -74,7 +61,9 @@ class Verdict:
         return self.state is not State.FAILED
 
 
-Verdicts = Mapping[str, Verdict]
+def failed(name: str, message: str, *, level: int = 1, seconds: float = 0.0) -> Verdict:
+    """Return the verdict on what did not pass."""
+    return Verdict(name, level, State.FAILED, Outcome(State.FAILED, seconds, message=message), message)
 
 
 DEFAULT_TIMEOUT = 5.0
@@ -141,21 +130,23 @@ class Check:
             raise ConfigurationError(f"The name of a health check must be printable text without a comma, not {name!r}")
         if not callable(self.run):
             raise ConfigurationError(f"Health check {name}: what to run must be callable, not {self.run!r}")
-        _whole(name, "level", self.level, 1, _HIGHEST_LEVEL)
-        if self.shown_from is not None:
-            _whole(name, "shown_from", self.shown_from, 1, self.level)
-        _whole(name, "failures", self.failures, 1, _HIGHEST_LEVEL)
-        _whole(name, "successes", self.successes, 1, _HIGHEST_LEVEL)
-        _seconds(name, "timeout", self.timeout)
-        _seconds(name, "cache", self.cache, or_zero=True)
-        if self.interval is not None:
-            _seconds(name, "interval", self.interval)
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Everything of it that people may read, for introspection."""
-        hidden = {"run", "prepare", "secrets"}
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in hidden}
+        for what, highest in (
+            ("level", _HIGHEST_LEVEL),
+            ("shown_from", self.level),
+            ("failures", _HIGHEST_LEVEL),
+            ("successes", _HIGHEST_LEVEL),
+        ):
+            value = getattr(self, what)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= highest:
+                raise ConfigurationError(f"Health check {name}: {what} must be a whole number from 1, not {value!r}")
+        for what in ("timeout", "cache", "interval"):
+            value = getattr(self, what)
+            if value is None or (what == "cache" and value == 0):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f"Health check {name}: {what} must be seconds above 0, not {value!r}")
 
 
 def taking_request(name: str, function: Callable[..., Any]) -> Run:
@@ -183,20 +174,9 @@ def taking_request(name: str, function: Callable[..., Any]) -> Run:
     raise ConfigurationError(f"Health check {name}: its function is called with the request, but takes {signature}")
 
 
-def _whole(name: str, what: str, value: Any, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ConfigurationError(f"Health check {name}: {what} must be a whole number from {lowest}, not {value!r}")
-
-
-def _seconds(name: str, what: str, value: Any, *, or_zero: bool = False) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < 0 or (value == 0 and not or_zero):
-        raise ConfigurationError(f"Health check {name}: {what} must be a number of seconds above 0, not {value!r}")
-
-
 @dataclass(frozen=True, slots=True)
 class HealthChecked:
-    """A check was run: ``config.add_subscriber(callback, HealthChecked)``. Sent from the check's own thread.
+    """A check was run. Sent from the check's own thread.
 
     ``kind`` is what the check is about: ``db``, ``alembic``, ``url``, ``redis``, ``version`` or ``custom``;
     ``outcome`` is what this run gave, ``state`` how the check stands since; ``seconds`` is how long the run took;
@@ -226,16 +206,10 @@ class RequestThreadsSeen:
 
 @dataclass(frozen=True, slots=True)
 class VersionSeen:
-    """``count`` processes run this version (``version`` is its git hash): the process itself at start-up, or all
-    members as the version check found them.
-    """  # noqa: D205 # one sentence
+    """``count`` processes run this version (a git hash): this process at its start, or all that the check found."""
 
     version: str
     count: int
-
-
-DEFAULT_MAX_LEVEL = 1
-_MOST_DIGITS = 9
 
 
 class Selection(NamedTuple):
@@ -249,7 +223,7 @@ class SelectionError(ValueError):
     """The parameters of a request make no sense; the message tells what would."""
 
 
-def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str]) -> Selection:
+def select(checks: Sequence[Check], max_level: str | None = None, names: Sequence[str] = ()) -> Selection:
     """Return the checks up to ``max_level`` (1 where it is None) of these names (all, where there are none).
 
     Checks that are named run whatever their level, unless a ``max_level`` comes with them. Those of a higher level that
@@ -259,15 +233,18 @@ def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str])
         SelectionError: A name or the level can't be right.
     """
     wanted = [name for names_ in names for name in map(str.strip, names_.split(",")) if name]
-    levels = sorted({check.level for check in checks})
     unknown = sorted(set(wanted) - {check.name for check in checks})
     if unknown:
         there_are = ", ".join(sorted(check.name for check in checks)) or "none"
         raise SelectionError(f"Unknown health check: {', '.join(unknown)}. There are: {there_are}")
-    highest = DEFAULT_MAX_LEVEL if max_level is None else _level(max_level, levels)
     named = [check for check in checks if not wanted or check.name in wanted]
-    if wanted and max_level is None:
-        return Selection(named, float("inf"))
+    if max_level is None:
+        max_level = str(_HIGHEST_LEVEL) if wanted else "1"
+    if not (max_level.isascii() and max_level.isdecimal()):
+        levels = ", ".join(map(str, sorted({0, *(check.level for check in checks)})))
+        raise SelectionError(f"max_level must be a whole number from 0, not {max_level[:50]!r}. Levels here: {levels}")
+    # A level beyond all levels is as good as the highest, and Python refuses to read numbers of 4,300 digits.
+    highest = int(max_level.lstrip("0")[:9] or "0")
     found = [check for check in named if (check.shown_from or check.level) <= highest]
     if wanted and not found and highest > 0:
         above = ", ".join(f"{check.name} ({check.level})" for check in named)
@@ -275,45 +252,25 @@ def select(checks: Sequence[Check], max_level: str | None, names: Sequence[str])
     return Selection(found, highest)
 
 
-def _level(text: str, levels: Sequence[int]) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        there_are = ", ".join(str(level) for level in (0, *levels))
-        raise SelectionError(f"max_level must be a whole number from 0, not {text[:50]!r}. Levels here: {there_are}")
-    # A level beyond all levels is as good as the highest, and Python refuses to read numbers of 4,300 digits.
-    return int(text.lstrip("0")[:_MOST_DIGITS] or "0")
-
-
-class ReportForm(TypedDict):
-    """What the settings say of reports."""
-
-    failure_status: int
-
-
 def report(
-    verdicts: Iterable[Verdict], *, highest: float = float("inf"), failure_status: int = 500, stacktraces: bool = False
+    verdicts: Iterable[Verdict], failure_status: int, *, highest: float = math.inf, stacktraces: bool = False
 ) -> dict[str, Any]:
     """Return the report: ``status`` is there when something failed; ``timing`` is in seconds.
 
     A failure of a level above ``highest`` is a success that tells its trouble: ``outcome`` is ``degraded``.
     """
-    successes: dict[str, Any] = {}
-    failures: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {"successes": {}, "failures": {}}
     for verdict in verdicts:
         passing = verdict.passing or verdict.level > highest
-        (successes if passing else failures)[verdict.name] = _entry(verdict, passing, stacktraces)
-    found: dict[str, Any] = {"successes": successes, "failures": failures}
-    return {"status": failure_status, **found} if failures else found
-
-
-def _entry(verdict: Verdict, passing: bool, stacktraces: bool) -> dict[str, Any]:
-    outcome = verdict.outcome
-    entry: dict[str, Any] = {"timing": round(outcome.seconds, 6), "level": verdict.level}
-    if verdict.state is not State.PASSED:
-        entry["message"] = verdict.message
-        if passing:
-            entry["outcome"] = str(State.DEGRADED)
-    if outcome.result is not None:
-        entry["result"] = outcome.result
-    if stacktraces and outcome.stacktrace and not verdict.passing:
-        entry["stacktrace"] = outcome.stacktrace
-    return entry
+        outcome = verdict.outcome
+        entry: dict[str, Any] = {"timing": round(outcome.seconds, 6), "level": verdict.level}
+        if verdict.state is not State.PASSED:
+            entry["message"] = verdict.message
+            if passing:
+                entry["outcome"] = str(State.DEGRADED)
+        if outcome.result is not None:
+            entry["result"] = outcome.result
+        if stacktraces and outcome.stacktrace and not verdict.passing:
+            entry["stacktrace"] = outcome.stacktrace
+        found["successes" if passing else "failures"][verdict.name] = entry
+    return {"status": failure_status, **found} if found["failures"] else found

@@ -14,7 +14,6 @@ from c2c_health._check import (
     Options,
     Outcome,
     Pace,
-    ReportForm,
     RequestThreadsSeen,
     State,
     Verdict,
@@ -23,18 +22,21 @@ from c2c_health._check import (
     select,
     taking_request,
 )
-from c2c_health._probes import Page, not_ready, probes
+from c2c_health._probes import Page, look, not_ready, probes
 from c2c_health._request_threads import request_threads
-from c2c_health._runner import Interval, Performer, Runner
+from c2c_health._runner import Runner
 from c2c_health._settings import HealthSettings
 
 if TYPE_CHECKING:
-    from c2c_health._versions import Versions
     from c2c_health.checks.database import QueryCallback
     from c2c_health.checks.url import ResponseCallback
+    from c2c_health.version import Versions
 
 _LOG = logging.getLogger(__name__)
-_CHECKS = "c2c_health.checks"
+CHECKS = "c2c_health.checks"
+_FACADE = "health_check"
+_OWN_LEVEL = 2
+_VERSION = "version"
 
 
 class Checks:
@@ -42,17 +44,17 @@ class Checks:
 
     def __init__(self, settings: HealthSettings, registry: Any, masker: Masker) -> None:
         self.settings = settings
-        self.live = False  # the application is made: what comes now comes without its configurator
+        self.made = False  # the application is made: what comes now comes without its configurator
         self.stopping = False
         self.versions: Versions | None = None
-        self._registry = registry
-        self._checks: dict[str, Check] = {}
-        self.perform = Performer(masker, registry)
-        self.runner = Runner(self.perform, self._heard)
-        self._interval = Interval(lambda: self.all, self._begin_by_interval)
         self.pages: dict[str, Page] = {}
+        self.queue_listeners: list[Callable[[float], None]] = []
         self.listeners: list[tuple[type, Callable[[Any], None]]] = []
         self.at_live: list[Callable[[Any], None]] = []
+        self.runner = Runner(registry, masker, self._heard)
+        self._registry = registry
+        self._checks: dict[str, Check] = {}
+        self._parts: dict[str, State] = {}
 
     def add(self, check: Check) -> None:
         """Add a check.
@@ -63,10 +65,6 @@ class Checks:
         if check.name in self._checks:
             raise ConfigurationError(f"Two health checks are named {check.name}: give one of them another name=")
         self._checks[check.name] = check
-
-    def named(self, name: str) -> bool:
-        """Whether there is a check of this name."""
-        return name in self._checks
 
     @property
     def all(self) -> tuple[Check, ...]:
@@ -82,72 +80,80 @@ class Checks:
             SelectionError: A name or the level can't be right.
         """
         wanted = select(self.all, max_level, names)
-        self._interval.start()
+        self.runner.start(self.all)
         verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
-        return report(verdicts, highest=wanted.highest, stacktraces=stacktraces, **self.form)
+        return report(verdicts, self.settings.failure_status, highest=wanted.highest, stacktraces=stacktraces)
 
-    def ready(self, request: Any, *, stacktraces: bool = False) -> dict[str, Any]:
-        """Return the report of readiness: of level 1, unless something speaks against any request."""
+    def remembered(self, oldest: float) -> dict[str, Any]:
+        """Return the report of level 1 from memory; what is older than ``oldest`` seconds fails."""
+        wanted = select(self.all)
+        verdicts = self.runner.remembered(wanted.checks, oldest)
+        return report(verdicts, self.settings.failure_status, highest=wanted.highest)
+
+    def live(self) -> dict[str, Any]:
+        """Return the report of how this process is."""
+        return report(look(self.settings), self.settings.failure_status)
+
+    def not_ready(self) -> dict[str, Any] | None:
+        """Return a report of why no request should come here now, whatever the checks say; None where nothing does."""
         trouble = not_ready(self.settings, stopping=self.stopping)
-        if trouble is not None:
-            return report([trouble], **self.form)
-        return self.report(None, (), request, stacktraces=stacktraces)
-
-    def remembered(self, oldest: float, *, ready: bool) -> dict[str, Any]:
-        """Return the report of level 1, or of readiness, from memory; what is older than ``oldest`` seconds fails."""
-        trouble = not_ready(self.settings, stopping=self.stopping) if ready else None
-        wanted = select(self.all, None, ())
-        verdicts = [trouble] if trouble else self.runner.remembered(wanted.checks, oldest)
-        return report(verdicts, highest=wanted.highest, **self.form)
+        return report([trouble], self.settings.failure_status) if trouble is not None else None
 
     def run_for_probes(self) -> None:
         """Begin to run what readiness wants to know, and tell how busy the request threads are."""
-        self._interval.start()
-        for check in select(self.all, None, ()).checks:
+        self.runner.start(self.all)
+        for check in select(self.all).checks:
             if check.interval is None:
                 self.runner.run_again(check)
         request_threads.tell()
         members = list(request_threads.family())
         threads = sum(load.threads or 0 for load in members) or None
-        busy = sum(load.busy for load in members)
-        self._notify(RequestThreadsSeen(busy, threads, request_threads.backlog()))
+        self.tell(RequestThreadsSeen(sum(load.busy for load in members), threads, request_threads.backlog()))
+        for part in look(self.settings):
+            changed = part.state is not self._parts.get(part.name, State.PASSED)
+            self._parts[part.name] = part.state
+            # Not said in the log, which may be the part that nobody reads.
+            self.tell(HealthChecked(f"live_{part.name}", 1, "live", part.state, part.state, 0.0, changed))
 
-    @property
-    def form(self) -> ReportForm:
-        """What the settings say of reports."""
-        return {"failure_status": self.settings.failure_status}
-
-    def close(self) -> None:
-        """End the threads, each after what it does. What is run later starts them again."""
-        self._interval.worker.close(1)
-        self.runner.close()
-
-    def start(self) -> None:
-        """Begin the background runs of checks with an ``interval`` now, instead of with the first request."""
-        self._interval.start()
-
-    def version_seen(self, version: str, count: int) -> None:
-        """Tell the subscribers to ``VersionSeen``."""
-        self._notify(VersionSeen(version, count))
-
-    def _begin_by_interval(self, check: Check) -> None:
-        self.runner.run_again(check)
-
-    def _heard(self, check: Check, outcome: Outcome, now: Verdict, changed: bool) -> None:
-        if changed:
-            if now.state is State.PASSED:
-                _LOG.info("Health check %s passes again", check.name)
-            else:
-                _LOG.warning("Health check %s %s: %s", check.name, now.state, _one_line(now.message or ""))
-        event = HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
-        self._notify(event)
-
-    def _notify(self, event: Any) -> None:
+    def tell(self, event: Any) -> None:
+        """Tell the listeners and Pyramid's subscribers of an event."""
         for listener in [*(one for kind, one in self.listeners if kind is type(event)), self._registry.notify]:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 # somebody else's code: the check has its outcome all the same
                 _LOG.exception("A subscriber to %s failed", type(event).__name__)
+
+    def _heard(self, check: Check, outcome: Outcome, now: Verdict, changed: bool) -> None:
+        if changed and now.state is State.PASSED:
+            _LOG.info("Health check %s passes again", check.name)
+        elif changed:
+            _LOG.warning("Health check %s %s: %s", check.name, now.state, " ".join((now.message or "").split()))
+        self.tell(
+            HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
+        )
+
+    def go_live(self) -> None:
+        """Add what the application did not say itself: its Redis, where one is set, and its version, where known."""
+        if self.made:
+            return
+        self.made = True
+        from c2c_health.checks.version import subscribe, version_check
+
+        base = settings_of(self._registry)
+        if base.redis_url or base.redis_sentinels:
+            from c2c_health.checks.redis import own_redis_check
+
+            check, address = own_redis_check(base, _OWN_LEVEL, self.settings.redis_name)
+            if not {check.name, address} & set(self._checks):
+                self.add(check)
+        if self.versions is not None:
+            subscribe(self._registry, self.versions)
+            if _VERSION not in self._checks and not any(check.kind == "version" for check in self.all):
+                self.add(version_check(self._registry, _VERSION, _OWN_LEVEL, self.tell))
+            self.tell(VersionSeen(self.versions.git_hash, 1))
+        for function in self.at_live:
+            function(self._registry)
+        probes.add(self)
 
 
 def checks_of(registry: Any) -> Checks:
@@ -156,7 +162,7 @@ def checks_of(registry: Any) -> Checks:
     Raises:
         ConfigurationError: It did not include this package.
     """
-    found: Checks | None = registry.get(_CHECKS)
+    found: Checks | None = registry.get(CHECKS)
     if found is None:
         raise ConfigurationError('There are no health checks here: config.include("c2c_health") is missing')
     return found
@@ -164,9 +170,8 @@ def checks_of(registry: Any) -> Checks:
 
 def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
     """Return the checks of an application, made at the first call."""
-    if _CHECKS not in registry:
-        registry[_CHECKS] = Checks(settings, registry, masker)
-        registry["c2c_health.queued"] = []
+    if CHECKS not in registry:
+        registry[CHECKS] = Checks(settings, registry, masker)
     return checks_of(registry)
 
 
@@ -176,16 +181,9 @@ def shutting_down(registry: Any) -> None:
     For servers with a hook for this moment; under gunicorn ``c2c_health.gunicorn`` does more. May be called in a signal
     handler. An application without health checks is fine.
     """
-    found: Checks | None = registry.get(_CHECKS)
+    found: Checks | None = registry.get(CHECKS)
     if found is not None:
         found.stopping = True
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-_KEY = "health_check"
 
 
 class HealthCheck:
@@ -198,12 +196,12 @@ class HealthCheck:
 
     def __new__(cls, config: Configurator) -> Self:
         """Return the application's own, where there is one already."""
-        found = config.registry.get(_KEY)
+        found = config.registry.get(_FACADE)
         return found if isinstance(found, cls) else super().__new__(cls)
 
     def __init__(self, config: Configurator) -> None:
         self._config = config
-        config.registry.setdefault(_KEY, self)
+        config.registry.setdefault(_FACADE, self)
         config.include("c2c_health")
 
     def add_db_session_check(
@@ -229,7 +227,7 @@ class HealthCheck:
         """
         from c2c_health.checks.database import db_session_checks
 
-        required = checks_of(self._config.registry).settings.replica_required
+        required = self._checks.settings.replica_required
         self._add(
             *db_session_checks(session, query_cb, at_least_one_model, level, replica_required=required, **options)
         )
@@ -304,8 +302,7 @@ class HealthCheck:
         """
         from c2c_health.checks.version import version_check
 
-        registry = self._config.registry
-        self._add(version_check(registry, name, level, checks_of(registry).version_seen, **options))
+        self._add(version_check(self._config.registry, name, level, self._checks.tell, **options))
 
     def add_custom_check(
         self, name: str, check_cb: Callable[..., Any], level: int = 1, **options: Unpack[Options]
@@ -322,26 +319,26 @@ class HealthCheck:
 
     def add_probe_page(self, path: str, page: Page) -> None:
         """Give the probe address a page: ``page()`` returns its content type and its body, in a thread of its own."""
-        checks_of(self._config.registry).pages[path] = page
+        self._checks.pages[path] = page
 
     def on_queue_time(self, observe: Callable[[float], None]) -> None:
         """Have ``observe`` told for how many seconds a request waited for a thread, by ``X-Request-Start``."""
-        self._config.registry["c2c_health.queued"].append(observe)
+        self._checks.queue_listeners.append(observe)
 
     def on_event(self, kind: type, listener: Callable[[Any], None]) -> None:
         """Have ``listener`` told of each ``HealthChecked``, ``RequestThreadsSeen`` or ``VersionSeen``.
 
         As ``config.add_subscriber`` does; but with one subscriber, Pyramid notifies five events in each request.
         """
-        checks_of(self._config.registry).listeners.append((kind, listener))
+        self._checks.listeners.append((kind, listener))
 
     def when_live(self, function: Callable[[Any], None]) -> None:
         """Call ``function(registry)`` when the application is made, to add checks of what is known by then."""
-        checks_of(self._config.registry).at_live.append(function)
+        self._checks.at_live.append(function)
 
     def start(self) -> None:
         """Begin the background runs (``interval``) now, in a daemon; in a service the first request does it."""
-        checks_of(self._config.registry).start()
+        self._checks.runner.start(self._checks.all)
 
     def report(self, max_level: int | None = None, checks: Sequence[str] = (), request: Any = None) -> dict[str, Any]:
         """Run the checks up to ``max_level`` (default 1), or those named, and return the report, as the view gives it.
@@ -349,19 +346,25 @@ class HealthCheck:
         Raises:
             ValueError: One of ``checks`` is unknown.
         """
-        registry = self._config.registry
-        state = checks_of(registry)
-        if not state.live:
+        if not self._checks.made:
             self._config.commit()
-            go_live(registry, state)
-        return state.report(None if max_level is None else str(max_level), checks, request)
+            self._checks.go_live()
+        return self._checks.report(None if max_level is None else str(max_level), checks, request)
+
+    @property
+    def _checks(self) -> Checks:
+        return checks_of(self._config.registry)
 
     def _clean(self, session: Any) -> None:
-        """Close this session in the threads of checks that used it."""
-        from c2c_health.checks.database import remover
+        """Close this session in the threads of checks that used it.
 
-        remove, clean = remover(session), checks_of(self._config.registry).perform.clean
-        if remove is not None and remove not in clean:
+        One whose scope is something else than the thread (the request, mostly) is left to whoever ends that.
+        """
+        from sqlalchemy.util import ThreadLocalRegistry
+
+        of_thread = isinstance(getattr(session, "registry", None), ThreadLocalRegistry)
+        remove, clean = getattr(session, "remove", None), self._checks.runner.clean
+        if remove is not None and remove not in clean and (of_thread or hasattr(session, "c2c_rw_bind")):
             clean.append(remove)
 
     def _add(self, *checks: Check) -> None:
@@ -392,43 +395,13 @@ def add_health_check(
     elif check_cb is not None or level != 1 or options:
         raise ConfigurationError(f"Health check {check.name}: a Check says everything itself, leave the rest out")
     checks = checks_of(config.registry)
-    if checks.live:
+    if checks.made:
         checks.add(check)
         return
-    introspectable = config.introspectable("c2c health checks", check.name, check.name, "c2c health check")
-    introspectable.update(check.about)
     # As said by the application itself, whoever says it: a check of an included package that is silently replaced by
     # another of its name would be one that is never red.
     path, config.includepath = config.includepath, ()
     try:
-        config.action(("c2c health check", check.name), checks.add, args=(check,), introspectables=(introspectable,))
+        config.action(("c2c health check", check.name), checks.add, args=(check,))
     finally:
         config.includepath = path
-
-
-_LEVEL = 2
-VERSION = "version"
-
-
-def go_live(registry: Any, checks: Checks) -> None:
-    """Add what the application did not say itself: its Redis, where one is set, and its version, where it is known."""
-    if checks.live:
-        return
-    checks.live = True
-    from c2c_health.checks.version import subscribe, version_check
-
-    base = settings_of(registry)
-    if base.redis_url or base.redis_sentinels:
-        from c2c_health.checks.redis import own_redis_check
-
-        check, address = own_redis_check(base, _LEVEL, checks.settings.redis_name)
-        if not checks.named(check.name) and not checks.named(address):
-            checks.add(check)
-    if checks.versions is not None:
-        subscribe(registry, checks.versions)
-        if not any(check.kind == "version" for check in checks.all) and not checks.named(VERSION):
-            checks.add(version_check(registry, VERSION, _LEVEL, checks.version_seen))
-        checks.version_seen(checks.versions.git_hash, 1)
-    for function in checks.at_live:
-        function(registry)
-    probes.add(checks)

@@ -5,6 +5,7 @@ no client, no check and no other process.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -17,14 +18,14 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs
 
 from c2c_broadcast import broadcast
 from c2c_broadcast.process import BusyError, Pool, Worker, at_fork, family
-from c2c_health._check import Outcome, SelectionError, State, Verdict, report
+from c2c_health._check import Outcome, SelectionError, State, Verdict, failed
 from c2c_health._request_threads import request_threads
 from c2c_health._settings import HealthSettings
 from c2c_health.gunicorn import linger
@@ -39,10 +40,10 @@ _OLDEST = 30.0  # of what is in memory
 _FULL = 1_000  # callbacks: as many as the base lets wait
 _FEW_DESCRIPTORS = 8
 _LITTLE_DISK = 1 << 20
-_SERVICE_UNAVAILABLE = 503
 
 Page = Callable[[], tuple[str, bytes]]
 """A page of the probe address: what it returns is its content type and its body."""
+_Answer = tuple[int, str, bytes]
 
 
 # -- what live says ---------------------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ Page = Callable[[], tuple[str, bytes]]
 def look(settings: HealthSettings) -> Iterator[Verdict]:
     """Yield how the parts of this process are, and whether a member is stuck. It asks no other system."""
     yield _verdict("request_threads", _stuck(settings.live_stuck_seconds))
-    health = broadcast.get_broadcaster().health()
+    health = broadcast.health()
     yield _verdict("broadcast_listener", None if health.listening else "the listener's thread is dead")
     full = health.queued >= _FULL
     yield _verdict("broadcast_executor", f"{health.queued:,} callbacks wait for a thread" if full else None)
@@ -105,16 +106,16 @@ def _log() -> str | None:
 
 def _verdict(name: str, trouble: str | None, bad: State = State.FAILED) -> Verdict:
     state = bad if trouble else State.PASSED
-    return Verdict(name, 1, state, Outcome(state, 0.0, time.time(), message=trouble), trouble)
+    return Verdict(name, 1, state, Outcome(state, 0.0, message=trouble), trouble)
 
 
 def not_ready(settings: HealthSettings, *, stopping: bool) -> Verdict | None:
     """Return why no request should come here now, whatever the checks say; None where nothing speaks against it."""
     if stopping or linger.stopping:
-        return _verdict("shutting_down", "the service was told to stop")
+        return failed("shutting_down", "the service was told to stop")
     limit = settings.ready_busy_seconds
     busy = request_threads.all_full_for() if limit else 0.0
-    return _verdict("busy", f"all request threads have been busy for {busy:.1f} s") if limit and busy >= limit else None
+    return failed("busy", f"all request threads have been busy for {busy:.1f} s") if limit and busy >= limit else None
 
 
 # -- the listener -----------------------------------------------------------------------------------------------------
@@ -125,23 +126,22 @@ class AddressError(Exception):
 
 
 def _open(address: str) -> socket.socket:
+    target: Any
     if "/" in address:
-        path = address.removeprefix("unix:")
+        target = address.removeprefix("unix:")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             try:
-                client.connect(path)
+                client.connect(target)
             except ConnectionRefusedError:  # left behind by a process that was killed
-                os.unlink(path)  # noqa: PTH108 # beside the other calls of the system
+                os.unlink(target)  # noqa: PTH108 # beside the other calls of the system
             except OSError:
                 pass
-        target: Any = path
     else:
         host, _, port = address.rpartition(":")
-        host = host.strip("[]")
+        target = host.strip("[]"), int(port)
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        target = (host, int(port))
     try:
         listener.bind(target)
         listener.listen(1_024)
@@ -156,9 +156,38 @@ class _Client:
     """A connection whose request is still coming."""
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
         self.connection = connection
         self.deadline = time.monotonic() + _PATIENCE
         self.received = b""
+
+    def read(self) -> bool:
+        """Take in what came; tell whether it is enough to answer (or the end)."""
+        try:
+            data = self.connection.recv(_LONGEST_REQUEST)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        self.received += data
+        return not data or b"\r\n\r\n" in self.received or len(self.received) >= _LONGEST_REQUEST
+
+    def answer(self, page: Callable[[], _Answer], *, head: bool) -> None:
+        """Send a page, and close; what fits into the socket's buffer, as reports do, waits for no client."""
+        try:
+            status, kind, body = page()
+        except Exception as error:  # noqa: BLE001 # the boundary of the page: it has an answer, and the log the rest
+            _LOG.exception("A page of the probe address failed")
+            status, kind, body = _json(500, type(error).__name__)
+        header = (
+            f"HTTP/1.1 {status} {'OK' if status == 200 else 'Failed'}\r\n"  # noqa: PLR2004 # RFC 9110, 15.3.1
+            f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            "Cache-Control: no-cache\r\nConnection: close\r\n\r\n"
+        )
+        with contextlib.suppress(OSError), self.connection as connection:
+            connection.settimeout(_PATIENCE)
+            connection.sendall(header.encode() + (b"" if head else body))
+            connection.shutdown(socket.SHUT_WR)
 
 
 class Probes:
@@ -227,18 +256,27 @@ class Probes:
                 time.sleep(1)
 
     def _serve(self, listener: socket.socket) -> None:
-        clients: dict[socket.socket, _Client] = {}
+        clients: dict[Any, _Client] = {}
+        # Given away where no other descriptor is left, so that this can be told.
+        spare = os.open(os.devnull, os.O_RDONLY)
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select(1.0):
                     if key.fileobj is listener:
-                        with contextlib.suppress(OSError):  # a sibling was quicker, or the client is gone
+                        try:
                             connection, _ = listener.accept()
-                            connection.setblocking(False)
-                            clients[connection] = _Client(connection)
-                            selector.register(connection, selectors.EVENT_READ)
-                    elif self._read(client := clients[cast("socket.socket", key.fileobj)]):
+                        except OSError as error:  # a sibling was quicker, or the client is gone
+                            if error.errno in (errno.EMFILE, errno.ENFILE):
+                                if spare >= 0:
+                                    os.close(spare)
+                                else:
+                                    time.sleep(0.05)
+                                spare = -1
+                            continue
+                        clients[connection] = _Client(connection)
+                        selector.register(connection, selectors.EVENT_READ)
+                    elif (client := clients[key.fileobj]).read():
                         selector.unregister(client.connection)
                         del clients[client.connection]
                         self._answer(client)
@@ -248,18 +286,9 @@ class Probes:
                     selector.unregister(client.connection)
                     del clients[client.connection]
                     client.connection.close()
-
-    @staticmethod
-    def _read(client: _Client) -> bool:
-        """Take in what came; tell whether it is enough to answer (or the end)."""
-        try:
-            data = client.connection.recv(_LONGEST_REQUEST)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        client.received += data
-        return not data or b"\r\n\r\n" in client.received or len(client.received) >= _LONGEST_REQUEST
+                if spare < 0 and not clients:
+                    with contextlib.suppress(OSError):
+                        spare = os.open(os.devnull, os.O_RDONLY)
 
     def _answer(self, client: _Client) -> None:
         words = client.received.partition(b"\r\n")[0].decode("latin-1").split()
@@ -267,81 +296,56 @@ class Probes:
             client.connection.close()
             return
         method, target, _ = words
-        head = method == "HEAD"
-        if method not in ("GET", "HEAD"):
-            _send(client, 405, *_json({"status": 405, "message": "GET or HEAD"}), head=head)
+        refused = partial(_json, 405, "GET or HEAD")
+        in_memory, page = self._page(target) if method in ("GET", "HEAD") else (True, refused)
+        answer = partial(client.answer, page, head=method == "HEAD")
+        if in_memory:
+            answer()
             return
-        page = self._page(target)
-        if not isinstance(page, tuple):
-            try:
-                self._pool.submit(partial(_find_and_send, client, page, head=head))
-            except BusyError as error:
-                page = (_SERVICE_UNAVAILABLE, *_json({"status": _SERVICE_UNAVAILABLE, "message": str(error)}))
-            else:
-                return
-        _send(client, *page, head=head)
+        try:
+            self._pool.submit(answer)
+        except BusyError as error:
+            client.answer(partial(_json, 503, str(error)), head=method == "HEAD")
 
-    def _page(self, target: str) -> tuple[int, str, bytes] | Callable[[], tuple[int, str, bytes]]:
-        """Return the answer where it is in memory, else what finds it."""
-        parts = urlsplit(target)
-        path, query = parts.path.rstrip("/"), parse_qs(parts.query)
+    def _page(self, target: str) -> tuple[bool, Callable[[], _Answer]]:
+        """Return whether a page is made from memory, and what makes it."""
+        path, _, words = target.partition("?")
+        path, query = path.rstrip("/"), parse_qs(words)
         if path in ("/live", "/livez"):
-            return self._together(lambda checks: report(look(checks.settings), **checks.form))
-        if path in ("/ready", "/readyz") or (path == "/health_check" and not query):
-            ready = path != "/health_check"
-            return self._together(lambda checks: checks.remembered(_OLDEST, ready=ready))
+            return True, partial(self._together, lambda checks: checks.live())
+        if path in ("/ready", "/readyz"):
+            return True, partial(self._together, lambda checks: checks.not_ready() or checks.remembered(_OLDEST))
+        if path == "/health_check" and not query:
+            return True, partial(self._together, lambda checks: checks.remembered(_OLDEST))
         if path == "/health_check":
             level, names = query.get("max_level", [None])[0], query.get("checks", [])
-            return lambda: self._together(lambda checks: checks.report(level, names, None))
+            return False, partial(self._together, lambda checks: checks.report(level, names, None))
+        pages: dict[str, Page] = {}
         for checks in tuple(self._applications):
-            found: Page | None = checks.pages.get(path)
-            if found is not None:
-                return lambda: (200, *found())
-        there_are = ["/live", "/ready", "/health_check", *(page for one in self._applications for page in one.pages)]
-        return 404, *_json({"status": 404, "message": f"There are {', '.join(there_are)}"})
+            pages = checks.pages | pages
+        if path in pages:
+            return False, lambda: (200, *pages[path]())
+        return True, partial(_json, 404, f"There are {', '.join(['/live', '/ready', '/health_check', *pages])}")
 
-    def _together(self, ask: Callable[[Any], dict[str, Any]]) -> tuple[int, str, bytes]:
+    def _together(self, ask: Callable[[Any], dict[str, Any]]) -> _Answer:
         """Return the reports of all applications of this process as one."""
         together: dict[str, Any] = {"successes": {}, "failures": {}}
         for checks in tuple(self._applications):
             try:
                 found = ask(checks)
             except SelectionError as error:
-                return 400, *_json({"status": 400, "message": str(error)})
+                return _json(400, str(error))
             if "status" in found:
                 together["status"] = found["status"]
             for part in ("successes", "failures"):
                 together[part] |= found[part]
-        return together.get("status", 200), *_json(together)
+        return _json(together.get("status", 200), together)
 
 
-def _find_and_send(client: _Client, page: Callable[[], tuple[int, str, bytes]], *, head: bool) -> None:
-    _send(client, *_tried(page), head=head)
-
-
-def _tried(page: Callable[[], tuple[int, str, bytes]]) -> tuple[int, str, bytes]:
-    try:
-        return page()
-    except Exception as error:  # noqa: BLE001 # the boundary of the page: it has an answer, and the log the rest
-        _LOG.exception("A page of the probe address failed")
-        return 500, *_json({"status": 500, "message": type(error).__name__})
-
-
-def _json(content: Mapping[str, Any]) -> tuple[str, bytes]:
-    return "application/json", json.dumps(content, indent=2).encode() + b"\n"
-
-
-def _send(client: _Client, status: int, kind: str, body: bytes, *, head: bool = False) -> None:
-    reason = "OK" if status < 400 else "Failed"  # noqa: PLR2004 # RFC 9110, 15
-    header = (
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-        "Cache-Control: no-cache\r\nConnection: close\r\n\r\n"
-    )
-    with contextlib.suppress(OSError), client.connection as connection:
-        # What fits into the socket's buffer, as reports do, is sent without waiting for the client.
-        connection.settimeout(_PATIENCE)
-        connection.sendall(header.encode() + (b"" if head else body))
-        connection.shutdown(socket.SHUT_WR)
+def _json(status: int, content: Any) -> _Answer:
+    """Return an answer in JSON: a report, or a message."""
+    content = {"status": status, "message": content} if isinstance(content, str) else content
+    return status, "application/json", json.dumps(content, indent=2).encode() + b"\n"
 
 
 probes = Probes()

@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,26 +180,6 @@ def _shown(request: Any) -> str:
 
 request_threads = RequestThreads()
 """Of the process, as threads are."""
-
-
-def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
-    """Return the tween: it knows what each thread is busy with, and how long a request waited for it."""
-    queued: list[Callable[[float], None]] = registry["c2c_health.queued"]
-
-    def tween(request: Any) -> Any:
-        began = request.environ.get("HTTP_X_REQUEST_START")
-        if began is not None and queued:
-            waited = queue_time(began, time.time())
-            if waited is not None:
-                for observe in queued:
-                    observe(waited)
-        one = request_threads.begin(request)
-        try:
-            return handler(request)
-        finally:
-            request_threads.end(one)
-
-    return tween
 
 
 def queue_time(began: str, now: float) -> float | None:

@@ -1,7 +1,8 @@
 """The views, the report in its forms, and that of every process."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -13,61 +14,17 @@ from pyramid.tweens import INGRESS
 from c2c_broadcast import Link, Live, Section, auth_view, broadcast, is_auth, json_error, load, masker_of
 from c2c_broadcast.broadcast import Answers
 from c2c_broadcast.process import family, host_name
-from c2c_health import _versions
-from c2c_health._check import SelectionError, report, select
-from c2c_health._health_check import Checks, HealthCheck, add_health_check, checks_of, go_live, install
-from c2c_health._probes import look
+from c2c_health import version
+from c2c_health._check import SelectionError, select
+from c2c_health._health_check import CHECKS, HealthCheck, add_health_check, checks_of, install
+from c2c_health._request_threads import queue_time, request_threads
 from c2c_health._settings import HealthSettings
 
-JSON = "application/json"
-HEALTH_JSON = "application/health+json"
-TEXT = "text/plain"
-HTML = "text/html"
+JSON, HEALTH_JSON, HTML, TEXT = "application/json", "application/health+json", "text/html", "text/plain"
 OFFERS = (JSON, HEALTH_JSON, HTML, TEXT)
 """What can be had; the first for a client that does not care."""
 
 Report = Mapping[str, Any]
-
-
-def rows(report: Report) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield name, ``pass``, ``warn`` or ``fail``, and entry of each check: the failed ones first."""
-    for name, entry in report["failures"].items():
-        yield name, "fail", entry
-    for name, entry in report["successes"].items():
-        yield name, "warn" if "message" in entry else "pass", entry
-
-
-def overall(report: Report) -> str:
-    """Return ``pass``, ``warn`` or ``fail`` for all of it."""
-    found = {state for _, state, _ in rows(report)}
-    return next((state for state in ("fail", "warn") if state in found), "pass")
-
-
-def health_json(report: Report, version: str | None = None) -> str:
-    """Return the form of draft-inadarei-api-health-check-06 (``observedValue`` is how long the check took)."""
-    checks = {}
-    for name, state, entry in rows(report):
-        check = {"status": state, "observedValue": round(entry["timing"] * 1000, 3), "observedUnit": "ms"}
-        output = entry.get("message")
-        # Section 4.8: output is left out where it passes.
-        # Section 4: the component's name is without a colon, which parts it from what is measured.
-        key = f"{name.replace(':', '_')}:responseTime"
-        checks[key] = [{"componentId": name, **check, **({"output": output} if output else {})}]
-    found: dict[str, Any] = {"status": overall(report)}
-    if version:
-        found["releaseId"] = version
-    return json.dumps({**found, "checks": checks}, indent=2)
-
-
-def text(report: Report) -> str:
-    """Return one line a check, the failed ones first."""
-    lines = [
-        f"{state} {_one_line(name)} level={entry['level']} {entry['timing'] * 1000:.1f} ms"
-        + (f": {_one_line(note)}" if (note := entry.get("message")) else "")
-        for name, state, entry in rows(report)
-    ]
-    return "\n".join(lines or ["pass"]) + "\n"
-
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -81,43 +38,60 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
+def _rows(report: Report) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield name, ``pass``, ``warn`` or ``fail``, and entry of each check: the failed ones first."""
+    for name, entry in report["failures"].items():
+        yield name, "fail", entry
+    for name, entry in report["successes"].items():
+        yield name, "warn" if "message" in entry else "pass", entry
+
+
+def _overall(report: Report) -> str:
+    found = {state for _, state, _ in _rows(report)}
+    return next((state for state in ("fail", "warn") if state in found), "pass")
+
+
+def health_json(report: Report, version: str | None = None) -> str:
+    """Return the form of draft-inadarei-api-health-check-06 (``observedValue`` is how long the check took)."""
+    checks = {}
+    for name, state, entry in _rows(report):
+        check = {"status": state, "observedValue": round(entry["timing"] * 1000, 3), "observedUnit": "ms"}
+        # Section 4.8: output is left out where it passes.
+        output = {"output": entry["message"]} if entry.get("message") else {}
+        # Section 4: the component's name is without a colon, which parts it from what is measured.
+        checks[f"{name.replace(':', '_')}:responseTime"] = [{"componentId": name, **check, **output}]
+    release = {"releaseId": version} if version else {}
+    return json.dumps({"status": _overall(report), **release, "checks": checks}, indent=2)
+
+
+def text(report: Report) -> str:
+    """Return one line a check, the failed ones first."""
+    lines = []
+    for name, state, entry in _rows(report):
+        line = f"{state} {name} level={entry['level']} {entry['timing'] * 1000:.1f} ms"
+        lines.append(" ".join((f"{line}: {entry['message']}" if entry.get("message") else line).split()))
+    return "\n".join(lines or ["pass"]) + "\n"
+
+
 def html(report: Report) -> str:
     """Return a page with a table."""
     lines = []
-    for name, state, entry in rows(report):
+    for name, state, entry in _rows(report):
         result = json.dumps(entry["result"], ensure_ascii=False) if "result" in entry else ""
-        note = entry.get("message") or ""
-        cells = (state, entry["level"], f"{entry['timing'] * 1000:.1f}", note, result)
+        cells = (state, entry["level"], f"{entry['timing'] * 1000:.1f}", entry.get("message") or "", result)
         data = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row">{escape(name)}</th>{data}</tr>')
-    return _PAGE.format(state=overall(report), rows="\n".join(lines))
+    return _PAGE.format(state=_overall(report), rows="\n".join(lines))
 
 
-def _one_line(words: str) -> str:
-    return " ".join(words.split())
-
+# -- every process ----------------------------------------------------------------------------------------------------
 
 # Beyond the deadline of the slowest check, for the way there and back.
 _MARGIN = 2.0
 
 
-def subscribe(registry: Any, checks: Checks) -> None:
-    """Report to the other processes of this application."""
-
-    def answer(max_level: str | None, names: list[str], stacktraces: bool) -> dict[str, Any]:
-        return checks.report(max_level, names, None, stacktraces=stacktraces)
-
-    broadcast.subscribe(_channel(registry), answer)
-
-
-def ask_all(
-    registry: Any, checks: Checks, max_level: str | None, names: list[str], *, stacktraces: bool
-) -> dict[str, Any]:
-    """Return the reports of all processes, put together."""
-    slowest = max((check.timeout for check in checks.all), default=0.0)
-    params = {"max_level": max_level, "names": names, "stacktraces": stacktraces}
-    answers = broadcast.ask(_channel(registry), params, timeout=slowest + _MARGIN)
-    return together(answers, checks.settings.failure_status, [one.pid for one in family().workers()])
+def _channel(registry: Any) -> str:
+    return f"c2c_health_check {registry.package_name}"
 
 
 def together(answers: Answers, failure_status: int, siblings: Iterable[int] = ()) -> dict[str, Any]:
@@ -139,7 +113,7 @@ def together(answers: Answers, failure_status: int, siblings: Iterable[int] = ()
         {"hostname": member.hostname, "pid": member.pid, "last_seen": member.last_seen}
         for member in (*answers.missing, *answers.late)
     ]
-    heard = {one.get("pid") for one in (*members, *missing)} | {failure.pid for failure in answers.failed}
+    heard = {one.get("pid") for one in (*members, *missing, *failing)}
     silent = [pid for pid in siblings if pid not in heard]
     missing += [{"hostname": host_name(), "pid": pid, "last_seen": None} for pid in silent]
     known = len(members) + len(answers.failed) + len(missing)
@@ -154,29 +128,28 @@ def together(answers: Answers, failure_status: int, siblings: Iterable[int] = ()
     return found if passing == known else {"status": failure_status, **found}
 
 
-def by_member(found: Mapping[str, Any]) -> dict[str, Any]:
+def by_member(found: Report) -> dict[str, Any]:
     """Return the report of all processes as one in which each is a check, ``hostname/pid``: for the forms with rows.
 
     As its checks run at the same time, the slowest tells how long a process took.
     """
-    failed = {_name(one): one.get("message") or f"fails: {', '.join(one['checks'])}" for one in found["failing"]}
-    failed |= {_name(one): "no answer" for one in found["missing"]}
-    rows = {name: {"level": 0, "timing": 0.0} for name in failed}
+
+    def name(member: Report) -> str:
+        return f"{member.get('hostname')}/{member.get('pid')}"
+
+    failed = {name(one): one.get("message") or f"fails: {', '.join(one['checks'])}" for one in found["failing"]}
+    failed |= {name(one): "no answer" for one in found["missing"]}
+    rows = {one: {"level": 0, "timing": 0.0} for one in failed}
     for member in found["members"]:
         entries = [*member.get("successes", {}).values(), *member.get("failures", {}).values()]
-        rows[_name(member)] = {part: max((entry[part] for entry in entries), default=0) for part in ("level", "timing")}
+        rows[name(member)] = {part: max((entry[part] for entry in entries), default=0) for part in ("level", "timing")}
     return {
-        "successes": {name: row for name, row in rows.items() if name not in failed},
-        "failures": {name: {**rows[name], "message": message} for name, message in failed.items()},
+        "successes": {one: row for one, row in rows.items() if one not in failed},
+        "failures": {one: {**rows[one], "message": message} for one, message in failed.items()},
     }
 
 
-def _name(member: Mapping[str, Any]) -> str:
-    return f"{member.get('hostname')}/{member.get('pid')}"
-
-
-def _channel(registry: Any) -> str:
-    return f"c2c_health_check {registry.package_name}"
+# -- the views --------------------------------------------------------------------------------------------------------
 
 
 def health_check(request: Any) -> Any:
@@ -188,30 +161,31 @@ def health_check(request: Any) -> Any:
     given = request.GET
     max_level, names, scope = given.get("max_level"), given.getall("checks"), given.get("scope") or "one"
     try:
-        if scope not in {"one", "all"}:
-            raise SelectionError(f"scope must be one or all, not {scope[:50]!r}")  # noqa: TRY301 # as what select says
         if scope == "one":
-            return _checked(request, max_level, names)
+            return _in_form(request, checks.report(max_level, names, request, stacktraces=_sees_stacks(request)))
+        if scope != "all":
+            raise SelectionError(f"scope must be one or all, not {scope[:50]!r}")  # noqa: TRY301 # as what select says
         select(checks.all, max_level, names)
     except SelectionError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
     auth_view(request)
-    found = ask_all(request.registry, checks, max_level, names, stacktraces=True)
+    slowest = max((check.timeout for check in checks.all), default=0.0)
+    params = {"max_level": max_level, "names": names}
+    answers = broadcast.ask(_channel(request.registry), params, timeout=slowest + _MARGIN)
+    found = together(answers, checks.settings.failure_status, [one.pid for one in family().workers()])
     return _in_form(request, found, by_member(found))
 
 
 def live(request: Any) -> Any:
     """Look at this process only: its threads, and its part in broadcasts. It asks no other system."""
-    checks = checks_of(request.registry)
-    found = report(look(checks.settings), **checks.form)
-    return _in_form(request, found, found)
+    return _in_form(request, checks_of(request.registry).live())
 
 
 def ready(request: Any) -> Any:
     """Run the checks of level 1; fail once the service was told to stop."""
     checks = checks_of(request.registry)
-    found = checks.ready(request, stacktraces=checks.settings.development or is_auth(request))
-    return _in_form(request, found, found)
+    found = checks.not_ready() or checks.report(None, (), request, stacktraces=_sees_stacks(request))
+    return _in_form(request, found)
 
 
 def versions(request: Any) -> Any:
@@ -221,15 +195,13 @@ def versions(request: Any) -> Any:
     return found.content
 
 
-def _checked(request: Any, max_level: str | None, names: Sequence[str]) -> Any:
-    checks = checks_of(request.registry)
-    stacktraces = checks.settings.development or is_auth(request)
-    found = checks.report(max_level, names, request, stacktraces=stacktraces)
-    return _in_form(request, found, found)
+def _sees_stacks(request: Any) -> bool:
+    return checks_of(request.registry).settings.development or is_auth(request)
 
 
-def _in_form(request: Any, found: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
+def _in_form(request: Any, found: Report, rows: Report | None = None) -> Any:
     """Return what was found in the form that the client accepts: as it is, or its rows as a report."""
+    rows = found if rows is None else rows
     status = found.get("status", 200)
     offers = request.accept.acceptable_offers(OFFERS)
     form = offers[0][0] if offers else JSON
@@ -249,7 +221,6 @@ def _in_form(request: Any, found: Mapping[str, Any], rows: Mapping[str, Any]) ->
     return answer
 
 
-_SEEN = "c2c_health.included"
 _EVERY_LEVEL = "1000000"
 _LOOK_AGAIN = 10.0  # seconds
 
@@ -264,56 +235,61 @@ def includeme(config: Configurator) -> None:
         ConfigurationError: A setting can't be read.
     """
     config.include("c2c_broadcast")
-    settings = load(HealthSettings, config.get_settings())
-    checks = install(config.registry, settings, masker_of(config.registry))
+    first = CHECKS not in config.registry
+    checks = install(config.registry, load(HealthSettings, config.get_settings()), masker_of(config.registry))
     HealthCheck(config)
-    if _SEEN not in config.registry:
-        config.registry[_SEEN] = True
-        checks.versions = _versions.read(settings.versions_path)
+    if first:
+        checks.versions = version.read(checks.settings.versions_path)
         if checks.versions is not None:
-            _versions.log_start(checks.versions)
-        subscribe(config.registry, checks)
-    config.add_tween("c2c_health._request_threads.tween_factory", under=INGRESS)
+            version.log_start(checks.versions)
+        broadcast.subscribe(
+            _channel(config.registry),
+            lambda max_level, names: checks.report(max_level, names, None, stacktraces=True),
+        )
     config.add_directive("add_health_check", add_health_check)
     config.add_operator_view(health_check, name="health_check", path="/health_check", public=True)
     config.add_operator_view(live, name="health_live", path="/health/live", public=True)
     config.add_operator_view(ready, name="health_ready", path="/health/ready", public=True)
-    if checks.versions is not None:
-        config.add_operator_view(versions, name="versions", path="/versions.json", public=True)
-    config.add_section(_section(versions=checks.versions is not None))
-    if checks.versions is not None:
-        config.add_section(_VERSIONS)
-    config.add_tween("c2c_health._views.tween_factory")
-
-
-def tween_factory(handler: Any, registry: Any) -> Any:
-    """Go live when the application is made, and stay out of its requests.
-
-    A subscriber to ApplicationCreated would make Pyramid notify five events in each request.
-    """
-    go_live(registry, checks_of(registry))
-    return handler
-
-
-_VERSIONS = Section(
-    name="versions",
-    title="Versions",
-    order=85,
-    operators_only=False,
-    live=(Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says"),),
-)
-
-
-def _section(*, versions: bool) -> Section:
     links = [
         Link(title="Level 1", route="c2c_health_check", help="what the service can't work without"),
         Link(title="All", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, help="every check there is"),
         Link(title="Live", route="c2c_health_live", help="this process only"),
         Link(title="Ready", route="c2c_health_ready", help="may a balancer send requests here"),
     ]
-    if versions:
-        links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
-    live = Live(
+    shown = Live(
         title="Checks", kind="health", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, every=_LOOK_AGAIN
     )
-    return Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links), live=(live,))
+    if checks.versions is not None:
+        config.add_operator_view(versions, name="versions", path="/versions.json", public=True)
+        links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
+        packages = Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says")
+        config.add_section(Section(name="versions", title="Versions", order=85, operators_only=False, live=(packages,)))
+    config.add_section(
+        Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links), live=(shown,))
+    )
+    config.add_tween("c2c_health._views.tween_factory", under=INGRESS)
+
+
+def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
+    """Return the tween: it knows what each thread is busy with, and how long a request waited for it.
+
+    Making it, the application goes live: a subscriber to ApplicationCreated would make Pyramid notify five events in
+    each request.
+    """
+    checks = checks_of(registry)
+    checks.go_live()
+
+    def tween(request: Any) -> Any:
+        began = request.environ.get("HTTP_X_REQUEST_START")
+        if began is not None and checks.queue_listeners:
+            waited = queue_time(began, time.time())
+            if waited is not None:
+                for observe in checks.queue_listeners:
+                    observe(waited)
+        one = request_threads.begin(request)
+        try:
+            return handler(request)
+        finally:
+            request_threads.end(one)
+
+    return tween

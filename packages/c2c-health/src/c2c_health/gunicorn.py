@@ -78,13 +78,6 @@ def when_ready(server: Any) -> None:
     begin(server, load(HealthSettings, {}))
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Serve the probe address in this worker, from its start on: gunicorn's hook of this name."""
-    from c2c_health._probes import probes
-
-    probes.serve()
-
-
 def begin(server: Any, settings: HealthSettings) -> None:
     """Do what ``when_ready`` does, by these settings."""
     from c2c_health._probes import probes
@@ -94,3 +87,10 @@ def begin(server: Any, settings: HealthSettings) -> None:
     threads = {"sync": 1, "gthread": server.cfg.threads}.get(server.cfg.worker_class_str)
     request_threads.serve_with(threads, [listener.sock for listener in server.LISTENERS])
     probes.open(settings.probe_address)
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Serve the probe address in this worker, from its start on: gunicorn's hook of this name."""
+    from c2c_health._probes import probes
+
+    probes.serve()

@@ -7,28 +7,25 @@ thread then, it would cost each worker as much as SQLAlchemy, just when all of t
 import configparser
 import functools
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Unpack
 
-from sqlalchemy import Column, Engine, MetaData, String, Table, select
+from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
 from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, JsonCheckException, Options
 from c2c_health.checks.database import engines, on_engine, password_of
 
-_DEFAULT_SCHEMA = "public"
-_DEFAULT_TABLE = "alembic_version"
 _KEYS = ("version_table", "version_table_schema")
 
 
 def alembic_check(
     session: Any,
-    ini: str,
+    given: str,
     level: int,
-    name: str,
+    section: str,
     version_schema: str | None,
     version_table: str | None,
     **options: Unpack[Options],
@@ -38,18 +35,33 @@ def alembic_check(
     Raises:
         ConfigurationError: The file or its section is missing, or the session has no engine.
     """
-    given, ini = ini, str(Path(ini).resolve())
-    options_of = _read(ini, name)
+    ini = str(Path(given).resolve())
+    options_of = _read(ini, section)
     _, engine = next(engines(session))
-    table = version_table or options_of.get("version_table") or _DEFAULT_TABLE
-    schema = version_schema or options_of.get("version_table_schema") or _default_schema(engine)
+    schema = version_schema or options_of.get("version_table_schema")
+    if schema is None and engine.dialect.name == "postgresql":
+        schema = "public"
+    name = version_table or options_of.get("version_table") or "alembic_version"
+    statement = select(table(name, column("version_num"), schema=schema).c.version_num)
+
+    def compare(session: Session) -> Any:
+        heads, wanted = _heads(ini, section)
+        found = sorted(session.scalars(statement))
+        result = found[0] if len(found) == 1 else found
+        if not wanted <= set(found) <= heads:
+            there, here = (", ".join(revisions) or "none" for revisions in (found, sorted(wanted)))
+            raise JsonCheckException(
+                f"Invalid alembic version (database: {there}, code: {here}): run the migrations", result
+            )
+        return result
+
     return Check(
-        name=f"alembic_{str(given).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
-        run=on_engine(engine, _comparison(ini, name, table, schema)),
+        name=f"alembic_{str(given).replace('/', '_').strip('_')}_{section}".replace(",", "_"),
+        run=on_engine(engine, compare),
         level=level,
         kind="alembic",
         secrets=password_of(engine),
-        prepare=lambda: _heads(ini, name),
+        prepare=lambda: _heads(ini, section),
         **options,
     )
 
@@ -116,30 +128,3 @@ def _heads(ini: str, section: str) -> tuple[frozenset[str], frozenset[str]]:
         if revision is not None
     }
     return heads, heads - implied
-
-
-def _default_schema(engine: Engine) -> str | None:
-    return _DEFAULT_SCHEMA if engine.dialect.name == "postgresql" else None
-
-
-def _comparison(ini: str, section: str, table: str, schema: str | None) -> Callable[[Session], Any]:
-    column: Column[str] = Column("version_num", String)
-    statement = select(Table(table, MetaData(), column, schema=schema).c.version_num)
-
-    def compare(session: Session) -> Any:
-        heads, wanted = _heads(ini, section)
-        found = sorted(session.scalars(statement))
-        result = found[0] if len(found) == 1 else found
-        if not wanted <= set(found) <= heads:
-            raise JsonCheckException(
-                f"Invalid alembic version (database: {_names(found)}, code: {_names(sorted(wanted))}): "
-                "run the migrations",
-                result,
-            )
-        return result
-
-    return compare
-
-
-def _names(revisions: list[str]) -> str:
-    return ", ".join(revisions) or "none"

@@ -6,7 +6,6 @@ from typing import Any, Unpack
 from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.util import ThreadLocalRegistry
 
 from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, JsonCheckException, Options
@@ -27,14 +26,22 @@ def db_session_checks(
 ) -> list[Check]:
     """Return a check for each engine of ``session``.
 
-    A replica whose reads go to the primary while it is away (``c2c_fails_over`` of its engine, as c2c-db
-    says it) decides nothing about readiness: its check is of level 2 at least, and is shown from ``level`` on. Unless
-    ``replica_required``.
+    A replica whose reads go to the primary while it is away (``c2c_fails_over`` of its engine, as c2c-db says it) is of
+    level 2 at least, and is shown from ``level`` on. Unless ``replica_required``.
 
     Raises:
         ConfigurationError: It has no engine.
     """
-    query = _query_of(query_cb, model)
+
+    def query(session: Session) -> Any:
+        if model is not None and session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
+            raise JsonCheckException(f"{getattr(model, '__name__', model)} record not found")
+        if query_cb is not None:
+            return query_cb(session)
+        if model is None:
+            session.execute(text("SELECT 1"))
+        return None
+
     options.setdefault("shown_from", level)
     return [
         Check(
@@ -59,32 +66,22 @@ def engines(session: Any) -> Iterator[tuple[str, Engine]]:
     primary = getattr(session, "c2c_rw_bind", None)
     if primary is None:
         primary = _bind(session)
-    names = {name_of(primary)}
-    yield name_of(primary), primary
+    names = {_name(primary)}
+    yield _name(primary), primary
     replicas = getattr(session, "c2c_ro_binds", None) or (getattr(session, "c2c_ro_bind", None),)
     seen = {id(primary), id(None)}
     for number, replica in enumerate(replicas, 1):
         if id(replica) not in seen:
             seen.add(id(replica))
-            name = name_of(replica, "sqlalchemy_slave")
+            name = _name(replica, "sqlalchemy_slave")
             # c2c-db numbers the engines of several replicas; those of others may have one name.
             name = f"{name}_{number}" if name in names else name
             names.add(name)
             yield name, replica
 
 
-def name_of(engine: Engine, default: str = "sqlalchemy") -> str:
-    """Return an engine's name: as c2c-db gave it, or its ``logging_name``."""
+def _name(engine: Engine, default: str = "sqlalchemy") -> str:
     return str(getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None) or default)
-
-
-def remover(session: Any) -> Callable[[], Any] | None:
-    """Return what gives back the session that a thread took from a scoped_session; None where there is nothing to do.
-
-    One whose scope is something else than the thread (the request, mostly) is left to whoever ends that.
-    """
-    of_thread = hasattr(session, "c2c_rw_bind") or isinstance(getattr(session, "registry", None), ThreadLocalRegistry)
-    return getattr(session, "remove", None) if of_thread else None
 
 
 def _bind(session: Any) -> Engine:
@@ -102,37 +99,20 @@ def _bind(session: Any) -> Engine:
 def on_engine(engine: Engine, query: QueryCallback) -> Callable[[Any], Any]:
     """Return what runs ``query`` with a session of its own on ``engine``, closed after it."""
 
+    def ask() -> Any:
+        with Session(engine) as session:
+            return query(session)
+
     def run(_request: Any) -> Any:
         try:
-            return _query(engine, query)
+            return ask()
         except DBAPIError as error:
             # A connection of the pool may have died since it was used last: that says nothing of the database now.
             if not error.connection_invalidated:
                 raise
-        return _query(engine, query)
+        return ask()
 
     return run
-
-
-def _query(engine: Engine, query: QueryCallback) -> Any:
-    with Session(engine) as session:
-        return query(session)
-
-
-def _query_of(query_cb: QueryCallback | None, model: Any) -> QueryCallback:
-    if query_cb is None and model is None:
-        return _answers
-
-    def query(session: Session) -> Any:
-        if model is not None and session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
-            raise JsonCheckException(f"{getattr(model, '__name__', model)} record not found")
-        return query_cb(session) if query_cb is not None else None
-
-    return query
-
-
-def _answers(session: Session) -> None:
-    session.execute(text("SELECT 1"))
 
 
 def password_of(engine: Engine) -> tuple[str, ...]:

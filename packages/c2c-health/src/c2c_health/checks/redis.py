@@ -1,6 +1,6 @@
 """The check that Redis answers, by redis-py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Unpack
 
@@ -14,8 +14,6 @@ from c2c_broadcast import BroadcastSettings, ConfigurationError, broadcast
 from c2c_health._check import DEFAULT_TIMEOUT, Check, JsonCheckException, Options
 from c2c_health.checks import secrets_of, shown
 
-# Redis-py's retries would outlast the deadline; the next probe is the retry.
-_ONCE: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
 _QUICK = 2.0
 _INFO = {
     "version": "redis_version",
@@ -35,10 +33,11 @@ def redis_check(url: str, name: str | None, level: int, **options: Unpack[Option
     """
     url = url if "://" in url else f"redis://{url}"
     try:
-        shown(url)
+        address = shown(url)
     except ValueError as error:
         raise ConfigurationError(f"The health check of the Redis: {error}") from None
-    return _check(name or shown(url), _by_url(url, options.get("timeout", DEFAULT_TIMEOUT)), url, level, **options)
+    connect = _by_url(url, **_quick(options.get("timeout", DEFAULT_TIMEOUT)))
+    return _check(name or address, connect, url, level, **options)
 
 
 def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple[Check, str]:
@@ -52,39 +51,43 @@ def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple
     options = settings.redis_options or {}
     if not settings.redis_sentinels:
         url = settings.redis_url or ""
-        address = shown(url)
-        run = _by_url(url, _QUICK, options, writes=True)
-        return _check(address if name == "url" else name, run, url, level), address
-    quick = {"socket_timeout": _QUICK, "socket_connect_timeout": _QUICK, **_ONCE}
-    asked = settings.redis_sentinel_options or {}
-    service = settings.redis_servicename or ""
+        address, connect = shown(url), _by_url(url, **{**_quick(_QUICK), **options})
+    else:
+        url, service = "", settings.redis_servicename or ""
+        asked = _quick(_QUICK) | (settings.redis_sentinel_options or {})
 
-    def ask() -> dict[str, Any]:
-        sentinel: Any = _Sentinel(settings.redis_sentinels, sentinel_kwargs=quick | asked)
-        with closing(sentinel.master_for(service, **{**quick, "db": settings.redis_db, **options})) as client:
-            return _state(client, writes=True)
+        def connect() -> Any:
+            sentinel: Any = _Sentinel(settings.redis_sentinels, sentinel_kwargs=asked)
+            return sentinel.master_for(service, **{**_quick(_QUICK), "db": settings.redis_db, **options})
 
-    address = f"redis_sentinel_{service}"
-    return _check(address if name == "url" else name, ask, "", level), address
+        address = f"redis_sentinel_{service}"
+    return _check(address if name == "url" else name, connect, url, level, writes=True), address
 
 
-def _by_url(
-    url: str, timeout: float, options: Mapping[str, Any] | None = None, *, writes: bool = False
-) -> Callable[[], dict[str, Any]]:
-    # Options of the URL win over these, as redis-py has it.
-    settings = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **_ONCE, **(options or {})}
-    settings.pop("ssl", None)  # a matter of the URL's scheme
+def _quick(timeout: float) -> dict[str, Any]:
+    # Redis-py's retries would outlast the deadline; the next probe is the retry.
+    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
 
-    def run() -> dict[str, Any]:
-        # A connection of its own, each time: one that is kept says nothing of whether others can connect.
-        with closing(Redis.from_url(url, **settings)) as client:
-            return _state(client, writes=writes)
 
+def _by_url(url: str, **options: Any) -> Callable[[], Any]:
+    """Return what connects. Options of the URL win, as redis-py has it; ``ssl`` is a matter of its scheme."""
+    options.pop("ssl", None)
     try:
-        Redis.from_url(url, **settings).close()
+        Redis.from_url(url, **options).close()
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"The health check of the Redis {shown(url)}: {error}") from None
-    return run
+    return lambda: Redis.from_url(url, **options)
+
+
+def _check(
+    name: str, connect: Callable[[], Any], url: str, level: int, *, writes: bool = False, **options: Unpack[Options]
+) -> Check:
+    def run(_request: Any) -> dict[str, Any]:
+        # A connection of its own, each time: one that is kept says nothing of whether others can connect.
+        with closing(connect()) as client:
+            return _state(client, writes=writes)
+
+    return Check(name=name, run=run, level=level, kind="redis", secrets=tuple(secrets_of(url)), **options)
 
 
 def _state(client: Any, *, writes: bool) -> dict[str, Any]:
@@ -111,9 +114,3 @@ def _state(client: Any, *, writes: bool) -> dict[str, Any]:
             names = ", ".join(f"{name} ({reason})" for name, reason in sorted(unsaved.items()))
             raise JsonCheckException(f"shared state is not stored: {names}", found)
     return found
-
-
-def _check(name: str, run: Callable[[], dict[str, Any]], url: str, level: int, **options: Unpack[Options]) -> Check:
-    return Check(
-        name=name, run=lambda _request: run(), level=level, kind="redis", secrets=tuple(secrets_of(url)), **options
-    )

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import requests
@@ -41,67 +41,48 @@ def url_check(
             raise ConfigurationError(f"The health check of a URL: {error}") from None
         if not url.lower().startswith(("http://", "https://")):
             raise ConfigurationError(f"The health check of a URL wants http:// or https://, not {address!r}")
+    else:
+        address = str(getattr(url, "__name__", _NAMELESS))
+        address = _NAMELESS if "<" in address else address
     known: list[str] = []
 
     def run(request: Any) -> Any:
-        target = _of(url, request)
+        asked: list[Any] = [value(request) if callable(value) else value for value in (url, params, headers)]
+        target, given, own = asked
         if not isinstance(target, str):
             raise JsonCheckException(f"the function for the URL gave {target!r}")
-        given, sent = _of(params, request), dict(_of(headers, request) or {})
+        sent = dict(own or {})
         known[:] = secrets_of(target, given, sent)
-        # Only the head is waited for: what check_cb does not read is not transferred.
+        # The id by which the request is known in logs (c2c-logging's), or came with.
+        request_id = getattr(request, "c2c_request_id", None) or getattr(request, "headers", {}).get(_HEADER)
+        if request_id and _HEADER.lower() not in {key.lower() for key in sent}:
+            sent[_HEADER] = str(request_id)
         try:
-            asked = requests.get(
-                target, params=given, headers=_with_request_id(sent, request), timeout=timeout, stream=True
-            )
+            # Only the head is waited for: what check_cb does not read is not transferred.
+            found = requests.get(target, params=given, headers=sent, timeout=timeout, stream=True)
         except requests.RequestException as error:
-            raise JsonCheckException(_why(error, timeout)) from error
-        with asked as response:
+            raise JsonCheckException(why(error, timeout)) from error
+        with found as response:
             if not 200 <= response.status_code < 300:  # noqa: PLR2004 # RFC 9110, 15.3: successful
                 raise JsonCheckException(f"answered {response.status_code} {response.reason or ''}".rstrip())
             return check_cb(request, response)
 
-    return Check(name=name or _name(url), run=run, level=level, timeout=timeout, kind="url", secrets=known, **pace)
+    return Check(name=name or address, run=run, level=level, timeout=timeout, kind="url", secrets=known, **pace)
 
 
-def _why(error: Exception, timeout: float) -> str:
+def why(error: Exception, timeout: float) -> str:
     """Return what kept a request from its answer: the name, the port, time, the certificate, or what requests says."""
-    seen: list[BaseException] = []
-    todo: list[BaseException | None] = [error]
-    while todo:
-        one = todo.pop()
-        if one is not None and one not in seen:
-            seen.append(one)
-            # urllib3 keeps the cause as ``reason``, requests as its first argument.
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:1]]
-            todo = [other for other in todo if isinstance(other, BaseException)]
-    for kind, message in (
-        (socket.gaierror, "its name can't be resolved (DNS)"),
-        (ConnectionRefusedError, "the connection was refused"),
-        (requests.ConnectTimeout, f"no connection within {timeout:g} s (time-out)"),
-        (requests.ReadTimeout, f"no answer within {timeout:g} s (time-out)"),
-        (ssl.SSLError, "the TLS handshake failed"),
-        (ConnectionError, "the connection was closed"),
-    ):
-        found = next((one for one in seen if isinstance(one, kind)), None)
-        if found is not None:
-            return f"{message}: {found}" if isinstance(found, ssl.SSLError) else message
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, message in (
+            (socket.gaierror, "its name can't be resolved (DNS)"),
+            (ConnectionRefusedError, "the connection was refused"),
+            (requests.ConnectTimeout, f"no connection within {timeout:g} s (time-out)"),
+            (requests.ReadTimeout, f"no answer within {timeout:g} s (time-out)"),
+            (ssl.SSLError, f"the TLS handshake failed: {cause}"),
+            (ConnectionError, "the connection was closed"),
+        ):
+            if isinstance(cause, kind):
+                return message
+        cause = cause.__cause__ or cause.__context__
     return f"{type(error).__name__}: {error}"
-
-
-def _of(value: Any, request: Any) -> Any:
-    return value(request) if callable(value) else value
-
-
-def _name(url: str | Callable[[Any], str]) -> str:
-    if isinstance(url, str):
-        return shown(url)
-    name = str(getattr(url, "__name__", _NAMELESS))
-    return _NAMELESS if "<" in name else name
-
-
-def _with_request_id(headers: Mapping[str, Any], request: Any) -> dict[str, Any]:
-    """Add the id by which the request is known in logs (c2c-logging's), or came with."""
-    there = {key.lower() for key in headers}
-    found = getattr(request, "c2c_request_id", None) or getattr(request, "headers", {}).get(_HEADER)
-    return {**headers} if _HEADER.lower() in there or not found else {**headers, _HEADER: str(found)}
