@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -15,13 +16,13 @@ from pyramid.request import Request
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.process import service_folder
-from c2c_health import HealthSettings, RequestThreadsSeen
+from c2c_health import HealthChecked, HealthSettings, RequestThreadsSeen, State
 from c2c_health._probes import Probes, probes
 from c2c_health._request_threads import RequestThreads, queue_time
 from c2c_testing.servers import free_port, stopped
 
 _APP = """
-import time
+import ctypes, time
 from pyramid.config import Configurator
 from c2c_health import HealthCheck
 
@@ -29,11 +30,17 @@ def sleep(request):
     time.sleep(float(request.params["seconds"]))
     return request.response
 
+def hold(request):
+    ctypes.PyDLL(None).sleep(int(request.params["seconds"]))  # C code that does not give the interpreter away
+    return request.response
+
 def build():
     config = Configurator()
     HealthCheck(config).add_custom_check("it", lambda request: None)
     config.add_route("sleep", "/sleep")
     config.add_view(sleep, route_name="sleep")
+    config.add_route("hold", "/hold")
+    config.add_view(hold, route_name="hold")
     return config.make_wsgi_app()
 
 application = build()
@@ -113,6 +120,21 @@ def test_all_threads_asleep(full, args):
             assert _get(address, "/ready")[0] == 200
     for thread in asleep:
         thread.join()
+
+
+def test_a_worker_that_holds_the_interpreter(full):
+    """While C code of one worker gives no other thread of it a turn, another worker answers the probes."""
+    server, address = full()
+    begun = time.monotonic()
+    holding = threading.Thread(target=_status, args=(f"{server.host}:{server.port}", "/hold?seconds=5"))
+    holding.start()
+    time.sleep(1)
+    for _ in range(50):
+        assert _get(address, "/ready")[0] == 200
+        assert _get(address, "/live")[0] == 200
+    if time.monotonic() - begun < 5:
+        assert holding.is_alive()
+    holding.join()
 
 
 def test_a_stuck_member(full):
@@ -195,6 +217,85 @@ def test_a_plain_process(service, fresh):
     assert seen[0].busy == 0
 
 
+_STARVED = """
+import os, resource, sys
+from pyramid.config import Configurator
+from c2c_health import HealthCheck
+
+config = Configurator(settings={"c2c.probe_address": sys.argv[1]})
+HealthCheck(config)
+config.make_wsgi_app()
+sys.stdin.readline()
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+sys.stdin.readline()
+for descriptor in taken:
+    os.close(descriptor)
+os.set_blocking(1, False)
+try:
+    while True:
+        os.write(1, b"x" * 65_536)
+except BlockingIOError:
+    pass
+sys.stdin.readline()
+"""
+
+
+def test_what_this_process_runs_out_of():
+    """Live answers and is red where no descriptor is left; it tells (degraded) of a log that nobody reads."""
+    address = f"127.0.0.1:{free_port()}"
+
+    def part(name):
+        status, body = _get(address, "/live")
+        report = json.loads(body)
+        return status, (report["successes"] | report["failures"])[name].get("message", "")
+
+    command = [sys.executable, "-c", _STARVED, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def go_on():
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+        _wait(lambda: _status(address, "/live") == 200)
+        assert part("descriptors") == (200, "")
+        assert part("log") == (200, "")
+        go_on()
+        _wait(lambda: part("descriptors")[0] == 500)
+        for _ in range(20):
+            status, message = part("descriptors")
+            assert status == 500
+            assert "file" in message  # "no file can be opened", or "99 of 100 file descriptors are open"
+        go_on()
+        _wait(lambda: part("descriptors") == (200, ""))
+        _wait(lambda: part("log") == (200, "nobody reads the log: stdout can't be written to"))
+        go_on()
+        process.stdout.read()
+
+
+def test_a_full_disk(service, fresh, monkeypatch):
+    """Live tells of it (degraded), and so does an event, for metrics."""
+    made, heard = service(), []
+    made.health.on_event(HealthChecked, heard.append)
+    made.checks.run_for_probes()
+    assert {event.name: event.state for event in heard}["live_disk"] is State.PASSED
+    assert not any(event.changed for event in heard)
+    heard.clear()
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")  # a file system that has no room
+    for _ in range(2):
+        made.checks.run_for_probes()
+    told = [(event.kind, event.state, event.changed) for event in heard if event.name == "live_disk"]
+    assert told == [("live", State.DEGRADED, True), ("live", State.DEGRADED, False)]
+    report = made.get("/health/live").json
+    assert report["successes"]["disk"]["message"] == "/proc is full (0 bytes are free)"
+    assert report["successes"]["disk"]["outcome"] == "degraded"
+
+
 def test_what_has_not_run_is_not_ready(service, fresh):
     """A check whose first run hangs is no success, and its deadline holds."""
     address, go_on = f"127.0.0.1:{free_port()}", threading.Event()
@@ -208,7 +309,9 @@ def test_what_has_not_run_is_not_ready(service, fresh):
     _wait(lambda: _status(address, "/ready") == 200)
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / nonsense\r\n\r\n", b"\xff" * 9_000, b"GET /live HTTP/1.1\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / nonsense\r\n\r\n", b"GET //[ HTTP/1.1\r\n\r\n", b"\xff" * 9_000, b"GET /live HTTP/1.1\r\n"]
+)
 def test_clients_that_make_no_request(service, fresh, sent):
     """Garbage, silence and half a request keep nobody: others are answered meanwhile, and the connection is closed."""
     address = f"127.0.0.1:{free_port()}"

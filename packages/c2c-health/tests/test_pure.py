@@ -3,6 +3,7 @@
 import pytest
 
 from c2c_broadcast.broadcast import Answers, Failure, Missing
+from c2c_broadcast.process import host_name
 from c2c_health._views import by_member, together
 from c2c_health.checks import secrets_of, shown
 
@@ -57,6 +58,12 @@ def test_together():
             "h/5": {"level": 0, "timing": 0.0, "message": "no answer"},
         },
     }
+    found = together(answers, 503, siblings=[1, 2, 3, 4, 5, 6])
+    assert found["summary"] == "1 of 6 pass"
+    assert found["complete"] is False
+    assert found["missing"][-1] == {"hostname": host_name(), "pid": 6, "last_seen": None}
+    silent = together(Answers([good], [], [], [], complete=True), 500, siblings=[1, 7])
+    assert (silent["status"], silent["summary"], silent["complete"]) == (500, "1 of 2 pass", False)
     alone = together(Answers([good], [], [], [], complete=True), 500)
     assert alone["summary"] == "1 of 1 pass"
     assert "status" not in alone

@@ -1,12 +1,19 @@
 """The check of a URL, against a real server."""
 
+import contextlib
 import functools
 import math
+import re
+import socket
+import threading
 import time
 
 import pytest
+import requests
 
 from c2c_broadcast import ConfigurationError
+from c2c_health.checks.url import why
+from c2c_testing.servers import free_port
 
 
 def _failure(service):
@@ -91,8 +98,44 @@ def test_a_server_that_never_answers(service, http_sink):
     http_sink.answer(delay=math.inf)
     made.health.add_url_check(http_sink.url, timeout=0.3)
     begun = time.monotonic()
-    assert "timed out" in _failure(made)
+    assert re.search(r"no answer within .* s \(time-out\)|timed out", _failure(made))  # where the machine is slow
     assert time.monotonic() - begun < 10
+
+
+def test_messages_say_what_it_was(service, http_sink):
+    """No such name, nobody there, no connection, no answer, or the connection was closed."""
+    for url, message in (
+        ("http://nowhere.invalid/", "its name can't be resolved (DNS)"),
+        (f"http://127.0.0.1:{free_port()}/", "the connection was refused"),
+    ):
+        made = service()
+        made.health.add_url_check(url, timeout=30)
+        assert _failure(made) == message
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as clients:
+        for _ in range(5):  # so many that the kernel takes no further one
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        assert _why(f"http://127.0.0.1:{full.getsockname()[1]}/") == "no connection within 0.3 s (time-out)"
+    http_sink.answer(delay=math.inf)
+    assert _why(http_sink.url) == "no answer within 0.3 s (time-out)"
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        threading.Thread(target=_hang_up, args=(closing, b"")).start()
+        assert _why(f"http://127.0.0.1:{closing.getsockname()[1]}/") == "the connection was closed"
+        threading.Thread(target=_hang_up, args=(closing, b"no TLS")).start()
+        assert _why(f"https://127.0.0.1:{closing.getsockname()[1]}/").startswith("the TLS handshake failed: ")
+
+
+def _hang_up(listener, words):
+    with listener.accept()[0] as client:
+        client.recv(10_000)
+        client.sendall(words)
+
+
+def _why(url):
+    with pytest.raises(requests.RequestException) as raised:
+        requests.get(url, timeout=0.3)
+    return why(raised.value, 0.3)
 
 
 def test_a_huge_body_is_not_read(service, http_sink):

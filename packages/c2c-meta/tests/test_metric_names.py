@@ -32,7 +32,7 @@ NAMES = {
     "db.state.sqlalchemy_slave.offline",
     "db.lag.sqlalchemy_slave",
     "health_check.db.success",
-    "health_check.alembic.success",
+    "health_check.alembic.degraded",
     "health_check.url.failure",
     "health_check_state.db",
     "health_check_state.url",

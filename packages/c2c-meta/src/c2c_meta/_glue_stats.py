@@ -7,6 +7,8 @@ from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_stats import automatic
 
 _TIMED = frozenset({"db", "alembic"})
+_OUTCOMES = {State.PASSED: "success", State.DEGRADED: "degraded", State.FAILED: "failure"}
+_VALUES = {State.PASSED: 1.0, State.DEGRADED: 0.5, State.FAILED: 0.0}
 
 
 def database_metrics(event: Any) -> None:
@@ -22,9 +24,8 @@ def database_metrics(event: Any) -> None:
 
 def count_check(event: HealthChecked) -> None:
     """Count a run of a health check, time it where it asked a database, and show how the check stands."""
-    outcome = "failure" if event.outcome is State.FAILED else "success"
-    automatic("counter", ("health_check",), {"name": event.name, "outcome": outcome}).inc()
-    automatic("gauge", ("health_check_state",), {"name": event.name}).set(int(event.state is not State.FAILED))
+    automatic("counter", ("health_check",), {"name": event.name, "outcome": _OUTCOMES[event.outcome]}).inc()
+    automatic("gauge", ("health_check_state",), {"name": event.name}).set(_VALUES[event.state])
     if event.kind in _TIMED:
         automatic("timer", ("sql", "manual", "health_check", event.kind), {}).observe(event.seconds)
 

@@ -14,6 +14,8 @@ from c2c_health.checks import secrets_of, shown
 _HEADER = "X-Request-ID"
 # Of a check whose URL is a lambda or a partial; a second such check wants a name=, as any two of one name.
 _NAMELESS = "url"
+# Of the check's deadline: what it waits for (a connection, an answer) is said before that is over.
+_PART = 0.9
 
 ResponseCallback = Callable[[Any, requests.Response], Any]
 """Called with the request and the response; what it returns is the check's result."""
@@ -45,6 +47,7 @@ def url_check(
         address = str(getattr(url, "__name__", _NAMELESS))
         address = _NAMELESS if "<" in address else address
     known: list[str] = []
+    patience = timeout * _PART
 
     def run(request: Any) -> Any:
         asked: list[Any] = [value(request) if callable(value) else value for value in (url, params, headers)]
@@ -59,9 +62,9 @@ def url_check(
             sent[_HEADER] = str(request_id)
         try:
             # Only the head is waited for: what check_cb does not read is not transferred.
-            found = requests.get(target, params=given, headers=sent, timeout=timeout, stream=True)
+            found = requests.get(target, params=given, headers=sent, timeout=patience, stream=True)
         except requests.RequestException as error:
-            raise JsonCheckException(why(error, timeout)) from error
+            raise JsonCheckException(why(error, patience)) from error
         with found as response:
             if not 200 <= response.status_code < 300:  # noqa: PLR2004 # RFC 9110, 15.3: successful
                 raise JsonCheckException(f"answered {response.status_code} {response.reason or ''}".rstrip())

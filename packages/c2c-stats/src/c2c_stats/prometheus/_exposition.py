@@ -39,7 +39,7 @@ _HELP = {
     ("statsd", "dropped"): "Values for statsd that were given up: it was away, or could not keep up",
     ("provider", "errors"): "Scrapes in which a provider of metrics failed, and was left out",
     ("health_check",): "Runs of a health check by outcome",
-    ("health_check_state",): "Whether a health check passes (1) or fails (0)",
+    ("health_check_state",): "Whether a health check passes (1), is degraded (0.5) or fails (0)",
     ("sql", "manual", "health_check", "db"): "Seconds that a health check of a database took",
     ("version",): "Processes that were seen to run a version",
     ("db", "decision"): "Sessions by the engine that they got, and why",
