@@ -124,20 +124,22 @@ def test_workers_are_what_the_root_forked(tmp_path):
     stat = tmp_path / "902" / "stat"
     stat.write_bytes(stat.read_bytes().replace(b") S ", b") Z "))
     assert family(tmp_path).workers() == [Process(900, 900)]
+    assert family(tmp_path).workers({900}) == []
     task = tmp_path / str(own) / "task" / str(own)
     task.mkdir(parents=True)
     task.joinpath("children").write_text("900 901 ")
     assert family(tmp_path).workers() == [Process(900, 900)]
 
 
-def test_without_proc_a_process_is_its_own_family(tmp_path):
+def test_without_proc_a_process_is_its_own_family(tmp_path, monkeypatch):
     """Where there is no /proc, nothing is guessed, and life is told by a signal."""
+    monkeypatch.setattr(process, "PROC", tmp_path / "none")
     found = family(tmp_path / "none")
     assert (found.root, found.namespace, found.workers()) == (Process(os.getpid(), 0), "0", [])
-    assert found.root.alive_in(tmp_path / "none")
+    assert found.root.alive
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert not Process(gone.pid, 0).alive_in(tmp_path / "none")
+    assert not Process(gone.pid, 0).alive
 
 
 def test_start_ticks_tell_the_living():
@@ -284,15 +286,15 @@ class Owner:
 def test_owners_are_called_in_the_child_while_they_live(caplog):
     """Also where one before it fails; one that is gone is not called, nor kept; nothing happens in the parent."""
     owners = [Owner(fails=True), Owner()]
-    before = len(process._FORKED._owners)
+    before = len(process._FORKED)
     for owner in (*owners, *owners):
         at_fork(owner)
     del owner
-    assert len(process._FORKED._owners) == before + 2
+    assert len(process._FORKED) == before + 2
     assert in_child(lambda: len(owners[1].forks)) == "1"
     assert owners[1].forks == []
     owners.clear()
-    assert len(process._FORKED._owners) == before
+    assert len(process._FORKED) == before
 
 
 def test_a_fork_from_a_thread_is_one_too():

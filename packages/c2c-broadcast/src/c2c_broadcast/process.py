@@ -1,8 +1,7 @@
 """This process, its family, and what lives in it: forks, background threads, a private folder.
 
 A *family* is the processes that were forked, without a program started anew, from one root: gunicorn's workers and
-their master, uWSGI's, the children of ``multiprocessing``'s fork. They are one service on this host. ``family()`` finds
-them, ``service_folder()`` is a folder that they share with nobody else.
+their master, uWSGI's, the children of ``multiprocessing``'s fork. They are one service on this host.
 
 Nothing here starts a thread, makes a folder or registers anything when it is imported. All of it works in threads, in
 children forked from any thread, and with gevent's patched standard library, whether patched before or after the import:
@@ -11,6 +10,7 @@ what can wait is made by whoever first uses it, in the process that uses it.
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -21,10 +21,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,7 +50,6 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 # what is in it is looked into w
 _STATE, _PARENT, _STARTED = 0, 1, 19
 _ADDRESSES = slice(23, 26)  # of code and stack: a fork keeps them, the kernel chooses them anew for each program
 _DEAD = frozenset({b"Z", b"X", b"x"})
-_GUNICORN = "gunicorn.arbiter"
 
 
 def host_name() -> str:
@@ -97,13 +95,13 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether it still runs; one that is stopped does, a zombie does not."""
-        return self.alive_in(PROC)
-
-    def alive_in(self, proc: Path) -> bool:
-        """Tell it by another ``/proc``."""
-        if not (proc / "self/stat").exists():
-            return _signal_reaches(self.pid)
-        return start_ticks(self.pid, proc) == self.ticks
+        if (PROC / "self/stat").exists():
+            return start_ticks(self.pid, PROC) == self.ticks
+        try:
+            os.kill(self.pid, 0)
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return True
 
 
 def this_process(proc: Path = PROC) -> Process:
@@ -135,8 +133,8 @@ class Family:
         """Whether the current process is the root."""
         return self.root.pid == os.getpid()
 
-    def workers(self) -> list[Process]:
-        """Return the living processes that the root itself forked: the workers of gunicorn and of uWSGI.
+    def workers(self, known: Collection[int] = ()) -> list[Process]:
+        """Return the living processes that the root itself forked (workers of gunicorn or uWSGI) but these ``known``.
 
         A process that the root started with another program is none. Empty where ``/proc`` can't be read.
         """
@@ -145,7 +143,7 @@ class Family:
             return []
         found = []
         for pid in _children(self.proc, self.root.pid):
-            fields = _stat(self.proc, pid)
+            fields = None if pid in known else _stat(self.proc, pid)
             if fields is not None and fields[_STATE] not in _DEAD and _forked(self.proc, pid, fields, above):
                 found.append(Process(pid, int(fields[_STARTED])))
         return sorted(found)
@@ -158,67 +156,46 @@ def family(proc: Path = PROC) -> Family:
     where the kernel hides the addresses of another user's parent (gunicorn's ``--user``) by command line; without
     ``/proc`` gunicorn's workers belong to their parent, and any other process is a family of its own.
     """
-    key = (os.getpid(), proc)
-    found = _FOUND.families.get(key)
-    if found is None:
-        # What was found stays: a parent that ends meanwhile makes no other family of those it leaves.
-        root, starter = _root(proc)
-        found = Family(root, _namespace(proc), proc, starter)
-        _FOUND.families = {**{known: one for known, one in _FOUND.families.items() if known[0] == key[0]}, key: found}
-    return found
+    return _family(os.getpid(), proc)
 
 
-def _root(proc: Path) -> tuple[Process, Process | None]:
-    pid = os.getpid()
-    fields = _stat(proc, pid)
+@functools.lru_cache(4)  # what was found stays: a parent that ends meanwhile makes no other family of those it leaves
+def _family(pid: int, proc: Path) -> Family:
+    fields, starter = _stat(proc, pid), None
     if fields is None:
-        return Process(os.getppid() if _GUNICORN in sys.modules else pid, 0), None
-    while True:
-        parent = int(fields[_PARENT])
-        above = _stat(proc, parent)
-        if above is None:
-            return Process(pid, int(fields[_STARTED])), None
+        return Family(Process(os.getppid() if "gunicorn.arbiter" in sys.modules else pid, 0), "0", proc)
+    while (above := _stat(proc, parent := int(fields[_PARENT]))) is not None:
         if not _forked(proc, pid, fields, above):
-            return Process(pid, int(fields[_STARTED])), Process(parent, int(above[_STARTED]))
+            starter = Process(parent, int(above[_STARTED]))
+            break
         pid, fields = parent, above
+    namespace = "0"
+    with contextlib.suppress(OSError):
+        namespace = "".join(filter(str.isdigit, os.readlink(proc / "self/ns/pid")))  # noqa: PTH115 # it is no path
+    return Family(Process(pid, int(fields[_STARTED])), namespace, proc, starter)
 
 
 def _forked(proc: Path, pid: int, fields: list[bytes], above: list[bytes]) -> bool:
     """Tell whether a process was forked from its parent and runs the same program still."""
-    shown = [any(int(address) > 1 for address in one[_ADDRESSES]) for one in (fields, above)]
-    if all(shown):
+    if all(any(int(address) > 1 for address in one[_ADDRESSES]) for one in (fields, above)):
         return fields[_ADDRESSES] == above[_ADDRESSES]
-    if pid == os.getpid() and _GUNICORN in sys.modules:
-        return True
-    command, other = _command(proc, pid), _command(proc, int(fields[_PARENT]))
-    # With setproctitle gunicorn names itself "gunicorn: master [app]" and "gunicorn: worker [app]".
-    titles = command.startswith(b"gunicorn: ") and other.startswith(b"gunicorn: ")
-    return bool(command) and (command == other or titles)
+    with contextlib.suppress(OSError):
+        command, other = [(proc / str(one) / "cmdline").read_bytes() for one in (pid, int(fields[_PARENT]))]
+        # With setproctitle gunicorn names itself "gunicorn: master [app]" and "gunicorn: worker [app]".
+        titles = command.startswith(b"gunicorn: ") and other.startswith(b"gunicorn: ")
+        return bool(command) and (command == other or titles)
+    return False
 
 
 def _children(proc: Path, pid: int) -> list[int]:
     try:
         lists = [(task / "children").read_bytes() for task in (proc / str(pid) / "task").iterdir()]
         return [int(child) for line in lists for child in line.split()]
-    except (OSError, ValueError):  # a kernel without CONFIG_PROC_CHILDREN, or a thread that ended
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or a thread that ended
         with contextlib.suppress(OSError):
             pids = [int(path.name) for path in proc.iterdir() if path.name.isdigit()]
             return [one for one in pids if (fields := _stat(proc, one)) is not None and int(fields[_PARENT]) == pid]
         return []
-
-
-def _command(proc: Path, pid: int) -> bytes:
-    try:
-        return (proc / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _namespace(proc: Path) -> str:
-    try:
-        return "".join(char for char in os.readlink(proc / "self/ns/pid") if char.isdigit())  # noqa: PTH115 # no path
-    except OSError:
-        return "0"
 
 
 def _stat(proc: Path, pid: int) -> list[bytes] | None:
@@ -229,16 +206,6 @@ def _stat(proc: Path, pid: int) -> list[bytes] | None:
     # The name is in parentheses, and may itself hold parentheses and spaces.
     fields = text[text.rfind(b")") + 2 :].split()
     return fields if len(fields) >= _ADDRESSES.stop else None
-
-
-def _signal_reaches(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 # -- a folder for the family ------------------------------------------------------------------------------------------
@@ -257,29 +224,50 @@ def service_folder(name: str, *, on_disk: bool = False) -> Path:
             names it.
     """
     key = (os.getpid(), os.geteuid(), on_disk)
-    folder = _FOUND.folders.get(key)
+    folder = _FOLDERS.get(key)
     if folder is None or not folder.is_dir():
-        folder = _FOUND.folders[key] = _join(on_disk)
-        at_exit(_FOUND)
+        folder = _FOLDERS[key] = _join(on_disk)
+        at_exit(_FOLDERS)
     path = folder / name
     _private(path)
     return path
+
+
+class _Folders(dict[tuple[int, int, bool], Path]):
+    """The folders of this process, and of those that it was forked from."""
+
+    def at_exit(self) -> None:
+        """Remove the family's folders, where this is its last process."""
+        own, service = this_process(), family()
+        others = {service.root, *service.workers()} - {own}
+        for folder in [folder for (pid, *_), folder in self.items() if pid == own.pid]:
+            with contextlib.suppress(OSError):
+                (folder / own.name).unlink()
+                _remove_unused(folder, *others)
+        self.clear()
+
+
+_FOLDERS = _Folders()
 
 
 def _join(on_disk: bool) -> Path:
     failure: OSError | None = None
     for parent in (Path(tempfile.gettempdir()),) if on_disk else (_SHARED_MEMORY, Path(tempfile.gettempdir())):
         base = parent / f"c2c-{os.geteuid()}"
+        folder = base / family().name
         try:
             _private(base)
-            folder = base / family().name
             _private(folder)
             (folder / this_process().name).touch(0o600)  # says: this process uses the folder
         except OSError as error:
             failure = failure or error
-        else:
-            _remove_ended(base, folder)
-            return folder
+            continue
+        for path in base.iterdir():  # of families of this container that ended
+            with contextlib.suppress(OSError, ValueError):
+                namespace, _, root = path.name.partition("-")
+                if namespace == family().namespace and path != folder:
+                    _remove_unused(path, Process.parse(root))
+        return folder
     assert failure is not None
     raise failure
 
@@ -292,47 +280,18 @@ def _private(path: Path) -> None:
         raise PermissionError(f"{path} is not a folder of this user alone: remove it")
 
 
-def _users(folder: Path) -> Iterator[Process]:
-    """Yield the processes that use a folder of a family, or used it."""
-    for file in folder.iterdir():
-        with contextlib.suppress(ValueError):
-            yield Process.parse(file.name)
+def _remove_unused(folder: Path, *others: Process) -> None:
+    """Remove a folder, unless one of ``others`` or of the processes that said to use it lives."""
 
+    def users() -> Iterator[Process]:
+        yield from others
+        for file in folder.iterdir():
+            with contextlib.suppress(ValueError):
+                yield Process.parse(file.name)
 
-def _remove_ended(base: Path, own: Path) -> None:
-    """Remove the folders of families of this container that ended."""
-    for path in base.iterdir():
-        name = path.name
-        with contextlib.suppress(OSError, ValueError):
-            namespace, _, root = name.partition("-")
-            if name == own.name or namespace != family().namespace or Process.parse(root).alive:
-                continue
-            if not any(process.alive for process in _users(path)):
-                shutil.rmtree(path, ignore_errors=True)
+    if not any(process.alive for process in users()):
+        shutil.rmtree(folder, ignore_errors=True)
 
-
-class _Found:
-    """What this process found of itself, by pid: a child finds its own."""
-
-    def __init__(self) -> None:
-        self.families: dict[tuple[int, Path], Family] = {}
-        self.folders: dict[tuple[int, int, bool], Path] = {}
-
-    def at_exit(self) -> None:
-        """Remove the family's folders, where this is its last process."""
-        own, root, forked = this_process(), family().root, family().workers()
-        last = not forked if root == own else not root.alive
-        for (pid, _, _), folder in self.folders.items():
-            if pid != own.pid:
-                continue
-            with contextlib.suppress(OSError):
-                (folder / own.name).unlink()
-                if last and not any(process.alive for process in _users(folder)):
-                    shutil.rmtree(folder, ignore_errors=True)
-        self.folders.clear()
-
-
-_FOUND = _Found()
 
 # -- forks and ends ---------------------------------------------------------------------------------------------------
 
@@ -345,28 +304,22 @@ class _Ending(Protocol):
     def at_exit(self) -> None: ...
 
 
-class _Owners:
+class _Owners(list["weakref.ref[Any]"]):
     """Objects, held weakly, in the order in which they were added. No lock: a fork may come at any moment."""
 
-    def __init__(self) -> None:
-        self._owners: dict[int, weakref.ref[Any]] = {}
-        self.registered = False
-        self.finalized_in = 0  # the process of multiprocessing whose end is watched
+    registered = False
 
     def add(self, owner: Any) -> bool:
         """Add an owner, once; tell whether it is the first of all."""
-        key = id(owner)
-        known = self._owners.get(key)
-        if known is None or known() is not owner:
-            self._owners[key] = weakref.ref(owner, lambda gone: self._drop(key, gone))
+        if not any(reference() is owner for reference in tuple(self)):
+            self.append(weakref.ref(owner, self.remove))
         first, self.registered = not self.registered, True
         return first
 
     def call(self, method: str) -> None:
-        """Call the method of each; one that fails is logged, and the others still have their turn."""
+        """Call the method of each; one that fails is logged, when the others have had their turn."""
         failed: list[tuple[str, Exception]] = []
-        for reference in tuple(self._owners.values()):
-            owner = reference()
+        for owner in [reference() for reference in self]:
             try:
                 if owner is not None:
                     getattr(owner, method)()
@@ -375,13 +328,9 @@ class _Owners:
         for name, raised in failed:
             _LOG.error("%s.%s failed", name, method, exc_info=raised)
 
-    def _drop(self, key: int, gone: "weakref.ref[Any]") -> None:
-        if self._owners.get(key) is gone:
-            del self._owners[key]
 
-
-_FORKED = _Owners()
-_ENDING = _Owners()
+_FORKED, _ENDING = _Owners(), _Owners()
+_FINALIZED_IN: set[int] = set()  # processes of multiprocessing whose end is watched
 
 
 def at_fork(owner: _Forkable) -> None:
@@ -392,7 +341,7 @@ def at_fork(owner: _Forkable) -> None:
     is the parent's to finish. They do not start threads, which come back with their next use.
     """
     if _FORKED.add(owner):
-        os.register_at_fork(after_in_child=partial(_FORKED.call, "after_fork"))
+        os.register_at_fork(after_in_child=functools.partial(_FORKED.call, "after_fork"))
 
 
 def at_exit(owner: _Ending) -> None:
@@ -404,17 +353,16 @@ def at_exit(owner: _Ending) -> None:
     if _ENDING.add(owner):
         atexit.register(_ENDING.call, "at_exit")
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None or _ENDING.finalized_in == os.getpid():
-        return
-    _ENDING.finalized_in = os.getpid()
-    util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
+    if util and process and process.parent_process() is not None and os.getpid() not in _FINALIZED_IN:
+        _FINALIZED_IN.add(os.getpid())
+        util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
 class _Run:
-    """One life of a worker's thread."""
+    """One life of a worker's thread; made where it is used, for gevent may patch events after the import."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -453,21 +401,16 @@ class Worker:
 
     def wake(self) -> bool:
         """Have ``work()`` called soon; returns at once. False where the system has no thread to give."""
-        starts = False
         with self._lock:
-            run = self._run
-            if run is None:
-                run = self._run = _Run()
-                starts = True
+            run, starts = self._run or _Run(), self._run is None
+            self._run = run
             run.event.set()
         if starts:
             run.thread = threading.Thread(target=self._loop, args=(run,), name=self._name, daemon=True)
             try:
                 run.thread.start()
             except RuntimeError:
-                with self._lock:
-                    self._run = None
-                run.done.set()
+                self._end(run)
                 return False
         return True
 
@@ -508,49 +451,29 @@ class Worker:
                 run.event.wait(delay)
                 run.event.clear()
                 closing = run.closing  # read after the clear: the last call comes after close()
-                delay = self._call()
-                if closing:
-                    with self._lock:
-                        if not run.event.is_set():
-                            self._run = None
-                            return
+                try:
+                    delay = self._work()
+                except Exception:  # noqa: BLE001 # the boundary of the thread, which goes on
+                    delay = self._retry
+                    if not self._complained or time.monotonic() - self._complained > 60:  # noqa: PLR2004 # seconds
+                        self._complained = time.monotonic()
+                        _LOG.exception("Thread %s: it goes on", self._name)
+                with self._lock:
+                    if closing and not run.event.is_set():
+                        self._end(run)
+                        return
         finally:
-            with self._lock:
-                if self._run is run:
-                    self._run = None
-            run.done.set()
+            self._end(run)
 
-    def _call(self) -> float | None:
-        try:
-            return self._work()
-        except Exception:  # noqa: BLE001 # the boundary of the thread, which goes on
-            if not self._complained or time.monotonic() - self._complained > 60:  # noqa: PLR2004 # seconds
-                self._complained = time.monotonic()
-                _LOG.exception("Thread %s: it goes on", self._name)
-            return self._retry
+    def _end(self, run: _Run) -> None:
+        with self._lock:
+            if self._run is run:
+                self._run = None
+        run.done.set()
 
 
 class BusyError(Exception):
     """A pool has as many jobs waiting as it may."""
-
-
-@dataclass(slots=True)
-class _Kind:
-    running: int = 0
-    waiting: "deque[Callable[[], Any]]" = field(default_factory=deque)
-
-
-class _Crew:
-    """The threads of a pool, from the first job to the close; made where the first job is submitted."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.ready: deque[tuple[Hashable, Callable[[], Any]]] = deque()
-        self.kinds: dict[Hashable, _Kind] = {}
-        self.threads = 0
-        self.free = 0
-        self.queued = 0
-        self.closed = False
 
 
 class Pool:
@@ -562,7 +485,7 @@ class Pool:
 
     def __init__(self, name: str, threads: int = 8, *, queued: int = 1_000, idle: float = 60.0) -> None:
         self._name = name
-        self._most = threads
+        self._threads = threads
         self._queued = queued
         self._idle = idle
         self.after_fork()
@@ -571,19 +494,17 @@ class Pool:
     def after_fork(self) -> None:
         """Begin empty, in the child."""
         self._lock = threading.Lock()
-        self._crew: _Crew | None = None
-
-    @property
-    def count(self) -> int:
+        self._jobs: deque[tuple[Hashable, int | None, Callable[[], Any]]] = deque()
+        self._running: Counter[Hashable] = Counter()
+        self._free: list[threading.Event] = []  # of the threads that wait for a job
+        self._closed = False
+        self.count = 0
         """How many threads there are."""
-        crew = self._crew
-        return crew.threads if crew is not None else 0
 
     @property
     def queued(self) -> int:
-        """How many jobs wait for a thread."""
-        crew = self._crew
-        return crew.queued if crew is not None else 0
+        """How many jobs wait."""
+        return len(self._jobs)
 
     def submit(self, job: Callable[[], Any], kind: Hashable = None, limit: int | None = None) -> None:
         """Run ``job()`` in a thread; what it returns is dropped, what it raises logged.
@@ -591,83 +512,64 @@ class Pool:
         Raises:
             BusyError: Too many jobs wait already, or the system has no thread to give and the pool has none.
         """
-        crew, starts = self._open(), False
-        with crew.changed:
-            if crew.queued >= self._queued:
+        item = (kind, limit, job)
+        with self._lock:
+            if len(self._jobs) >= self._queued:
                 raise BusyError(f"{self._name}: {self._queued:,} jobs wait already")
-            crew.queued += 1
-            known = crew.kinds.setdefault(kind, _Kind())
-            if limit is not None and known.running >= limit:
-                known.waiting.append(job)
-                return
-            known.running += 1
-            crew.ready.append((kind, job))
-            if len(crew.ready) <= crew.free:
-                crew.changed.notify()
-            elif crew.threads < self._most:
-                crew.threads += 1
-                starts = True
-        if starts:
-            self._start(crew, kind, job)
+            self._jobs.append(item)
+            self._closed = False
+            starts = not self._free and self.count < self._threads
+            if self._free:
+                self._free.pop().set()
+            elif limit is not None and self._running[kind] >= limit:
+                starts = False  # who runs one of that kind takes it then
+            self.count += starts
+        if not starts:
+            return
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self.count -= 1
+                if self.count or item not in self._jobs:
+                    return  # one that is there does it
+                self._jobs.remove(item)
+            raise BusyError(f"{self._name}: {error}") from error
 
     def close(self) -> None:
         """Let the threads end, each after the jobs that wait. A job submitted later starts a thread again."""
         with self._lock:
-            crew, self._crew = self._crew, None
-        if crew is not None:
-            with crew.changed:
-                crew.closed = True
-                crew.changed.notify_all()
+            self._closed = True
+            while self._free:
+                self._free.pop().set()
 
-    def _open(self) -> _Crew:
-        with self._lock:
-            if self._crew is None:
-                self._crew = _Crew()
-            return self._crew
-
-    def _start(self, crew: _Crew, kind: Hashable, job: Callable[[], Any]) -> None:
-        try:
-            threading.Thread(target=self._work, args=(crew,), name=self._name, daemon=True).start()
-        except RuntimeError as error:
-            with crew.changed:
-                crew.threads -= 1
-                if crew.threads or (kind, job) not in crew.ready:
-                    return  # one that is there does it
-                crew.ready.remove((kind, job))
-                crew.queued -= 1
-                self._ended(crew, kind)
-            raise BusyError(f"{self._name}: {error}") from error
-
-    def _work(self, crew: _Crew) -> None:
-        while (item := self._next(crew)) is not None:
-            kind, job = item
+    def _work(self) -> None:
+        event, in_time = threading.Event(), True
+        while True:
+            with self._lock:
+                item = next((one for one in self._jobs if one[1] is None or self._running[one[0]] < one[1]), None)
+                if item is not None:
+                    self._jobs.remove(item)
+                    self._running[item[0]] += 1
+                elif self._closed or not in_time:
+                    self.count -= 1
+                    return
+                else:
+                    event.clear()
+                    self._free.append(event)
+            if item is None:
+                # A job that comes in the moment of the time-out is seen by the look at the jobs.
+                in_time = event.wait(self._idle)
+                with self._lock:
+                    if event in self._free:
+                        self._free.remove(event)
+                continue
+            in_time = True
             try:
-                job()
+                item[2]()
             except Exception:  # noqa: BLE001 # the boundary of the job
                 _LOG.exception("Thread %s: a job failed", self._name)
-            del job, item  # what it holds (a request, a session) is not kept by an idle thread
-            with crew.changed:
-                self._ended(crew, kind)
-
-    def _next(self, crew: _Crew) -> tuple[Hashable, Callable[[], Any]] | None:
-        with crew.changed:
-            while not crew.ready:
-                crew.free += 1
-                # A job that comes in the moment of the time-out is seen by the look at ``ready``.
-                in_time = not crew.closed and crew.changed.wait(self._idle)
-                crew.free -= 1
-                if not in_time and not crew.ready:
-                    crew.threads -= 1
-                    return None
-            crew.queued -= 1
-            return crew.ready.popleft()
-
-    def _ended(self, crew: _Crew, kind: Hashable) -> None:
-        """Count the end of a job, under the crew's lock; the next of its kind is ready."""
-        known = crew.kinds[kind]
-        known.running -= 1
-        if known.waiting:
-            known.running += 1
-            crew.ready.append((kind, known.waiting.popleft()))
-        elif not known.running:
-            del crew.kinds[kind]
+            with self._lock:
+                self._running[item[0]] -= 1
+                self._running += Counter()  # without those that are 0
+            del item  # what it holds (a request, a session) is not kept by an idle thread
