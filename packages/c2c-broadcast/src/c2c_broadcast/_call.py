@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from c2c_broadcast.process import Process
@@ -111,10 +111,6 @@ class Member:
         """Return it as JSON."""
         return encode(asdict(self))
 
-    def at(self, seen: float) -> "Member":
-        """Return this member seen at another time."""
-        return replace(self, seen=seen)
-
     def missing(self) -> Missing:
         """Return this member as one that did not answer."""
         return Missing(self.hostname, self.pid, self.application, self.seen)
@@ -136,22 +132,14 @@ class Call:
         self.whole = True  # whether it is known that there are no others
         self._answered: set[str] = set()  # also those that answered before it was known that they are expected
         self._lock = threading.Lock()
-        self._write = self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
-        if self.fd < 0:
-            self.fd, self._write = os.pipe()
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nobody to wait for."""
-        return not self.waiting
+        self.fd, self._write = os.pipe()
 
     def close(self) -> None:
         """Let no thread wake the asking one any more."""
         with self._lock:
-            write, self._write = self._write, -1
+            os.close(self._write)
+            self._write = -1
         os.close(self.fd)
-        if write != self.fd:
-            os.close(write)
 
     def expect(self, members: Iterable[Member]) -> None:
         """Wait for these, unless they have answered."""
@@ -169,9 +157,8 @@ class Call:
         Raises:
             BadMessageError: It is none.
         """
-        failure = message.get("failure")
         try:
-            failed = None if failure is None else Failure(**failure)
+            failed = [Failure(**message["failure"])] if "failure" in message else []
         except TypeError:
             raise BadMessageError("its failure is none") from None
         with self._lock:
@@ -183,12 +170,10 @@ class Call:
             self._answered.add(member)
             self.waiting.pop(member, None)
             self.missing.pop(member, None)
-            if failed is not None:
-                self.failed.append(failed)
-            elif "answer" in message:
-                self.answers.append(message["answer"])
+            self.failed += failed
+            self.answers += [message["answer"]] if "answer" in message else []
             if self._write >= 0 and not self.waiting:
-                os.write(self._write, b"\1\0\0\0\0\0\0\0")
+                os.write(self._write, b"1")
 
     def give_up(self, member: Member, *, missing: bool) -> None:
         """Wait for a member no longer; name it as missing, or not."""
@@ -199,16 +184,12 @@ class Call:
     def result(self) -> Answers:
         """Return what came; whoever is waited for still is late or missing."""
         with self._lock:
-            late = [member for member in self.waiting.values() if member.id in self.late]
-            missing = [member for member in self.waiting.values() if member.id not in self.late]
-            missing += [*self.missing.values(), *self.unasked]
-            return Answers(
-                list(self.answers),
-                list(self.failed),
-                [member.missing() for member in missing],
-                [member.missing() for member in late],
-                self.whole and not late and not missing,
-            )
+            silent = list(self.waiting.values())
+            late = [one.missing() for one in silent if one.id in self.late]
+            lost = [one for one in silent if one.id not in self.late]
+            missing = [one.missing() for one in (*lost, *self.missing.values(), *self.unasked)]
+            complete = self.whole and not late and not missing
+            return Answers(list(self.answers), list(self.failed), missing, late, complete)
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
@@ -232,11 +213,8 @@ def encode(value: Any) -> str:
     return text
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+# ``int("NaN")`` and the like are a ValueError: they are no JSON.
+_DECODER = json.JSONDecoder(parse_constant=int)
 
 
 def decode(data: bytes | str) -> Any:

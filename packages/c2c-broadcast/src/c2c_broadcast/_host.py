@@ -7,10 +7,11 @@ connection and says nothing), and whether a silent one has read the request.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
+import math
 import os
+import secrets
 import select
 import selectors
 import socket
@@ -19,9 +20,10 @@ import termios
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from c2c_broadcast._call import MAX_MESSAGE, BadMessageError, Call, Member, decode_object
 from c2c_broadcast.process import Process, family, service_folder, this_process
@@ -34,8 +36,15 @@ _PATIENCE = 5.0  # seconds for a peer to take an answer, or to send the rest of 
 _DYING = 0.02  # a process that was killed is looked at again so soon, until the kernel has ended it
 _LONGEST = MAX_MESSAGE + 8192
 
-Request = Callable[[bytes, Callable[[str, str], None]], object]
-"""What takes a request: its bytes, and a function of the answer that may be called from any thread, once."""
+
+class Answering(Protocol):
+    """What answers requests."""
+
+    def read(self, data: bytes) -> dict[str, Any] | None:
+        """Return a request, None where it is none."""
+
+    def take(self, request: dict[str, Any], reply: Callable[[str], None]) -> None:
+        """Answer a request: ``reply(text)`` is called once, from any thread."""
 
 
 def state_folder(prefix: str) -> Path:
@@ -51,11 +60,24 @@ def state_folder(prefix: str) -> Path:
 class Host:
     """This process among those of its family that have the same prefix."""
 
-    def __init__(self, me: Member, prefix: str, on_request: Request) -> None:
+    def __init__(self, me: Member, prefix: str, answering: Answering) -> None:
         self._me = me
-        self._on_request = on_request
+        self._answering = answering
         self._folder = state_folder(prefix)
-        self._socket, self.path = _listen(self._folder)
+        own = this_process().name
+        for old in self._folder.glob(f"{own}-*{_LEFT}"):
+            old.unlink(missing_ok=True)
+        self.path = self._folder / f"{own}-{secrets.token_hex(3)}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        temporary = self.path.with_name(f"new-{self.path.name}")
+        try:
+            self._socket.bind(str(temporary))
+            self._socket.listen(_BACKLOG)
+            temporary.rename(self.path)  # it has its name only once it listens
+        except OSError:
+            self._socket.close()
+            raise
         self._seen: dict[str, tuple[Path, Member]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="c2c-broadcast-host", daemon=True)
@@ -66,18 +88,14 @@ class Host:
         Raises:
             RuntimeError: The system has no thread to give.
         """
-        try:
-            self._thread.start()
-        except RuntimeError:
-            self.close()
-            raise
+        self._thread.start()
 
     def close(self) -> None:
         """Leave: nobody expects this process any more."""
         self._closing = True
         with contextlib.suppress(OSError):
             self.path.rename(self.path.with_suffix(_LEFT))
-        if self._thread.ident is None:  # it was never started
+        if not self.listening:  # it was never started
             self._socket.close()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the listener
@@ -86,13 +104,17 @@ class Host:
         """In a forked child: close the copy of the socket, which is the parent's."""
         self._socket.close()
 
+    @property
+    def listening(self) -> bool:
+        """Whether the listener's thread lives."""
+        return self._thread.is_alive()
+
     def members(self) -> tuple[list[tuple[Path, Member]], list[Member]]:
         """Return the other members, and the workers of this service that have not begun to listen."""
-        before, found = self._seen, {}
-        known = {self._me.process}
+        found, known = {}, {self._me.process}
         for name in os.listdir(self._folder):  # noqa: PTH208 # at each broadcast: a third of the time
-            if name in before:  # a name is of one process for good
-                found[name] = before[name]
+            if name in self._seen:  # a name is of one process for good
+                found[name] = self._seen[name]
                 continue
             with contextlib.suppress(ValueError, OSError):
                 process, path = Process.parse(name), self._folder / name
@@ -104,23 +126,18 @@ class Host:
                     path.unlink()
         found.pop(self.path.name, None)
         self._seen = found
-        known.update(member.process for _, member in found.values())
-        service = family()
         others = list(found.values())
+        known.update(member.process for _, member in others)
+        service = family()
         if service.root in known:
             return others, []  # what a member forks for its own purposes is no member
-        silent = [process for process in service.workers() if process not in known]
+        silent = service.workers({process.pid for process in known})
         return others, [self._member(process.name, process, 0.0) for process in silent]
 
-    @property
-    def listening(self) -> bool:
-        """Whether the listener's thread lives."""
-        return self._thread.is_alive()
-
-    def ask(self, call: Call, exchange: "Exchange", request: bytes) -> None:
+    def ask(self, exchange: "Exchange", request: bytes) -> None:
         """Send a request to all others."""
-        members, call.unasked = self.members()
-        call.expect(member for _, member in members)
+        members, exchange.call.unasked = self.members()
+        exchange.call.expect([member for _, member in members])
         for path, member in members:
             exchange.send(path, member, struct.pack("!I", len(request)) + request)
 
@@ -131,123 +148,89 @@ class Host:
     # -- the listener's thread, where nothing waits --
 
     def _serve(self) -> None:
-        selector = selectors.DefaultSelector()
-        self._socket.setblocking(False)
-        selector.register(self._socket, selectors.EVENT_READ)
-        partly: dict[socket.socket, tuple[bytearray, float]] = {}
-        try:
-            while not self._closing:
+        with selectors.DefaultSelector() as selector, self._socket:
+            selector.register(self._socket, selectors.EVENT_READ)
+            closing = False
+            while not closing:
                 for key, _ in selector.select(_PATIENCE):
-                    sock: Any = key.fileobj
-                    if sock is self._socket:
-                        self._accept(selector, partly)
-                    else:
-                        self._receive(selector, partly, sock)
-                now = time.monotonic()
-                for sock, (_, deadline) in list(partly.items()):
-                    if deadline < now:
-                        _drop(selector, partly, sock)
-        finally:
-            for sock in list(partly):
-                _drop(selector, partly, sock)
-            selector.close()
-            self._socket.close()
+                    with contextlib.suppress(OSError):
+                        part = _Part(self._socket.accept()[0]) if key.data is None else key.data
+                        self._receive(selector, part)
+                closing = self._closing
+                now = math.inf if closing else time.monotonic()
+                for key in list(selector.get_map().values()):
+                    if key.data is not None and key.data.deadline < now:
+                        selector.unregister(key.fileobj)
+                        key.data.sock.close()
 
-    def _accept(self, selector: Any, partly: dict[socket.socket, tuple[bytearray, float]]) -> None:
-        with contextlib.suppress(OSError):
-            sock, _ = self._socket.accept()
-            if len(partly) >= _MOST_CONNECTIONS:
-                sock.close()
-                return
-            sock.setblocking(False)
-            partly[sock] = (bytearray(), time.monotonic() + _PATIENCE)
-            selector.register(sock, selectors.EVENT_READ)
-            self._receive(selector, partly, sock)
-
-    def _receive(self, selector: Any, partly: dict[socket.socket, tuple[bytearray, float]], sock: Any) -> None:
-        data, _ = partly[sock]
+    def _receive(self, selector: selectors.BaseSelector, part: "_Part") -> None:
+        """Read some of a request, and hand it over when it is whole."""
+        sock, frame, registered = part.sock, b"", part.sock in selector.get_map()
         try:
-            while chunk := sock.recv(_CHUNK):
-                data += chunk
-                if (frame := _frame(data)) is not None:
-                    selector.unregister(sock)
-                    del partly[sock]
-                    self._on_request(frame, partial(_reply, sock))
-                    return
+            while not frame and (chunk := sock.recv(_CHUNK)):
+                part.data += chunk
+                frame = _frame(part.data)
         except BlockingIOError:
-            return
+            if not registered and len(selector.get_map()) < _MOST_CONNECTIONS:
+                selector.register(sock, selectors.EVENT_READ, part)
+                registered = True
+            if registered:
+                return
         except (OSError, BadMessageError):
             pass
-        _drop(selector, partly, sock)
+        if registered:
+            selector.unregister(sock)
+        request = self._answering.read(frame) if frame else None
+        if request is None:
+            sock.close()
+        else:
+            self._answering.take(request, partial(_reply, sock))
 
 
-def _listen(folder: Path) -> tuple[socket.socket, Path]:
-    """Return a listening socket with a name of its own; it has the name only once it listens."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        own = this_process().name
-        for old in folder.glob(f"{own}-*{_LEFT}"):
-            old.unlink(missing_ok=True)
-        for number in range(1000):
-            path = folder / f"{own}-{number}"
-            temporary = folder / f"new-{own}-{threading.get_ident()}"
-            if path.exists():
-                continue
-            temporary.unlink(missing_ok=True)
-            sock.bind(str(temporary))
-            sock.listen(_BACKLOG)
-            os.link(temporary, path)  # fails where another thread was faster
-            temporary.unlink()
-            return sock, path
-        raise OSError(errno.EEXIST, "too many members in this process")  # noqa: TRY301 # the socket is closed below
-    except BaseException:
-        sock.close()
-        raise
+class _Part:
+    """A connection on which a request comes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.data = bytearray()
+        self.deadline = time.monotonic() + _PATIENCE
 
 
-def _drop(selector: Any, partly: dict[socket.socket, tuple[bytearray, float]], sock: socket.socket) -> None:
-    selector.unregister(sock)
-    del partly[sock]
-    sock.close()
-
-
-def _frame(data: bytearray) -> bytes | None:
-    """Return a whole frame, None where some of it is still to come."""
+def _frame(data: bytearray) -> bytes:
+    """Return what is in a whole frame, nothing where some of it is still to come."""
     if len(data) < 4:  # noqa: PLR2004 # the length
-        return None
+        return b""
     (length,) = struct.unpack_from("!I", data)
-    if length > _LONGEST:
-        raise BadMessageError("a frame is too long")
-    return bytes(data[4 : 4 + length]) if len(data) >= 4 + length else None
+    if not 0 < length <= _LONGEST:
+        raise BadMessageError("a frame of a length that none has")
+    return bytes(data[4 : 4 + length]) if len(data) >= 4 + length else b""
 
 
-def _reply(sock: socket.socket, message: str, _sender: str) -> None:
+def _reply(sock: socket.socket, text: str) -> None:
     """Send an answer, if there is one, and close; who asked may have gone."""
-    data = message.encode()
     with contextlib.suppress(OSError), sock:
         sock.settimeout(_PATIENCE)
-        if data:
-            sock.sendall(struct.pack("!I", len(data)) + data)
+        if text:
+            sock.sendall(struct.pack("!I", len(text)) + text.encode())
 
 
+@dataclass(slots=True)
 class _Peer:
     """One connection of a call."""
 
-    __slots__ = ("data", "member", "path", "sock", "unsent")
-
-    def __init__(self, path: Path, member: Member, sock: socket.socket, unsent: memoryview) -> None:
-        self.path = path
-        self.member = member
-        self.sock = sock
-        self.unsent = unsent
-        self.data = bytearray()
+    path: Path
+    member: Member
+    sock: socket.socket
+    unsent: memoryview
+    data: bytearray = field(default_factory=bytearray)
 
 
 class Exchange:
     """The connections of one call, in the asking thread."""
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self.call = call
         self._peers: dict[int, _Peer] = {}
         self._dying: list[_Peer] = []
         self._poll = select.poll()
@@ -262,14 +245,13 @@ class Exchange:
             sock.connect(str(path))
         except BlockingIOError:  # so many wait for it already that it must be stopped
             sock.close()
-            self._call.give_up(member, missing=True)
-            return
+            self.call.give_up(member, missing=True)
         except OSError:  # it ended, or is ending
             self._cut(peer)
-            return
-        self._peers[sock.fileno()] = peer
-        self._poll.register(sock, select.POLLIN)
-        self._write(peer)
+        else:
+            self._peers[sock.fileno()] = peer
+            self._poll.register(sock, select.POLLIN)
+            self._write(peer)
 
     @property
     def unsent(self) -> bool:
@@ -281,25 +263,22 @@ class Exchange:
         if self._dying:
             seconds = min(seconds, _DYING)
         for fd, event in self._poll.poll(max(seconds, 0.0) * 1000):
-            peer = self._peers.get(fd)
-            if peer is None:
-                continue  # another thread has reported: the caller looks
-            if event & select.POLLOUT:
+            peer = self._peers.get(fd)  # none is another thread that has reported: the caller looks
+            if peer is not None and event & select.POLLOUT:
                 self._write(peer)
-            if event & ~select.POLLOUT and fd in self._peers:
+            if peer is not None and event & ~select.POLLOUT and fd in self._peers:
                 self._read(peer)
         for peer in list(self._dying):
             if not peer.path.exists() or not peer.member.process.alive:
                 self._dying.remove(peer)
                 peer.path.unlink(missing_ok=True)
-                self._call.give_up(peer.member, missing=False)
+                self.call.give_up(peer.member, missing=False)
 
     def close(self) -> None:
         """Say which of the silent members have read the request, and hang up."""
         for peer in self._peers.values():
             if not peer.unsent and _was_read(peer.sock):
-                with contextlib.suppress(BadMessageError):
-                    self._call.answer(peer.member.id, {"working": True})
+                self.call.answer(peer.member.id, {"working": True})
             peer.sock.close()
         self._peers.clear()
 
@@ -318,28 +297,24 @@ class Exchange:
             chunk = peer.sock.recv(_CHUNK)
             peer.data += chunk
             frame = _frame(peer.data)
-            if frame is not None:
-                self._call.answer(peer.member.id, decode_object(frame))
-                self._end(peer, answered=True)
-            elif not chunk:
+            if frame:
+                self.call.answer(peer.member.id, decode_object(frame))
+            if frame or not chunk:
                 self._end(peer)
         except BlockingIOError:
             pass
         except (OSError, BadMessageError):
             self._end(peer)
 
-    def _end(self, peer: _Peer, *, answered: bool = False) -> None:
+    def _end(self, peer: _Peer) -> None:
         self._poll.unregister(peer.sock)
         del self._peers[peer.sock.fileno()]
-        if answered:
-            peer.sock.close()
-        else:
-            self._cut(peer)
+        self._cut(peer)
 
     def _cut(self, peer: _Peer) -> None:
-        """Look what became of a member whose connection is cut: dead, gone, or alive and to be named."""
+        """Hang up; look what became of a member that has not answered: dead, gone, or alive and to be named."""
         peer.sock.close()
-        if peer.member.id in self._call.waiting:
+        if peer.member.id in self.call.waiting:
             self._dying.append(peer)
 
 

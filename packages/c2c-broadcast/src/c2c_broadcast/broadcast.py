@@ -9,6 +9,7 @@ These functions are those of one broadcaster, which is of the process, as logger
 host reach each other by themselves (``_host``), those on other hosts through Redis (``_redis``).
 """
 
+import contextlib
 import contextvars
 import functools
 import logging
@@ -22,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from c2c_broadcast._call import (
     Answers,
@@ -44,7 +45,7 @@ from c2c_broadcast.secrets import Masker
 from c2c_broadcast.settings import BroadcastSettings, load
 
 if TYPE_CHECKING:
-    from c2c_broadcast._redis import Redis
+    from c2c_broadcast._redis import Redis, Source
 
 __all__ = [
     "Answers",
@@ -95,16 +96,14 @@ class Health:
     """How the broadcaster of this process is.
 
     ``transport`` is ``redis`` where it is configured, else ``host``. ``connected``: the others can be reached;
-    ``since``: when that last changed (seconds since the epoch); ``listening`` is false only if the thread of a listener
-    is dead, which it never should be; ``queued`` counts the callbacks that wait for a thread; ``error`` says, masked,
-    why there is no connection. ``unsaved`` names the shared states that the store has not taken, with the reason;
-    ``refused`` the commands that Redis refuses, with what it says.
+    ``listening`` is false only if the thread of a listener is dead, which it never should be; ``queued`` counts the
+    callbacks that wait for a thread; ``error`` says, masked, why there is no connection. ``unsaved`` names the shared
+    states that are not stored, with the reason; ``refused`` the commands that Redis refuses, with what it says.
     """
 
     transport: str
     started: bool
     connected: bool
-    since: float
     listening: bool
     queued: int
     error: str | None
@@ -112,36 +111,33 @@ class Health:
     refused: Mapping[str, str]
 
 
-class Keeper(Protocol):
-    """The shared states, as far as they are needed here."""
+class Kept(Protocol):
+    """A shared state, as far as it is needed here."""
 
-    unsaved: dict[str, str]
-
-    def names(self) -> list[str]:
-        """Return their names."""
+    @property
+    def unsaved(self) -> str | None:
+        """Why it is not stored."""
 
     def begin(self) -> None:
         """Take what changed before this process listened."""
 
-    def differs(self, name: str, stored: Mapping[bytes, bytes]) -> bool:
-        """Tell whether the store has something else than this process."""
+    def differs(self, stored: Mapping[bytes, bytes]) -> bool:
+        """Tell whether Redis has something else than this process."""
 
-    def merge(self, name: str, stored: Mapping[bytes, bytes]) -> None:
-        """Agree with what the store has, both ways."""
+    def merge(self, stored: Mapping[bytes, bytes]) -> None:
+        """Agree with what Redis has, both ways."""
 
 
-class _Node:
+class _Node(NamedTuple):
     """This process while it takes part."""
 
-    def __init__(self, me: Member, host: Host | None, redis: "Redis | None") -> None:
-        self.me = me
-        self.host = host
-        self.redis = redis
+    me: Member
+    host: Host | None
+    redis: "Redis | None"
 
-    def close(self) -> None:
-        for part in (self.host, self.redis):
-            if part is not None:
-                part.close()
+    @property
+    def parts(self) -> "list[Host | Redis]":
+        return [part for part in (self.host, self.redis) if part is not None]
 
 
 class Broadcaster:
@@ -152,16 +148,17 @@ class Broadcaster:
     """
 
     def __init__(self, settings: BroadcastSettings | None = None, application: str | None = None) -> None:
+        self.settings = settings or BroadcastSettings()
+        self.states: dict[str, Kept] = {}
         self._callbacks: dict[str, Callback] = {}
         self._application = application or Path(sys.argv[0] or "python").name
-        self._settings = settings or BroadcastSettings()
         self._chosen = settings is not None
         self._told_of_second = False
-        self._new_redis = _redis_factory(self._settings)
+        self._source = _source(self.settings)
         self._numbers = count(1)
         self._complaints: set[str] = set()
         self._pools = {depth: Pool("c2c-broadcast-callback") for depth in range(1, MAX_DEPTH + 1)}
-        self.keeper: Keeper | None = None
+        self._node: _Node | None = None
         self.after_fork()
         at_fork(self)
 
@@ -169,28 +166,19 @@ class Broadcaster:
         """Begin anew in a forked child: another member, without a thread or socket yet."""
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
-        node: _Node | None = getattr(self, "_node", None)
-        self._node: _Node | None = None
-        if node is not None:
-            for part in (node.host, node.redis):
-                if part is not None:
-                    part.abandon()
-
-    def at_exit(self) -> None:
-        """Leave."""
-        self.close()
-
-    # -- what it is --
-
-    @property
-    def settings(self) -> BroadcastSettings:
-        """The settings in use."""
-        return self._settings
+        node, self._node = self._node, None
+        for part in () if node is None else node.parts:
+            part.abandon()
 
     @property
     def started(self) -> bool:
         """Whether this process takes part."""
         return self._node is not None
+
+    @property
+    def uses_redis(self) -> bool:
+        """Whether a Redis is configured."""
+        return self._source is not None
 
     def configure(self, settings: BroadcastSettings, application: str | None = None) -> None:
         """Use these settings. The first ones stay: others are named in one warning, and change nothing.
@@ -198,15 +186,14 @@ class Broadcaster:
         Raises:
             ConfigurationError: They can't be used.
         """
-        factory = _redis_factory(settings)
+        source = _source(settings)
         with self._lock:
-            same = _relevant(settings) == _relevant(self._settings)
+            first, same = self.settings, _relevant(settings) == _relevant(self.settings)
             second = self._chosen and not same
             tells = second and not self._told_of_second
             self._told_of_second |= second
-            first = self._settings
             if not second:
-                self._settings, self._new_redis, self._chosen = settings, factory, True
+                self.settings, self._source, self._chosen = settings, source, True
                 self._application = application or self._application
         if tells:
             _LOG.warning(
@@ -221,25 +208,17 @@ class Broadcaster:
 
     def health(self) -> Health:
         """Tell how this is; starts nothing."""
-        node, keeper = self._node, self.keeper
-        queued = sum(pool.queued for pool in self._pools.values())
-        alone = Health("redis" if self.uses_redis else "host", False, False, 0.0, True, queued, None, {}, {})
-        if keeper is not None:
-            alone = replace(alone, unsaved=dict(keeper.unsaved))
-        if node is None:
-            return alone
-        listening = node.host is None or node.host.listening
-        host = replace(alone, started=True, connected=True, since=node.me.started, listening=listening)
-        redis = node.redis
-        if redis is None:
-            return host
-        return replace(
-            host,
-            connected=redis.connected,
-            since=redis.since,
-            listening=listening and redis.listening,
-            error=redis.error,
-            refused=dict(redis.refused),
+        node = self._node
+        redis = None if node is None else node.redis
+        return Health(
+            transport="redis" if self.uses_redis else "host",
+            started=node is not None,
+            connected=node is not None and (redis is None or redis.connected),
+            listening=node is None or all(part.listening for part in node.parts),
+            queued=sum(pool.queued for pool in self._pools.values()),
+            error=None if redis is None else redis.error,
+            unsaved={name: why for name, state in list(self.states.items()) if (why := state.unsaved) is not None},
+            refused={} if redis is None else dict(redis.refused),
         )
 
     # -- taking part --
@@ -253,13 +232,15 @@ class Broadcaster:
         self._leave()
         self._chosen = False
 
+    at_exit = close
+
     def _leave(self) -> None:
         with self._lock:
             node, self._node = self._node, None
-        if node is not None:
-            node.close()
-            for pool in self._pools.values():
-                pool.close()
+        for part in () if node is None else node.parts:
+            part.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def running(self) -> _Node:
         """Return this process as a member, started."""
@@ -271,52 +252,43 @@ class Broadcaster:
             if first:
                 self._node = node
         if not first:
-            node.close()  # another thread was faster
+            for part in node.parts:
+                part.close()  # another thread was faster
             return self.running()
         try:
-            if node.host is not None:
-                node.host.start()
-            if node.redis is not None:
-                node.redis.start()
+            for part in node.parts:
+                part.start()
         except RuntimeError:  # no thread is to be had
             self._leave()
             raise
         at_exit(self)
-        if self.keeper is not None:
-            self.keeper.begin()
+        for state in list(self.states.values()):
+            state.begin()
         return node
 
-    @property
-    def uses_redis(self) -> bool:
-        """Whether a Redis is configured."""
-        return self._new_redis is not None
+    def _new_node(self) -> _Node:
+        process, machine = this_process(), ""
+        with contextlib.suppress(
+            OSError
+        ):  # this kernel since it booted, and the namespace in which pids mean something
+            machine = f"{(PROC / 'sys/kernel/random/boot_id').read_text().strip()} {family().namespace}"
+        name, now = f"{secrets.token_hex(8)}-{process.pid}", time.time()
+        me, host = Member(name, host_name(), process, now, self._application, machine, seen=now), None
+        try:
+            host = Host(me, self.settings.broadcast_prefix, self)
+            # Where Redis joins hosts, these reach each other without it.
+            me = replace(me, family=f"{machine} {family().name}" if machine else "")
+        except OSError as error:
+            self.complain(f"The other processes of this service on this host can't be reached: {error}")
+        if self._source is None:
+            return _Node(me, host, None)
+        from c2c_broadcast._redis import Redis
+
+        return _Node(me, host, Redis(self._source, me, self))
 
     def load(self, state: str) -> dict[bytes, bytes] | None:
         """Return what Redis has of a shared state, None where that can't be known; starts nothing."""
-        return None if self._new_redis is None else self._new_redis(self._me(), self).load(state)
-
-    def _me(self) -> Member:
-        process, now = this_process(), time.time()
-        return Member(
-            f"{secrets.token_hex(8)}-{process.pid}",
-            host_name(),
-            process,
-            now,
-            self._application,
-            _machine(),
-            seen=now,
-        )
-
-    def _new_node(self) -> _Node:
-        me = self._me()
-        host = None
-        try:
-            host = Host(me, self._settings.broadcast_prefix, self.take)
-            # Where Redis joins hosts, these reach each other without it.
-            me = replace(me, family=f"{me.machine} {family().name}" if me.machine else "")
-        except OSError as error:
-            self.complain(f"The other processes of this service on this host can't be reached: {error}")
-        return _Node(me, host, None if self._new_redis is None else self._new_redis(me, self))
+        return None if self._source is None else self._source.load(state)
 
     def subscribe(self, channel: str, callback: Callback) -> None:
         """As the function ``subscribe``."""
@@ -338,7 +310,7 @@ class Broadcaster:
         found = [] if node.host is None else [member for _, member in node.host.members()[0]]
         if node.redis is not None:
             found += node.redis.members()
-        return [node.me.at(time.time()), *sorted(found, key=lambda member: (member.hostname, member.pid))]
+        return [replace(node.me, seen=time.time()), *sorted(found, key=lambda one: (one.hostname, one.pid))]
 
     # -- asking --
 
@@ -375,95 +347,88 @@ class Broadcaster:
             raise BroadcastError(
                 f"broadcast channel {channel!r}: {MAX_DEPTH} callbacks are nested: one of them asks for itself"
             )
-        node, deadline, number = self.running(), time.monotonic() + timeout, next(self._numbers)
-        call = self._calls[number] = Call(channel, number)
+        node, deadline, call = self.running(), time.monotonic() + timeout, Call(channel, next(self._numbers))
+        self._calls[call.number] = call
         exchange = Exchange(call)
         try:
             message = (
-                f'{{"from":"{node.me.id}","id":{number},"channel":{encode(channel)},"depth":{depth},'
+                f'{{"from":"{node.me.id}","id":{call.number},"channel":{encode(channel)},"depth":{depth},'
                 f'"answer":{"true" if others else "false"},"params":{text}}}'
             )
             if node.host is not None:
-                node.host.ask(call, exchange, message.encode())
+                node.host.ask(exchange, message.encode())
             else:
                 call.whole = family().is_root and not family().workers()
-            callback = self._callbacks.get(channel) if own else None
-            if callback is not None:
-                self._run_own(call, node.me, callback, text, depth)
+            if own:
+                call.expect([node.me])
+                self._answer(channel, text, depth, node.me, lambda part: call.answer(node.me.id, decode(f"{{{part}}}")))
+                call.answer(node.me.id, {"working": True})
             if node.redis is not None:
-                node.redis.ask(call, message)
-            if others:
-                self._wait(call, exchange, node, deadline)
-            else:
+                node.redis.ask(call, message, deadline - time.monotonic())
+            if not others:
                 call.expect_only(node.me)
-                self._wait(call, exchange, None, deadline)
-                end = time.monotonic() + _SENDING
-                while exchange.unsent and time.monotonic() < end:
-                    exchange.wait(end - time.monotonic())
+            self._wait(call, exchange, node.redis if others else None, deadline)
+            end = time.monotonic() + _SENDING
+            while not others and exchange.unsent and time.monotonic() < end:
+                exchange.wait(end - time.monotonic())
         finally:
-            del self._calls[number]
+            del self._calls[call.number]
             exchange.close()
             call.close()
         return call
 
-    def _wait(self, call: Call, exchange: Exchange, node: _Node | None, deadline: float) -> None:
-        redis = None if node is None else node.redis
+    def _wait(self, call: Call, exchange: Exchange, redis: "Redis | None", deadline: float) -> None:
         check = time.monotonic() + _FIRST_CHECK
-        while not call.done and (now := time.monotonic()) < deadline:
+        while call.waiting and (now := time.monotonic()) < deadline:
             exchange.wait(min(deadline, check) - now if redis is not None else deadline - now)
-            if redis is not None and not call.done and time.monotonic() >= check:
-                redis.check(call)
+            if redis is not None and call.waiting and time.monotonic() >= check:
+                redis.check(call, deadline)
                 check = time.monotonic() + _CHECK
 
-    def _run_own(self, call: Call, me: Member, callback: Callback, text: str, depth: int) -> None:
-        call.expect([me])
+    # -- answering: all of it is called by a listener's thread, where nothing may wait --
 
-        def job() -> None:
-            _DEPTH.set(depth)
-            call.answer(me.id, decode(f"{{{_run(call.channel, callback, decode(text), me)}}}"))
-
+    def read(self, data: bytes) -> dict[str, Any] | None:
+        """Return a request of another process, None where it is none."""
         try:
-            self._pools[depth].submit(job, call.channel, MAX_PER_CHANNEL)
-        except BusyError as error:
-            call.answer(me.id, {"failure": asdict(_failure(me, error))})
-        else:
-            call.answer(me.id, {"working": True})
-
-    # -- answering: all of it runs in a listener's thread, where nothing may wait --
-
-    def take(self, data: bytes, reply: Callable[[str, str], None]) -> dict[str, Any] | None:
-        """Take a request of another process: hand it to a thread; return it, None where it is none.
-
-        ``reply(answer, sender)`` is called once; the answer is empty where none is wanted.
-        """
-        try:
-            message = decode_object(
+            return decode_object(
                 data, **{"id": int, "from": str, "channel": str, "params": dict, "depth": int, "answer": bool}
             )
         except BadMessageError as error:
             self.complain(f"A broadcast is dropped: {error}")
-            reply("", "")
             return None
-        node, channel, sender = self._node, message["channel"], message["from"]
+
+    def take(self, request: dict[str, Any], reply: Callable[[str], None]) -> None:
+        """Hand a request to a thread; ``reply`` is called once, with an empty text where no answer is wanted."""
+        node = self._node
+        if node is None:
+            reply("")
+            return
+        head = f'"id":{request["id"]},"from":"{node.me.id}"'
+
+        def say(part: str) -> None:
+            reply(f"{{{head}{',' if part else ''}{part}}}" if request["answer"] else "")
+
+        depth = min(max(request["depth"], 1), MAX_DEPTH)
+        self._answer(request["channel"], request["params"], depth, node.me, say)
+
+    def _answer(
+        self, channel: str, params: dict[str, Any] | str, depth: int, me: Member, say: Callable[[str], None]
+    ) -> None:
+        """Call a channel's callback in a thread; ``say`` is told the outcome as part of a JSON object."""
         callback = self._callbacks.get(channel)
-        head = f'"id":{message["id"]},"from":"{"" if node is None else node.me.id}"'
-        if callback is None or node is None:
-            reply(f"{{{head}}}" if message["answer"] else "", sender)
-            return message
-        depth = min(max(message["depth"], 1), MAX_DEPTH)
+        if callback is None:
+            say("")
+            return
 
         def job() -> None:
             _DEPTH.set(depth)
-            answer = _run(channel, callback, message["params"], node.me)
-            reply(f"{{{head},{answer}}}" if message["answer"] else "", sender)
+            say(_run(channel, callback, decode(params) if isinstance(params, str) else params, me))
 
         try:
             self._pools[depth].submit(job, channel, MAX_PER_CHANNEL)
         except BusyError as error:
             self.complain(f"A broadcast on the channel {channel!r} is dropped: {error}")
-            failed = f'{{{head},"failure":{encode(asdict(_failure(node.me, error)))}}}'
-            reply(failed if message["answer"] else "", sender)
-        return message
+            say(f'"failure":{encode(asdict(_failure(me, error)))}')
 
     def take_answer(self, data: bytes) -> None:
         """Take an answer that came through Redis; one to a call that has ended is dropped."""
@@ -489,12 +454,12 @@ class Broadcaster:
             _LOG.warning("%s", text)
 
 
-def _redis_factory(settings: BroadcastSettings) -> "Callable[[Member, Broadcaster], Redis] | None":
+def _source(settings: BroadcastSettings) -> "Source | None":
     if not (settings.redis_url or settings.redis_sentinels):
         return None
     try:
         # All that the listener's thread needs is imported before it starts: a process may fork at any moment.
-        from c2c_broadcast._redis import Redis, Source
+        from c2c_broadcast._redis import Source
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "redis":
             raise
@@ -502,8 +467,7 @@ def _redis_factory(settings: BroadcastSettings) -> "Callable[[Member, Broadcaste
             "C2C_REDIS_URL or C2C_REDIS_SENTINELS (ini keys c2c.redis_url, c2c.redis_sentinels) is set and redis is "
             "not installed: pip install 'c2c-broadcast[redis]'"
         ) from error
-    source = Source(settings)  # bad settings stop the start-up, not the first broadcast
-    return lambda me, owner: Redis(settings.broadcast_prefix, source, me, owner)
+    return Source(settings)  # bad settings stop the start-up, not the first broadcast
 
 
 def _described(settings: BroadcastSettings) -> str:
@@ -517,14 +481,6 @@ def _described(settings: BroadcastSettings) -> str:
 
 def _relevant(settings: BroadcastSettings) -> dict[str, Any]:
     return {key: value for key, value in asdict(settings).items() if key.startswith(("redis_", "broadcast_"))}
-
-
-def _machine() -> str:
-    """Return a name of this kernel since it booted and of this process's PID namespace, empty where unknown."""
-    try:
-        return f"{(PROC / 'sys/kernel/random/boot_id').read_text().strip()} {family().namespace}"
-    except OSError:
-        return ""
 
 
 def _name(callback: Callback) -> str:
@@ -583,31 +539,18 @@ def _failure(me: Member, error: BaseException) -> Failure:
 # -- the process's own --
 
 
-class _Process:
-    """What is of the process: its broadcaster, made at the first use."""
-
-    def __init__(self) -> None:
-        self.broadcaster: Broadcaster | None = None
-        self.lock = threading.Lock()
-
-
-_PROCESS = _Process()
+_PROCESS: dict[str, Broadcaster] = {}  # the one of this process, made at the first use
 
 
 def get_broadcaster() -> Broadcaster:
     """Return the broadcaster of this process."""
-    if _PROCESS.broadcaster is None:
-        made = Broadcaster()
-        with _PROCESS.lock:
-            if _PROCESS.broadcaster is None:
-                _PROCESS.broadcaster = made
-    return _PROCESS.broadcaster
+    return _PROCESS.get("mine") or _PROCESS.setdefault("mine", Broadcaster())
 
 
 def set_broadcaster(broadcaster: Broadcaster) -> Broadcaster:
     """Use another broadcaster, in tests; return the one before it, to be put back."""
     before = get_broadcaster()
-    _PROCESS.broadcaster = broadcaster
+    _PROCESS["mine"] = broadcaster
     return before
 
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,8 @@ class Entry:
         Raises:
             BadMessageError: It is none.
         """
-        fields = data if isinstance(data, dict) else decode(data)
         try:
-            entry = cls(**fields)
+            entry = cls(**(data if isinstance(data, dict) else decode(data)))
         except TypeError:
             raise BadMessageError("it is no entry of a shared state") from None
         numbers = (entry.changed, 0.0 if entry.expires is None else entry.expires)
@@ -116,26 +115,52 @@ class Entry:
         return entry
 
 
-class _Values:
-    """One state in this process. Its entries, ended ones too, are touched under the lock of all states only."""
+class _Shared:
+    """One state in this process, which all ``SharedState`` of its name share: a ``Kept`` of the broadcaster.
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+    What is in ``entries``, ended ones too, is touched under the lock only; nothing foreign is called under it.
+    """
+
+    def __init__(self, name: str, broadcaster: Broadcaster, clock: Callable[[], float]) -> None:
         self.name = name
         self.clock = clock
         self.listeners: list[OnChange] = []
         self.checks: list[Check] = []
         self.entries: dict[str, Entry] = {}
-        self.dumps: dict[bytes, bytes] = {}
-        self.in_force: dict[str, Entry] = {}
-        self.filed = b""  # the file of this host, as it was last read or written
-        self.unconfirmed: dict[str, Entry] = {}  # changes of this process that not all have acknowledged
         self.required = False
+        self._broadcaster = broadcaster
+        self._dumps: dict[bytes, bytes] = {}
+        self._in_force: dict[str, Entry | None] = {}  # as listeners are told
+        self._untold: deque[tuple[str, Entry | None]] = deque()
+        self._unconfirmed: dict[str, Entry] = {}  # changes of this process that not all have acknowledged
+        self._unfiled: str | None = None
+        self._unstored: str | None = None
+        self._worker = Worker("c2c-broadcast-states", self._due)
+        self._channel = f"c2c_state_{name}"
+        self.after_fork()
+        at_fork(self)
+        broadcaster.subscribe(self._channel, self.receive)
+
+    def after_fork(self) -> None:
+        """Begin anew, in the child: what others know is looked at again."""
+        self._lock = threading.Lock()
+        self._telling = False
+        self._filed = b""  # the file of this host, as it was last read or written
         self.loaded = False  # whether this process has looked at what others know
         self.known = False  # whether it could
 
     @property
-    def channel(self) -> str:
-        return f"c2c_state_{self.name}"
+    def unsaved(self) -> str | None:
+        """Why what this process knows is not stored as a whole."""
+        return self._unfiled or self._unstored
+
+    # -- in this process --
+
+    def active(self) -> dict[str, Entry]:
+        """Return all entries in force, by key."""
+        now = self.clock()
+        with self._lock:
+            return {key: entry for key, entry in sorted(self.entries.items()) if entry.ended(now) is None}
 
     def check(self, entry: Entry) -> None:
         """Raise ``BadMessageError`` where an entry is not to be taken from anybody."""
@@ -151,356 +176,254 @@ class _Values:
             if not good:
                 raise BadMessageError(f"the value of {entry.key!r} is refused")
 
-    def take(self, entry: Entry) -> bool:
-        """Put an entry in force, or at an end; tell whether that changes anything that listeners see."""
-        self.entries[entry.key] = entry
-        self.dumps[entry.key.encode()] = entry.dump().encode()
-        if entry.ended(self.clock()) is None:
-            self.in_force[entry.key] = entry
-            return True
-        return self.in_force.pop(entry.key, None) is not None
-
-    def drop(self, key: str) -> None:
-        del self.entries[key], self.dumps[key.encode()]
-
-    def make_room(self) -> None:
-        """Drop what ended first where there are too many."""
-        if len(self.entries) < MAX_KEYS:
-            return
-        now = self.clock()
-        ended = [(end, key) for key, entry in self.entries.items() if (end := entry.ended(now)) is not None]
-        if not ended:
-            raise ValueError(f"shared state {self.name!r} holds {MAX_KEYS:,} values already: reset some")
-        self.drop(min(ended)[1])
-
-
-class States:
-    """All shared states of one broadcaster: a ``Keeper``."""
-
-    def __init__(self, broadcaster: Broadcaster) -> None:
-        self._broadcaster = broadcaster
-        self._values: dict[str, _Values] = {}
-        self._untold: deque[tuple[_Values, str, Entry | None]] = deque()
-        self._worker = Worker("c2c-broadcast-states", self._due)
-        self.unsaved: dict[str, str] = {}
-        self._unfiled: set[str] = set()
-        self.after_fork()
-        at_fork(self)
-
-    def after_fork(self) -> None:
-        """Begin anew, in the child: what others know is looked at again."""
-        self._lock = threading.Lock()
-        self._telling = False
-        for values in self._values.values():
-            values.loaded = values.known = False
-            values.filed = b""
-
-    @classmethod
-    def of(cls, broadcaster: Broadcaster) -> "States":
-        """Return the states of a broadcaster."""
-        if not isinstance(broadcaster.keeper, States):
-            broadcaster.keeper = cls(broadcaster)
-        assert isinstance(broadcaster.keeper, States)
-        return broadcaster.keeper
-
-    def get(self, name: str, clock: Callable[[], float]) -> _Values:
-        """Return the state of this name."""
-        values = self._values.setdefault(name, _Values(name, clock))
-        self._broadcaster.subscribe(values.channel, _Receiver(self, values))
-        return values
-
-    def names(self) -> list[str]:
-        """Return the names of all states."""
-        return list(self._values)
-
-    # -- in this process --
-
-    def active(self, values: _Values) -> dict[str, Entry]:
-        """Return all entries in force, by key."""
-        now = values.clock()
-        with self._lock:
-            return {key: entry for key, entry in sorted(values.entries.items()) if entry.ended(now) is None}
-
-    def introduce(self, values: _Values, listener: OnChange) -> None:
-        """Add a listener; tell it what is in force."""
-        values.listeners.append(listener)
-        for key, entry in self.active(values).items():
-            _call(values, listener, key, entry)
-
-    def apply(self, values: _Values, entries: Iterable[Entry]) -> list[str]:
-        """Take entries of other processes; of two for one key the later one stays. Return the keys that are refused."""
-        refused: dict[str, str] = {}
-        taken = []
-        for entry in sorted(entries, key=lambda one: one.order):
+    def apply(self, entries: Iterable[Entry | bytes | dict[str, Any]]) -> bool:
+        """Take what other processes set; of two for one key the later one stays. Tell whether all of it is good."""
+        taken, bad = [], []
+        for data in entries:
             try:
-                values.check(entry)
+                entry = data if isinstance(data, Entry) else Entry.parse(data)
+                self.check(entry)
                 taken.append(entry)
             except BadMessageError as error:
-                refused[entry.key] = str(error)
+                bad.append(str(error))
         with self._lock:
-            for entry in taken:
-                known = values.entries.get(entry.key)
-                if (known is None or known.order < entry.order) and values.take(entry):
-                    self._untold.append((values, entry.key, values.in_force.get(entry.key)))
-        for reason in refused.values():
-            self._broadcaster.complain(f"Shared state {values.name}: an entry is dropped: {reason}")
+            for entry in sorted(taken, key=lambda one: one.order):
+                known = self.entries.get(entry.key)
+                if known is None or known.order < entry.order:
+                    self._take(entry)
+        for reason in bad:
+            self._broadcaster.complain(f"Shared state {self.name}: what another process set is dropped: {reason}")
         self.tell()
-        self._arm()
-        return list(refused)
+        return not bad
+
+    def _take(self, entry: Entry) -> None:
+        self.entries[entry.key] = entry
+        self._dumps[entry.key.encode()] = entry.dump().encode()
+        self._note(entry)
+
+    def _drop(self, key: str) -> None:
+        del self._dumps[key.encode()]
+        self._note(self.entries.pop(key))
+        self._in_force.pop(key, None)
+
+    def _note(self, entry: Entry) -> None:
+        """Put what changes for listeners where ``tell`` finds it."""
+        active = entry if entry.ended(self.clock()) is None else None
+        if self._in_force.get(entry.key) is not active:
+            self._in_force[entry.key] = active
+            self._untold.append((entry.key, active))
 
     def tell(self) -> None:
         """Tell the listeners what has changed, the end of values too: one after the other, in order, without a lock."""
         with self._lock:
-            for values in self._values.values():
-                now = values.clock()
-                for key in [key for key, entry in values.in_force.items() if entry.ended(now) is not None]:
-                    del values.in_force[key]
-                    self._untold.append((values, key, None))
+            for entry in self.entries.values():
+                self._note(entry)
+            ends = any(entry.expires for entry in self._in_force.values() if entry is not None)
+        if ends:
+            self._arm()
         while True:
             with self._lock:
                 if self._telling or not self._untold:
                     return  # who is telling goes on with what has come meanwhile
                 self._telling = True
-                values, key, entry = self._untold.popleft()
+                key, changed = self._untold.popleft()
             try:
-                for listener in list(values.listeners):
-                    _call(values, listener, key, entry)
+                for listener in list(self.listeners):
+                    self._call(listener, key, changed)
             finally:
                 with self._lock:
                     self._telling = False
 
-    def _due(self) -> float | None:
-        """End what has ended, and try again to write what could not be written; return when to come again."""
-        self.tell()
-        for name in list(self._unfiled):
-            self._file(self._values[name])
-        with self._lock:
-            values = list(self._values.values())
-            ends = [entry.expires - one.clock() for one in values for entry in one.in_force.values() if entry.expires]
-        waits = [max(0.0, min(ends))] if ends else []
-        waits += [_RETRY] if self._unfiled else []
-        return min(*waits, _LONGEST_SLEEP) if waits else None
-
     def _arm(self) -> None:
-        if self._broadcaster.started and (
-            self._unfiled
-            or any(entry.expires for one in self._values.values() for entry in one.in_force.copy().values())
-        ):
+        if self._broadcaster.started and not self._worker.is_own_thread:
             self._worker.wake()
+
+    def introduce(self, listener: OnChange) -> None:
+        """Add a listener; tell it what is in force."""
+        self.listeners.append(listener)
+        for key, entry in self.active().items():
+            self._call(listener, key, entry)
+
+    def _call(self, listener: OnChange, key: str, entry: Entry | None) -> None:
+        try:
+            listener(key, entry)
+        except Exception:  # noqa: BLE001 # a foreign function: the others must hear of the change nevertheless
+            _LOG.warning("Shared state %s: a listener failed at the change of %r", self.name, key, exc_info=True)
+
+    def _due(self) -> float | None:
+        """End what has ended, and try again to write the file; return when to come again."""
+        if self._unfiled:
+            self._file()
+        self.tell()
+        now = self.clock()
+        waits = [one.expires - now for one in self.active().values() if one.expires]
+        waits += [_RETRY] if self._unfiled else []
+        return min(max(0.0, min(waits)), _LONGEST_SLEEP) if waits else None
 
     # -- changes --
 
-    def change(self, values: _Values, change: Entry, timeout: float) -> Entry:
+    def change(self, change: Entry, timeout: float) -> Entry:
         """Make a change here, in the stores and in the other processes; return what is known of it."""
-        self.load(values)
+        self.load()
         origin = self._broadcaster.running().me.id
         with self._lock:
-            latest = max((entry.version for entry in values.entries.values()), default=0)
-            entry = replace(change, version=max(latest + 1, int(values.clock() * 1e6)), origin=origin)
-            if entry.key not in values.entries:
-                values.make_room()
-            if values.take(entry):
-                self._untold.append((values, entry.key, values.in_force.get(entry.key)))
+            now = self.clock()
+            latest = max((entry.version for entry in self.entries.values()), default=0)
+            entry = replace(change, version=max(latest + 1, int(now * 1e6)), origin=origin)
+            if entry.key not in self.entries and len(self.entries) >= MAX_KEYS:
+                ended = [(end, key) for key, one in self.entries.items() if (end := one.ended(now)) is not None]
+                if not ended:
+                    raise ValueError(f"shared state {self.name!r} holds {MAX_KEYS:,} values already: reset some")
+                self._drop(min(ended)[1])
+            self._take(entry)
         self.tell()
-        self._arm()
         # First stored, then told: a process that is born meanwhile learns it one way or the other.
-        saved = self._file(values) and self._store(values, {entry.key: entry.dump()}, [])
-        try:
-            told = self._tell_others(values, [entry], timeout)
-        except BroadcastError as error:
-            told = False
-            _LOG.warning("Shared state %s: the others are not told: %s", values.name, error)
-        if told:
-            values.unconfirmed.pop(entry.key, None)
+        self._file()
+        self._store({entry.key: entry.dump()}, [])
+        saved = self.unsaved is None
+        if told := self._tell_others([entry], timeout):
+            self._unconfirmed.pop(entry.key, None)
         else:
-            values.unconfirmed[entry.key] = entry
+            self._unconfirmed[entry.key] = entry
         return replace(entry, everywhere=saved and told)
 
-    def _tell_others(self, values: _Values, entries: list[Entry], timeout: float) -> bool:
+    def _tell_others(self, entries: Iterable[Entry], timeout: float) -> bool:
         """Tell the other members; true when all of them know it. Who has not begun to listen reads it when it does."""
         params = {"entries": [entry.fields() for entry in entries]}
-        call = self._broadcaster.call(values.channel, params, timeout, own=False)
+        try:
+            call = self._broadcaster.call(self._channel, params, timeout, own=False)
+        except BroadcastError as error:
+            self._broadcaster.complain(f"Shared state {self.name}: the others are not told: {error}")
+            return False
         call.unasked.clear()
         answers = call.result()
         return answers.complete and not answers.failed
 
-    def receive(self, values: _Values, entries: list[dict[str, Any]]) -> bool:
-        """Take what another process sent."""
-        taken = []
-        for fields in entries:
-            try:
-                taken.append(Entry.parse(fields))
-            except BadMessageError as error:
-                self._broadcaster.complain(f"Shared state {values.name}: what another process sent is dropped: {error}")
-        refused = self.apply(values, taken)
-        self._file(values)
-        return len(taken) == len(entries) and not refused
+    def receive(self, entries: list[dict[str, Any]]) -> bool:
+        """Take what another process sent: the callback of the channel."""
+        good = self.apply(entries)
+        self._file()
+        return good
 
-    def reach_all(self, values: _Values) -> bool:
+    def reach_all(self) -> bool:
         """Tell whether a change reaches every process now, and all changes are stored."""
         self._broadcaster.running()
-        entries = values.unconfirmed.copy()
-        if entries:
-            with contextlib.suppress(BroadcastError):
-                if self._tell_others(values, list(entries.values()), _PATIENCE):
-                    values.unconfirmed.clear()
+        if (entries := self._unconfirmed.copy()) and self._tell_others(entries.values(), _PATIENCE):
+            self._unconfirmed.clear()
         health = self._broadcaster.health()
         # Still connecting for the first time is no error: what is set now is stored and told with the connection.
-        return not values.unconfirmed and values.name not in self.unsaved and (health.connected or not health.error)
+        return not self._unconfirmed and self.unsaved is None and (health.connected or not health.error)
 
-    # -- the store, as a Keeper --
+    # -- Redis --
 
-    def begin(self) -> None:
-        """Take what changed before this process listened, and end what ended while nobody watched."""
-        for values in list(self._values.values()):
-            self._read(values)
-        self.tell()
-        self._arm()
-
-    def differs(self, name: str, stored: Mapping[bytes, bytes]) -> bool:
-        """Tell whether the store has something else than this process."""
-        values = self._values[name]
-        if stored != values.dumps or not values.known:
+    def differs(self, stored: Mapping[bytes, bytes]) -> bool:
+        """Tell whether Redis has something else than this process."""
+        if stored != self._dumps or not self.known:
             return True
-        if name not in self._unfiled:
-            self.unsaved.pop(name, None)
+        self._unstored = None
         return False
 
-    def merge(self, name: str, stored: Mapping[bytes, bytes]) -> None:
-        """Agree with what the store has, both ways: FLUSHALL, an eviction or an old backup are put right by this."""
-        values, held, useless = self._values[name], {}, []
-        for field, data in stored.items():
-            try:
-                entry = Entry.parse(data)
-                held[entry.key] = entry
-                if entry.key.encode() != field:
-                    useless.append(field)
-            except BadMessageError as error:
-                self._broadcaster.complain(f"Shared state {name}: a field in Redis is dropped: {error}")
-                useless.append(field)
-        useless += [key.encode() for key in self.apply(values, held.values())]
+    def merge(self, stored: Mapping[bytes, bytes]) -> None:
+        """Agree with what Redis has, both ways: FLUSHALL, an eviction or an old backup are put right by this."""
+        self.apply(stored.values())
         with self._lock:
-            now = values.clock()
-            for key, entry in list(values.entries.items()):
+            now = self.clock()
+            for key, entry in list(self.entries.items()):
                 ended = entry.ended(now)
                 if ended is not None and now - ended > REMEMBERED:
-                    values.drop(key)
-                    useless.append(key.encode())
+                    self._drop(key)
             lacking = [
-                entry for key, entry in values.entries.items() if stored.get(key.encode()) != values.dumps[key.encode()]
+                one for key, one in self.entries.items() if stored.get(key.encode()) != self._dumps[key.encode()]
             ]
-            useless = [field for field in useless if field in stored and field not in values.dumps]
-        values.known = values.loaded = True
-        self._file(values)
-        saved = True
+            useless = [field for field in stored if field not in self._dumps]
+        self.known = self.loaded = True
+        self._file()
+        self._unstored = None
         if lacking or useless:
-            saved = self._store(values, {entry.key: entry.dump() for entry in lacking}, useless)
-            with contextlib.suppress(BroadcastError):
-                self._tell_others(values, lacking, 0)
-        if saved and name not in self._unfiled:
-            self.unsaved.pop(name, None)
+            self._store({entry.key: entry.dump() for entry in lacking}, useless)
+            self._tell_others(lacking, 0)
 
-    def _store(self, values: _Values, fields: Mapping[str, str], useless: list[bytes]) -> bool:
+    def _store(self, fields: Mapping[str, str], useless: list[bytes]) -> None:
         redis = self._broadcaster.running().redis
-        if redis is None:
-            return True
-        reason = redis.save(values.name, fields, useless)
-        if reason is None:
-            return True
-        self.unsaved[values.name] = reason
-        return False
+        self._unstored = None if redis is None else redis.save(self.name, fields, useless)
 
     # -- what a process that begins knows --
 
-    def load(self, values: _Values) -> None:
+    def begin(self) -> None:
+        """Take what changed before this process listened, and end what ended while nobody watched."""
+        self._read()
+        self.tell()
+
+    def load(self) -> None:
         """Look, once in this process, at what others know; where the state is required, in Redis too."""
-        if values.loaded:
+        if self.loaded:
             return
-        known, asks = self._read(values), values.required and self._broadcaster.uses_redis
+        known, asks = self._read(), self.required and self._broadcaster.uses_redis
         if asks:
             found = threading.Event()
-            self._broadcaster.run(f"load {values.name}", lambda: self._load(values, found))
+
+            def ask() -> None:
+                stored = self._broadcaster.load(self.name)
+                if stored is not None:
+                    self.apply(stored.values())
+                    found.set()
+
+            self._broadcaster.run(f"load {self.name}", ask)
             known = found.wait(_PATIENCE) or known
         if known:
-            self._file(values)
-        if not asks or known:
-            values.known = True
+            self._file()
+        if known or not asks:
+            self.known = True
         else:
             self._broadcaster.complain(
-                f"Shared state {values.name}: neither Redis nor another process can say what is in force. "
+                f"Shared state {self.name}: neither Redis nor another process can say what is in force. "
                 "Until one does, the safe side holds."
             )
-        values.loaded = True
+        self.loaded = True
 
-    def _load(self, values: _Values, found: threading.Event) -> None:
-        stored = self._broadcaster.load(values.name)
-        if stored is None:
-            return
-        entries = []
-        for data in stored.values():
-            with contextlib.suppress(BadMessageError):  # said and put right by the merge
-                entries.append(Entry.parse(data))
-        self.apply(values, entries)
-        found.set()
+    # -- the file of this host --
 
-    def _path(self, values: _Values) -> Path:
-        return state_folder(self._broadcaster.settings.broadcast_prefix) / f"state-{values.name.encode().hex()}"
+    def _path(self) -> Path:
+        return state_folder(self._broadcaster.settings.broadcast_prefix) / f"state-{self.name.encode().hex()}"
 
-    def _read(self, values: _Values) -> bool:
-        """Take what is in the file of this host; tell whether there is one."""
+    def _read(self) -> bool:
+        """Take what is in the file; tell whether there is one."""
         try:
-            path = self._path(values)
+            path = self._path()
             if not path.exists() and (starter := family().starter) is not None:
                 # Not yet: a master that gunicorn's USR2 started begins with what the one before it knows.
-                before = (
-                    path.parent.parent.parent / f"{family().namespace}-{starter.name}" / path.parent.name / path.name
-                )
+                before = path.parents[2] / f"{family().namespace}-{starter.name}" / path.parent.name / path.name
                 path = before if before.exists() else path
             data = path.read_bytes()
-            if data != values.filed:
-                self.apply(values, [Entry.parse(fields) for fields in decode(data)])
-                values.filed = data
+            if data != self._filed:
+                self.apply(decode(data))
+                self._filed = data
         except (OSError, BadMessageError, TypeError):
             return False
         return True
 
-    def _file(self, values: _Values) -> bool:
-        """Write the file of this host: what it has and what this process has; tell whether that was possible."""
+    def _file(self) -> None:
+        """Write what the file has and what this process has; ``unsaved`` says where that was not possible."""
         try:
-            path = self._path(values)
+            path = self._path()
             with _locked(path.with_suffix(".lock")):
-                there = self._read(values) and path.exists()
+                there = self._read() and path.exists()
                 with self._lock:
-                    data = b"[" + b",".join(values.dumps.values()) + b"]"
-                if not there or data != values.filed:
+                    data = b"[" + b",".join(self._dumps.values()) + b"]"
+                if not there or data != self._filed:
                     new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
                     new.write_bytes(data)
                     new.replace(path)
-                    values.filed = data
+                    self._filed = data
         except OSError as error:
-            self.unsaved[values.name] = f"the file of this host: {error}"
-            self._unfiled.add(values.name)
+            self._unfiled = f"the file of this host: {error}"
             self._arm()
-            return False
-        if values.name in self._unfiled:
-            self._unfiled.discard(values.name)
-            self.unsaved.pop(values.name, None)
-        return True
-
-
-class _Receiver:
-    """The callback of a state's channel."""
-
-    def __init__(self, states: States, values: _Values) -> None:
-        self._states = states
-        self._values = values
-
-    def __call__(self, entries: list[dict[str, Any]]) -> bool:
-        return self._states.receive(self._values, entries)
+        else:
+            self._unfiled = None
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Any:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock between processes; one that is stopped while it holds it makes the others fail, not wait."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -516,13 +439,6 @@ def _locked(path: Path) -> Any:
         yield
     finally:
         os.close(fd)
-
-
-def _call(values: _Values, listener: OnChange, key: str, entry: Entry | None) -> None:
-    try:
-        listener(key, entry)
-    except Exception:  # noqa: BLE001 # a foreign function: the others must hear of the change nevertheless
-        _LOG.warning("Shared state %s: a listener failed at the change of %r", values.name, key, exc_info=True)
 
 
 class SharedState:
@@ -564,13 +480,17 @@ class SharedState:
         self._on_change = on_change
         self._safe = dict(safe or {})
         self._check = check
-        self._states = States.of(broadcaster or get_broadcaster())
-        self._values = self._states.get(name, clock)
-        self._values.required |= required
+        broadcaster = broadcaster or get_broadcaster()
+        shared = broadcaster.states.get(name)
+        if shared is None:
+            shared = broadcaster.states.setdefault(name, _Shared(name, broadcaster, clock))
+        assert isinstance(shared, _Shared)
+        self._shared = shared
+        shared.required |= required
         if check is not None:
-            self._values.checks.append(check)
+            shared.checks.append(check)
         if on_change is not None:
-            self._states.introduce(self._values, on_change)
+            shared.introduce(on_change)
 
     def set(
         self,
@@ -589,16 +509,14 @@ class SharedState:
             ValueError: Key, value or ttl are out of bounds (200 characters, 64 KiB as JSON, 1,000 keys, ten years), or
                 ``check`` refuses the value.
         """
-        key, value, ttl = _checked_key(key), _checked_value(value), _checked_ttl(ttl)
-        now = self._values.clock()
-        expires = None if ttl is None else now + ttl
-
-        change = Entry(key, value, 1, "", now, expires, _words(who), _words(reason))
+        now, value = self._shared.clock(), _checked_value(value)
+        expires = None if ttl is None else now + _checked_ttl(ttl)
+        change = Entry(_checked_key(key), value, 1, "", now, expires, _words(who), _words(reason))
         try:
-            self._values.check(change)
+            self._shared.check(change)
         except BadMessageError as error:
             raise ValueError(f"shared state {self.name!r}: {error}") from None
-        return self._states.change(self._values, change, timeout)
+        return self._shared.change(change, timeout)
 
     def reset(self, key: str, who: str | None = None, reason: str | None = None, timeout: float = 2.0) -> Entry:
         """End a value, whether there is one or not.
@@ -606,37 +524,35 @@ class SharedState:
         Raises:
             ValueError: The key is out of bounds.
         """
-        key, now = _checked_key(key), self._values.clock()
-        change = Entry(key, None, 1, "", now, who=_words(who), reason=_words(reason), reset=True)
-        return self._states.change(self._values, change, timeout)
+        now = self._shared.clock()
+        change = Entry(_checked_key(key), None, 1, "", now, who=_words(who), reason=_words(reason), reset=True)
+        return self._shared.change(change, timeout)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value in force, ``default`` if there is none. Costs no more than looking in a dict."""
-        values = self._values
-        if not values.loaded:
-            self._states.load(values)
-        entry = values.entries.get(key)
-        if entry is not None and entry.ended(values.clock()) is None:
+        shared = self._shared
+        shared.load()
+        entry = shared.entries.get(key)
+        if entry is not None and entry.ended(shared.clock()) is None:
             return entry.value
-        return default if values.known or entry is not None else self._safe.get(key, default)
+        return default if shared.known or entry is not None else self._safe.get(key, default)
 
     def entries(self) -> dict[str, Entry]:
         """Return all that is in force: value, version, origin, expiry, who and why, by key."""
-        if not self._values.loaded:
-            self._states.load(self._values)
-        return self._states.active(self._values)
+        self._shared.load()
+        return self._shared.active()
 
     @property
     def everywhere(self) -> bool:
         """Tell whether all changes of this process are everywhere; those that somebody missed are told once more."""
-        return self._states.reach_all(self._values)
+        return self._shared.reach_all()
 
     def close(self) -> None:
         """Have ``on_change`` called no more."""
-        if self._on_change in self._values.listeners:
-            self._values.listeners.remove(self._on_change)
-        if self._check in self._values.checks:
-            self._values.checks.remove(self._check)
+        if self._on_change in self._shared.listeners:
+            self._shared.listeners.remove(self._on_change)
+        if self._check in self._shared.checks:
+            self._shared.checks.remove(self._check)
 
 
 def _checked_key(key: str) -> str:
@@ -656,14 +572,10 @@ def _checked_value(value: Any) -> Any:
     return decode(text)
 
 
-def _checked_ttl(ttl: float | None) -> float | None:
-    if ttl is None:
-        return None
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not math.isfinite(ttl) or ttl <= 0:
-        raise ValueError(f"a ttl is a number of seconds greater than 0, or None, not {ttl!r:.50}")
-    if ttl > _LONGEST_TTL:
-        raise ValueError(f"a ttl is at most ten years, not {ttl!r:.50} seconds; None is without end")
-    return float(ttl)
+def _checked_ttl(ttl: float) -> float:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= _LONGEST_TTL:
+        raise ValueError(f"a ttl is a number of seconds up to ten years, or None for no end, not {ttl!r:.50}")
+    return ttl
 
 
 def _words(text: str | None) -> str | None:
