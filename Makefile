@@ -121,6 +121,8 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter, setti
 	@$(VENV)/bin/python tools/settings_tables.py --check
 	@$(say) "rules of the house: locks, sizes"
 	@$(VENV)/bin/python -m tools.house_rules
+	@$(say) "patterns: linear, over 16 kB of anything repeated"
+	@$(VENV)/bin/python -m tools.patterns
 	@$(say) "changelog fragments of what changed"
 	@$(VENV)/bin/python -m tools.fragments --base "$(CHANGES_SINCE)"
 

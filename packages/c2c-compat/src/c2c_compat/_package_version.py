@@ -2,7 +2,7 @@
 
 import re
 
-_LINE = re.compile(r"(?:# Editable install with no version control )?\(?([A-Za-z0-9._-]+)===?([^ )]+)\)?")
+_LINE = re.compile(r"\A(?:# Editable install with no version control )?\(?([A-Za-z0-9._-]+)===?([^ )]+)\)?")
 
 
 def package_version(text: str) -> tuple[str, str] | tuple[None, None]:

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 _OPTIONS = ("--paste", "--paster")
 _DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
 _GROUPS = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
-_VARIABLE = re.compile(r"%%|%\(([^)]+)\)s")
+_VARIABLE = re.compile(r"%%|%\(([^)]{1,200})\)s")
 _SCHEME = re.compile(r"c2c(?:\+ini)?://")
 
 
