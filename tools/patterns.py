@@ -3,8 +3,7 @@
 ``re`` holds the interpreter while it looks, so a pattern with an unbounded repeat before what it looks for freezes a
 process when somebody sends 8 kB of the right letter. Each pattern that a module, a class or a container in a module
 holds, and each that stands as a text in a call of ``re``, is run over 8 and 16 kB of many repeated units, with ends
-that match and ends that do not. It fails where that takes more than 50 ms and more than three times as long for twice
-as much.
+that match and ends that do not. It fails where 16 kB take more than 50 ms, or more than three times as long as 8 kB.
 """
 
 import ast
@@ -103,12 +102,14 @@ UNITS = (
 ENDS = ("", "!\x00\n")
 SIZES = (8_000, 16_000)
 LONGEST = 0.05
+# What takes less is not told from noise.
+WORTH_A_LOOK = 0.02
 GROWTH = 3.0
 _DEEPEST = 3
 
 
 class _LateError(Exception):
-    """It took a second: enough is known."""
+    """It took a second of the processor: enough is known."""
 
 
 def main(arguments: list[str]) -> int:
@@ -173,11 +174,14 @@ def slowness(name: str, pattern: re.Pattern[Any]) -> Iterator[str]:
     for unit in UNITS:
         for end in ENDS:
             texts = [(unit * size)[:size] + end for size in SIZES]
-            if _seconds(pattern, texts[1]) <= LONGEST:
+            if _seconds(pattern, texts[1]) <= WORTH_A_LOOK:
                 continue
-            # Somebody else may have had the processor: the least of several counts.
-            small, large = (min(_seconds(pattern, text) for _ in range(3)) for text in texts)
-            if large > LONGEST and (large > GROWTH * small or large > 4 * LONGEST):
+            # Others share the processor and its caches: the least counts, and it is looked at more than once.
+            for _ in range(4):
+                small, large = (min(_seconds(pattern, text) for _ in range(3)) for text in texts)
+                if large <= WORTH_A_LOOK or (large <= LONGEST and large <= GROWTH * small):
+                    break
+            else:
                 took = f"{large * 1000:.0f} ms for 16 kB, {small * 1000:.0f} for 8"
                 yield f"{took} of {unit!r} with {end!r} at the end: {name} {pattern.pattern!r:.120}"
                 return
@@ -185,8 +189,8 @@ def slowness(name: str, pattern: re.Pattern[Any]) -> Iterator[str]:
 
 def _seconds(pattern: re.Pattern[Any], text: str) -> float:
     given: Any = text.encode("utf-8", "replace") if isinstance(pattern.pattern, bytes) else text
-    previous = signal.signal(signal.SIGALRM, _late)
-    signal.setitimer(signal.ITIMER_REAL, 1)
+    previous = signal.signal(signal.SIGVTALRM, _late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 1)
     begun = time.process_time()
     try:
         pattern.search(given)
@@ -194,8 +198,8 @@ def _seconds(pattern: re.Pattern[Any], text: str) -> float:
     except _LateError:
         pass
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
     return time.process_time() - begun
 
 

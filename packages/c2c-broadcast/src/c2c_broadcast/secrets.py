@@ -88,7 +88,7 @@ _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]++\.[\w-]*+")
 
 # name=value, of C2C_REDIS_OPTIONS and of libpq
 _OPTION = re.compile(r"(?:^|[\s,;&?])([A-Za-z][\w-]{0,100}+)=([^\s,;&]++)")
-_OF_URL = re.compile(r"://[^\s:/?#@]{0,200}+:([^@]++)@")
+_OF_URL = re.compile(r"://[^\s:/?#@]{0,200}+:([^@]{1,500}+)@")
 
 _AUTHENTICATIONS = ("bearer", "basic", "digest", "negotiate")
 
