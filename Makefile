@@ -12,7 +12,7 @@ ROOT := $(CURDIR)
 VENV := $(ROOT)/.venv
 UV := $(VENV)/bin/uv
 # The order of the layers: what breaks below is seen first.
-PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-page c2c-meta c2c-compat
+PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-auth c2c-page c2c-meta c2c-compat
 ARGS ?=
 # RETRY=1 (CI) runs what failed once more, when the machine is quieter, and says so: such a test wants mending, but
 # a hiccup of a shared machine does not stop a release.

@@ -40,6 +40,12 @@ def ask(app: Any, path: str, **headers: str) -> Any:
     return Request.blank(path, headers={"X-API-Key": SECRET, **headers}).get_response(app)
 
 
+def _auth() -> Names:
+    from pyramid.httpexceptions import HTTPForbidden
+
+    return {"config": _config(), "HTTPForbidden": HTTPForbidden}
+
+
 def _broadcast() -> Names:
     from c2c_broadcast import family, load, setting
 
@@ -120,6 +126,7 @@ def _testing() -> Names:
 
 
 PREPARED: dict[str, Callable[[], Names]] = {
+    "c2c-auth": _auth,
     "c2c-broadcast": _broadcast,
     "c2c-health": _health,
     "c2c-logging": _logging,

@@ -23,6 +23,16 @@ def alone() -> None:
     assert "usage" in subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout.lower()
 
 
+def auth() -> None:
+    """Begin a log-in."""
+    names = ("client_id", "client_secret", "auth__secret")
+    settings = {f"c2c__auth__github__{name}": "a-text-of-some-length" for name in names}
+    app = configure("c2c_meta", c2c__auth__github__repository="owner/name", **settings).make_wsgi_app()
+    assert get(app, "/c2c/github-login").status == 302
+    assert "Log in with GitHub" in get(app, "/c2c").text
+    assert callable(c2c_meta.auth.check_access)
+
+
 def testing() -> None:
     """Have the tools for tests under their short name."""
     assert c2c_meta.testing.Connection

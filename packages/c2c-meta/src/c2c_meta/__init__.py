@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # What __getattr__ gives. Of a name that two packages have the first one counts: _names.CLASHES.
     # isort: off
+    import c2c_auth
     import c2c_broadcast as broadcast
     import c2c_db as db
     import c2c_debug as debug
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
     from c2c_health import *  # type: ignore[assignment]  # noqa: F403 - State
     from c2c_debug import *  # noqa: F403
     from c2c_page import *  # noqa: F403
+    from c2c_auth import *  # noqa: F403
     from c2c_testing import *  # noqa: F403
 
     # isort: on
-    testing = c2c_testing
+    auth, testing = c2c_auth, c2c_testing
 else:
     from c2c_meta._names import find, names
 

@@ -27,7 +27,7 @@ OWN_NAMES = MappingProxyType(
 
 _PACKAGES = MappingProxyType({**SHORT_NAMES, **OPTIONAL_SHORT_NAMES})
 
-_TESTING = OPTIONAL_SHORT_NAMES["testing"]
+_EXTRAS = MappingProxyType({package: extra for extra, package in OPTIONAL_SHORT_NAMES.items()})
 
 
 def find(name: str) -> Any:
@@ -46,7 +46,8 @@ def find(name: str) -> Any:
     for package in () if name.startswith("_") else _PACKAGES.values():
         if name in public_names(package):
             return getattr(_imported(package, name), name)
-    more = "" if find_spec(_TESTING) else " (those of c2c-testing come with an extra: pip install 'c2c-meta[testing]')"
+    missing = [f"pip install 'c2c-meta[{extra}]'" for package, extra in _EXTRAS.items() if not find_spec(package)]
+    more = f" (some come with an extra: {', '.join(missing)})" if missing else ""
     raise AttributeError(f"module 'c2c_meta' has no attribute {name!r}, nor has any package of the toolkit{more}")
 
 
@@ -75,6 +76,7 @@ def _imported(package: str, name: str) -> ModuleType:
     try:
         return import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != _TESTING:
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
             raise  # a broken installation
-        raise AttributeError(f"c2c_meta.{name} comes with an extra: pip install 'c2c-meta[testing]'") from error
+        raise AttributeError(f"c2c_meta.{name} comes with an extra: pip install 'c2c-meta[{extra}]'") from error

@@ -21,5 +21,5 @@ The request id comes first, so that all that follows can log it; metrics are rou
 the status that the client sees.
 """
 
-OPTIONAL_SHORT_NAMES = MappingProxyType({"testing": "c2c_testing"})
-"""Those that come with an extra and are never included: ``c2c-meta[testing]``."""
+OPTIONAL_SHORT_NAMES = MappingProxyType({"auth": "c2c_auth", "testing": "c2c_testing"})
+"""Those that come with an extra, ``c2c-meta[auth]``; c2c_auth is included where it is installed."""

@@ -1,0 +1,152 @@
+"""The settings of the log-ins: those of GitHub under the names of c2cwsgiutils 6.1."""
+
+import ipaddress
+import logging
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from c2c_broadcast import setting
+
+_LOG = logging.getLogger(__name__)
+
+AccessType = Literal["pull", "triage", "push", "maintain", "admin"]
+SHORTEST_SECRET = 16
+# Names that c2cwsgiutils 6.1 documented and did not read -> those that are read.
+_NEVER_READ = {
+    "C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE": "C2C_AUTH_GITHUB_ACCESS_TYPE",
+    "C2C_AUTH_SECRET": "C2C_AUTH_GITHUB_SECRET",
+    "C2C_AUTH_COOKIE": "C2C_AUTH_GITHUB_COOKIE",
+}
+
+
+def _url(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise ValueError("must look like https://github.com/login/oauth/authorize")
+    if parts.scheme == "http" and not _is_near(parts.hostname):
+        raise ValueError("must begin with https://, as tokens go there (http: to this machine, or a name without dots)")
+    return raw
+
+
+def _is_near(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return "." not in host
+
+
+def _matching(pattern: str, remedy: str) -> Any:
+    def parse(raw: str) -> str:
+        if not re.fullmatch(pattern, raw, re.ASCII):
+            raise ValueError(f"must {remedy}")
+        return raw
+
+    return parse
+
+
+def _commas(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def _github(name: str, default: Any = None, *, key: str = "", **more: Any) -> Any:
+    return setting(default, env=f"C2C_AUTH_GITHUB_{name}", key=f"c2c.auth.github.{key or name.lower()}", **more)
+
+
+def _oidc(name: str, default: Any = None, **more: Any) -> Any:
+    return setting(default, env=f"C2C_AUTH_OIDC_{name}", key=f"c2c.auth.oidc.{name.lower()}", **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # a repr would show the secrets
+class AuthSettings:
+    """Who may log in, how, and what that gives."""
+
+    secret: tuple[str, ...] = _github(
+        "SECRET",
+        (),
+        key="auth.secret",
+        aliases=("C2C_AUTH_JWT_SECRET", "c2c.auth.jwt.secret", "C2C_AUTH_OIDC_SECRET", "c2c.auth.oidc.secret"),
+        secret=True,
+        parse=_commas,
+        help="key of the session's cookie, 16 characters or more; several, with commas: the first seals, all open",
+    )
+    cookie: str = _github(
+        "COOKIE",
+        "c2c-auth",
+        key="auth.cookie",
+        aliases=("C2C_AUTH_JWT_COOKIE", "c2c.auth.jwt.cookie", "C2C_AUTH_OIDC_COOKIE", "c2c.auth.oidc.cookie"),
+        parse=_matching(r"[\w.-]+", "be letters, digits and -"),
+        help="name of the session's cookie",
+    )
+    github_client_id: str | None = _github("CLIENT_ID", help="of the OAuth application")
+    github_client_secret: str | None = _github("CLIENT_SECRET", secret=True, help="of the OAuth application")
+    github_repository: str | None = _github(
+        "REPOSITORY",
+        parse=_matching(r"\w[\w.-]*/[\w.-]+", "look like owner/name"),
+        help="`owner/name`: whose rights decide",
+    )
+    github_access_type: AccessType = _github(
+        "ACCESS_TYPE", "push", help="the right that makes an operator: `pull`, `triage`, `push`, `maintain`, `admin`"
+    )
+    github_read_access_type: AccessType | None = _github(
+        "READ_ACCESS_TYPE", help="the right that lets see what only shows"
+    )
+    github_scope: str = _github(
+        "SCOPE", "repo", help="what is asked of the user; `read:user` is enough for a public repository"
+    )
+    github_auth_url: str = _github(
+        "AUTH_URL", "https://github.com/login/oauth/authorize", parse=_url, help="for GitHub Enterprise"
+    )
+    github_token_url: str = _github(
+        "TOKEN_URL", "https://github.com/login/oauth/access_token", parse=_url, help="for GitHub Enterprise"
+    )
+    github_user_url: str = _github("USER_URL", "https://api.github.com/user", parse=_url, help="for GitHub Enterprise")
+    github_repo_url: str = _github("REPO_URL", "https://api.github.com/repos", parse=_url, help="for GitHub Enterprise")
+    github_proxy_url: str | None = _github(
+        "PROXY_URL",
+        key="auth.proxy_url",
+        parse=_url,
+        help="redirect proxy of several services with one OAuth application; gets the callback as `came_from`",
+    )
+    oidc_issuer: str | None = _oidc(
+        "ISSUER", parse=_url, help="the provider: what comes before `/.well-known/openid-configuration`"
+    )
+    oidc_client_id: str | None = _oidc("CLIENT_ID", help="of this service at the provider")
+    oidc_client_secret: str | None = _oidc("CLIENT_SECRET", secret=True, help="none for a public client")
+    oidc_scope: str = _oidc("SCOPE", "openid profile", help="what is asked of the provider")
+    oidc_claim: str = _oidc("CLAIM", "groups", help="the claim that decides; dots go inside: `realm_access.roles`")
+    oidc_operate: tuple[str, ...] = _oidc(
+        "OPERATE", (), parse=_commas, help="values of the claim that make an operator, separated by commas"
+    )
+    oidc_read: tuple[str, ...] = _oidc(
+        "READ", (), parse=_commas, help="values of the claim that let see what only shows"
+    )
+
+    def providers(self) -> set[str]:
+        """Return who is configured, of ``github`` and ``oidc``; log what is set in vain."""
+        for name, right in _NEVER_READ.items():
+            if os.environ.get(name):
+                _LOG.warning("Nothing reads %s: use %s", name, right)
+        if any(len(one) < SHORTEST_SECRET for one in self.secret):
+            _LOG.error(
+                "No log-in: each of C2C_AUTH_GITHUB_SECRET (commas separate several) needs %s characters",
+                SHORTEST_SECRET,
+            )
+            return set()
+        found = set()
+        for provider, needed in (
+            ("github", ("client_id", "client_secret", "repository")),
+            ("oidc", ("issuer", "client_id", "operate")),
+        ):
+            missing = [name for name in needed if not getattr(self, f"{provider}_{name}")]
+            if len(missing) == len(needed):
+                continue
+            missing += [] if self.secret else ["secret"]
+            if missing:
+                names = ", ".join(f"C2C_AUTH_{provider}_{name}".upper() for name in missing)
+                _LOG.warning("No log-in with %s: set %s", provider, names)
+            else:
+                found.add(provider)
+        return found

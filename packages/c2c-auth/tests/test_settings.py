@@ -1,0 +1,102 @@
+"""What is configured, what is said of what is not, and what stops the start."""
+
+import subprocess
+import sys
+
+import pytest
+from pyramid.config import Configurator
+
+from c2c_broadcast import ConfigurationError
+
+
+def include(settings):
+    """Include the package; return the configurator."""
+    config = Configurator(settings=settings)
+    config.include("c2c_auth")
+    config.commit()
+    return config
+
+
+def test_nothing_is_set(make_service, caplog):
+    """Without settings nothing is added, and nothing said."""
+    service = make_service({})
+    assert service.get("/who").json is None
+    assert service.get("/may").json is False
+    service.get("/c2c/github-login", status=404)
+    service.get("/c2c/see", status=404)
+    assert not [record for record in caplog.records if record.name.startswith("c2c_auth")]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ("c2c.auth.github.client_id", "set C2C_AUTH_GITHUB_CLIENT_ID"),
+        ("c2c.auth.github.repository", "set C2C_AUTH_GITHUB_REPOSITORY"),
+        ("c2c.auth.github.auth.secret", "set C2C_AUTH_GITHUB_SECRET"),
+    ],
+)
+def test_something_is_missing(github, make_service, caplog, left_out, said):
+    """Half a log-in is none, and the log names what is missing."""
+    service = make_service({key: value for key, value in github.items() if key != left_out})
+    service.get("/c2c/github-login", status=404)
+    assert said in caplog.text
+
+
+def test_short_key(github, make_service, caplog):
+    """A key that could be guessed is an error line, and no log-in."""
+    service = make_service(github, **{"c2c.auth.github.auth.secret": "short"})
+    service.get("/c2c/github-login", status=404)
+    assert "C2C_AUTH_GITHUB_SECRET" in caplog.text
+    assert "short" not in caplog.text.replace("shorter", "")
+
+
+def test_names_that_nothing_reads(monkeypatch, github, caplog):
+    """Names that c2cwsgiutils 6.1 documented and never read are named, with the right one."""
+    monkeypatch.setenv("C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE", "admin")
+    include(github)
+    assert "C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE: use C2C_AUTH_GITHUB_ACCESS_TYPE" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("github.access_type", "write", "pull, triage, push, maintain, admin"),
+        ("github.repository", "service", "owner/name"),
+        ("github.repository", "../user", "owner/name"),
+        ("github.token_url", "http://github.com/token", "https://"),
+        ("github.token_url", "github.com", "https://"),
+        ("github.user_url", "https://user:password@api.github.com", "https://"),
+        ("oidc.issuer", "http://[", "ISSUER"),
+        ("github.auth.cookie", "a;b", "letters"),
+    ],
+)
+def test_bad_values(github, name, value, said):
+    """A wrong value stops the start and says what it should be."""
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        include({**github, f"c2c.auth.{name}": value})
+    assert "password" not in str(raised.value)
+
+
+def test_twice(github):
+    """Included twice is included once."""
+    config = include(github)
+    config.include("c2c_auth")
+    config.make_wsgi_app()
+
+
+def test_the_page(provider, github, make_service, log_in):
+    """The index page's section has the links, or who is logged in and the button; names of others are escaped."""
+    provider.user["name"] = "<script>"
+    service = make_service(github)
+    assert service.get("/page").text == '<p><a href="/c2c/github-login">Log in with GitHub</a></p>'
+    log_in(service)
+    page = service.get("/page")
+    assert "Logged in as &lt;script&gt; (ada): operate" in page.text
+    page.form.submit(headers={"Sec-Fetch-Site": "same-origin"})
+    assert "Log in with GitHub" in service.get("/page").text
+
+
+def test_the_import_is_light():
+    """The import alone does nothing and brings neither Pyramid nor requests."""
+    code = "import sys, c2c_auth; print(sorted({'pyramid', 'requests', 'cryptography'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
