@@ -48,3 +48,17 @@ def test_unknown(folder):
     done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()} --workers 1")
     assert done.returncode == 3
     assert "C2C_EXCLUDE (ini key c2c.exclude) names c2c_helth: there are c2c_logging, " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("exclude", "status_code"), [("", 302), ("c2c_auth", 404)])
+def test_the_extra(folder, exclude, status_code):
+    """Log-in is there where its extra is installed and configured, and can be left out as the others."""
+    folder.setting(
+        f"pyramid.includes = c2c_meta\nc2c.exclude = {exclude}\n"
+        "c2c.auth.github.client_id = client\nc2c.auth.github.client_secret = a-secret-of-the-client\n"
+        "c2c.auth.github.repository = owner/name\nc2c.auth.github.auth.secret = a-secret-of-some-length"
+    )
+    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1")
+    url = f"http://127.0.0.1:{process.port}/c2c/github-login"
+    assert requests.get(url, allow_redirects=False, timeout=60).status_code == status_code
+    assert process.stop() == 0
