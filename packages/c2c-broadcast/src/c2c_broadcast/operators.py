@@ -47,7 +47,7 @@ from c2c_broadcast._errors import json_error
 from c2c_broadcast.process import host_name
 from c2c_broadcast.requests import add_request_attribute
 from c2c_broadcast.sections import add_section
-from c2c_broadcast.settings import SETTINGS, BroadcastSettings, load, settings_of, warn_of_names, warn_of_retired
+from c2c_broadcast.settings import SETTINGS, BroadcastSettings, load, settings_of, warn_of_names
 
 _LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("c2c_broadcast.audit")
@@ -804,7 +804,6 @@ def include(config: Configurator) -> None:
     config.add_tween("c2c_broadcast.operators.tween_factory", under=INGRESS)
     config.action(("c2c_broadcast", "fast_json"), _add_renderer, args=(config.registry,), order=PHASE3_CONFIG + 100)
     if first:
-        warn_of_retired()
         # When all packages have loaded theirs.
         config.action(None, warn_of_names, args=(config.get_settings(),), order=PHASE3_CONFIG + 300)
         # What is of the process and not of this application waits until the configuration is known to be a good one.

@@ -10,6 +10,7 @@
 The environment wins over the ini file; empty means unset; the type is the annotation's.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import importlib.metadata
@@ -20,7 +21,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +30,6 @@ from c2c_broadcast._errors import ConfigurationError
 from c2c_broadcast.secrets import MASKED, mask
 
 _LOG = logging.getLogger(__name__)
-
-Parser = Callable[[Any], Any]
 
 _METADATA = "c2c_setting"
 
@@ -46,17 +45,15 @@ class Declaration:
     help: str
     aliases: tuple[str, ...] = ()
     secret: bool = False
-    parse: Parser | None = None
+    parse: Callable[[Any], Any] | None = None
     minimum: float | None = None
     maximum: float | None = None
     prefix: bool = False
 
     @property
-    def names(self) -> str:
-        """Both names, as an error shows them: ``C2C_SECRET (ini key c2c.secret)``."""
-        if self.env and self.key:
-            return f"{self.env} (ini key {self.key})"
-        return self.env or self.key or "?"
+    def names(self) -> tuple[str, ...]:
+        """Its variables and ini keys."""
+        return tuple(name for name in (self.env, self.key, *self.aliases) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,8 @@ class Resolved:
     name: str
     declaration: Declaration
     value: Any
-    origin: str
-    source: str
+    origin: str = "default"
+    source: str = ""
 
     @property
     def shown(self) -> str:
@@ -108,10 +105,15 @@ def family(*, env: str, key: str | None = None, help: str, secret: bool = False)
     return dataclasses.field(default_factory=dict, metadata={_METADATA: declaration})
 
 
+def declarations(cls: type[Any]) -> dict[str, tuple[Declaration, Any]]:
+    """Return field name -> (declaration, default) of a settings class, in order: what a README's table must say."""
+    return {
+        field.name: (field.metadata[_METADATA], {} if field.default is dataclasses.MISSING else field.default)
+        for field in dataclasses.fields(cls)
+    }
+
+
 _LOADED: set[type[Any]] = set()
-# As near as two letters that changed places in a name of ten.
-_NEAR = 0.88
-_SHORTEST_NAME = 8
 
 
 def load(cls: type[_T], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> _T:
@@ -121,94 +123,62 @@ def load(cls: type[_T], settings: Mapping[str, Any], environ: Mapping[str, str] 
         ConfigurationError: One or more values can't be read; every one of them is named in the message.
     """
     _LOADED.add(cls)
-    values: dict[str, Any] = {}
-    errors: list[str] = []
-    for outcome in _resolve(cls, settings, environ):
-        if isinstance(outcome, Resolved):
-            values[outcome.name] = outcome.value
-        else:
-            errors.append(outcome)
-    if errors:
+    found = resolve(cls, settings, environ)
+    if errors := [one for one in found if isinstance(one, str)]:
         raise ConfigurationError("; ".join(errors))
-    return cls(**values)
+    return cls(**{one.name: one.value for one in found if isinstance(one, Resolved)})
 
 
 def resolve(
     cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> list[Resolved | str]:
     """Return each setting of ``cls`` with where its value came from; a text (the error) for one that can't be read."""
-    return list(_resolve(cls, settings, environ))
-
-
-def declarations(cls: type[Any]) -> dict[str, tuple[Declaration, Any]]:
-    """Return field name -> (declaration, default) of a settings class, in order: what a README's table must say."""
-    found = {}
-    for field in dataclasses.fields(cls):
-        default = field.default if field.default is not dataclasses.MISSING else {}
-        found[field.name] = (field.metadata[_METADATA], default)
+    hints = typing.get_type_hints(cls)
+    found: list[Resolved | str] = []
+    for name, (declaration, default) in declarations(cls).items():
+        if declaration.prefix:
+            found.append(_family(name, declaration, settings, environ))
+            continue
+        given = (
+            (origin, source, raw.strip() if isinstance(raw, str) else raw)
+            for origin, values in (("environment", environ), ("ini", settings))
+            for source in declaration.names
+            if (raw := values.get(source)) is not None and (not isinstance(raw, str) or raw.strip())
+        )
+        origin, source, raw = next(given, ("default", "", None))
+        if origin == "default":
+            found.append(Resolved(name, declaration, default))
+            continue
+        try:
+            value = (declaration.parse or _parser(hints[name]))(raw)
+            _check_range(declaration, value)
+            found.append(Resolved(name, declaration, value, origin, source))
+        except ValueError as error:
+            shown, why = repr(mask(str(raw))), str(error)
+            if declaration.secret:
+                shown, why = "its value (not shown, it is a secret)", "it can't be read"
+            other = f"ini key {declaration.key}" if origin == "environment" else f"environment {declaration.env}"
+            also = "" if other.endswith(" None") else f", {other}"
+            found.append(f"{origin} {source}{also}: {shown}: {why}")
     return found
 
 
-def _resolve(cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Resolved | str]:
-    hints = typing.get_type_hints(cls)
-    for name, (declaration, default) in declarations(cls).items():
-        if declaration.prefix:
-            yield _resolve_family(name, declaration, settings, environ)
-            continue
-        found = _find(declaration, settings, environ)
-        if found is None:
-            yield Resolved(name, declaration, default, "default", "")
-            continue
-        origin, source, raw = found
-        try:
-            value = _checked(declaration, (declaration.parse or parser_of(hints[name]))(raw))
-        except ValueError as error:
-            shown = "its value (not shown, it is a secret)" if declaration.secret else repr(mask(str(raw)))
-            why = "it can't be read" if declaration.secret else str(error)
-            also = f", ini key {declaration.key}" if origin == "environment" and declaration.key else ""
-            also = also or (f", environment {declaration.env}" if origin == "ini" and declaration.env else "")
-            yield f"{origin} {source}{also}: {shown}: {why}"
-        else:
-            yield Resolved(name, declaration, value, origin, source)
-
-
-def _find(
-    declaration: Declaration, settings: Mapping[str, Any], environ: Mapping[str, str]
-) -> tuple[str, str, Any] | None:
-    """Find the first non-empty value: the environment's names first, then the ini's."""
-    names = [name for name in (declaration.env, declaration.key, *declaration.aliases) if name]
-    for origin, source in (("environment", environ), ("ini", settings)):
-        for name in names:
-            raw = source.get(name)
-            if raw is not None and (not isinstance(raw, str) or raw.strip()):
-                return origin, name, raw.strip() if isinstance(raw, str) else raw
-    return None
-
-
-def _resolve_family(
-    name: str, declaration: Declaration, settings: Mapping[str, Any], environ: Mapping[str, str]
-) -> Resolved:
+def _family(name: str, declaration: Declaration, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
     value: dict[str, str] = {}
     origin = "default"
-    for where, source, prefix in (
-        ("ini", settings, declaration.key),
-        ("environment", environ, declaration.env),
-    ):
-        if not prefix:
-            continue
-        for full, raw in source.items():
-            if full.startswith(prefix) and len(full) > len(prefix) and str(raw).strip():
-                value[full[len(prefix) :].lower()] = str(raw).strip()
+    for where, source, prefix in (("ini", settings, declaration.key), ("environment", environ, declaration.env)):
+        for full, raw in source.items() if prefix else ():
+            if full.startswith(prefix or "") and full != prefix and str(raw).strip():
+                value[full.removeprefix(prefix or "").lower()] = str(raw).strip()
                 origin = where
     return Resolved(name, declaration, value, origin, declaration.env or "" if value else "")
 
 
-def _checked(declaration: Declaration, value: Any) -> Any:
+def _check_range(declaration: Declaration, value: Any) -> None:
     if declaration.minimum is not None and value is not None and value < declaration.minimum:
         raise ValueError(f"must be {declaration.minimum:g} or more")
     if declaration.maximum is not None and value is not None and value > declaration.maximum:
         raise ValueError(f"must be {declaration.maximum:g} or less")
-    return value
 
 
 # -- from a text to a type ---------------------------------------------------------------------------------------------
@@ -217,30 +187,21 @@ _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
-def parse_bool(raw: Any) -> bool:
-    """Read ``true t yes y on 1`` or ``false f no n off 0``, any case; anything else is a ValueError."""
-    if isinstance(raw, bool):
-        return raw
+def _bool(raw: Any) -> bool:
     word = str(raw).strip().lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise ValueError("is neither true (true t yes y on 1) nor false (false f no n off 0)")
+    if word not in _TRUE | _FALSE:
+        raise ValueError("is neither true (true t yes y on 1) nor false (false f no n off 0)")
+    return word in _TRUE
 
 
-def parse_int(raw: Any) -> int:
-    """Read a whole number; anything else is a ValueError."""
-    if isinstance(raw, int):
-        return int(raw)
+def _int(raw: Any) -> int:
     try:
         return int(str(raw))
     except ValueError:
         raise ValueError("is not a whole number") from None
 
 
-def parse_float(raw: Any) -> float:
-    """Read a finite number; anything else, NaN and infinity too, is a ValueError."""
+def _float(raw: Any) -> float:
     try:
         value = float(raw)
     except (TypeError, ValueError):
@@ -250,60 +211,41 @@ def parse_float(raw: Any) -> float:
     return value
 
 
-def parse_list(raw: Any) -> tuple[str, ...]:
-    """Read texts separated by commas or white space; empty ones are left out."""
+def _list(raw: Any) -> tuple[str, ...]:
     if isinstance(raw, list | tuple | set | frozenset):
         return tuple(str(item) for item in raw)
     return tuple(str(raw).replace(",", " ").split())
 
 
-def parser_of(annotation: Any) -> Parser:
-    """Return the parser for an annotation.
-
-    ``bool``, ``int``, ``float``, ``str``, ``tuple[str, ...]``, ``Literal[...]``, and ``X | None`` of these.
-
-    Raises:
-        TypeError: The annotation is none of these: give the setting a ``parse`` of its own.
-    """
-    if annotation in _PARSERS:
-        return _PARSERS[annotation]
-    origin = typing.get_origin(annotation)
-    if origin in {types.UnionType, typing.Union}:
-        rest = [one for one in typing.get_args(annotation) if one is not types.NoneType]
-        if len(rest) == 1:
-            return parser_of(rest[0])
-    if origin is typing.Literal:
-        return _one_of(tuple(str(choice) for choice in typing.get_args(annotation)))
-    raise TypeError(f"no parser for {annotation}: give setting(..., parse=) one")
-
-
-def _one_of(choices: tuple[str, ...]) -> Parser:
-    def parse(raw: Any) -> str:
-        word = str(raw).strip().lower()
-        if word not in choices:
-            raise ValueError(f"is none of {', '.join(choices)}")
-        return word
-
-    return parse
-
-
-_PARSERS: dict[Any, Parser] = {
-    bool: parse_bool,
-    int: parse_int,
-    float: parse_float,
+_PARSERS: dict[Any, Callable[[Any], Any]] = {
+    bool: _bool,
+    int: _int,
+    float: _float,
     str: str,
-    tuple[str, ...]: parse_list,
+    tuple[str, ...]: _list,
 }
+
+
+def _parser(annotation: Any) -> Callable[[Any], Any]:
+    """Return the parser for an annotation: one of ``_PARSERS``, ``Literal[...]``, or ``X | None`` of these."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in {types.UnionType, typing.Union}:
+        (annotation,) = (one for one in inner if one is not types.NoneType)
+        return _parser(annotation)
+    if origin is typing.Literal:
+
+        def parse(raw: Any) -> str:
+            if (word := str(raw).strip().lower()) not in inner:
+                raise ValueError(f"is none of {', '.join(inner)}")
+            return word
+
+        return parse
+    if annotation not in _PARSERS:
+        raise TypeError(f"no parser for {annotation}: give setting(..., parse=) one")
+    return _PARSERS[annotation]
 
 
 # -- the base's own settings -------------------------------------------------------------------------------------------
-
-RETIRED = {
-    "C2C_REDIS_TIMEOUT": "use C2C_REDIS_OPTIONS=socket_timeout=3",
-    "C2CWSGI_LOG_LEVEL": "set the level of the c2c loggers in the ini file, or LOG_LEVEL where there is none",
-}
-"""Variables that deployments still set and nothing reads: name -> what to do instead."""
-
 
 # Nothing that is a variable in a pattern of Pyramid's, or has to be quoted in a URL.
 _PLAIN_PATH = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
@@ -341,15 +283,11 @@ def _redis_options(raw: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalar(text: str) -> int | float | bool | str | None:
-    words: dict[str, bool | None] = {"true": True, "false": False, "null": None, "none": None, "": None}
-    if text.lower() in words:
-        return words[text.lower()]
     for number in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return number(text)
-        except ValueError:
-            continue
-    return text
+    words: dict[str, bool | None] = {"true": True, "false": False, "null": None, "none": None, "": None}
+    return words.get(text.lower(), text)
 
 
 def _sentinels(raw: str) -> tuple[tuple[str, int], ...]:
@@ -391,17 +329,10 @@ class BroadcastSettings:
         help="options of the connection, such as `socket_timeout=3,ssl=true`",
     )
     redis_sentinels: tuple[tuple[str, int], ...] = setting(
-        (),
-        env="C2C_REDIS_SENTINELS",
-        key="c2c.redis_sentinels",
-        parse=_sentinels,
-        help="`host:port,host:port`",
+        (), env="C2C_REDIS_SENTINELS", key="c2c.redis_sentinels", parse=_sentinels, help="`host:port,host:port`"
     )
     redis_servicename: str | None = setting(
-        None,
-        env="C2C_REDIS_SERVICENAME",
-        key="c2c.redis_servicename",
-        help="with sentinels: the service's name",
+        None, env="C2C_REDIS_SERVICENAME", key="c2c.redis_servicename", help="with sentinels: the service's name"
     )
     redis_db: int = setting(
         0, env="C2C_REDIS_DB", key="c2c.redis_db", minimum=0, help="with sentinels: the database's number"
@@ -430,14 +361,17 @@ def settings_of(registry: Any) -> BroadcastSettings:
     return settings
 
 
-# -- names that nothing reads ---------------------------------------------------------------------------------------
+# -- names that nothing reads ------------------------------------------------------------------------------------------
 
+RETIRED = {
+    "C2C_REDIS_TIMEOUT": "use C2C_REDIS_OPTIONS=socket_timeout=3",
+    "C2CWSGI_LOG_LEVEL": "set the level of the c2c loggers in the ini file, or LOG_LEVEL where there is none",
+}
+"""Variables that deployments still set and nothing reads: name -> what to do instead."""
 
-def warn_of_retired(environ: Mapping[str, str] = os.environ) -> None:
-    """Name, in one warning, the retired variables that are still set."""
-    found = [f"{name} ({remedy})" for name, remedy in RETIRED.items() if environ.get(name, "").strip()]
-    if found:
-        _LOG.warning("Retired settings that nothing reads any more: %s", "; ".join(found))
+# As near as two letters that changed places in a name of ten.
+_NEAR = 0.88
+_SHORTEST_NAME = 8
 
 
 def misspelt(
@@ -445,16 +379,17 @@ def misspelt(
 ) -> dict[str, str]:
     """Return variables and ini keys that are nearly one that ``classes`` declare, and are none: name -> that one."""
     declared = [declaration for cls in classes for declaration, _ in declarations(cls).values()]
-    names = {name for one in declared for name in (one.env, one.key, *one.aliases) if name}
-    prefixes = tuple(name for one in declared if one.prefix for name in (one.env, one.key) if name)
+    names = {name for one in declared for name in one.names}
+    prefixes = tuple(name for one in declared if one.prefix for name in one.names)
+    variables = [name for name in names if name.isupper()]
     found: dict[str, str] = {}
-    for name in sorted({*environ, *settings}):
-        if len(name) < _SHORTEST_NAME or name in names or name in RETIRED or name.startswith(prefixes):
+    for name in sorted({*environ, *settings} - names - RETIRED.keys()):
+        if len(name) < _SHORTEST_NAME or name.startswith(prefixes):
             continue
-        alike = [one for one in names if one.isupper() == name.isupper()]
-        near = difflib.get_close_matches(name, alike, 1, _NEAR) or difflib.get_close_matches(
-            name.upper(), [one for one in names if one.isupper()], 1, 1.0
-        )
+        alike = variables if name.isupper() else names.difference(variables)
+        near = difflib.get_close_matches(name, alike, 1, _NEAR)
+        if not near and name.upper() in variables:
+            near = [name.upper()]
         if near and not _elsewhere(name):
             found[name] = near[0]
     return found
@@ -462,8 +397,7 @@ def misspelt(
 
 def _elsewhere(name: str) -> bool:
     """Tell whether a package of ours that is installed, and not imported here, declares the name."""
-    roots = {point.module.partition(".")[0] for point in importlib.metadata.entry_points(group="c2c.settings")}
-    for root in sorted(roots):
+    for root in {point.module.partition(".")[0] for point in importlib.metadata.entry_points(group="c2c.settings")}:
         spec = importlib.util.find_spec(root)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             if any(f'"{name}"' in file.read_text("utf-8", "replace") for file in Path(folder).rglob("*.py")):
@@ -472,9 +406,12 @@ def _elsewhere(name: str) -> bool:
 
 
 def warn_of_names(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
-    """Name, in one warning, what is set and nearly a setting, once all settings of the application are loaded."""
-    found = misspelt(_LOADED, settings, environ)
-    if found:
-        _LOG.warning(
-            "Settings that nothing reads: %s", "; ".join(f"{name} (is it {near}?)" for name, near in found.items())
-        )
+    """Name what is set, and is retired or only nearly a setting, once all settings of the application are loaded."""
+    retired = [f"{name} ({remedy})" for name, remedy in RETIRED.items() if environ.get(name, "").strip()]
+    near = [f"{name} (is it {one}?)" for name, one in misspelt(_LOADED, settings, environ).items()]
+    for message, found in (
+        ("Retired settings that nothing reads any more: %s", retired),
+        ("Settings that nothing reads: %s", near),
+    ):
+        if found:
+            _LOG.warning(message, "; ".join(found))
