@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pyramid.config import Configurator
 
 from c2c_broadcast import broadcast
-from c2c_broadcast.operators import _LOCKOUTS
+from c2c_broadcast.operators import _SHARED
 from c2c_broadcast.shared_state import SharedState
 
 
@@ -31,7 +31,7 @@ def _who():
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "parent": os.getppid(),
         "value": STATE.get("key"),
-        "wrong": [count for lockout in _LOCKOUTS for count, _ in lockout._failures.values()],
+        "wrong": [count for lockout in _SHARED for count, _ in lockout._failures.values()],
     }
 
 

@@ -15,27 +15,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from secrets import token_urlsafe
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
+from pyramid import httpexceptions
 from pyramid.config import PHASE3_CONFIG, Configurator
-from pyramid.httpexceptions import (
-    HTTPBadRequest,
-    HTTPException,
-    HTTPForbidden,
-    HTTPLengthRequired,
-    HTTPMethodNotAllowed,
-    HTTPNotFound,
-    HTTPRequestEntityTooLarge,
-    HTTPTooManyRequests,
-    HTTPUnsupportedMediaType,
-)
+from pyramid.httpexceptions import HTTPException, HTTPForbidden
 from pyramid.interfaces import IRendererFactory
 from pyramid.renderers import JSON
-from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.traversal import DefaultRootFactory
 from pyramid.tweens import INGRESS
@@ -58,7 +48,6 @@ SHORTEST_SECRET = 16
 _LONGEST_FORM = 64 * 1024
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _HOW = "give the secret as parameter `secret` or header X-API-Key"
-_SUCCESS = 400
 
 Level = Literal["none", "known", "read", "operate"]
 _RANKS = {"none": 0, "known": 1, "read": 2, "operate": 3}
@@ -95,7 +84,7 @@ class OperatorPolicy(Protocol):
         """Return the link by which a person logs in, None where there is none."""
 
 
-# -- the shared secret -----------------------------------------------------------------------------------------------
+# -- the shared secret -------------------------------------------------------------------------------------------------
 
 
 class SecretPolicy:
@@ -103,22 +92,20 @@ class SecretPolicy:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
-        self.lockout = Lockout()
         self.cookie = OperatorCookie(secret)
+        self.lockout = Lockout(self.cookie)
         if len(secret) < SHORTEST_SECRET:
             _LOG.warning("C2C_SECRET is shorter than %s characters: choose a longer one", SHORTEST_SECRET)
 
     def judge(self, request: Any) -> Credentials:
         """Return what the request brought; a wrong secret counts against its address, whatever it was sent to."""
         given, way = _given_secret(request)
-        if given == b"":
+        if given is None:
+            age = self.cookie.age(request)
+            return Credentials() if age is None else Credentials("operate", "the secret", "cookie", age)
+        if not given:
             return Credentials(way="logout")
-        if given is not None:
-            return self._judged(given, way, str(request.environ.get("REMOTE_ADDR") or ""))
-        age = self.cookie.age(request)
-        return Credentials() if age is None else Credentials("operate", "the secret", "cookie", age)
-
-    def _judged(self, given: bytes, way: str, address: str) -> Credentials:
+        address = str(request.environ.get("REMOTE_ADDR") or "")
         if wait := self.lockout.remaining(address):
             return Credentials(way="locked", retry_after=wait)
         if hmac.compare_digest(given, self._secret.encode()):
@@ -135,10 +122,39 @@ class SecretPolicy:
         elif found.way == "logout":
             self.cookie.delete(request, response)
 
-    def challenge(self, request: Any) -> str | None:
+    def challenge(self, _request: Any) -> str | None:
         """Return None: a secret is given, not asked for."""
-        del request
         return None
+
+
+def _given_secret(request: Any) -> tuple[bytes | None, str]:
+    """Return the secret that was sent, and how: of the query, else of the form, else of the header."""
+    try:
+        given = next((found["secret"] for found in _parameters(request) if "secret" in found), None)
+    except ValueError:  # then the header may still say who asks; what was asked is refused for itself
+        given = None
+    if given is not None:
+        return str(given).encode("utf-8", "replace"), "secret"
+    header = request.environ.get("HTTP_X_API_KEY")
+    # WSGI hands headers over as latin-1 (PEP 3333).
+    return (header.encode("latin-1", "replace"), "header") if header else (None, "none")
+
+
+def _parameters(request: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what was sent as parameters, in their order of importance: query, then form, where that is one.
+
+    A body without Content-Length (chunked) is no form: nobody knows how much of it there is.
+
+    Raises:
+        ValueError: Something of it can't be read: bytes that are not UTF-8, a form without its boundary.
+    """
+    yield request.GET
+    length = request.content_length
+    if request.content_type in _FORMS and length is not None and length <= _LONGEST_FORM:
+        try:
+            yield request.POST
+        except Exception as error:  # WebOb raises DeprecationWarning for another charset, and whatever parsers raise
+            raise ValueError("The form can't be read") from error
 
 
 COOKIE = "C2C_SECRET"
@@ -163,7 +179,7 @@ class OperatorCookie:
 
     @cached_property
     def _key(self) -> str:
-        # 50 ms, once a process, and only where a cookie is used.
+        # 50 ms, once a process, and only where it is used.
         return hashlib.scrypt(self._secret.encode(), salt=b"c2c operator cookie", n=2**14, r=8, p=1).hex()
 
     @cached_property
@@ -177,36 +193,33 @@ class OperatorCookie:
 
     def age(self, request: Any) -> float | None:
         """Return how many seconds ago the request's cookie was made, None without a good one."""
-        value = self._value(request.environ.get("HTTP_COOKIE") or "")
-        if not value or len(value) > _LONGEST_COOKIE:
+        header = request.environ.get("HTTP_COOKIE") or ""
+        if COOKIE not in header:
             return None
+        # The other cookies are other applications', in whatever bytes: nothing of them is read.
+        pairs = (part.strip().partition("=") for part in header.split(";"))
+        value = next((value.strip('"') for name, _, value in pairs if name == self.name), "")
         try:
-            content = self._serializer.loads(value.encode("ascii"))
+            content = self._serializer.loads(value[:_LONGEST_COOKIE].encode("ascii"))
             age = self._clock() - float(content["at"])
-        except (ValueError, KeyError, TypeError):  # not ours, forged, cut, or of another time
+        except (ValueError, KeyError, TypeError):  # none, not ours, forged, cut, or of another time
             return None
         return max(age, 0.0) if -_CLOCK_SKEW <= age < LIFETIME else None
 
-    def _value(self, header: str) -> str:
-        """Return our own cookie. The others are other applications', in whatever bytes: nothing of them is read."""
-        if COOKIE not in header:
-            return ""
-        pairs = (part.strip().partition("=") for part in header.split(";"))
-        return next((value.strip('"') for name, _, value in pairs if name == self.name), "")
-
-    def set(self, request: Any, response: Response) -> None:
+    def set(self, request: Any, response: Any) -> None:
         """Put a new cookie on the response."""
         content = {"at": int(self._clock()), "by": token_urlsafe(16)}
-        value = self._serializer.dumps(content).decode("ascii")
-        response.set_cookie(self.name, value, max_age=LIFETIME, **_attributes(request))
+        self._put(request, response, self._serializer.dumps(content).decode("ascii"), LIFETIME)
 
-    def delete(self, request: Any, response: Response) -> None:
+    def delete(self, request: Any, response: Any) -> None:
         """Have the client forget the cookie."""
-        response.set_cookie(self.name, "", max_age=0, **_attributes(request))
+        self._put(request, response, "", 0)
 
-
-def _attributes(request: Any) -> dict[str, Any]:
-    return {"path": "/", "secure": request.scheme == "https", "httponly": True, "samesite": "Strict"}
+    def _put(self, request: Any, response: Any, value: str, seconds: int) -> None:
+        secure = request.scheme == "https"
+        response.set_cookie(
+            self.name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="Strict"
+        )
 
 
 ALLOWED_FAILURES = 5
@@ -215,8 +228,7 @@ LONGEST_LOCK = 300.0
 MOST_ADDRESSES = 10_000
 _MOST_TOLD = 1_000
 _LONGEST_QUESTION = 1.0
-_TELL = "c2c_wrong_secret"
-_ASK = "c2c_wrong_secrets"
+_CHANNEL = "c2c_wrong_secrets"
 
 
 class Lockout:
@@ -225,34 +237,38 @@ class Lockout:
     The fifth locks the address for 5 s; each one after doubles that, up to 5 minutes. At most 10,000 addresses are
     remembered, the least recent one goes first. An IPv6 client is its /64 network (RFC 4291, 2.5.4: a host may take
     any address in it). Once ``share`` was called, the processes of a service tell each other of each wrong secret, and
-    a new one asks for those before it. ``clock`` gives seconds that only go forward.
+    a new one asks for those before it; ``cookie`` gives the name by which applications with another secret are told
+    apart. ``clock`` gives seconds that only go forward.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, cookie: OperatorCookie | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cookie = cookie
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
-        self._shared = False
-        self._asked_in = 0
+        self._asked_in = -1
 
     def share(self) -> None:
         """Count what other processes tell from now on; starts nothing."""
-        self._shared = True
-        _LOCKOUTS.add(self)
-        broadcast.subscribe(_TELL, _heard)
-        broadcast.subscribe(_ASK, _known)
+        self._asked_in = 0
+        _SHARED.add(self)
+        broadcast.subscribe(_CHANNEL, _heard)
+
+    def is_of(self, name: str) -> bool:
+        """Tell whether this counts for the application whose operators have the cookie of this name."""
+        return self._cookie is not None and self._cookie.name == name
 
     def remaining(self, address: str) -> float:
         """Return for how many seconds ``address`` is still locked, 0 when it is not."""
-        if self._shared and self._asked_in != os.getpid():
+        if self._asked_in not in {-1, os.getpid()}:
             self._asked_in = os.getpid()
             self._ask()
-        found = self._failures.get(network_of(address))
+        found = self._failures.get(_network(address))
         return max(0.0, found[1] - self._clock()) if found else 0.0
 
     def failed(self, address: str) -> None:
         """Count a wrong secret from ``address``, here and in the other processes; lock it when these are too many."""
-        network = network_of(address)
+        network = _network(address)
         count, seconds = self.count(network)
         if seconds:
             _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
@@ -260,8 +276,8 @@ class Lockout:
 
     def succeeded(self, address: str) -> None:
         """Forget the failures of ``address``, which knows the secret, here and in the other processes."""
-        network = network_of(address)
-        if self._failures and self.forget(network):
+        network = _network(address)
+        if self.forget(network):
             self._tell(network, 0)
 
     def count(self, network: str) -> tuple[int, float]:
@@ -274,14 +290,9 @@ class Lockout:
             self._keep(network, count, seconds)
         return count, seconds
 
-    def learn(self, network: str, count: int, seconds: float) -> None:
-        """Know at least so many failures, and a lock of at least so many seconds."""
-        with self._lock:
-            self._keep(network, max(count, self._failures.get(network, (0, 0.0))[0]), min(seconds, LONGEST_LOCK))
-
     def _keep(self, network: str, count: int, seconds: float) -> None:
-        until = self._failures.pop(network, (0, 0.0))[1]
-        self._failures[network] = (count, max(until, self._clock() + seconds) if seconds > 0 else until)
+        before, until = self._failures.pop(network, (0, 0.0))
+        self._failures[network] = (max(count, before), max(until, self._clock() + seconds) if seconds > 0 else until)
         while len(self._failures) > MOST_ADDRESSES:
             self._failures.popitem(last=False)
 
@@ -297,49 +308,49 @@ class Lockout:
         now = self._clock()
         return {network: (count, max(0.0, until - now)) for network, (count, until) in newest}
 
+    def _message(self) -> dict[str, Any]:
+        return {"of": self._cookie.name if self._cookie else "", "by": _this_process()}
+
     def _tell(self, network: str, count: int) -> None:
-        if self._shared:
-            broadcast.get_broadcaster().tell(_TELL, {"network": network, "count": count, "by": _this_process()})
+        if self._asked_in >= 0:
+            broadcast.get_broadcaster().tell(_CHANNEL, {**self._message(), "network": network, "count": count})
 
     def _ask(self) -> None:
         """Ask the processes that were there before this one, for a second at most."""
         with contextlib.suppress(BroadcastError):
-            for answer in broadcast.ask(_ASK, timeout=_LONGEST_QUESTION).answers:
-                # What this process knows belongs to its other applications.
-                for network, (count, seconds) in answer["known"].items() if answer["by"] != _this_process() else ():
-                    self.learn(network[:64], count, seconds)
+            for answer in broadcast.ask(_CHANNEL, self._message(), timeout=_LONGEST_QUESTION).answers:
+                for network, (count, seconds) in answer["known"].items():
+                    with self._lock:
+                        self._keep(network[:64], count, min(seconds, LONGEST_LOCK))
 
     def __len__(self) -> int:
         return len(self._failures)
 
 
-_LOCKOUTS: WeakSet[Lockout] = WeakSet()
+_SHARED: WeakSet[Lockout] = WeakSet()
 
 
 def _this_process() -> str:
     return f"{host_name()} {os.getpid()}"
 
 
-def _heard(network: str, count: int, by: str) -> None:
-    if by == _this_process():
-        return
-    # Not logged: the process that was asked says it, once.
-    for lockout in list(_LOCKOUTS):
-        if count:
+def _heard(of: str, by: str, network: str | None = None, count: int = 0) -> dict[str, Any]:
+    """Count, or forget, what another process has seen; without a network, answer what this one knows.
+
+    Not logged: the process that was asked by the client says it, once.
+    """
+    known: dict[str, tuple[int, float]] = {}
+    for lockout in [one for one in list(_SHARED) if by != _this_process() and one.is_of(of)]:
+        if network is None:
+            known |= lockout.known()
+        elif count:
             lockout.count(network[:64])
         else:
             lockout.forget(network[:64])
+    return {"known": known}
 
 
-def _known() -> dict[str, Any]:
-    """Answer a new process."""
-    known: dict[str, tuple[int, float]] = {}
-    for lockout in list(_LOCKOUTS):
-        known.update(lockout.known())
-    return {"known": known, "by": _this_process()}
-
-
-def network_of(address: str) -> str:
+def _network(address: str) -> str:
     """Return what is counted for an address: itself, of IPv6 the /64 network."""
     if ":" not in address:
         return address[:64]
@@ -352,7 +363,7 @@ def network_of(address: str) -> str:
     return str(ipaddress.IPv6Network((parsed, 64), strict=False))
 
 
-# -- one application's operators -------------------------------------------------------------------------------------
+# -- one application's operators ---------------------------------------------------------------------------------------
 
 
 class Operators:
@@ -376,14 +387,13 @@ class Operators:
         return self._all(request)[self.policies.index(policy)]
 
     def _all(self, request: Any) -> list[Credentials]:
-        found: Any = request.environ.get(self._in_environ)
-        if not isinstance(found, list):
+        found: list[Credentials] | None = request.environ.get(self._in_environ)
+        if found is None:
             found = request.environ[self._in_environ] = [_judged(policy, request) for policy in self.policies]
-        judged: list[Credentials] = found
-        return judged
+        return found
 
-    def require(self, request: Any, level: Level = "operate", *, changes_state: bool = False) -> Credentials:
-        """Return who asks; raise unless they may do that.
+    def require(self, request: Any, level: Level = "operate", *, changes_state: bool = False) -> None:
+        """Raise unless who asks may do that.
 
         Raises:
             HTTPForbidden: Not enough, or a cookie where that is not enough.
@@ -393,27 +403,17 @@ class Operators:
         if credentials.way == "locked":
             seconds = int(credentials.retry_after) + 1
             message = f"Too many wrong secrets from your address: try again in {seconds} s"
-            raise json_error(HTTPTooManyRequests, message, {"Retry-After": str(seconds)})
+            raise json_error(httpexceptions.HTTPTooManyRequests, message, {"Retry-After": str(seconds)})
         if not credentials.at_least(level):
-            why = self._why_not(request, credentials)
+            links = filter(None, (policy.challenge(request) for policy in self.policies))
+            why = "; ".join(["this is for operators", *(f"log in at {link}" for link in links)])
+            if credentials.identity:
+                why = f"{credentials.identity} may not do this"
+            if credentials.way == "wrong":
+                why = "wrong secret"
             raise json_error(HTTPForbidden, f"Missing or invalid secret ({why}): {_HOW}")
         if changes_state and credentials.way not in {"secret", "header"}:
             _require_same_origin(request)
-        return credentials
-
-    def _why_not(self, request: Any, credentials: Credentials) -> str:
-        if credentials.way == "wrong":
-            return "wrong secret"
-        if credentials.identity:
-            return f"{credentials.identity} may not do this"
-        links = filter(None, (policy.challenge(request) for policy in self.policies))
-        return "; ".join(["this is for operators", *(f"log in at {link}" for link in links)])
-
-    def remember(self, request: Any, response: Any) -> None:
-        """Have the policies put on the answer what they need. An error sets no cookie."""
-        if response.status_int < _SUCCESS:
-            for policy in self.policies:
-                policy.remember(request, response)
 
 
 def _judged(policy: OperatorPolicy, request: Any) -> Credentials:
@@ -422,6 +422,19 @@ def _judged(policy: OperatorPolicy, request: Any) -> Credentials:
     except Exception:  # noqa: BLE001 # whatever a client sent must end in a plain "no"
         _LOG.debug("Unreadable credentials", exc_info=True)
         return Credentials()
+
+
+def _require_same_origin(request: Any) -> None:
+    if request.method in {"GET", "HEAD"}:
+        raise json_error(HTTPForbidden, f"The cookie alone does not change anything by GET: use POST, or {_HOW}")
+    # Fetch Metadata (W3C), else Origin (RFC 6454).
+    site = request.headers.get("Sec-Fetch-Site")
+    same = site == "same-origin"
+    if site is None:
+        with contextlib.suppress(ValueError):  # http://[
+            same = urlsplit(request.headers.get("Origin", ""))[:2] == (request.scheme, request.host.lower())
+    if not same:
+        raise json_error(HTTPForbidden, f"The cookie changes nothing from another site: {_HOW}")
 
 
 def operators_of(registry: Any) -> Operators:
@@ -449,124 +462,46 @@ def auth_view(request: Any) -> None:
     found.require(request)
 
 
-def _parameters(request: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield what was sent as parameters, in their order of importance: query, then form, where that is one.
+# -- operator views ----------------------------------------------------------------------------------------------------
 
-    A body without Content-Length (chunked) is no form: nobody knows how much of it there is.
-
-    Raises:
-        ValueError: Something of it can't be read: bytes that are not UTF-8, a form without its boundary.
-    """
-    yield request.GET
-    length = request.content_length
-    if request.content_type in _FORMS and length is not None and length <= _LONGEST_FORM:
-        try:
-            yield request.POST
-        except Exception as error:  # WebOb raises DeprecationWarning for another charset, and whatever parsers raise
-            raise ValueError("The form can't be read") from error
-
-
-def _given_secret(request: Any) -> tuple[bytes | None, str]:
-    """Return the secret that was sent, and how: of the query, else of the form, else of the header."""
-    try:
-        given = next((found["secret"] for found in _parameters(request) if "secret" in found), None)
-    except ValueError:  # then the header may still say who asks; what was asked is refused for itself
-        given = None
-    if given is not None:
-        return str(given).encode("utf-8", "replace"), "secret"
-    header = request.environ.get("HTTP_X_API_KEY")
-    # WSGI hands headers over as latin-1 (PEP 3333).
-    return (header.encode("latin-1", "replace"), "header") if header else (None, "none")
-
-
-def _require_same_origin(request: Any) -> None:
-    if request.method in {"GET", "HEAD"}:
-        raise json_error(HTTPForbidden, f"The cookie alone does not change anything by GET: use POST, or {_HOW}")
-    # Fetch Metadata (W3C), else Origin (RFC 6454).
-    site = request.headers.get("Sec-Fetch-Site")
-    same = site == "same-origin" if site is not None else _is_ours(request.headers.get("Origin"), request)
-    if not same:
-        raise json_error(HTTPForbidden, f"The cookie changes nothing from another site: {_HOW}")
-
-
-def _is_ours(origin: str | None, request: Any) -> bool:
-    try:
-        return origin is not None and urlsplit(origin)[:2] == (request.scheme, request.host.lower())
-    except ValueError:  # http://[
-        return False
-
-
-# -- operator views --------------------------------------------------------------------------------------------------
+_ROUTE = "c2c_broadcast.route"
 
 
 @dataclass(frozen=True, slots=True)
 class _Guard:
-    """How an operator view is guarded: the option that the deriver reads."""
+    """How an operator view is guarded: the option that the deriver reads, and the predicate by which it is found."""
 
     route: str
+    pattern: str
     public: bool
     methods: tuple[str, ...]
     level: Level
     changes_state: bool | Callable[[Any], bool]
+    off: str | None
 
     def changes(self, request: Any) -> bool:
         """Whether this request changes state."""
         return self.changes_state(request) if callable(self.changes_state) else self.changes_state
 
-
-class _Routes:
-    """The operator views below one path: a predicate of the one route that they are in the application."""
-
-    def __init__(self, operators: Operators) -> None:
-        self._operators = operators
-        self.names: list[str] = []
-        self.off: dict[str, str] = {}
-        self._mapper: Any = None
-
-    def __call__(self, info: dict[str, Any], request: Any) -> bool:
-        """Tell whether the path is that of a view; if so, the request has what matched in that view's own pattern."""
-        path = request.path_info
-        for name in self.names:
-            route = self._mapper.get_route(name)
-            match = route.match(path)
-            if match is not None and (name not in self.off or self._operators.judge(request).at_least("operate")):
-                info["match"].clear()
-                info["match"].update(match)
-                request.environ[_ROUTE] = route
-                return True
-        return False
-
-    def configured(self, config: Configurator) -> None:
-        """Know the routes, once all of them are there."""
-        self._mapper = config.get_routes_mapper()
-
-
-_ROUTE = "c2c_broadcast.route"
-
-
-class _ViewPredicate:
-    """View predicate ``c2c_view``: of all the views of the one route, the one whose path it is."""
-
-    def __init__(self, name: str, _info: Any) -> None:
-        self._name = name
-
     def text(self) -> str:
         """Return what Pyramid's tools show."""
-        return f"c2c_view = {self._name}"
+        return f"c2c_view = {self.route}"
 
     phash = text
 
     def __call__(self, _context: Any, request: Any) -> bool:
-        """Tell whether the request is for this view."""
+        """Tell whether the request is for this view, of all the views of the one route."""
         route = request.environ.get(_ROUTE)
-        return route is not None and route.name == self._name
+        return route is not None and route.name == self.route
 
 
-class _RoutesPredicate:
-    """Route predicate ``c2c_routes``."""
+class _Routes:
+    """The operator views below one path: the predicate of the one route that they are in the application."""
 
-    def __init__(self, routes: _Routes, _info: Any) -> None:
-        self._routes = routes
+    def __init__(self, operators: Operators) -> None:
+        self._operators = operators
+        self.guards: list[_Guard] = []
+        self.mapper: Any = None
 
     def text(self) -> str:
         """Return what Pyramid's tools show."""
@@ -575,8 +510,20 @@ class _RoutesPredicate:
     phash = text
 
     def __call__(self, info: dict[str, Any], request: Any) -> bool:
-        """Tell whether the path is that of an operator view."""
-        return self._routes(info, request)
+        """Tell whether the path is that of a view; if so, the request has what matched in that view's own pattern."""
+        for guard in self.guards:
+            route = self.mapper.get_route(guard.route)
+            match = route.match(request.path_info)
+            if match is not None and (guard.off is None or self._operators.judge(request).at_least("operate")):
+                info["match"].clear()
+                info["match"].update(match)
+                request.environ[_ROUTE] = route
+                return True
+        return False
+
+    def configured(self, config: Configurator) -> None:
+        """Know the routes, once all of them are there."""
+        self.mapper = config.get_routes_mapper()
 
 
 def add_operator_view(
@@ -601,63 +548,43 @@ def add_operator_view(
     """
     operators = operators_of(config.registry)
     allowed = {method.upper() for method in ((methods,) if isinstance(methods, str) else methods)}
-    if changes_state:
-        allowed.add("POST")
-    if "GET" in allowed:
-        allowed.add("HEAD")
+    allowed |= {"POST"} if changes_state else set()
+    allowed |= {"HEAD"} if "GET" in allowed else set()
     base_path = settings_of(config.registry).base_path
     pattern = base_path + "/" + path.strip("/") if path.strip("/") else base_path + path
-    guard = _Guard(f"c2c_{name}", public and off is None, tuple(sorted(allowed)), level, changes_state)
-    if off is not None:
-        why = f"{pattern} is off: set {off}"
-
-        def view(_request: Any) -> Any:
-            return json_error(HTTPNotFound, why)
-
-        renderer = None
-    prefix = config.route_prefix
-
-    def add() -> None:
-        # As it is now, though this may wait for a policy.
-        config.route_prefix, then = prefix, config.route_prefix
-        try:
-            _add(config, view, name, pattern, renderer, guard, off)
-        finally:
-            config.route_prefix = then
-
-    if guard.public or operators.policies:
-        add()
-    else:
-        operators.waiting.append(add)
-
-
-def _add(
-    config: Configurator, view: Any, name: str, pattern: str, renderer: Any, guard: _Guard, off: str | None
-) -> None:
-    operators = operators_of(config.registry)
+    guard = _Guard(f"c2c_{name}", pattern, public and not off, tuple(sorted(allowed)), level, changes_state, off)
     if off is None:
-        introspectable = config.introspectable(
-            "c2c operator views", name, f"{pattern} ({guard.route})", "c2c operator view"
+        shown = config.introspectable("c2c operator views", name, f"{pattern} ({guard.route})", "c2c operator view")
+        shown.update(
+            {"route": guard.route, "pattern": pattern, "public": public, "methods": guard.methods, "view": view}
         )
-        introspectable.update(
-            {"route": guard.route, "pattern": pattern, "public": guard.public, "methods": guard.methods, "view": view}
-        )
-        config.action(("c2c operator view", name), None, introspectables=(introspectable,))
+    else:
+        why = f"{pattern} is off: set {off}"
+        view, renderer, shown = (lambda _request: json_error(httpexceptions.HTTPNotFound, why)), None, None
+    if guard.public or operators.policies:
+        _add(config, name, view, renderer, guard, shown)
+    else:
+        # In a configurator of the same route prefix, though this one may have another when a policy comes.
+        here = config.with_package(config.package)
+        operators.waiting.append(partial(_add, here, name, view, renderer, guard, shown))
+
+
+def _add(config: Configurator, name: str, view: Any, renderer: Any, guard: _Guard, shown: Any) -> None:
+    if shown is not None:
+        config.action(("c2c operator view", name), None, introspectables=(shown,))
+    operators = operators_of(config.registry)
     below = settings_of(config.registry).base_path
     one = f"c2c {config.route_prefix or ''}{below}"
-    routes = operators.routes.get(one)
     # Nothing of the application's own decides who may see it, or fails before it answers: neither its root factory
     # (which may need the database that a check is about), nor its default permission, nor its CSRF tokens.
-    if routes is None:
+    if one not in operators.routes:
         routes = operators.routes[one] = _Routes(operators)
         # Whatever begins so: an application's request is compared with this, and with nothing else of ours.
         config.add_route(one, f"{below}*rest", factory=DefaultRootFactory, c2c_routes=routes)
         config.action(None, routes.configured, args=(config,), order=PHASE3_CONFIG)
-    routes.names.append(guard.route)
-    if off is not None:
-        routes.off[guard.route] = off
+    operators.routes[one].guards.append(guard)
     # A static route is never matched: it is there for its address.
-    config.add_route(guard.route, pattern, static=True)
+    config.add_route(guard.route, guard.pattern, static=True)
     config.add_view(
         view,
         route_name=one,
@@ -665,7 +592,7 @@ def _add(
         http_cache=0,
         permission=NO_PERMISSION_REQUIRED,
         require_csrf=False,
-        c2c_view=guard.route,
+        c2c_view=guard,
         c2c_operator=guard,
     )
 
@@ -696,34 +623,24 @@ def guard_view(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any
             return refusal
         if not changes:
             return view(context, request)
-        outcome = "failed"
+        outcome: Any = "failed"
         try:
             response = view(context, request)
-            outcome = str(response.status_int)
+            outcome = response.status_int
         except HTTPException as error:
-            outcome = str(error.status_int)
+            outcome = error.status_int
             raise
         finally:
-            _audit(request, outcome)
+            who = operators_of(request.registry).judge(request)
+            address = request.environ.get("REMOTE_ADDR") or "(no address)"
+            what = f"{request.method} {request.path}"
+            _AUDIT.info("%s (%s) from %s: %s: %s", who.identity or "anybody", who.way, address, what, outcome)
         return response
 
     return guarded
 
 
 guard_view.options = ("c2c_operator",)  # type: ignore[attr-defined] # how Pyramid learns a deriver's options
-
-
-def _audit(request: Any, outcome: str) -> None:
-    who = operators_of(request.registry).judge(request)
-    _AUDIT.info(
-        "%s (%s) from %s: %s %s: %s",
-        who.identity or "anybody",
-        who.way,
-        request.environ.get("REMOTE_ADDR") or "(no address)",
-        request.method,
-        request.path,
-        outcome,
-    )
 
 
 def _check(request: Any, guard: _Guard) -> bool:
@@ -733,9 +650,8 @@ def _check(request: Any, guard: _Guard) -> bool:
     operators.judge(request)
     if request.method not in guard.methods:
         allowed = ", ".join(guard.methods)
-        raise json_error(
-            HTTPMethodNotAllowed, f"{request.method} is not for this view: use {allowed}", {"Allow": allowed}
-        )
+        message = f"{request.method} is not for this view: use {allowed}"
+        raise json_error(httpexceptions.HTTPMethodNotAllowed, message, {"Allow": allowed})
     unreadable = _unreadable(request)
     changes = unreadable is None and guard.changes(request)
     if not guard.public or (changes and operators.policies):
@@ -750,28 +666,31 @@ def _unreadable(request: Any) -> HTTPException | None:
     length = request.content_length
     if length is None:
         if request.headers.get("Transfer-Encoding"):
-            return json_error(HTTPLengthRequired, "A form here says its length: Content-Length, not chunked")
+            message = "A form here says its length: Content-Length, not chunked"
+            return json_error(httpexceptions.HTTPLengthRequired, message)
         request.environ["CONTENT_LENGTH"] = "0"  # no body (RFC 9112, 6.3), whatever the server's file would give
     elif length > _LONGEST_FORM:
-        return json_error(HTTPRequestEntityTooLarge, f"A form here has at most {_LONGEST_FORM} bytes")
+        return json_error(httpexceptions.HTTPRequestEntityTooLarge, f"A form here has at most {_LONGEST_FORM} bytes")
     try:
         for _ in _parameters(request):
             pass
     except ValueError as error:
         if isinstance(error.__cause__, DeprecationWarning):
-            return json_error(HTTPUnsupportedMediaType, "The form's charset must be UTF-8")
-        return json_error(HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded")
+            return json_error(httpexceptions.HTTPUnsupportedMediaType, "The form's charset must be UTF-8")
+        return json_error(httpexceptions.HTTPBadRequest, "The query or the form can't be read: UTF-8, percent-encoded")
     return None
 
 
 def _finish(request: Any, response: Any) -> None:
-    """Last thing on each answer, errors too: never cached, and the cookie as the credentials say."""
-    operators_of(request.registry).remember(request, response)
+    """Last thing on each answer, errors too: never cached, and what policies remember by, on no error."""
+    if response.status_int < httpexceptions.HTTPBadRequest.code:
+        for policy in operators_of(request.registry).policies:
+            policy.remember(request, response)
     if "no-cache" not in (response.headers.get("Cache-Control") or ""):
         response.cache_expires(0)
 
 
-# -- the include -----------------------------------------------------------------------------------------------------
+# -- the include -------------------------------------------------------------------------------------------------------
 
 
 def include_below(config: Configurator, path: str, registry: Any = None) -> None:
@@ -798,8 +717,8 @@ def include(config: Configurator) -> None:
             known.secret.lockout.share()
     for directive in (add_operator_view, add_operator_policy, add_section, add_request_attribute):
         config.add_directive(directive.__name__, directive)
-    config.add_route_predicate("c2c_routes", _RoutesPredicate)
-    config.add_view_predicate("c2c_view", _ViewPredicate)
+    config.add_route_predicate("c2c_routes", lambda routes, _info: routes)
+    config.add_view_predicate("c2c_view", lambda guard, _info: guard)
     config.add_view_deriver(guard_view, "c2c_operator")
     config.add_tween("c2c_broadcast.operators.tween_factory", under=INGRESS)
     config.action(("c2c_broadcast", "fast_json"), _add_renderer, args=(config.registry,), order=PHASE3_CONFIG + 100)
