@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pyramid.config import Configurator
 
 from c2c_broadcast import broadcast
-from c2c_broadcast.operators import _SHARED
+from c2c_broadcast._access import _SHARED
 from c2c_broadcast.shared_state import SharedState
 
 
@@ -49,5 +49,8 @@ def main():
 
 STATE = SharedState("state")
 app = main()
+if "C2C_SECRET" in os.environ:  # another application in this process, with other operators
+    os.environ["C2C_SECRET"] += " of another one"
+    ANOTHER = main()
 THREADS_AT_IMPORT = threading.active_count()
 assert not broadcast.get_broadcaster().started

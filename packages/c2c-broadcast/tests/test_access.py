@@ -12,7 +12,8 @@ from pyramid.response import Response
 from webtest import TestApp
 
 from c2c_broadcast import Credentials, is_auth, settings_of
-from c2c_broadcast.operators import LIFETIME, MOST_ADDRESSES, Lockout, OperatorCookie, operators_of
+from c2c_broadcast._access import LIFETIME, MOST_ADDRESSES, Lockout, OperatorCookie
+from c2c_broadcast.operators import operators_of
 
 SECRET = "a-long-enough-secret"
 OTHER = "another-long-secret!"

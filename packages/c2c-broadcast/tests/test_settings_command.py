@@ -31,14 +31,15 @@ def run(tmp_path: Path, ini: str | None, **environ: str) -> subprocess.Completed
 
 
 def test_values_and_origins(tmp_path: Path) -> None:
-    """Each setting is a line: names, value (secrets masked), origin."""
+    """Each setting is a line that a terminal has room for: name, origin, value (secrets masked)."""
     done = run(tmp_path, INI, BASE="/tools", C2C_REDIS_DB="4")
     assert done.returncode == 0, done.stderr
-    lines = {line.split()[1]: line.split() for line in done.stdout.splitlines()}
-    assert lines["C2C_BASE_PATH"][3:] == ["/tools", "ini"]
-    assert lines["C2C_SECRET"][3:] == ["***", "ini"]
-    assert lines["C2C_REDIS_DB"][3:] == ["4", "environment"]
-    assert lines["C2C_BROADCAST_PREFIX"][3:] == ["broadcast_api_", "default"]
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert lines["C2C_BASE_PATH"] == ["ini", "/tools"]
+    assert lines["C2C_SECRET"] == ["ini", "***"]
+    assert lines["C2C_REDIS_DB"] == ["environment", "4"]
+    assert lines["C2C_BROADCAST_PREFIX"] == ["default", "broadcast_api_"]
+    assert max(len(line) for line in done.stdout.splitlines() if line.startswith("C2C_REDIS")) <= 80
     assert "hunter2" not in done.stdout + done.stderr
 
 
@@ -110,5 +111,6 @@ def test_json(tmp_path: Path) -> None:
     )
     found = {one["environment"]: one for one in json.loads(done.stdout)}
     assert done.returncode == 0
+    assert (found["C2C_SECRET"]["package"], found["C2C_SECRET"]["key"]) == ("c2c_broadcast", "c2c.secret")
     assert (found["C2C_SECRET"]["value"], found["C2C_SECRET"]["from"]) == ("***", "environment")
     assert "hunter2" not in done.stdout

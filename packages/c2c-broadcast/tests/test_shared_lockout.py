@@ -27,7 +27,8 @@ def wrong(server):
 def test_failures_count_in_every_worker(redis_server, gunicorn, prefix, eventually, with_redis):
     """Whichever worker took the wrong secrets, all count them; a right one is heard by all too; a lock is one line.
 
-    A worker that is born later asks for what was before it, and locks the address at once.
+    Of another application with another secret, in the same processes, nothing is counted or forgotten. A worker that is
+    born later asks for what was before it, and locks the address at once.
     """
     redis = {"C2C_REDIS_URL": redis_server.url, "C2C_BROADCAST_PREFIX": prefix} if with_redis else {}
     server = gunicorn("broadcast_app:app", workers=3, cwd=_HERE, ready="/hello", env={**redis, "C2C_SECRET": _SECRET})

@@ -24,7 +24,8 @@ from c2c_broadcast.shared_state import Entry, SharedState
 if TYPE_CHECKING:
     from pyramid.config import Configurator
 
-    from c2c_broadcast.operators import Credentials, OperatorPolicy, auth_view, include_below, is_auth
+    from c2c_broadcast._access import Credentials, OperatorPolicy
+    from c2c_broadcast.operators import auth_view, include_below, is_auth
 
 __all__ = [
     "ANSWERS_EXCEPTIONS",

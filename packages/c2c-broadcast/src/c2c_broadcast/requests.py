@@ -28,7 +28,7 @@ def add_request_attribute(config: Configurator, name: str, descriptor: Any) -> N
     A request that was made otherwise (``Request.blank`` for a sub-request) gets them as Pyramid gives its own.
     """
     attributes: dict[str, Any] = config.registry.setdefault(_ATTRIBUTES, {})
-    attributes[name] = descriptor
+    attributes[name] = descriptor if hasattr(descriptor, "__get__") else property(lambda _request: descriptor)
     config.action(None, _set_factory, args=(config.registry,), order=_LATE)
 
 
@@ -51,24 +51,11 @@ def _set_factory(registry: Any) -> None:
         late.add_request_method(_Given(registry), _GIVEN)
         return
     for name in list(attributes):
-        _add_method(late, name, attributes.pop(name))
-
-
-def _add_method(config: Configurator, name: str, descriptor: Any) -> None:
-    if _is_method(descriptor):
-        config.add_request_method(descriptor, name)
-    else:
-        config.add_request_method(_getter(descriptor), name, property=True)
-
-
-def _is_method(descriptor: Any) -> bool:
-    return callable(descriptor)
+        late.add_request_method(_getter(attributes.pop(name)), name, property=True)
 
 
 def _getter(descriptor: Any) -> Callable[[Any], Any]:
-    if hasattr(descriptor, "__get__"):
-        return lambda request: descriptor.__get__(request, type(request))
-    return lambda _request: descriptor
+    return lambda request: descriptor.__get__(request, type(request))
 
 
 class _Given:
@@ -87,11 +74,7 @@ class _Given:
     def __get__(self, request: Any, owner: Any = None) -> Any:
         if not isinstance(request, self._registry[_CLASS]):
             for name, descriptor in self._registry[_ATTRIBUTES].items():
-                if hasattr(type(request), name) or name in vars(request):
-                    continue
-                if _is_method(descriptor):
-                    setattr(request, name, _getter(descriptor)(request))
-                else:
+                if not hasattr(type(request), name) and name not in vars(request):
                     request.set_property(_getter(descriptor), name)
         return self
 
@@ -131,13 +114,10 @@ class _Light(Configurator):
             return
         function = self.maybe_dotted(function)
         name = name or function.__name__
-        add_request_attribute(self, name, _reified(function, name))
 
+        def once(request: Any) -> Any:
+            return function(request)
 
-def _reified(function: Callable[[Any], Any], name: str) -> Any:
-    def once(request: Any) -> Any:
-        return function(request)
-
-    once.__name__ = name  # under which reify keeps it
-    once.__doc__ = function.__doc__
-    return reify(once)
+        once.__name__ = name  # under which reify keeps it
+        once.__doc__ = function.__doc__
+        add_request_attribute(self, name, reify(once))

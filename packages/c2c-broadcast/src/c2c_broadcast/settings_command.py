@@ -12,43 +12,39 @@ from typing import Any, TextIO
 import plaster
 
 from c2c_broadcast.secrets import mask
-from c2c_broadcast.settings import Resolved, misspelt, resolve
+from c2c_broadcast.settings import misspelt, resolve
 
 GROUP = "c2c.settings"
 """The entry points by which packages name their settings classes: ``c2c_health = "c2c_health:HealthSettings"``."""
 
-Row = tuple[str, str, str, str, str]
-_HEAD: Row = ("package", "environment", "ini key", "value", "from")
+
+def rows(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield package, environment, key, value and from (``ERROR ...`` for what is wrong) of each package's settings."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    classes = {
+        point.name: point.load() for point in sorted(points, key=lambda one: (one.name != "c2c_broadcast", one.name))
+    }
+    for package, cls in classes.items():
+        for outcome in resolve(cls, settings, environ):
+            if isinstance(outcome, str):
+                yield _row(package, "", "", "", f"ERROR {outcome}")
+                continue
+            of = outcome.declaration
+            env, key = (name and f"{name}{'*' if of.prefix else ''}" for name in (of.env or "", of.key or ""))
+            alias = "" if outcome.source in {of.env, of.key} else outcome.source
+            yield _row(package, env, key, outcome.shown, f"{outcome.origin} {alias}".strip())
+    for name, near in misspelt(classes.values(), settings, environ).items():
+        yield _row("", "", "", "", f"ERROR nothing reads {name}: is it {near}?")
 
 
-def rows(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Row]:
-    """Yield (package, variable, ini key, shown value, origin) for each setting of each installed package."""
-    points = sorted(
-        importlib.metadata.entry_points(group=GROUP),
-        key=lambda point: (point.name != "c2c_broadcast", point.name),
-    )
-    for point in points:
-        for outcome in resolve(point.load(), settings, environ):
-            if isinstance(outcome, Resolved):
-                declaration = outcome.declaration
-                star = "*" if declaration.prefix else ""
-                yield (
-                    point.name,
-                    (declaration.env or "") + (star if declaration.env else ""),
-                    (declaration.key or "") + (star if declaration.key else ""),
-                    outcome.shown,
-                    f"{outcome.origin} {outcome.source}".strip()
-                    if outcome.source not in {declaration.env, declaration.key}
-                    else outcome.origin,
-                )
-            else:
-                yield (point.name, "", "", "", f"ERROR {outcome}")
+def _row(*cells: str) -> dict[str, str]:
+    return dict(zip(("package", "environment", "key", "value", "from"), cells, strict=True))
 
 
 def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
     """Print the table; exit 0, 1 where a setting can't be read or is misspelt, 2 where the ini file can't."""
     parser = argparse.ArgumentParser(prog="c2c-settings", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    parser.add_argument("--json", action="store_true", help="a list of objects, with package and ini key, instead")
     parser.add_argument("ini", nargs="?", help="ini file or plaster URI; without it, the environment alone")
     arguments = parser.parse_args(argv)
     try:
@@ -56,23 +52,18 @@ def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = 
     except Exception as error:  # noqa: BLE001 # any loader, any error: one line
         err.write(f"c2c-settings: {arguments.ini}: {mask(' '.join(str(error).split()))}\n")
         return 2
-    table = [_HEAD, *rows(settings, os.environ)]
-    points = importlib.metadata.entry_points(group=GROUP)
-    near = misspelt([point.load() for point in points], settings, os.environ)
-    table += [("", "", "", "", f"ERROR nothing reads {name}: is it {one}?") for name, one in near.items()]
-    if arguments.json:
-        keys = ("package", "environment", "key", "value", "from")
-        out.write(json.dumps([dict(zip(keys, row, strict=True)) for row in table[1:]], indent=2) + "\n")
-        return 1 if any(row[4].startswith("ERROR") for row in table) else 0
-    widths = [max(len(row[column]) for row in table if not row[4].startswith("ERROR")) for column in range(4)]
+    found = list(rows(settings, os.environ))
     try:
-        for row in table:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            out.write("  ".join([*cells, row[4]]).rstrip() + "\n")
+        if arguments.json:
+            out.write(json.dumps(found, indent=2) + "\n")
+        for row in () if arguments.json else found:
+            # The value comes last: it may be long, and the table is narrow.
+            name = row["environment"] or row["key"]
+            out.write((f"{name:32} {row['from']:11} {row['value']}" if name else row["from"]).rstrip() + "\n")
         out.flush()
     except BrokenPipeError:  # c2c-settings | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # for what Python flushes at its end
-    return 1 if any(row[4].startswith("ERROR") for row in table) else 0
+    return 1 if any(row["from"].startswith("ERROR") for row in found) else 0
 
 
 def _read(ini: str) -> Mapping[str, Any]:
