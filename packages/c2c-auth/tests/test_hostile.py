@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import MultiFernet
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
-STATE = "c2c-auth-github-state"
+STATE = "c2c-auth-state"
 
 
 @pytest.fixture

@@ -76,19 +76,13 @@ def test_userinfo(provider, oidc, make_service, log_in):
     assert service.get("/who").json == ["1", "1", "", ["known"], "oidc"]
 
 
-@pytest.mark.parametrize("way", ["client_secret_post", "client_secret_basic"])
-def test_ways_of_the_secret(provider, oidc, make_service, log_in, way, monkeypatch):
-    """The client's secret goes as the provider takes it."""
-    whole = provider._get_configuration
-
-    def configuration(*arguments):
-        status, found = whole(*arguments)
-        return status, {**found, "token_endpoint_auth_methods_supported": [way]}
-
-    monkeypatch.setattr(provider, "_get_configuration", configuration)
+def test_public_client(provider, oidc, make_service, log_in):
+    """The client's secret is sent as all providers take it, in no form; without one the provider decides."""
     assert log_in(make_service(oidc), "oidc").status_int == 302
     (form,) = (form for _, path, form in provider.asked if path == "/token")
-    assert ("client_secret" in form) is (way == "client_secret_post")
+    assert "client_secret" not in form
+    del oidc["c2c.auth.oidc.client_secret"]
+    assert log_in(make_service(oidc), "oidc").status_int == 403
 
 
 @pytest.mark.parametrize(

@@ -5,32 +5,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from c2c_auth.provider import Asker, AwayError, Bearer, Level, LoginError
-from c2c_auth.session import LIFETIME, Session
+from c2c_auth.provider import Asker, AwayError, Bearer, Level, LoginError, Session
 from c2c_auth.settings import AuthSettings
 from c2c_broadcast.process import at_fork
 
 _LOG = logging.getLogger(__name__)
 
+LIFETIME = 7 * 24 * 3600
 FRESH = 60.0
 KEPT_WHILE_AWAY = 600.0
 PAUSE_WHILE_AWAY = 10.0
 MOST_RIGHTS = 10_000
+_OK = 200
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """Rights, None where the token is no longer good; until when they count, and when to ask again."""
-
-    rights: frozenset[str] | None
-    until: float
-    again: float
 
 
 class Rights:
@@ -45,7 +36,8 @@ class Rights:
     ) -> None:
         self._ask = ask
         self._clock = clock
-        self._known: dict[bytes, _Known] = {}
+        # Rights, None where the token is no longer good; until when they count, and when to ask again.
+        self._known: dict[bytes, tuple[frozenset[str] | None, float, float]] = {}
         self.after_fork()
         at_fork(self)
 
@@ -59,23 +51,23 @@ class Rights:
         key = hashlib.sha256(f"{token} {repository}".encode()).digest()
         now = self._clock()
         with self._lock:
-            known = self._known.get(key, _Known(frozenset(), now, now))
-            if now < known.again or key in self._asking:
-                return known.rights if now < known.until else frozenset()
+            rights, until, again = self._known.get(key, (frozenset(), now, now))
+            rights = rights if now < until else frozenset()
+            if now < again or key in self._asking:
+                return rights
             self._asking.add(key)
         try:
-            known = _Known(self._ask(token, repository), now + KEPT_WHILE_AWAY, now + FRESH)
+            rights, until, again = self._ask(token, repository), now + KEPT_WHILE_AWAY, now + FRESH
         except AwayError:
-            rights = known.rights if now < known.until else frozenset()
-            known = _Known(rights, known.until, self._clock() + PAUSE_WHILE_AWAY)
+            again = self._clock() + PAUSE_WHILE_AWAY
         finally:
             with self._lock:
                 self._asking.discard(key)
                 self._known.pop(key, None)
-                self._known[key] = known
+                self._known[key] = (rights, until, again)
                 if len(self._known) > MOST_RIGHTS:
                     del self._known[next(iter(self._known))]
-        return known.rights
+        return rights
 
 
 class GitHub:
@@ -103,13 +95,13 @@ class GitHub:
             LoginError: GitHub does not take the code.
             AwayError: GitHub does not answer.
         """
-        answer = self._ask("POST", self._settings.github_token_url, data={**grant, **self._client})
-        token = answer.token()["access_token"]
-        user = self._ask("GET", self._settings.github_user_url, auth=Bearer(token))
-        login = user.data.get("login")
-        if not user.ok or not isinstance(login, str):
-            raise LoginError("GitHub does not say who this is")
-        name, url, now = str(user.data.get("name") or login), str(user.data.get("html_url") or ""), time.time()
+        _, found = self._ask("POST", self._settings.github_token_url, data={**grant, **self._client})
+        token = str(found.get("access_token", ""))
+        status, user = self._ask("GET", self._settings.github_user_url, auth=Bearer(token)) if token else (0, {})
+        login = user.get("login")
+        if status != _OK or not isinstance(login, str):
+            raise LoginError("it does not take the code")
+        name, url, now = str(user.get("name") or login), str(user.get("html_url") or ""), time.time()
         return Session(self.name, login, name, url, now, now + LIFETIME, token)
 
     def level(self, session: Session) -> Level | None:
@@ -136,14 +128,14 @@ class GitHub:
             return  # it was said; the cookie is gone, and the user can revoke the token at GitHub
 
     def _asked(self, token: str, repository: str) -> frozenset[str] | None:
-        answer = self._ask("GET", f"{self._settings.github_repo_url}/{quote(repository)}", auth=Bearer(token))
-        if answer.status == _UNAUTHORIZED:
+        status, found = self._ask("GET", f"{self._settings.github_repo_url}/{quote(repository)}", auth=Bearer(token))
+        if status == _UNAUTHORIZED:
             return None
-        if answer.status == _FORBIDDEN:  # too many requests, for one
+        if status == _FORBIDDEN:  # too many requests, for one
             raise AwayError("403")
-        rights: Any = answer.data.get("permissions") if answer.ok else None
-        if not isinstance(rights, dict):
+        rights: Any = found.get("permissions")
+        if status != _OK or not isinstance(rights, dict):
             return frozenset()
-        if answer.data.get("private") is False and self._settings.github_access_type == "pull":
+        if found.get("private") is False and self._settings.github_access_type == "pull":
             _LOG.warning("Every GitHub account has `pull` on %s, which is public: ask for `push`", repository)
         return frozenset(name for name, has in rights.items() if has is True)

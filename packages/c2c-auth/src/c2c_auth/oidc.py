@@ -7,8 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import jwt
 
-from c2c_auth.provider import GARBAGE, Asker, AwayError, Bearer, Level, LoginError
-from c2c_auth.session import Session
+from c2c_auth.provider import Asker, AwayError, Bearer, Level, LoginError, Session
 from c2c_auth.settings import AuthSettings
 
 SESSION = 3600
@@ -17,7 +16,6 @@ _KEPT = 3600.0
 _KEYS_ASKED_EVERY = 30.0
 # What a public key verifies: never "none", never a key that both sides have.
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-_NEEDED = ["exp", "iat", "iss", "aud", "sub"]
 
 
 class OpenId:
@@ -39,7 +37,7 @@ class OpenId:
         Raises:
             AwayError: The provider does not say.
         """
-        return self._endpoint("authorization"), {"client_id": self._client, "scope": self._settings.oidc_scope}
+        return self._url("authorization_endpoint"), {"client_id": self._client, "scope": self._settings.oidc_scope}
 
     def identify(self, grant: dict[str, str], nonce: str) -> Session:
         """Return the session of whom a code is for.
@@ -48,13 +46,17 @@ class OpenId:
             LoginError: The provider does not take the code, or its token is not for this log-in.
             AwayError: The provider does not answer.
         """
-        token = self._exchanged(grant)
+        # RFC 6749, 2.3.1: every provider takes the secret so.
+        secret = self._settings.oidc_client_secret
+        who = (quote(self._client, safe=""), quote(secret, safe="")) if secret else None
+        form = {**grant, "client_id": self._client}
+        _, token = self._ask("POST", self._url("token_endpoint"), data=form, auth=who)
         claims = self._verified(token.get("id_token"), nonce)
         if not self._values(claims) and "userinfo_endpoint" in self._configuration():
-            answer = self._ask("GET", self._endpoint("userinfo"), auth=Bearer(token["access_token"]))
+            bearer = Bearer(str(token.get("access_token", "")))
+            _, info = self._ask("GET", self._url("userinfo_endpoint"), auth=bearer)
             # Core 1.0, 5.3.2: another subject's must not be used.
-            if answer.ok and answer.data.get("sub") == claims["sub"]:
-                claims = {**answer.data, **claims}
+            claims = {**info, **claims} if info.get("sub") == claims["sub"] else claims
         login = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
         name, url, now = str(claims.get("name") or login), str(claims.get("profile") or ""), time.time()
         return Session(self.name, login, name, url, now, now + SESSION, values=self._values(claims))
@@ -72,15 +74,6 @@ class OpenId:
     def end(self, session: Session) -> None:
         """Do nothing: no token was kept."""
 
-    def _exchanged(self, grant: dict[str, str]) -> dict[str, Any]:
-        ways = self._configuration().get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        form, who, secret = {**grant, "client_id": self._client}, None, self._settings.oidc_client_secret
-        if secret and "client_secret_basic" in ways:
-            who = (quote(self._client, safe=""), quote(secret, safe=""))  # RFC 6749, 2.3.1
-        elif secret:
-            form["client_secret"] = secret
-        return self._ask("POST", self._endpoint("token"), data=form, auth=who).token()
-
     def _verified(self, token: Any, nonce: str) -> dict[str, Any]:
         """Return the claims of an ID token (Core 1.0, 3.1.3.7)."""
         try:
@@ -91,18 +84,19 @@ class OpenId:
                 audience=self._client,
                 issuer=self._issuer,
                 leeway=60,
-                options={"require": _NEEDED},
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, *GARBAGE) as error:
-            raise LoginError(f"the provider's token does not hold ({type(error).__name__})") from None
-        several = claims["aud"] != self._client and claims["aud"] != [self._client]
-        if claims.get("nonce") != nonce or claims.get("azp", "" if several else self._client) != self._client:
-            raise LoginError("the provider's token is not for this log-in")
+        # What parsers raise for what a provider should not say.
+        except (jwt.PyJWTError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise LoginError(f"its token does not hold ({type(error).__name__})") from None
+        party = claims.get("azp", self._client if claims["aud"] in (self._client, [self._client]) else None)
+        if claims.get("nonce") != nonce or party != self._client:
+            raise LoginError("its token is not for this log-in")
         return claims
 
     def _key(self, kid: str | None) -> jwt.PyJWK:
         for kept in (_KEPT, _KEYS_ASKED_EVERY):  # an unknown key may be a new one
-            keys = jwt.PyJWKSet.from_dict(self._document(self._endpoint("jwks_uri"), kept)).keys
+            keys = jwt.PyJWKSet.from_dict(self._document(self._url("jwks_uri"), kept)).keys
             found = [key for key in keys if key.key_type != "oct" and kid in {None, key.key_id}]
             if len(found) == 1:
                 return found[0]
@@ -114,8 +108,7 @@ class OpenId:
             raise AwayError(f"its configuration is not that of {self._issuer}")
         return found
 
-    def _endpoint(self, name: str) -> str:
-        name = name if name == "jwks_uri" else f"{name}_endpoint"
+    def _url(self, name: str) -> str:
         url = self._configuration().get(name)
         if not isinstance(url, str) or urlsplit(url).scheme not in {"https", urlsplit(self._issuer).scheme}:
             raise AwayError(f"its configuration has no usable {name}")
@@ -125,10 +118,9 @@ class OpenId:
         """Return a document of the provider; one older than ``kept`` seconds is asked for again."""
         at, found = self._documents.get(url, (0.0, {}))
         if not found or time.monotonic() - at > kept:
-            answer = self._ask("GET", url)
-            if not answer.ok or not answer.data:
-                raise AwayError(f"{urlsplit(url).netloc}: status {answer.status}, no JSON object")
-            found = answer.data
+            _, found = self._ask("GET", url)
+            if not found:
+                raise AwayError(f"{urlsplit(url).netloc}: no JSON object")
             self._documents[url] = (time.monotonic(), found)
         return found
 
@@ -142,7 +134,5 @@ class OpenId:
                 found = found.get(part) if isinstance(found, Mapping) else None
         if name == "email" and claims.get("email_verified") is False:
             return ()
-        texts = {
-            str(one).lower() if one is True else str(one) for one in (found if isinstance(found, list) else [found])
-        }
+        texts = {"true" if one is True else str(one) for one in (found if isinstance(found, list) else [found])}
         return tuple(sorted(texts & {*self._settings.oidc_operate, *self._settings.oidc_read}))

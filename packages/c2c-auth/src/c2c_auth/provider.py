@@ -1,17 +1,16 @@
-"""Questions to a provider, bounded in time and size, whatever it answers."""
+"""What providers of identities have in common: sessions, errors, and questions that are bounded in time and size."""
 
 import concurrent.futures
 import contextlib
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 
 from c2c_broadcast.process import BusyError, Pool
 
@@ -19,52 +18,38 @@ _LOG = logging.getLogger(__name__)
 
 Level = Literal["known", "read", "operate"]
 TIMEOUT = 5.0
-GARBAGE = (TypeError, ValueError, AttributeError, RecursionError)
-"""What parsers of others raise for what a provider should not say."""
 _LONGEST_BODY = 1024 * 1024
-_BAD_REQUEST = 400
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 
 
 class LoginError(Exception):
-    """The provider does not vouch for who wants to log in. The message is for people, and holds no secret."""
+    """A log-in does not succeed: the provider says no. The messages of these errors hold no secret."""
 
 
-class NotBegunError(Exception):
+class NotBegunError(LoginError):
     """This browser has not begun the log-in that comes back, or too long ago."""
 
 
-class AwayError(Exception):
-    """The provider did not answer, in time, or not for us now. The message has its host and no secret."""
+class AwayError(LoginError):
+    """The provider did not answer, in time, with sense, or not for us now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a provider said: its status, the text, and its JSON where that is an object."""
+class Session:
+    """Who logged in with which provider. Seconds since the epoch: of the last renewal, and of the end.
 
-    status: int
-    text: str
-    data: dict[str, Any]
+    ``token`` is GitHub's, to ask for the rights with; ``values`` are those of OpenID Connect's claim.
+    """
 
-    @property
-    def ok(self) -> bool:
-        """Whether it is a success."""
-        return self.status < _BAD_REQUEST
-
-    def token(self) -> dict[str, Any]:
-        """Return what a token endpoint answered (RFC 6749, 5.1).
-
-        Raises:
-            LoginError: It is an error, or no token.
-        """
-        try:
-            token: dict[str, Any] = WebApplicationClient("").parse_request_body_response(self.text)
-        except (OAuth2Error, *GARBAGE) as error:
-            raise LoginError(f"the code was not taken ({type(error).__name__})") from None
-        if not isinstance(token["access_token"], str):
-            raise LoginError("there is no token in the answer")
-        return token
+    provider: str
+    login: str
+    name: str
+    url: str
+    renewed: float
+    ends: float
+    token: str = field(default="", repr=False)
+    values: tuple[str, ...] = ()
 
 
 class Asker:
@@ -78,13 +63,13 @@ class Asker:
         self._pool = Pool(f"c2c-auth-{title}", threads=8, queued=50)
         self._away = False
 
-    def ask(self, method: str, url: str, *, timeout: float = TIMEOUT, **more: Any) -> Answer:
-        """Ask; ``more`` are arguments of ``requests.request``.
+    def ask(self, method: str, url: str, *, timeout: float = TIMEOUT, **more: Any) -> tuple[int, dict[str, Any]]:
+        """Return the status and the JSON object that was answered; ``more`` are arguments of ``requests.request``.
 
         Raises:
             AwayError: There was no answer in time, or one that says nothing: a server's error, too many questions.
         """
-        future: concurrent.futures.Future[Answer] = concurrent.futures.Future()
+        future: concurrent.futures.Future[tuple[int, dict[str, Any]]] = concurrent.futures.Future()
         until = time.monotonic() + timeout
 
         def work() -> None:
@@ -102,34 +87,29 @@ class Asker:
             away, self._away = self._away, True
             if not away:
                 _LOG.warning("%s does not answer: %s", self._title, why)
-            raise AwayError(why) from None
+            raise AwayError(f"it does not answer, try again ({why})") from None
         away, self._away = self._away, False
         if away:
             _LOG.warning("%s answers again", self._title)
         return answer
 
 
-def _asked(method: str, url: str, until: float, more: dict[str, Any]) -> Answer:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise AwayError("too many questions wait")
+def _asked(method: str, url: str, until: float, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    left = max(0.001, until - time.monotonic())  # less than asked for, where other questions were before this one
     headers = {"Accept": "application/json", "User-Agent": "c2c-auth"}
-    with requests.Session() as session:
-        session.max_redirects = 3
-        with session.request(method, url, headers=headers, timeout=left, stream=True, **more) as response:
-            body = b""
-            # As it comes: an answer that drips is cut at its time.
-            while chunk := response.raw.read1(64 * 1024, decode_content=True):
-                body += chunk
-                if len(body) > _LONGEST_BODY or time.monotonic() > until:
-                    raise AwayError("an answer too long or too slow")
+    with requests.request(method, url, headers=headers, timeout=left, stream=True, **more) as response:
+        body = b""
+        # As it comes: an answer that drips is cut at its time.
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
+            body += chunk
+            if len(body) > _LONGEST_BODY or time.monotonic() > until:
+                raise AwayError("an answer too long or too slow")
     if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY:
         raise AwayError(f"status {response.status_code}")
-    text = body.decode("utf-8", "replace")
     data: Any = None
     with contextlib.suppress(ValueError, RecursionError):
-        data = json.loads(text)
-    return Answer(response.status_code, text, data if isinstance(data, dict) else {})
+        data = json.loads(body)
+    return response.status_code, data if isinstance(data, dict) else {}
 
 
 class Bearer(requests.auth.AuthBase):

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ _NEVER_READ = {
 }
 
 
+_GITHUB, _API = "https://github.com/login/oauth", "https://api.github.com"
+_ENTERPRISE = "for GitHub Enterprise"
+
+
 def _url(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
@@ -38,10 +43,10 @@ def _is_near(host: str) -> bool:
         return "." not in host
 
 
-def _matching(pattern: str, remedy: str) -> Any:
+def _matching(pattern: str, example: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if not re.fullmatch(pattern, raw, re.ASCII):
-            raise ValueError(f"must {remedy}")
+            raise ValueError(f"must look like {example}")
         return raw
 
     return parse
@@ -77,52 +82,34 @@ class AuthSettings:
         "c2c-auth",
         key="auth.cookie",
         aliases=("C2C_AUTH_JWT_COOKIE", "c2c.auth.jwt.cookie", "C2C_AUTH_OIDC_COOKIE", "c2c.auth.oidc.cookie"),
-        parse=_matching(r"[\w.-]+", "be letters, digits and -"),
+        parse=_matching(r"[\w.-]+", "c2c-auth"),
         help="name of the session's cookie",
     )
     github_client_id: str | None = _github("CLIENT_ID", help="of the OAuth application")
     github_client_secret: str | None = _github("CLIENT_SECRET", secret=True, help="of the OAuth application")
     github_repository: str | None = _github(
-        "REPOSITORY",
-        parse=_matching(r"\w[\w.-]*/[\w.-]+", "look like owner/name"),
-        help="`owner/name`: whose rights decide",
+        "REPOSITORY", parse=_matching(r"\w[\w.-]*/[\w.-]+", "owner/name"), help="whose rights decide"
     )
-    github_access_type: AccessType = _github(
-        "ACCESS_TYPE", "push", help="the right that makes an operator: `pull`, `triage`, `push`, `maintain`, `admin`"
-    )
-    github_read_access_type: AccessType | None = _github(
-        "READ_ACCESS_TYPE", help="the right that lets see what only shows"
-    )
-    github_scope: str = _github(
-        "SCOPE", "repo", help="what is asked of the user; `read:user` is enough for a public repository"
-    )
-    github_auth_url: str = _github(
-        "AUTH_URL", "https://github.com/login/oauth/authorize", parse=_url, help="for GitHub Enterprise"
-    )
-    github_token_url: str = _github(
-        "TOKEN_URL", "https://github.com/login/oauth/access_token", parse=_url, help="for GitHub Enterprise"
-    )
-    github_user_url: str = _github("USER_URL", "https://api.github.com/user", parse=_url, help="for GitHub Enterprise")
-    github_repo_url: str = _github("REPO_URL", "https://api.github.com/repos", parse=_url, help="for GitHub Enterprise")
+    github_access_type: AccessType = _github("ACCESS_TYPE", "push", help="the right that makes an operator")
+    github_read_access_type: AccessType | None = _github("READ_ACCESS_TYPE", help="the right that lets see")
+    github_scope: str = _github("SCOPE", "repo", help="what is asked of the user")
+    github_auth_url: str = _github("AUTH_URL", f"{_GITHUB}/authorize", parse=_url, help=_ENTERPRISE)
+    github_token_url: str = _github("TOKEN_URL", f"{_GITHUB}/access_token", parse=_url, help=_ENTERPRISE)
+    github_user_url: str = _github("USER_URL", f"{_API}/user", parse=_url, help=_ENTERPRISE)
+    github_repo_url: str = _github("REPO_URL", f"{_API}/repos", parse=_url, help=_ENTERPRISE)
     github_proxy_url: str | None = _github(
         "PROXY_URL",
         key="auth.proxy_url",
         parse=_url,
         help="redirect proxy of several services with one OAuth application; gets the callback as `came_from`",
     )
-    oidc_issuer: str | None = _oidc(
-        "ISSUER", parse=_url, help="the provider: what comes before `/.well-known/openid-configuration`"
-    )
+    oidc_issuer: str | None = _oidc("ISSUER", parse=_url, help="what comes before `/.well-known/openid-configuration`")
     oidc_client_id: str | None = _oidc("CLIENT_ID", help="of this service at the provider")
     oidc_client_secret: str | None = _oidc("CLIENT_SECRET", secret=True, help="none for a public client")
     oidc_scope: str = _oidc("SCOPE", "openid profile", help="what is asked of the provider")
     oidc_claim: str = _oidc("CLAIM", "groups", help="the claim that decides; dots go inside: `realm_access.roles`")
-    oidc_operate: tuple[str, ...] = _oidc(
-        "OPERATE", (), parse=_commas, help="values of the claim that make an operator, separated by commas"
-    )
-    oidc_read: tuple[str, ...] = _oidc(
-        "READ", (), parse=_commas, help="values of the claim that let see what only shows"
-    )
+    oidc_operate: tuple[str, ...] = _oidc("OPERATE", (), parse=_commas, help="its values that make an operator")
+    oidc_read: tuple[str, ...] = _oidc("READ", (), parse=_commas, help="its values that let see")
 
     def providers(self) -> set[str]:
         """Return who is configured, of ``github`` and ``oidc``; log what is set in vain."""
