@@ -17,12 +17,14 @@ import orjson
 import structlog
 from pyramid.config import Configurator
 from pyramid.request import Request
+from pyramid.threadlocal import get_current_request
 from pythonjsonlogger.orjson import OrjsonFormatter
 from structlog.processors import CallsiteParameter
 
 from benchmarks._case import Case, alternate, timed
 from benchmarks._table import show
 from c2c_logging import JsonLogHandler
+from c2c_logging._request_ids import CURRENT, RequestContext
 
 _ROUNDS = 60
 _OURS = "c2c-logging"
@@ -77,9 +79,15 @@ def cases() -> Iterator[Case]:
 
 def _lines(request: Any) -> Iterator[Case]:
     with open(os.devnull, "w") as sink, open(os.devnull, "wb") as bytes_sink:  # noqa: PTH123 # os.devnull is no Path
-        logs = _contenders(request, sink, bytes_sink)
+        logs = _contenders(sink, bytes_sink)
         error = _ten_frames()
         yield _case("a JSON log line of a request", {name: _message(log) for name, log in logs.items()}, _BARS)
+        firsts = {
+            _OURS: logs[_OURS],
+            _JSON_LOGGER: _logger(_handler(OrjsonFormatter(_FIELDS), sink), _fields),
+        }
+        cases = {name: _first_line(request, log) for name, log in firsts.items()}
+        yield _case("the first line of a request", cases, {_JSON_LOGGER: 0.8})
         yield _case("the same with two extras", {name: _extras(name, log) for name, log in logs.items()}, {})
         exceptions = {name: _exception(log, error) for name, log in logs.items()}
         yield _case("a JSON log line of an exception, ten frames", exceptions, _EXCEPTION_BARS, lines=30)
@@ -100,15 +108,8 @@ def _case(name: str, writes: dict[str, Call], bars: dict[str, float], lines: int
     return Case(name, "us", ours, tuple(one.bar(most=bars.get(one.name)) for one in found.values()))
 
 
-def _contenders(request: Any, sink: TextIO, bytes_sink: Any) -> dict[str, Any]:
-    fields = {
-        "client_addr": "127.0.0.1",
-        "method": request.method,
-        "path": request.path,
-        "matched_route": request.matched_route.name,
-        "request_id": request.c2c_request_id,
-        "host": "host.example.com",
-    }
+def _contenders(sink: TextIO, bytes_sink: Any) -> dict[str, Any]:
+    fields = _fields()
     structlog.contextvars.bind_contextvars(**fields)
     processors = structlog.processors
     structlog.configure(
@@ -141,7 +142,7 @@ def _contenders(request: Any, sink: TextIO, bytes_sink: Any) -> dict[str, Any]:
     )
     return {
         _OURS: _logger(JsonLogHandler(sink)),
-        _JSON_LOGGER: _logger(_handler(OrjsonFormatter(_FIELDS), sink), fields),
+        _JSON_LOGGER: _logger(_handler(OrjsonFormatter(_FIELDS), sink), lambda: fields),
         _HANDLER: _logger(_handler(as_handler, sink)),
         _OWN: structlog.get_logger().bind(logger="app.views"),
         _PLAIN: _logger(_handler(logging.Formatter(f"%(asctime)s {_FIELDS}"), sink)),
@@ -154,13 +155,26 @@ def _handler(formatter: logging.Formatter, sink: TextIO) -> logging.Handler:
     return handler
 
 
-def _logger(handler: logging.Handler, fields: dict[str, str] | None = None) -> logging.Logger:
+def _fields() -> dict[str, Any]:
+    """Return what a filter puts on a record of the request that is being handled."""
+    request = get_current_request()
+    return {
+        "client_addr": request.client_addr,
+        "method": request.method,
+        "path": request.path,
+        "matched_route": request.matched_route.name,
+        "request_id": request.c2c_request_id,
+        "host": "host.example.com",
+    }
+
+
+def _logger(handler: logging.Handler, fields: Callable[[], dict[str, Any]] | None = None) -> logging.Logger:
     logger = logging.Logger("app.views", logging.INFO)  # noqa: LOG001 # not to be found by name
     logger.addHandler(handler)
     if fields:
         # What one does to have a request in each line: a filter that puts it on the record.
         def add(record: logging.LogRecord) -> bool:
-            record.__dict__.update(fields)
+            record.__dict__.update(fields())
             return True
 
         handler.addFilter(add)
@@ -169,6 +183,19 @@ def _logger(handler: logging.Handler, fields: dict[str, str] | None = None) -> l
 
 def _message(log: Any) -> Call:
     return lambda: log.info("Handled request for user %s in %s ms", 1234, 12.5)
+
+
+def _first_line(request: Any, log: Any) -> Call:
+    context = CURRENT.get()
+    assert context is not None
+
+    def write() -> None:
+        # As the tween does it for each request; a peer asks the request once, too.
+        token = CURRENT.set(RequestContext(request, context.request_id, context.sources))
+        log.info("Handled request for user %s in %s ms", 1234, 12.5)
+        CURRENT.reset(token)
+
+    return write
 
 
 def _extras(name: str, log: Any) -> Call:

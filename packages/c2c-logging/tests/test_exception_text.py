@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from c2c_logging._exceptions import exception_text
+from c2c_logging._line import exception_text
 
 
 def by_python(error):

@@ -4,11 +4,12 @@ import logging
 import os
 import re
 import time
+from json import loads
 from logging.config import DictConfigurator
 from typing import Any, Final, TextIO, cast
 
 from c2c_broadcast import ConfigurationError, load
-from c2c_logging._line import full_message, line_of, plain_extras
+from c2c_logging._line import extras_of, full_message, line_of
 from c2c_logging._output import Complaint, Output, holds_logging, output_of
 from c2c_logging._request_ids import current
 from c2c_logging._settings import HandlerSettings
@@ -146,7 +147,7 @@ class ConsoleLogHandler(StreamHandler):
         colour = next(code for level, code in _COLOURS if record.levelno >= level or not level)
         colours = self._is_terminal()
         moment = time.strftime("%H:%M:%S", time.localtime(record.created)) + f".{int(record.msecs):03d}"
-        added = plain_extras(record)
+        added = {name: loads(value) if value[0] == '"' else value for name, value in extras_of(record).items()}
         if problem is not None:
             added["format_error"] = problem
         if (context := current()) is not None:

@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
-from urllib.parse import quote
 
 DEFAULT_HEADER = "X-Request-ID"
 SOURCES = "c2c_logging.id_sources"
@@ -24,8 +23,6 @@ _HEADERS = (DEFAULT_HEADER, "X-Correlation-ID", "Request-ID", "X-Varnish", "X-Am
 _ENVIRON = "c2c_logging.request_id"
 # Printable ASCII without what quotes, ends or comments in SQL, shells and HTML: ' " \ ` ; * % $ < >
 _BAD = re.compile(r"[^A-Za-z0-9 !#&()+,./:=?@\[\]^_{|}~-]+")
-# What a path may have as it is (RFC 3986, 3.3).
-_PATH_SAFE = "/~!$&'()*+,;=:@"
 # Trace Context, 3.2: version 00 is exact; of a higher version, what is known of it is read.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -132,18 +129,17 @@ def new_span() -> str:
 class RequestContext:
     """One request, as logs, outgoing calls and SQL sessions see it.
 
-    ``sources`` is what its application says of ids; ``early`` and ``rendered`` keep what a log line says of the
-    request, without and with its route.
+    ``sources`` is what its application says of ids; ``rendered`` keeps what a log line says of the request, by dialect,
+    and whether its route is in it.
     """
 
-    __slots__ = ("_trace", "early", "rendered", "request", "request_id", "sources")
+    __slots__ = ("_trace", "rendered", "request", "request_id", "sources")
 
     def __init__(self, request: Any, request_id: str, sources: IdSources) -> None:
         self.request = request
         self.request_id = request_id
         self.sources = sources
-        self.early: dict[Any, tuple[str, ...]] = {}
-        self.rendered: dict[Any, tuple[str, ...]] = {}
+        self.rendered: dict[Any, tuple[bool, str]] = {}
         self._trace: Trace | None = None
 
     @property
@@ -154,30 +150,11 @@ class RequestContext:
             self._trace = (Trace.parse(header) if header else None) or Trace.of_id(self.request_id)
         return self._trace
 
-    @property
-    def matched_route(self) -> str | None:
-        """The name of the route, None before there is one."""
-        return getattr(getattr(self.request, "matched_route", None), "name", None)
-
-    def fields(self, route: str | None) -> dict[str, str]:
-        """Return what log lines say of the request and its route; never raises, whatever the client sent."""
-        environ = self.request.environ
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-        found = {
-            "client_addr": forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR", ""),
-            "method": environ.get("REQUEST_METHOD", ""),
-            "path": _path(environ),
-        }
-        if route is not None:
-            found["matched_route"] = route
-        found["request_id"] = self.request_id
-        return found
-
     def rename(self, request_id: str) -> None:
         """Have another id from now on."""
         self.request_id = request_id
         self.request.environ[_ENVIRON] = request_id
-        self.early, self.rendered, self._trace = {}, {}, None
+        self.rendered, self._trace = {}, None
 
 
 CURRENT: ContextVar[RequestContext | None] = ContextVar("c2c_logging.current", default=None)
@@ -247,12 +224,6 @@ def run_in_context(function: Callable[_P, _T]) -> Callable[_P, _T]:
             CURRENT.reset(token)
 
     return carried
-
-
-def _path(environ: Mapping[str, Any]) -> str:
-    """Return the path as it is in URLs, percent-encoded: the bytes that came (PEP 3333), be they text or not."""
-    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    return quote(path.encode("latin-1", "replace"), _PATH_SAFE)
 
 
 _DEFAULT_SOURCES = IdSources()

@@ -17,7 +17,7 @@ from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 from typing import Any
 
 from c2c_broadcast import ConfigurationError, load
-from c2c_logging._line import line_of, refit, syslog_level
+from c2c_logging._line import fit, line_of, syslog_level
 from c2c_logging._output import Complaint
 from c2c_logging._sending import Bounds, Queue, QueueHandler
 from c2c_logging._settings import HandlerSettings
@@ -195,7 +195,7 @@ class SyslogSender:
         text = line.json
         while True:
             if len(line.head) + len(text) > self._largest:
-                text = refit(line.json, self._largest - len(line.head))
+                text = fit(line.json, self._largest - len(line.head))
             data = f"{line.head}{text}".encode(errors="backslashreplace")
             try:
                 sender.send(data)
