@@ -174,7 +174,7 @@ def test_a_server_that_moved(monkeypatch):
 
     def send_at(seconds, *found):
         now[0], places[:] = seconds, found
-        sender.send([Line("<12>: @cee: ", f'{{"msg":"{seconds}"}}')], lambda: False)
+        sender.write([Line("<12>: @cee: ", f'{{"msg":"{seconds}"}}')], lambda: False)
 
     with SyslogSink() as old, SyslogSink() as new:
         sender = SyslogSender(("syslog.example", 514), None, clock=lambda: now[0])

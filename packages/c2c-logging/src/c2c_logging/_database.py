@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
+from c2c_logging._handlers import QueueHandler
 from c2c_logging._line import full_message
-from c2c_logging._sending import Bounds, Queue, QueueHandler
+from c2c_logging._queue import Bounds
 from c2c_logging._values import message_of, safe, text_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ WRITING = threading.local()
 """``WRITING.on`` is true in threads that write rows: what they log themselves is not for a log table."""
 
 
-class SQLAlchemyHandler(QueueHandler):
+class SQLAlchemyHandler(QueueHandler[Row]):
     """Write records to a table with id, logger, level, trace, msg and created_at, made where it is absent.
 
     A thread of its own, started by the first record in the process that logs, writes them in batches of 100 or each
@@ -58,7 +59,6 @@ class SQLAlchemyHandler(QueueHandler):
         does_not_contain_expression: str = "",
         contains_expression: str = "",
     ) -> None:
-        super().__init__("log records can't be written to a table")
         try:
             from c2c_logging._log_table import LogTable
         except ModuleNotFoundError as error:
@@ -66,14 +66,7 @@ class SQLAlchemyHandler(QueueHandler):
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
         self._log = LogTable(sqlalchemy_url)
-        self._queue: Queue[Row] = Queue(
-            "c2c-logging-database",
-            self._log.write,
-            _BOUNDS,
-            is_away=lambda: self._log.is_away,
-            over=self._log.close,
-            dropped=self._say_dropped,
-        )
+        super().__init__("log records can't be written to a table", "c2c-logging-database", self._log, _BOUNDS)
 
     @property
     def table(self) -> "Table":
@@ -93,9 +86,9 @@ class SQLAlchemyHandler(QueueHandler):
         """
         self._log.create()
 
-    def takes(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 # whatever it is
-        """Tell whether a record is to be written: not what SQLAlchemy says of our own writing."""
-        return not getattr(WRITING, "on", False)
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter the record and hand it over: not what SQLAlchemy says of our own writing."""
+        return False if getattr(WRITING, "on", False) else super().handle(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over to the thread that writes; never waits, never raises."""
@@ -112,16 +105,8 @@ class SQLAlchemyHandler(QueueHandler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def flush(self) -> None:
-        """Wait until all is written: five seconds at most, not for a database that is away, nor in ``dictConfig``."""
-        self._queue.flush()
-
-    def close(self) -> None:
-        """Have all written that can be, end the thread, and close its connections."""
-        self._queue.close()
-        super().close()
-
-    def _say_dropped(self, count: int) -> None:
+    def _tell_dropped(self, count: int) -> None:
+        super()._tell_dropped(count)
         text = f"{count} records were dropped: the queue was full"
         self._queue.put(Row("c2c_logging", "WARNING", None, text, time.time()), len(text))
 

@@ -4,17 +4,20 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 from json import loads
 from logging.config import DictConfigurator
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, Generic, Protocol, TextIO, TypeVar, cast
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._line import extras_of, full_message, line_of
-from c2c_logging._output import Complaint, Output, holds_logging, output_of
+from c2c_logging._output import Complaint, Output, output_of
+from c2c_logging._queue import Bounds, Queue
 from c2c_logging._request_ids import current
 from c2c_logging._settings import HandlerSettings
 from c2c_logging._values import message_of, safe, text_of
 
+_T = TypeVar("_T")
 _LOOK_AGAIN: Final = 0.05  # seconds
 _RESET: Final = "\033[0m"
 _FAINT: Final = "\033[2m"
@@ -29,7 +32,91 @@ _COLOURS = (
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class StreamHandler(logging.StreamHandler[TextIO]):
+class LogHandler(logging.Handler):
+    """What the handlers of this package share.
+
+    They have no lock that ``logging.shutdown`` could hold while ``flush`` waits for a reader or for a thread that may
+    log. What is wrong is complained about once.
+    """
+
+    _complaint: Complaint
+
+    def acquire(self) -> None:
+        """Do nothing: nobody else's lock is needed, and none is held for long."""
+
+    def release(self) -> None:
+        """Do nothing, as ``acquire``."""
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and write the record, one at a time: what logging does, in half the time."""
+        if self.filters:
+            kept: Any = self.filter(record)
+            if not kept:
+                return kept
+            if isinstance(kept, logging.LogRecord):  # from Python 3.12 on, a filter may replace the record
+                record = kept
+        lock = self.lock
+        if lock is not None:
+            with lock:
+                self.emit(record)
+        return True
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
+        """Say once what is wrong."""
+        self._complaint.error()
+
+
+class QueueHandler(LogHandler, Generic[_T]):
+    """A handler that hands its records over to a queue, and so never waits for what it writes to.
+
+    Args:
+        what: what is wrong when a record can't be handed over
+        name: of the queue's thread
+        sink: what the thread writes to
+        bounds: of the queue
+    """
+
+    def __init__(self, what: str, name: str, sink: "Sink[_T]", bounds: Bounds) -> None:
+        super().__init__()
+        self._complaint = Complaint(what)
+        self._full = Complaint(f"queue of {name}")
+        self._queue: Queue[_T] = Queue(
+            name,
+            sink.write,
+            bounds,
+            is_away=lambda: sink.is_away,
+            over=sink.close,
+            full=lambda: self._full.wrong("is full: the oldest are dropped and counted"),
+            dropped=self._tell_dropped,
+        )
+
+    def flush(self) -> None:
+        """Wait until all is written: some seconds at most, not for what is away, nor in ``dictConfig``."""
+        self._queue.flush()
+
+    def close(self) -> None:
+        """Have all written that can be, and end the thread."""
+        self._queue.close()
+        super().close()
+
+    def _tell_dropped(self, count: int) -> None:
+        self._full.right(f", {count} records were dropped")
+
+
+class Sink(Protocol[_T]):
+    """What the thread of a queue writes to; ``is_away`` tells whether it could not be reached when last tried."""
+
+    @property
+    def is_away(self) -> bool: ...
+
+    def write(self, batch: list[_T], hurry: Callable[[], bool]) -> None:
+        """Write a batch; while it is away, wait for it, unless there is no time for that."""
+
+    def close(self) -> None:
+        """Close the connection; the next batch makes a new one."""
+
+
+class StreamHandler(LogHandler, logging.StreamHandler[TextIO]):
     """Write what ``format(record)`` returns, and a new line; complain once about a stream that fails."""
 
     def __init__(self, stream: TextIO | str | None = None) -> None:
@@ -43,30 +130,7 @@ class StreamHandler(logging.StreamHandler[TextIO]):
         self._output: Output | None = None
         self._of: Any = None
         self._encoding = "utf-8"
-        self._looked = 0.0
         self._look(0.0)
-
-    def acquire(self) -> None:
-        """Do nothing: ``logging.shutdown`` would hold the lock while ``flush`` waits for the reader."""
-
-    def release(self) -> None:
-        """Do nothing, as ``acquire``."""
-
-    def handle(self, record: logging.LogRecord) -> Any:
-        """Filter and write the record: what logging does, in half the time."""
-        if self.filters:
-            kept: Any = self.filter(record)
-            if not kept:
-                return kept
-            if isinstance(kept, logging.LogRecord):  # from Python 3.12 on, a filter may replace the record
-                record = kept
-        lock = self.lock
-        if lock is None:
-            self.emit(record)
-        else:
-            with lock:
-                self.emit(record)
-        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
@@ -100,14 +164,10 @@ class StreamHandler(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Wait until the reader has taken what waits for it: two seconds at most, once."""
-        if self._output is not None and not holds_logging():
-            self._output.flush()
-        elif self._output is None:
+        if self._output is None:
             super().flush()
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # the name of logging
-        """Say once what is wrong."""
-        self._complaint.error()
+        else:
+            self._output.flush()
 
 
 class JsonLogHandler(StreamHandler):

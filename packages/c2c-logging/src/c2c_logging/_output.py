@@ -9,7 +9,6 @@ room. Files, and streams that are no files at all, are written to as ever.
 
 import array
 import fcntl
-import functools
 import io
 import logging
 import os
@@ -17,32 +16,19 @@ import select
 import stat
 import sys
 import termios
-import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final
 
-from c2c_broadcast.process import Worker, at_exit, at_fork
+from c2c_broadcast.process import at_fork
+from c2c_logging._queue import Behind, Bounds, Queue
 from c2c_logging._values import safe, text_of
 
-LINES: Final = 10_000
-BYTES: Final = 16_000_000
-_AT_END: Final = 2.0
+_BOUNDS: Final = Bounds(items=10_000, size=16_000_000, batch=1, wait=0.0, at_end=2.0)
 _PATIENCE: Final = 1.0  # seconds that a long line waits for room for all of it
 _SLOT: Final = 4096  # pipe(7): a pipe is full of pages, and a write of so many bytes (PIPE_BUF) is not torn
 _PIPE: Final = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """A reader of log lines that is behind: since when (seconds), how many lines wait, how many were dropped."""
-
-    seconds: float
-    lines: int
-    dropped: int
 
 
 class Output:
@@ -56,23 +42,21 @@ class Output:
             self._room.register(fd, select.POLLOUT)
         # Gives a line that says something, in the form of the lines of who writes here.
         self.notice: Callable[[str], bytes] = lambda text: f"{text}\n".encode()
-        self._worker = Worker("c2c-logging-output", self._work)
+        self._complaint = Complaint("log lines can't be written")
+        self._queue: Queue[bytes] = Queue(
+            "c2c-logging-output",
+            self._write_waiting,
+            _BOUNDS,
+            at_once=self._write_at_once if direct else None,
+            dropped=self._tell_dropped,
+        )
         self.after_fork()
         at_fork(self)
         weakref.finalize(self, os.close, fd)
 
     def after_fork(self) -> None:
-        """Begin anew in the child: what waits is the parent's to write."""
-        self._lock = threading.RLock()  # a finalizer may log while we hold it
-        self._waiting: deque[bytes] = deque()
+        """Leave to the parent what it began to write."""
         self._rest = b""
-        self._size = 0
-        self._dropped = 0
-        self._since: float | None = None
-        self._written = 0
-        self._stuck_at = -1
-        self._empty = threading.Event()
-        self._ends_here = False
 
     def write(self, data: bytes) -> None:
         """Write a line, or keep it while the reader is behind; never waits.
@@ -80,44 +64,63 @@ class Output:
         Raises:
             OSError: It can't be written, not even later.
         """
-        with self._lock:
-            if self._since is None and self._direct:
-                done = self._try(data) if len(data) <= _SLOT or self._has_room(len(data)) else 0
-                if done == len(data):
-                    return
-                self._rest = data[done:] if done else b""
-                data = b"" if done else data
-            self._keep(data)
-            wake = self._since is None
-            if wake:
-                self._since = time.monotonic()
-                self._empty.clear()
-        if wake:
-            if not self._ends_here:
-                self._ends_here = True
-                at_end(self)
-            self._worker.wake()
+        self._queue.put(data, len(data))
 
-    def _keep(self, data: bytes) -> None:
-        if data:
-            self._waiting.append(data)
-            self._size += len(data)
-        while len(self._waiting) > LINES or self._size > BYTES:
-            self._size -= len(self._waiting.popleft())
-            self._dropped += 1
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until no line waits, two seconds at most."""
+        return self._queue.flush(timeout)
+
+    @property
+    def behind(self) -> Behind | None:
+        """Tell how far the reader is behind; None where it keeps up."""
+        return self._queue.behind
+
+    def _write_at_once(self, data: bytes) -> bytes | None:
+        """Write what the reader takes; a rest is kept apart, for no part of a line may be dropped."""
+        if self._rest:
+            return data
+        done = self._try(data) if len(data) <= _SLOT or self._has_room(len(data)) else 0
+        if done == len(data):
+            return None
+        self._rest = data[done:] if done else b""
+        return b"" if done else data
+
+    def _write_waiting(self, lines: list[bytes], hurry: Callable[[], bool]) -> None:
+        """Write a line as the reader takes it; on the thread."""
+        (line,) = lines
+        patience = time.monotonic() + _PATIENCE
+        watched = select.poll()
+        watched.register(self._fd, select.POLLOUT)
+        while self._rest or line:
+            watched.poll(0 if hurry() else 1000)
+            if not self._rest:
+                # Lines of other processes would come between the parts of one that does not fit whole.
+                if len(line) > _SLOT and time.monotonic() < patience and not self._has_room(len(line)):
+                    time.sleep(0.02)
+                    continue
+                self._rest, line = line, b""
+            try:
+                # One that was not opened again may block, here alone, when another process takes its room.
+                done = self._try(self._rest if self._direct else self._rest[:_SLOT])
+                if not done and hurry():
+                    raise BlockingIOError("its reader is behind")
+            except OSError as error:
+                self._rest = line = b""
+                self._complaint.wrong(f"{error.strerror or error}: what waits is lost")
+            else:
+                self._rest = self._rest[done:]
+                patience = time.monotonic() + _PATIENCE if done else patience
 
     def _try(self, data: bytes) -> int:
         if self._room is not None and not self._room.poll(0):
             return 0
         try:
-            done = os.write(self._fd, data)
+            return os.write(self._fd, data)
         except BlockingIOError:
             return 0
-        self._written += done
-        return done
 
     def _has_room(self, size: int) -> bool:
-        """Tell whether a long line fits whole: else lines of other processes would come between its parts."""
+        """Tell whether a long line fits whole."""
         try:
             held = array.array("i", [0])
             fcntl.ioctl(self._fd, termios.FIONREAD, held)
@@ -126,86 +129,8 @@ class Output:
         # Two pages next to each other hold more than one page's bytes, or they would be one.
         return 2 * (held[0] // _SLOT) + 2 + -(-size // _SLOT) <= _PIPE // _SLOT
 
-    @property
-    def behind(self) -> Behind | None:
-        """Tell how far the reader is behind; None where it keeps up."""
-        with self._lock:
-            if self._since is None:
-                return None
-            return Behind(time.monotonic() - self._since, len(self._waiting), self._dropped)
-
-    def flush(self, timeout: float = _AT_END) -> bool:
-        """Wait until no line waits, unless that took too long the last time and nothing was written since."""
-        if self._since is None:
-            return True
-        if self._stuck_at == self._written or self._worker.is_own_thread:
-            return False
-        if self._empty.wait(timeout):
-            return True
-        self._stuck_at = self._written
-        return False
-
-    def at_exit(self) -> None:
-        """Have the reader take what waits, in two seconds."""
-        self.flush()
-
-    def _work(self) -> float | None:
-        """Write what waits; on the thread."""
-        patience = time.monotonic() + _PATIENCE
-        while True:
-            watched = select.poll()
-            watched.register(self._fd, select.POLLOUT)
-            watched.poll(1000)
-            try:
-                if self._advance(late=time.monotonic() > patience):
-                    patience = time.monotonic() + _PATIENCE
-                else:
-                    time.sleep(0.02)  # there is room, and not for all of a long line
-            except OSError as error:
-                self._give_up(error)
-            if self._done():
-                if self._direct:
-                    self._worker.close()  # called by its own thread: it ends when this returns
-                return None
-
-    def _advance(self, *, late: bool) -> bool:
-        with self._lock:
-            rest = self._rest
-            if not rest and self._waiting:
-                rest = self._waiting[0]
-                if len(rest) > _SLOT and not late and not self._has_room(len(rest)):
-                    return False
-                self._size -= len(self._waiting.popleft())
-                self._rest = rest
-        # One that was not opened again may block, here alone, when another process takes its room.
-        done = self._try(rest if self._direct else rest[:_SLOT]) if rest else 0
-        with self._lock:
-            self._rest = rest[done:]
-        return bool(done)
-
-    def _done(self) -> bool:
-        """Tell whether nothing waits; what was dropped is said before."""
-        with self._lock:
-            if self._rest or self._waiting:
-                return False
-            dropped, self._dropped = self._dropped, 0
-            if not dropped:
-                self._since = None
-                self._empty.set()
-                return True
-        line = self.notice(f"{dropped} log lines were dropped: their reader was behind")
-        with self._lock:
-            self._waiting.appendleft(line)
-            self._size += len(line)
-        return False
-
-    def _give_up(self, error: OSError) -> None:
-        with self._lock:
-            lost = len(self._waiting) + bool(self._rest) + self._dropped
-            self._waiting.clear()
-            self._rest = b""
-            self._size = self._dropped = 0
-        Complaint("log lines can't be written").wrong(f"{error.strerror}: {lost} lines are lost")
+    def _tell_dropped(self, count: int) -> None:
+        self.write(self.notice(f"{count} log lines were dropped: their reader was behind"))
 
 
 _OUTPUTS: weakref.WeakValueDictionary[tuple[int, int], Output] = weakref.WeakValueDictionary()
@@ -244,62 +169,23 @@ def _open(fd: int, kind: int) -> Output:
         return Output(os.dup(fd), direct=False)
 
 
-def holds_logging() -> bool:
-    """Tell whether this thread holds logging's own lock, as ``dictConfig`` does; True where that can't be told."""
-    owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
-    return owned is None or bool(owned())
-
-
-class _Ending(Protocol):
-    def at_exit(self) -> None: ...
-
-
-_ENDING: weakref.WeakSet[_Ending] = weakref.WeakSet()
-
-
-def at_end(owner: _Ending) -> None:
-    """Call ``owner.at_exit()`` when this process ends, or becomes another program by ``os.execv`` or its kin."""
-    at_exit(owner)
-    _ENDING.add(owner)
-    for name in ("execv", "execve"):  # all others of os end in these two
-        function = getattr(os, name)
-        if not hasattr(function, "__wrapped__"):
-            setattr(os, name, _after_the_end(function))
-
-
-def _after_the_end(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
-    # There is no atexit for a new program, and an audit hook would be called by each id() and sys._getframe().
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> NoReturn:
-        for owner in list(_ENDING):
-            owner.at_exit()
-        function(*args, **kwargs)
-
-    return run
-
-
 class Complaint:
     """Says that logs can't be written, without logging: once a change, one line, on standard error.
 
-    ``what`` names the thing that the lines are about.
+    ``what`` names the thing that the lines are about; ``is_wrong`` tells whether it was when it was last tried.
     """
 
-    __slots__ = ("_output", "_said", "what")
+    __slots__ = ("_output", "is_wrong", "what")
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self._said = False
+        self.is_wrong = False
         self._output: Output | None = None  # kept, for outputs are shared and held weakly
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether something was wrong when it was last tried."""
-        return self._said
 
     def wrong(self, why: str) -> None:
         """Say what is wrong, unless that is known."""
-        if not self._said:
-            self._said = True
+        if not self.is_wrong:
+            self.is_wrong = True
             self.note(why)
 
     def error(self) -> None:
@@ -308,18 +194,15 @@ class Complaint:
             error = sys.exc_info()[1]
             self.wrong(f"{type(error).__name__}: {safe(text_of(error))}")
 
-    def note(self, text: str) -> None:
-        """Say something, known or not."""
-        self._write(f"c2c_logging: {self.what}: {text}")
-
     def right(self, note: str = "") -> None:
         """Say that it works again, if it did not."""
-        if self._said:
-            self._said = False
+        if self.is_wrong:
+            self.is_wrong = False
             self.note(f"works again{note}")
 
-    def _write(self, text: str) -> None:
-        line = text.replace("\n", " ") + "\n"
+    def note(self, text: str) -> None:
+        """Say something, known or not."""
+        line = f"c2c_logging: {self.what}: {text}".replace("\n", " ") + "\n"
         try:
             self._output = output_of(sys.__stderr__)
             if self._output is not None:

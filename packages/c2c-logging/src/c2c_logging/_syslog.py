@@ -17,9 +17,10 @@ from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 from typing import Any
 
 from c2c_broadcast import ConfigurationError, load
+from c2c_logging._handlers import QueueHandler
 from c2c_logging._line import fit, line_of, syslog_level
 from c2c_logging._output import Complaint
-from c2c_logging._sending import Bounds, Queue, QueueHandler
+from c2c_logging._queue import Bounds
 from c2c_logging._settings import HandlerSettings
 
 RESOLVE_EVERY = 60.0
@@ -36,14 +37,13 @@ _KINDS = {
     "tcp": socket.SOCK_STREAM,
     "stream": socket.SOCK_STREAM,
 }
-_BOUNDS = Bounds(items=10_000, size=8_000_000, batch=100, wait=0.0)
-_AT_EXIT = 2.0
+_BOUNDS = Bounds(items=10_000, size=8_000_000, batch=100, wait=0.0, at_end=2.0)
 _HIGHEST_PORT = 65_535
 
 Address = str | tuple[str, int] | Sequence[str | int]
 
 
-class PyramidCeeSysLogHandler(QueueHandler):
+class PyramidCeeSysLogHandler(QueueHandler["Line"]):
     """Send each record to syslog as ``: @cee: {json}`` (what rsyslog's mmjsonparse reads).
 
     Lines are sent by a thread of their own: a server that is away, slow or of an unknown name blocks nothing, and is
@@ -64,18 +64,11 @@ class PyramidCeeSysLogHandler(QueueHandler):
         facility: int | str = SysLogHandler.LOG_USER,
         socktype: socket.SocketKind | str | None = None,
     ) -> None:
-        super().__init__("log lines can't be sent to syslog")
         self.dialect = load(HandlerSettings, {}, os.environ).json_dialect
         self.address = _address(address)
         self.facility = _facility(facility)
         self._sender = SyslogSender(self.address, _kind(socktype))
-        self._queue: Queue[Line] = Queue(
-            "c2c-logging-syslog",
-            self._sender.send,
-            _BOUNDS,
-            is_away=lambda: self._sender.is_away,
-            over=self._sender.close,
-        )
+        super().__init__("log lines can't be sent to syslog", "c2c-logging-syslog", self._sender, _BOUNDS)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON. Never raises."""
@@ -90,18 +83,9 @@ class PyramidCeeSysLogHandler(QueueHandler):
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def takes(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 # whatever it is
-        """Tell whether a record is to be sent: not what is logged while sending."""
-        return not self._queue.is_own_thread
-
-    def flush(self) -> None:
-        """Wait until all is sent: two seconds at most, not for a server that is away, nor in ``dictConfig``."""
-        self._queue.flush(_AT_EXIT)
-
-    def close(self) -> None:
-        """Have all sent that can be, and end the thread."""
-        self._queue.close(_AT_EXIT)
-        super().close()
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter the record and hand it over: not one that is logged while sending, which would go round and round."""
+        return False if self._queue.is_own_thread else super().handle(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +123,7 @@ class SyslogSender:
         """Whether the server was away, or did not read, when it was last tried."""
         return self._complaint.is_wrong
 
-    def send(self, lines: list[Line], hurry: Callable[[], bool]) -> None:
+    def write(self, lines: list[Line], hurry: Callable[[], bool]) -> None:
         """Send lines in order; while the server is away, wait for it, unless there is no time for that."""
         if self._pid != os.getpid():
             self._disconnect()  # after a fork: the parent's connection stays the parent's
@@ -170,11 +154,11 @@ class SyslogSender:
             else:
                 self._send_datagram(sender, line)
         except TimeoutError:
-            self._complaint.wrong("does not read: lines are kept meanwhile, the newest are dropped when too many")
+            self._complaint.wrong("does not read: lines are kept meanwhile, the oldest are dropped when too many")
             return False
         except (OSError, UnicodeError) as error:
             self._disconnect()
-            self._complaint.wrong(f"is away ({error}): lines are kept meanwhile, the newest are dropped when too many")
+            self._complaint.wrong(f"is away ({error}): lines are kept meanwhile, the oldest are dropped when too many")
             return False
         self._complaint.right()
         return True

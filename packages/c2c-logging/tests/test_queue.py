@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from c2c_logging._sending import Bounds, Queue
+from c2c_logging._queue import Bounds, Queue
 
 
 def test_a_consumer_that_raises_is_asked_again():
@@ -85,7 +85,7 @@ def test_batches():
 
 MULTIPROCESSING = """
 import multiprocessing, sys
-from c2c_logging._sending import Queue, Bounds
+from c2c_logging._queue import Queue, Bounds
 
 def consume(batch, hurry):
     with open(sys.argv[1], "a") as file:

@@ -1,0 +1,249 @@
+"""A bounded queue and the thread that empties it: whoever puts something in never waits.
+
+The thread starts with the first item that waits, in the process that puts it in: what is built before a fork works
+after. ``logging.shutdown`` and ``dictConfig`` call ``flush`` and ``close`` of handlers while locks are held that the
+thread needs as soon as anything in it logs: nobody waits while ``logging``'s own is held; what is queued then is
+written by the thread, before the process ends.
+"""
+
+import functools
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+from c2c_broadcast.process import Worker, at_exit, at_fork
+
+_T = TypeVar("_T")
+_A_LITTLE = 1.0  # seconds for what the thread is doing when its time is over
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a queue holds, and how its thread takes it.
+
+    ``batch`` items at once, or what came in ``wait`` seconds; it has ``at_end`` seconds at the end of the process.
+    """
+
+    items: int = 10_000
+    size: int = 32_000_000
+    batch: int = 100
+    wait: float = 1.0
+    at_end: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A reader of log lines that is behind: since when (seconds), how many lines wait, how many were dropped."""
+
+    seconds: float
+    lines: int
+    dropped: int
+
+
+class Queue(Generic[_T]):
+    """Gives what is put in, in order, to ``consume(batch, hurry)`` on a thread of its own.
+
+    ``consume`` returns when the batch is dealt with; while it fails it may try again, as long as ``hurry()`` is false.
+    ``is_away`` tells whether it fails now: nobody waits for that at the end. ``over`` is called when the thread ends.
+    While nothing waits, an item is given to ``at_once`` first, in the thread that brings it and under the queue's lock:
+    it returns what is left to queue, None for nothing. The oldest items go where there are too many: ``full()`` is
+    called then, and ``dropped(count)`` once nothing waits any more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        consume: Callable[[list[_T], Callable[[], bool]], None],
+        bounds: Bounds,
+        *,
+        at_once: Callable[[_T], _T | None] | None = None,
+        is_away: Callable[[], bool] = lambda: False,
+        over: Callable[[], None] = lambda: None,
+        full: Callable[[], None] = lambda: None,
+        dropped: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._consume = consume
+        self._bounds = bounds
+        self._at_once = at_once
+        self._is_away = is_away
+        self._over = over
+        self._tell_full = full
+        self._tell_dropped = dropped
+        self.after_fork()
+        self._worker = Worker(name, self._work)
+        at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in the child: what is queued is the parent's to write."""
+        self._changed = threading.Condition()  # its lock is reentrant: a finalizer may log while we hold it
+        self._items: deque[tuple[_T, int]] = deque()
+        self._size = 0
+        self._held = 0  # by the thread
+        self._since = self._due = 0.0
+        self._came = self._went = self._dropped = 0
+        self._wanted = 0  # how many of those that came somebody waits for
+        self._stuck_at = -1
+        self._end_by = math.inf
+        self._ends_here = False
+
+    def put(self, item: _T, size: int) -> None:
+        """Queue an item of about ``size`` bytes; where there is no room the oldest is dropped, and counted.
+
+        Raises:
+            OSError: ``at_once`` raised it.
+        """
+        with self._changed:
+            if self._went == self._came:
+                left = item if self._at_once is None else self._at_once(item)
+                if left is None:
+                    return
+                item, self._since = left, time.monotonic()
+            if not self._items:
+                self._due = time.monotonic() + self._bounds.wait
+            self._items.append((item, size))
+            self._size += size
+            self._came += 1
+            full = False
+            while self._items and (
+                len(self._items) + self._held > self._bounds.items or self._size > self._bounds.size
+            ):
+                self._size -= self._items.popleft()[1]
+                self._dropped += 1
+                self._went += 1
+                full = True
+            wake = len(self._items) in (1, self._bounds.batch)
+        if full:
+            self._tell_full()
+        if wake:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._worker.running:
+            self._end_by = math.inf
+        if not self._ends_here:
+            self._ends_here = True
+            at_end(self)
+        if not self._worker.wake():
+            # At the interpreter's end, or where the system gives no more threads: written here, without patience.
+            self._end_by = 0.0
+            self._work()
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the caller runs on the queue's thread: what it logs must not come back to it."""
+        return self._worker.is_own_thread
+
+    @property
+    def behind(self) -> Behind | None:
+        """Tell how far the thread is behind; None where nothing waits."""
+        with self._changed:
+            if self._went == self._came:
+                return None
+            return Behind(time.monotonic() - self._since, len(self._items) + self._held, self._dropped)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that is queued now is dealt with; False where that takes longer than ``timeout`` seconds.
+
+        Nobody waits for a server that is away, nor while this thread holds ``logging``'s lock, nor again for a reader
+        that took nothing since the last one waited in vain.
+        """
+        with self._changed:
+            if self._went == self._came or self.is_own_thread:
+                return True
+            self._wanted = wanted = self._came
+        self._wake()
+        waits = not (self._is_away() or holds_logging())
+        with self._changed:
+            waits = waits and self._stuck_at != self._went
+            limit = self._bounds.at_end if timeout is None else timeout
+            done = self._changed.wait_for(lambda: self._went >= wanted, limit if waits else 0)
+            if waits and not done:
+                self._stuck_at = self._went
+        return done
+
+    def at_exit(self) -> None:
+        """Have all written at the end of the process."""
+        self.flush()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """End the thread when all that is queued is dealt with, in ``timeout`` seconds at most; wait as ``flush`` does.
+
+        Records of a server that is away get one more try.
+        """
+        limit = 0 if self._is_away() else self._bounds.at_end if timeout is None else timeout
+        self._end_by = time.monotonic() + limit
+        if not self._worker.running:
+            self._over()
+        return self._worker.close(0 if holds_logging() else limit + _A_LITTLE)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self._end_by
+
+    def _work(self) -> float | None:
+        """Consume what is due; on the thread."""
+        while True:
+            with self._changed:
+                wait = self._due - time.monotonic()
+                asked = self._went < self._wanted or self._worker.closing or self._is_late()
+                if self._items and len(self._items) < self._bounds.batch and wait > 0 and not asked:
+                    return wait
+                batch = [self._items.popleft() for _ in range(min(self._bounds.batch, len(self._items)))]
+                self._held = len(batch)
+            if not batch:
+                break
+            try:
+                self._consume([item for item, _ in batch], self._is_late)
+                failed = 0
+            except Exception:  # noqa: BLE001 # the boundary of the thread: the next batch has its chance
+                failed = len(batch)
+            away = self._is_away()
+            with self._changed:
+                self._size -= sum(size for _, size in batch)
+                self._held = 0
+                self._went += len(batch)
+                self._dropped += failed
+                dropped = 0 if away or self._items else self._dropped
+                self._dropped -= dropped
+                self._changed.notify_all()
+            if dropped:
+                self._tell_dropped(dropped)
+        if self._worker.closing:
+            self._over()
+        return None
+
+
+def holds_logging() -> bool:
+    """Tell whether this thread holds logging's own lock, as ``dictConfig`` does; True where that can't be told."""
+    owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
+    return owned is None or bool(owned())
+
+
+_ENDING: "weakref.WeakSet[Queue[Any]]" = weakref.WeakSet()
+
+
+def at_end(queue: Queue[Any]) -> None:
+    """Flush a queue when this process ends, or becomes another program by ``os.execv`` or its kin."""
+    at_exit(queue)
+    _ENDING.add(queue)
+    for name in ("execv", "execve"):  # all others of os end in these two
+        function = getattr(os, name)
+        if not hasattr(function, "__wrapped__"):
+            setattr(os, name, _after_the_end(function))
+
+
+def _after_the_end(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    # There is no atexit for a new program, and an audit hook would be called by each id() and sys._getframe().
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> NoReturn:
+        for queue in list(_ENDING):
+            queue.flush()
+        function(*args, **kwargs)
+
+    return run
