@@ -1,31 +1,30 @@
+"""A URL of PostgreSQL without a driver means the one that is installed."""
+
+import sys
+from importlib import import_module
+
+import psycopg
 import pytest
+from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.engine import make_url
 
-from c2c_logging._log_table import is_installed, with_driver
-
-DEFAULT = make_url("postgresql://").get_dialect().driver
-OTHER = "psycopg2" if DEFAULT == "psycopg" else "psycopg"
+from c2c_logging._log_table import engine_of
 
 
-@pytest.mark.parametrize(
-    ("url", "installed", "drivername"),
-    [
-        ("postgresql://h/d", {DEFAULT, OTHER}, "postgresql"),
-        ("postgresql://h/d", {DEFAULT}, "postgresql"),
-        ("postgresql://h/d", {OTHER}, f"postgresql+{OTHER}"),
-        ("postgres://h/d", {OTHER}, f"postgresql+{OTHER}"),
-        ("postgresql://h/d", set(), "postgresql"),
-        (f"postgresql+{DEFAULT}://h/d", {OTHER}, f"postgresql+{DEFAULT}"),
-        ("sqlite://", set(), "sqlite"),
-    ],
-)
-def test_the_driver_that_is_there(url: str, installed: set[str], drivername: str) -> None:
-    """A URL without a driver means the one that is installed; the rest of it stays."""
-    found = with_driver(url, installed.__contains__)
-    assert (found.drivername, found.database) == (drivername, make_url(url).database)
+def test_the_driver_that_is_there(monkeypatch):
+    """Of psycopg 3 and psycopg2, whichever SQLAlchemy takes for the default one."""
+    assert engine_of("postgresql://u:p@h/d").dialect.driver == "psycopg"
+    default = make_url("postgresql://").get_dialect()
+    monkeypatch.setattr(default, "import_dbapi", classmethod(lambda cls: import_module("driver_that_is_absent")))
+    monkeypatch.setattr(psycopg2.PGDialect_psycopg2, "import_dbapi", classmethod(lambda cls: psycopg))
+    engine = engine_of("postgresql://u:p@h/d")
+    assert (engine.dialect.driver, engine.url.database) == ("psycopg2", "d")
 
 
-def test_what_is_installed() -> None:
-    """A module that can be found is installed."""
-    assert is_installed("sqlalchemy")
-    assert not is_installed("psycopg_of_the_test")
+def test_a_driver_that_is_named_is_kept(monkeypatch):
+    """What is named and absent is an error, not another driver."""
+    assert engine_of("postgresql+psycopg://h/d").url.drivername == "postgresql+psycopg"
+    assert engine_of("sqlite://").url.drivername == "sqlite"
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    with pytest.raises(ModuleNotFoundError):
+        engine_of("postgresql+psycopg2://h/d")

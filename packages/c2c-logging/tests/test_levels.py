@@ -16,8 +16,9 @@ URL = "/c2c/logging/level"
 def app(make_app):
     """An application with the view; overrides that a test leaves end with it."""
     yield make_app(**ON)
-    for name in LEVELS.overrides():
-        LEVELS.reset(name, None)
+    state = LEVELS.follow()
+    for name in state.entries():
+        state.reset(name)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_asking_makes_no_logger(get):
     """Whatever one asks for, memory does not grow."""
     get(name="nobody.has.this")
     assert "nobody.has.this" not in logging.root.manager.loggerDict
-    assert level_of("nobody.has.this").level == "NOTSET"
+    assert level_of("nobody.has.this")["level"] == "NOTSET"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from c2c_logging._database import SQLAlchemyHandler
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
-from c2c_logging._ini import configure_logging, logging_config
+from c2c_logging._ini import configure_logging
 from c2c_logging._outgoing import instrument_requests, uninstrument_requests
 from c2c_logging._output import readers_behind
 from c2c_logging._queue import Behind
@@ -24,7 +24,6 @@ __all__ = [
     "includeme",
     "init",
     "instrument_requests",
-    "logging_config",
     "readers_behind",
     "run_in_context",
     "uninstrument_requests",

@@ -2,10 +2,9 @@
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
@@ -18,25 +17,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session, scoped_session
 
-_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0)
+_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0, at_end=5.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a row of the log table says; ``created`` is in seconds since the epoch."""
-
-    logger: str
-    level: str
-    trace: str | None
-    msg: str
-    created: float
-
-
-WRITING = threading.local()
-"""``WRITING.on`` is true in threads that write rows: what they log themselves is not for a log table."""
-
-
-class SQLAlchemyHandler(QueueHandler[Row]):
+class SQLAlchemyHandler(QueueHandler[dict[str, Any]]):
     """Write records to a table with id, logger, level, trace, msg and created_at, made where it is absent.
 
     A thread of its own, started by the first record in the process that logs, writes them in batches of 100 or each
@@ -88,7 +72,7 @@ class SQLAlchemyHandler(QueueHandler[Row]):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and hand it over: not what SQLAlchemy says of our own writing."""
-        return False if getattr(WRITING, "on", False) else super().handle(record)
+        return False if self._log.is_writing else super().handle(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over to the thread that writes; never waits, never raises."""
@@ -98,17 +82,22 @@ class SQLAlchemyHandler(QueueHandler[Row]):
                 return
             if self._with is not None and not self._with.search(message):
                 return
-            row = Row(
-                safe(text_of(record.name)), text_of(record.levelname), full_message(record), message, record.created
-            )
-            self._queue.put(row, len(message) + len(row.trace or ""))
+            trace = full_message(record)
+            self._put(safe(text_of(record.name)), text_of(record.levelname), message, record.created, trace)
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
+    def _put(self, logger: str, level: str, message: str, created: float, trace: str | None = None) -> None:
+        texts = {"logger": logger, "level": level, "msg": message, "trace": trace}
+        row: dict[str, Any] = {
+            name: text and text.replace("\0", "\\0") for name, text in texts.items()
+        }  # no text of SQL's
+        row["created_at"] = datetime.fromtimestamp(created, UTC)
+        self._queue.put(row, len(message) + len(trace or ""))
+
     def _tell_dropped(self, count: int) -> None:
         super()._tell_dropped(count)
-        text = f"{count} records were dropped: the queue was full"
-        self._queue.put(Row("c2c_logging", "WARNING", None, text, time.time()), len(text))
+        self._put("c2c_logging", "WARNING", f"{count} records were dropped: the queue was full", time.time())
 
 
 def _expression(name: str, text: str) -> re.Pattern[str] | None:

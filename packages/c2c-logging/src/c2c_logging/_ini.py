@@ -11,7 +11,7 @@ import logging
 import logging.config
 import logging.handlers
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -20,26 +20,21 @@ from typing import Any
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._settings import level_number
 
-_NAME = re.compile(r"%(?:%|\(([^)]+)\)s|)")
+_NAME = re.compile(r"%(?:%|\(([^()]+)\)s|)")
 _DEEPEST = 10
 _GROUPS = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
 # What dictConfig takes from a handler's arguments for itself.
 _OURS = frozenset({"class", "level", "formatter", "filters", "()", "."})
-# What fileConfig looks for: other keys, of [DEFAULT] above all, may be as they like.
-_READ = frozenset(
-    {
-        *("level", "handlers", "qualname", "propagate", "class", "args", "kwargs", "formatter", "target"),
-        *("format", "datefmt", "style", "validate", "defaults"),
-    }
-)
 # Of formatters, whose percent signs are for logging.
 _RAW = frozenset({"format", "datefmt", "style", "validate", "defaults"})
+# What is read: other keys, of [DEFAULT] above all, may be as they like.
+_READ = _RAW | {"level", "handlers", "qualname", "propagate", "class", "args", "kwargs", "formatter", "target"}
+
+Sections = Mapping[str, Mapping[str, str]]
+Where = Callable[[str, str], str]
 
 
-def configure_logging(
-    sections: Mapping[str, Mapping[str, str]],
-    where: Callable[[str, str], str] = lambda section, key: f"[{section}] {key}",
-) -> None:
+def configure_logging(sections: Sections, where: Where = lambda section, key: f"[{section}] {key}") -> None:
     """Configure logging as the sections of an ini file say, all names in them replaced; existing loggers keep working.
 
     Args:
@@ -49,7 +44,7 @@ def configure_logging(
     Raises:
         ConfigurationError: They can't be followed; the message names section and key.
     """
-    config = logging_config(sections, where)
+    config = _config(sections, where)
     try:
         logging.config.dictConfig(config)
     except Exception as error:  # handlers are any class, with any arguments
@@ -59,22 +54,26 @@ def configure_logging(
         raise ConfigurationError(f"{place}logging can't be set up: {_said(cause)}") from error
 
 
-def logging_config(
-    sections: Mapping[str, Mapping[str, str]],
-    where: Callable[[str, str], str] = lambda section, key: f"[{section}] {key}",
-) -> dict[str, Any]:
-    """Return what ``dictConfig`` wants for the sections of an ini file; see ``configure_logging``."""
-    config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
-    config["formatters"] = {key: _formatter(sections[f"formatter_{key}"]) for key in _keys(sections, "formatters")}
-    config["handlers"] = {
-        key: _handler(sections[f"handler_{key}"], f"handler_{key}", where) for key in _keys(sections, "handlers")
+def _config(sections: Sections, where: Where) -> dict[str, Any]:
+    """Return what ``dictConfig`` wants."""
+    formatters, handlers, loggers = (
+        _names(sections[group].get("keys", "")) for group in ("formatters", "handlers", "loggers")
+    )
+    config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, "loggers": {}}
+    config["formatters"] = {
+        key: {name: value for name, value in sections[f"formatter_{key}"].items() if value and name in _RAW | {"class"}}
+        for key in formatters
     }
-    config["loggers"] = {}
-    for key in _keys(sections, "loggers"):
+    config["handlers"] = {}
+    for key in handlers:
+        section = sections[f"handler_{key}"]
+        _check(f"handler_{key}", section, "formatter", formatters, where)
+        config["handlers"][key] = _handler(section, partial(where, f"handler_{key}"))
+    for key in loggers:
         section = sections[f"logger_{key}"]
+        _check(f"logger_{key}", section, "handlers", handlers, where)
         made: dict[str, Any] = {"handlers": _names(section.get("handlers", ""))}
-        if section.get("level"):
-            made["level"] = section["level"]
+        made |= _level(section, partial(where, f"logger_{key}"))
         if key == "root":
             config["root"] = made
         else:
@@ -85,26 +84,44 @@ def logging_config(
     return config
 
 
-def _keys(sections: Mapping[str, Mapping[str, str]], group: str) -> list[str]:
-    return _names(sections[group].get("keys", ""))
-
-
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _formatter(section: Mapping[str, str]) -> dict[str, Any]:
-    return {key: section[key] for key in ("format", "datefmt", "style", "class") if section.get(key)}
+def _check(name: str, section: Mapping[str, str], key: str, known: Collection[str], where: Where) -> None:
+    """Say which section names a handler or formatter that its group does not have."""
+    for one in _names(section.get(key, "")):
+        if one not in known:
+            group = "handlers" if key == "handlers" else "formatters"
+            raise ConfigurationError(f"{where(name, key)}: {one!r} is not in [{group}] keys{_near(one, known)}")
 
 
-def _handler(section: Mapping[str, str], name: str, where: Callable[[str, str], str]) -> dict[str, Any]:
-    made: dict[str, Any] = {key: section[key] for key in ("level", "formatter") if section.get(key)}
-    kind = _class(section.get("class", "").strip(), where(name, "class"))
-    args = _value_of(section.get("args") or "()", where(name, "args"))
-    kwargs = _value_of(section.get("kwargs") or "{}", where(name, "kwargs"))
+def _near(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    near = get_close_matches(name, known, 1, cutoff)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _level(section: Mapping[str, str], where: Callable[[str], str]) -> dict[str, str]:
+    """Return the level of a section, in whatever letters it is."""
+    level = section.get("level")
+    if not level:
+        return {}
+    try:
+        return {"level": logging.getLevelName(level_number(level))}
+    except ValueError as error:
+        raise ConfigurationError(f"{where('level')} = {mask(level)!r}: {error}") from None
+
+
+def _handler(section: Mapping[str, str], where: Callable[[str], str]) -> dict[str, Any]:
+    made: dict[str, Any] = _level(section, where)
+    if section.get("formatter"):
+        made["formatter"] = section["formatter"].strip()
+    kind = _class(section.get("class", "").strip(), where("class"))
+    args = _value_of(section.get("args") or "()", where("args"))
+    kwargs = _value_of(section.get("kwargs") or "{}", where("kwargs"))
     if not isinstance(args, tuple | list) or not isinstance(kwargs, dict):
-        raise ConfigurationError(f"{where(name, 'args')}: args must be a tuple, such as (sys.stdout,), kwargs a dict")
-    named = _named(kind, args)
+        raise ConfigurationError(f"{where('args')}: args must be a tuple, such as (sys.stdout,), kwargs a dict")
+    named = _by_name(kind, args)
     if named is not None and not set(named) & set(kwargs):
         kwargs, args = {**named, **kwargs}, ()
     if section.get("target") and issubclass(kind, logging.handlers.MemoryHandler):
@@ -128,8 +145,7 @@ def _class(name: str, place: str) -> Any:
         found = getattr(module, last, None)
         if isinstance(found, type):
             return found
-        near = get_close_matches(last, dir(module), 1)
-        problem = f"there is no such class{f' (did you mean {near[0]}?)' if near else ''}"
+        problem = f"there is no such class{_near(last, dir(module))}"
     raise ConfigurationError(f"{place} = {name}: {problem}")
 
 
@@ -140,7 +156,7 @@ def _value_of(text: str, place: str) -> Any:
         raise ConfigurationError(f"{place}: logging can't be set up: {_said(error)}") from error
 
 
-def _named(kind: Any, args: Any) -> dict[str, Any] | None:
+def _by_name(kind: Any, args: Any) -> dict[str, Any] | None:
     """Return arguments by name, None where a class takes them without."""
     try:
         parameters = inspect.signature(kind).parameters.values()
@@ -154,39 +170,40 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {mask(str(error).partition(chr(10))[0])}"
 
 
-def read_logging(path: Path, environ: Mapping[str, str]) -> configparser.RawConfigParser | None:
+def read_logging(path: Path, environ: Mapping[str, str]) -> Sections | None:
     """Return the sections of logging with their values ready for ``configure_logging``, None without any.
 
     Raises:
         ConfigurationError: The file can't be read, or one of those sections can't be followed; the message has file,
             section, key and remedy.
     """
-    found = _parse(path)
+    found = configparser.RawConfigParser()
+    found.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign] # as its documentation says
+    try:
+        found.read_string(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: can't be read: {error}") from None
+    except configparser.Error as error:
+        raise ConfigurationError(mask(str(error).replace("\n", " "))) from None
     if "loggers" not in found:
         return None
     names = {**environ, "here": str(path.parent), "__file__": str(path)}
-    ready = configparser.RawConfigParser()
+    ready: dict[str, dict[str, str]] = {}
     for group, prefix in _GROUPS.items():
         if group not in found:
             raise ConfigurationError(f"{path}: [{group}] is missing: logging wants [loggers], [handlers], [formatters]")
-        keys = _value(path, found, group, "keys", names) if "keys" in found[group] else ""
-        ready[group] = {"keys": keys}
-        for key in filter(None, (key.strip() for key in keys.split(","))):
-            section = f"{prefix}_{key}"
-            if section not in found:
-                raise ConfigurationError(f"{path}: [{section}] is missing: [{group}] names it")
-            ready[section] = {
-                option.lower(): found[section][option]
-                if prefix == "formatter" and option in _RAW
-                else _value(path, found, section, option, names)
-                for option in found[section]
-                if option.lower() in _READ
+        ready[group] = {"keys": _value(path, found[group], "keys", names) if "keys" in found[group] else ""}
+        for key in _names(ready[group]["keys"]):
+            if f"{prefix}_{key}" not in found:
+                raise ConfigurationError(f"{path}: [{prefix}_{key}] is missing: [{group}] names it")
+            section = found[f"{prefix}_{key}"]
+            ready[section.name] = {
+                name.lower(): section[name]
+                if prefix == "formatter" and name in _RAW
+                else _value(path, section, name, names)
+                for name in section
+                if name.lower() in _READ
             }
-            _check_level(path, ready[section])
-    for one in ready.values():
-        _check_names(path, one, "handlers", ready["handlers"])
-        if one.name.startswith("handler_"):
-            _check_names(path, one, "formatter", ready["formatters"])
     return ready
 
 
@@ -201,63 +218,27 @@ def locate(path: Path, section: str, key: str) -> str:
     return f"{path}: [{section}] {key}"
 
 
-def _parse(path: Path) -> configparser.RawConfigParser:
-    found = configparser.RawConfigParser()
-    found.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign] # as its documentation says
-    try:
-        found.read_string(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: can't be read: {error}") from None
-    except configparser.Error as error:
-        raise ConfigurationError(mask(str(error).replace("\n", " "))) from None
-    return found
+def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Mapping[str, str]) -> str:
+    """Return a value, the names in it replaced: by the file's keys, else by the environment."""
+    place = f"{path}: [{section.name}] {key}"
 
-
-def _value(
-    path: Path, found: configparser.RawConfigParser, section: str, option: str, environ: Mapping[str, str]
-) -> str:
     def expand(text: str, depth: int, inside: str) -> str:
         if depth > _DEEPEST:
-            raise ConfigurationError(f"{path}: [{section}] {option}: its variables refer to each other")
+            raise ConfigurationError(f"{place}: its variables refer to each other")
 
         def one(match: re.Match[str]) -> str:
             if match[0] == "%%":
                 return "%"
             name = match[1]
             if name is None:
-                raise ConfigurationError(
-                    f"{path}: [{section}] {option}: a % that begins no %(NAME)s: write %% for a percent sign"
-                )
-            if name != inside and name in found[section]:
-                return expand(found[section][name], depth + 1, name)
+                raise ConfigurationError(f"{place}: a % that begins no %(NAME)s: write %% for a percent sign")
+            if name != inside and name in section:
+                return expand(section[name], depth + 1, name)
             if name in environ:
                 return environ[name]
-            near = get_close_matches(name, environ, 1, 0.8)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ConfigurationError(
-                f"{path}: [{section}] {option}: %({name})s is neither in the file nor in the environment{hint}"
-            )
+            hint = _near(name, environ.keys(), 0.8)
+            raise ConfigurationError(f"{place}: %({name})s is neither in the file nor in the environment{hint}")
 
         return _NAME.sub(one, text)
 
-    return expand(found[section][option], 0, option)
-
-
-def _check_level(path: Path, section: configparser.SectionProxy) -> None:
-    """Say which section has a level that is none; take one in small letters for what it means."""
-    level = section.get("level")
-    if level is not None:
-        try:
-            section["level"] = logging.getLevelName(level_number(level))
-        except ValueError as error:
-            raise ConfigurationError(f"{path}: [{section.name}] level = {mask(level)!r}: {error}") from None
-
-
-def _check_names(path: Path, section: configparser.SectionProxy, option: str, group: configparser.SectionProxy) -> None:
-    """Say which section names a handler or formatter that its group does not have."""
-    known = [name.strip() for name in group["keys"].split(",")]
-    for name in filter(None, (name.strip() for name in section.get(option, "").split(","))):
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ConfigurationError(f"{path}: [{section.name}] {option}: {name!r} is not in [{group.name}] keys{hint}")
+    return expand(section[key], 0, key)

@@ -2,28 +2,33 @@
 
 import contextlib
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from c2c_broadcast import ConfigurationError, mask
-from c2c_logging._database import WRITING, Row
 from c2c_logging._output import Complaint
+from c2c_logging._queue import until_it_works
 
-_DRIVERS = ("psycopg2", "psycopg")
 _MAINTENANCE = "postgres"
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 5.0
 _KEYS = frozenset({"url", "tablename", "tableargs"})
+_WRITING = threading.local()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    before, _WRITING.on = getattr(_WRITING, "on", False), True
+    try:
+        yield
+    finally:
+        _WRITING.on = before
 
 
 class LogTable:
@@ -32,13 +37,20 @@ class LogTable:
     def __init__(self, config: Mapping[str, Any]) -> None:
         text, name, options = _checked(config)
         try:
-            url = with_driver(text)
-            self._engine = sa.create_engine(url, pool_size=1, max_overflow=4, pool_pre_ping=True)
-        except TypeError:  # SQLite's pool takes no sizes
-            self._engine = sa.create_engine(url)
+            self._engine = engine_of(text)
         except (ArgumentError, ModuleNotFoundError) as error:
             raise ConfigurationError(f"SQLAlchemyHandler: url: {mask(str(error))}") from None
-        self.table = _table(name, options)
+        self.table = sa.Table(
+            name,
+            sa.MetaData(),  # of its own, so that two handlers may have tables of one name
+            sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+            sa.Column("logger", sa.Text),
+            sa.Column("level", sa.Text),
+            sa.Column("trace", sa.Text),
+            sa.Column("msg", sa.Text),
+            sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+            **options,
+        )
         self.session: scoped_session[Session] = scoped_session(sessionmaker(self._engine))
         self._complaint = Complaint(f"log table {self.table} in {self._engine.url.render_as_string()}")
         self._refused = Complaint(f"log table {self.table}")
@@ -50,48 +62,44 @@ class LogTable:
         """Whether the database was away when it was last tried."""
         return self._complaint.is_wrong
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread writes to a log table: what it logs itself is for none of them."""
+        return getattr(_WRITING, "on", False)
+
     def close(self) -> None:
         """Close the connections; the next row makes a new one."""
         self._engine.dispose()
 
+    @_writing()
     def create(self) -> None:
         """Create database, schema and table, as far as they are absent."""
-        with _writing():
-            try:
-                self._engine.connect().close()
-            except OperationalError:
-                if not make_database(self._engine.url):
-                    raise
-            try:
-                self._create_table()
-            except DBAPIError:
-                # Another process may have been faster.
-                if not sa.inspect(self._engine).has_table(self.table.name, schema=self.table.schema):
-                    raise
+        try:
+            self._engine.connect().close()
+        except OperationalError:
+            if not make_database(self._engine.url):
+                raise
+        schema = self.table.schema
+        try:
+            with self._engine.begin() as connection:
+                if schema is not None and connection.dialect.name != "sqlite":
+                    connection.execute(CreateSchema(schema, if_not_exists=True))
+                self.table.metadata.create_all(connection)
+        except DBAPIError:
+            # Another process may have been faster.
+            if not sa.inspect(self._engine).has_table(self.table.name, schema=schema):
+                raise
         self._created = True
 
-    def _create_table(self) -> None:
-        with self._engine.begin() as connection:
-            if self.table.schema is not None and connection.dialect.name != "sqlite":
-                connection.execute(CreateSchema(self.table.schema, if_not_exists=True))
-            self.table.metadata.create_all(connection)
-
-    def write(self, rows: list[Row], hurry: Callable[[], bool]) -> None:
+    @_writing()
+    def write(self, batch: list[dict[str, Any]], hurry: Callable[[], bool]) -> None:
         """Write rows; while the database is away, wait for it, unless there is no time for that."""
         if self._pid != os.getpid():
             self._engine.dispose(close=False)  # the parent's connections stay the parent's
             self._pid = os.getpid()
-        pause = _FIRST_PAUSE
-        with _writing():
-            while not self._try(rows):
-                if hurry():
-                    return
-                end = time.monotonic() + pause
-                while time.monotonic() < end and not hurry():
-                    time.sleep(0.05)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        until_it_works(lambda: self._try(batch), hurry)
 
-    def _try(self, rows: list[Row]) -> bool:
+    def _try(self, rows: list[dict[str, Any]]) -> bool:
         try:
             if not self._created:
                 self.create()
@@ -105,32 +113,27 @@ class LogTable:
                 self._insert_one_by_one(rows)
         except Exception as error:  # noqa: BLE001 # drivers raise what they like; logging goes on
             self._created = False
-            self._complaint.wrong(f"is away ({mask(_first_line(error))}): up to 10,000 records wait for it")
+            self._complaint.wrong(f"is away ({_said(error)}): up to 10,000 records wait for it")
             return False
         self._complaint.right()
         return True
 
-    def _insert(self, rows: list[Row]) -> None:
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
         with self._engine.begin() as connection:
-            connection.execute(self.table.insert(), [_values(row) for row in rows])
+            connection.execute(self.table.insert(), rows)
 
-    def _insert_one_by_one(self, rows: list[Row]) -> None:
+    def _insert_one_by_one(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:
             try:
                 self._insert([row])
             except (OperationalError, InterfaceError):
                 raise
             except (SQLAlchemyError, ValueError) as error:
-                self._refused.wrong(f"a record of {row.logger} is refused by the database: {mask(_first_line(error))}")
+                self._refused.wrong(f"a record of {row['logger']} is refused by the database: {_said(error)}")
 
 
-@contextlib.contextmanager
-def _writing() -> Iterator[None]:
-    before, WRITING.on = getattr(WRITING, "on", False), True
-    try:
-        yield
-    finally:
-        WRITING.on = before
+def _said(error: Exception) -> str:
+    return mask(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
@@ -146,60 +149,21 @@ def _checked(config: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     return str(config["url"]), str(config.get("tablename") or "logs"), dict(options)
 
 
-def _table(name: str, options: dict[str, Any]) -> sa.Table:
-    # A metadata of its own, so that two handlers may have tables of one name.
-    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    return sa.Table(
-        name,
-        sa.MetaData(),
-        sa.Column("id", number, primary_key=True, autoincrement=True),
-        sa.Column("logger", sa.Text),
-        sa.Column("level", sa.Text),
-        sa.Column("trace", sa.Text),
-        sa.Column("msg", sa.Text),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
-        **options,
-    )
-
-
-def _values(row: Row) -> dict[str, Any]:
-    # PostgreSQL's text has no NUL.
-    return {
-        "logger": row.logger.replace("\0", "\\0"),
-        "level": row.level.replace("\0", "\\0"),
-        "trace": row.trace and row.trace.replace("\0", "\\0"),
-        "msg": row.msg.replace("\0", "\\0"),
-        "created_at": datetime.fromtimestamp(row.created, UTC),
-    }
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-
-
-def is_installed(name: str) -> bool:
-    """Tell whether a driver is installed."""
-    return find_spec(name) is not None
-
-
-def with_driver(text: str | URL, installed: Callable[[str], bool] = is_installed) -> URL:
-    """Return the URL with a driver that is there; one that it names is kept.
-
-    SQLAlchemy 2.0 reads ``postgresql://`` as psycopg2, 2.1 as psycopg 3: where only the other one is installed, the URL
-    means that one.
+def engine_of(text: str) -> Engine:
+    """Return an engine; ``postgresql://`` (psycopg2 in SQLAlchemy 2.0, psycopg in 2.1) means the driver that is there.
 
     Raises:
         ArgumentError: It is no URL.
+        ModuleNotFoundError: No driver of it is installed.
     """
     url = make_url(text)
-    if url.drivername == "postgres":
-        url = url.set(drivername="postgresql")
-    if url.drivername != "postgresql":
-        return url
-    default = url.get_dialect().driver
-    others = (driver for driver in _DRIVERS if driver != default and installed(driver))
-    other = None if installed(default) else next(others, None)
-    return url if other is None else url.set(drivername=f"postgresql+{other}")
+    others = ("postgresql+psycopg2", "postgresql+psycopg") if url.drivername == "postgresql" else ()
+    for name in others:
+        with contextlib.suppress(ModuleNotFoundError):
+            url.get_dialect().import_dbapi()
+            break
+        url = url.set(drivername=name)
+    return sa.create_engine(url, pool_pre_ping=True)
 
 
 def make_database(url: URL) -> bool:

@@ -21,6 +21,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 from c2c_broadcast.process import Worker, at_exit, at_fork
 
 _T = TypeVar("_T")
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 5.0
 _A_LITTLE = 1.0  # seconds for what the thread is doing when its time is over
 
 
@@ -217,6 +219,19 @@ class Queue(Generic[_T]):
         if self._worker.closing:
             self._over()
         return None
+
+
+def until_it_works(work: Callable[[], bool], hurry: Callable[[], bool]) -> bool:
+    """Do ``work()`` until it tells that it was done, with pauses; False where there is no time for that."""
+    pause = _FIRST_PAUSE
+    while not work():
+        if hurry():
+            return False
+        end = time.monotonic() + pause
+        while time.monotonic() < end and not hurry():
+            time.sleep(0.05)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return True
 
 
 def holds_logging() -> bool:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 from typing import Any
 
@@ -20,14 +21,12 @@ from c2c_broadcast import ConfigurationError, load
 from c2c_logging._handlers import QueueHandler
 from c2c_logging._line import fit, line_of, syslog_level
 from c2c_logging._output import Complaint
-from c2c_logging._queue import Bounds
+from c2c_logging._queue import Bounds, until_it_works
 from c2c_logging._settings import HandlerSettings
 
 RESOLVE_EVERY = 60.0
 """Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was."""
 _TIMEOUT = 5.0
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
 _SMALLEST = 200
 # Milliseconds in which a host says that nobody listens at the port of a first datagram; this one waits for it.
 _REFUSAL = 20
@@ -123,21 +122,15 @@ class SyslogSender:
         """Whether the server was away, or did not read, when it was last tried."""
         return self._complaint.is_wrong
 
-    def write(self, lines: list[Line], hurry: Callable[[], bool]) -> None:
+    def write(self, batch: list[Line], hurry: Callable[[], bool]) -> None:
         """Send lines in order; while the server is away, wait for it, unless there is no time for that."""
         if self._pid != os.getpid():
             self._disconnect()  # after a fork: the parent's connection stays the parent's
             self._pid, self._lost = os.getpid(), 0
-        for number, line in enumerate(lines):
-            pause = _FIRST_PAUSE
-            while not self._try(line):
-                if hurry():
-                    self._lost += len(lines) - number
-                    return
-                end = time.monotonic() + pause
-                while time.monotonic() < end and not hurry():
-                    time.sleep(0.05)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        for number, line in enumerate(batch):
+            if not until_it_works(partial(self._try, line), hurry):
+                self._lost += len(batch) - number
+                return
 
     def close(self) -> None:
         """Close the connection, and say what could not be sent; the next line makes a new one."""
