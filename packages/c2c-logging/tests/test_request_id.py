@@ -1,9 +1,7 @@
 """Request ids: where they come from, and what is kept of what clients send."""
 
-import os
 import re
 import string
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging import LoggingSettings
-from c2c_logging._request_ids import IdSources, Trace, clean, new_id
+from c2c_logging._request_ids import IdSources, Trace, clean
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -73,34 +71,6 @@ def test_without_a_header_it_is_a_uuid(make_app):
     first, second = app.get("/hello/a"), app.get("/hello/a")
     assert UUID(first.json["id"]).version == 4
     assert first.json["id"] == first.headers["X-Request-ID"] != second.json["id"]
-
-
-def test_new_ids_are_uuids_of_version_4():
-    """RFC 9562, 5.4: version and variant are where they belong."""
-    found = {new_id() for _ in range(1000)}
-    assert len(found) == 1000
-    assert {UUID(one).version for one in found} == {4}
-    assert {UUID(one).variant for one in found} == {"specified in RFC 4122"}
-
-
-def test_forked_processes_and_threads_share_no_id():
-    """Ids that were made in advance are given out once: to one thread, and not by a forked process again."""
-    found = [new_id()]
-    readers = []
-    for _ in range(3):
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            os.write(writer, " ".join(new_id() for _ in range(100)).encode())
-            os._exit(0)
-        os.close(writer)
-        readers.append(reader)
-    with ThreadPoolExecutor(8) as executor:
-        found += executor.map(lambda _: new_id(), range(5000))
-    for reader in readers:
-        with os.fdopen(reader, "rb") as text:
-            found += text.read().decode().split()
-        os.wait()
-    assert len(found) == len(set(found)) == 5301
 
 
 def test_a_view_that_sets_the_header_itself(make_app):

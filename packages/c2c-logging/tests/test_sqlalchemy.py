@@ -5,10 +5,10 @@ import uuid
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from c2c_logging import run_in_context
-from c2c_logging._sql_ids import untag_transactions
+from c2c_logging import _sql_ids, run_in_context
 
 ON = {"c2c.sql_request_id": "true"}
 NAME = sa.text("SELECT current_setting('application_name')")
@@ -32,7 +32,8 @@ def engine(url):
 def untagged():
     """Each test begins and ends without the listener."""
     yield
-    untag_transactions()
+    if sa.event.contains(Engine, "begin", _sql_ids._tag):
+        sa.event.remove(Engine, "begin", _sql_ids._tag)
 
 
 def name_in(connection):

@@ -91,6 +91,7 @@ class Queue(Generic[_T]):
         self._since = self._due = 0.0
         self._came = self._went = self._dropped = 0
         self._wanted = 0  # how many of those that came somebody waits for
+        self._told = 0  # up to the item that says how many were dropped: who waits, waits for that, too
         self._stuck_at = -1
         self._end_by = math.inf
         self._ends_here = False
@@ -165,7 +166,7 @@ class Queue(Generic[_T]):
         with self._changed:
             waits = waits and self._stuck_at != self._went
             limit = self._bounds.at_end if timeout is None else timeout
-            done = self._changed.wait_for(lambda: self._went >= wanted, limit if waits else 0)
+            done = self._changed.wait_for(lambda: self._went >= max(wanted, self._told), limit if waits else 0)
             if waits and not done:
                 self._stuck_at = self._went
         return done
@@ -207,15 +208,17 @@ class Queue(Generic[_T]):
                 failed = len(batch)
             away = self._is_away()
             with self._changed:
-                self._size -= sum(size for _, size in batch)
-                self._held = 0
-                self._went += len(batch)
                 self._dropped += failed
                 dropped = 0 if away or self._items else self._dropped
                 self._dropped -= dropped
-                self._changed.notify_all()
             if dropped:
                 self._tell_dropped(dropped)
+            with self._changed:
+                self._told = self._came if dropped else self._told
+                self._size -= sum(size for _, size in batch)
+                self._held = 0
+                self._went += len(batch)
+                self._changed.notify_all()
         if self._worker.closing:
             self._over()
         return None

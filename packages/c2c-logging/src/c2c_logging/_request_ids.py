@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,21 +27,13 @@ _BAD = re.compile(r"[^A-Za-z0-9 !#&()+,./:=?@\[\]^_{|}~-]+")
 # Trace Context, 3.2: version 00 is exact; of a higher version, what is known of it is read.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
-_SAMPLED = 1
-# The two highest bits are 1 and 0 (RFC 9562, 4.1).
-_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def clean(value: str) -> str:
     """Return what may be kept of an id: printable ASCII, 128 characters at most; empty where nothing is left."""
-    if len(value) > LONGEST:
-        value = value[: 8 * LONGEST]
-    if not (value.isascii() and value.isalnum()):
-        value = _BAD.sub("", value).strip()
-    return value[:LONGEST].rstrip()
+    return _BAD.sub("", value[: 8 * LONGEST]).strip()[:LONGEST].rstrip()
 
 
 class IdSources:
@@ -50,7 +43,7 @@ class IdSources:
     that outgoing calls have by default.
     """
 
-    __slots__ = ("_all", "_keys", "header", "sql", "timeout")
+    __slots__ = ("_keys", "header", "sql", "timeout")
 
     def __init__(self, header: str | None = None, *, sql: bool = False, timeout: float | None = None) -> None:
         self.header = header or DEFAULT_HEADER
@@ -58,12 +51,9 @@ class IdSources:
         self.timeout = timeout
         names = dict.fromkeys(name.upper().replace("-", "_") for name in (self.header, *_HEADERS))
         self._keys = tuple(f"HTTP_{name}" for name in names)
-        self._all = (*self._keys, "HTTP_TRACEPARENT")
 
     def find(self, environ: Mapping[str, Any]) -> str | None:
         """Return the cleaned id that a WSGI environ brings, None without one."""
-        if environ.keys().isdisjoint(self._all):
-            return None
         for key in self._keys:
             value = environ.get(key)
             if value and (found := clean(_amazon_root(value) if key == "HTTP_X_AMZN_TRACE_ID" else value)):
@@ -71,13 +61,6 @@ class IdSources:
         traceparent = environ.get("HTTP_TRACEPARENT")
         trace = Trace.parse(traceparent) if traceparent else None
         return trace.trace_id if trace else None
-
-
-def new_id() -> str:
-    """Return a new UUID, version 4 (RFC 9562, 5.4)."""
-    # Each request has one: uuid.uuid4() and its text take a tenth of a small one.
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _amazon_root(value: str) -> str:
@@ -106,7 +89,7 @@ class Trace:
         version, trace_id, parent_id, flags, rest = match.groups()
         if version == "ff" or (version == "00" and rest) or not trace_id.strip("0") or not parent_id.strip("0"):
             return None
-        return cls(trace_id, parent_id, bool(int(flags, 16) & _SAMPLED))
+        return cls(trace_id, parent_id, bool(int(flags, 16) & 1))
 
     @classmethod
     def of_id(cls, request_id: str) -> Self:
@@ -118,12 +101,8 @@ class Trace:
 
     def child(self) -> str:
         """Return the ``traceparent`` of one outgoing call, as a new span of this trace."""
-        return f"00-{self.trace_id}-{new_span()}-{'01' if self.sampled else '00'}"
-
-
-def new_span() -> str:
-    """Return a new span id: 16 hexadecimal digits, not all zero."""
-    return os.urandom(7).hex() + "01"
+        span = f"{os.urandom(7).hex()}01"  # not all zero
+        return f"00-{self.trace_id}-{span}-{'01' if self.sampled else '00'}"
 
 
 class RequestContext:
@@ -191,7 +170,7 @@ def context_of(request: Any, sources: IdSources | None = None) -> RequestContext
         found = sources.find(environ)
         if found is None:
             # A subrequest is part of the request that makes it.
-            found = outer.request_id if outer is not None else new_id()
+            found = outer.request_id if outer is not None else str(uuid.uuid4())
         environ[_ENVIRON] = found
     return RequestContext(request, found, sources)
 
@@ -205,7 +184,7 @@ class RequestId:
 
     def __set__(self, request: Any, value: str) -> None:
         """Have lines, calls, SQL and the answer carry another id from now on."""
-        context_of(request).rename(clean(value) or new_id())
+        context_of(request).rename(clean(value) or str(uuid.uuid4()))
 
 
 def run_in_context(function: Callable[_P, _T]) -> Callable[_P, _T]:

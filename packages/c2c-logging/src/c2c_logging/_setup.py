@@ -48,7 +48,14 @@ def includeme(config: "Configurator") -> None:
     config.add_request_attribute("c2c_request_id", _ID)
     instrument_requests(settings.requests_default_timeout)
     if settings.sql_request_id:
-        _tag_transactions()
+        try:
+            from c2c_logging._sql_ids import tag_transactions
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"C2C_SQL_REQUEST_ID (ini key c2c.sql_request_id) needs SQLAlchemy ({error}):"
+                " pip install c2c-logging[sql]"
+            ) from None
+        tag_transactions()
     off = None if settings.log_view_enabled else "C2C_LOG_VIEW_ENABLED"
     config.add_operator_view(
         level_view, name="logging_level", path="/logging/level", changes_state=changes_level, off=off
@@ -56,16 +63,6 @@ def includeme(config: "Configurator") -> None:
     if off is None:
         LEVELS.follow()
         config.add_section(SECTION)
-
-
-def _tag_transactions() -> None:
-    try:
-        from c2c_logging._sql_ids import tag_transactions
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"C2C_SQL_REQUEST_ID (ini key c2c.sql_request_id) needs SQLAlchemy ({error}): pip install c2c-logging[sql]"
-        ) from None
-    tag_transactions()
 
 
 def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
@@ -83,27 +80,18 @@ def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     logging.captureWarnings(capture=True)
     named = os.environ.get(_VARIABLE, "").strip()
     path = Path(configfile or named or _DEFAULT).absolute()
-    if not path.is_file():
-        if configfile is not None:
-            raise ConfigurationError(f"{path}: no such file")
-        _by_variables()
-        if named:
-            _LOG.warning("%s names %s, which is no file: logging is as LOG_TYPE and LOG_LEVEL say", _VARIABLE, path)
-        followed = None
+    if configfile is not None and not path.is_file():
+        raise ConfigurationError(f"{path}: no such file")
+    sections = read_logging(path, os.environ) if path.is_file() else None
+    if sections is not None:
+        configure_logging(sections, lambda section, key: locate(path, section, key))
     else:
-        followed = str(path) if _by_file(path) else None
+        _by_variables()
+        if named and not path.is_file():
+            _LOG.warning("%s names %s, which is no file: logging is as LOG_TYPE and LOG_LEVEL say", _VARIABLE, path)
     if load(LoggingSettings, {}).log_view_enabled:
         LEVELS.follow()
-    return followed
-
-
-def _by_file(path: Path) -> bool:
-    ready = read_logging(path, os.environ)
-    if ready is None:
-        _by_variables()
-        return False
-    configure_logging(ready, lambda section, key: f"{locate(path, section, key)}")
-    return True
+    return None if sections is None else str(path)
 
 
 def _by_variables() -> None:

@@ -20,12 +20,6 @@ def tag_transactions() -> None:
         event.listen(Engine, "begin", _tag)
 
 
-def untag_transactions() -> None:
-    """Take ``tag_transactions`` back."""
-    if event.contains(Engine, "begin", _tag):
-        event.remove(Engine, "begin", _tag)
-
-
 def _tag(connection: Connection) -> None:
     context = CURRENT.get()
     if context is None or not context.sources.sql or connection.dialect.name != "postgresql":

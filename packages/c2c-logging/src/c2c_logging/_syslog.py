@@ -30,12 +30,7 @@ _TIMEOUT = 5.0
 _SMALLEST = 200
 # Milliseconds in which a host says that nobody listens at the port of a first datagram; this one waits for it.
 _REFUSAL = 20
-_KINDS = {
-    "udp": socket.SOCK_DGRAM,
-    "dgram": socket.SOCK_DGRAM,
-    "tcp": socket.SOCK_STREAM,
-    "stream": socket.SOCK_STREAM,
-}
+_KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _BOUNDS = Bounds(items=10_000, size=8_000_000, batch=100, wait=0.0, at_end=2.0)
 _HIGHEST_PORT = 65_535
 
@@ -146,12 +141,13 @@ class SyslogSender:
                 self._send_to_stream(sender, line)
             else:
                 self._send_datagram(sender, line)
-        except TimeoutError:
-            self._complaint.wrong("does not read: lines are kept meanwhile, the oldest are dropped when too many")
-            return False
         except (OSError, UnicodeError) as error:
-            self._disconnect()
-            self._complaint.wrong(f"is away ({error}): lines are kept meanwhile, the oldest are dropped when too many")
+            problem = f"is away ({error})"
+            if isinstance(error, TimeoutError):
+                problem = "does not read"
+            else:
+                self._disconnect()
+            self._complaint.wrong(f"{problem}: lines are kept meanwhile, the oldest are dropped when too many")
             return False
         self._complaint.right()
         return True
