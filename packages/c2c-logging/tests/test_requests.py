@@ -99,6 +99,21 @@ def test_prepared_requests_and_redirects(make_app, http_sink):
     assert {one.headers["x-request-id"] for one in http_sink.requests} == {"42 is the answer"}
 
 
+def test_a_prepared_request_that_is_sent_again(make_app, http_sink):
+    """It is the caller's, and left as it was: sent in another request, it has that one's id and trace."""
+    prepared = requests.Request("GET", http_sink.url + "/x").prepare()
+
+    def view(request):
+        requests.Session().send(prepared, timeout=30)
+        return {}
+
+    app = make_app(view)
+    for number in ("first", "second"):
+        app.get("/hello/you", headers={"X-Request-ID": number})
+    assert [one.headers["x-request-id"] for one in http_sink.requests] == ["first", "second"]
+    assert len({one.headers["traceparent"] for one in http_sink.requests}) == 2
+
+
 def test_the_default_timeout_holds(http_sink):
     """A call that was given none ends after it; one that was given its own keeps that."""
     http_sink.answer(path="/slow", delay=math.inf)

@@ -61,7 +61,7 @@ def test_no_logging(folder):
         ("class = nowhere.Handler", r":\d+: \[handler_console\] class = nowhere.Handler: can't be imported"),
         ("class = StreamHandler\nargs = (", r":\d+: \[handler_console\] args: logging can't be set up: SyntaxError: "),
         ("class = StreamHandler\nargs = (open('http://u:hunter2@h'),)", ".* args: .*FileNotFoundError: "),
-        ("class = StreamHandler\nlevel = LOUD", ".*ValueError: Unknown level: 'LOUD'"),
+        ("class = StreamHandler\nlevel = LOUD", r":\d+: \[handler_console\] level = 'LOUD': must be one of CRITICAL"),
     ],
 )
 def test_broken(folder, lines, expected):
