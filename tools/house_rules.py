@@ -37,7 +37,7 @@ LONGEST_CHAIN = 6
 ALLOWED: dict[str, str] = {
     "profiler.py SqlProfiler._put: wrap": "it wraps a method in a function of the profiler's own, and calls nothing",
     "_sink.py Sink.start: exporter.start": "the package's own exporters start threads, and log after the lock",
-    "_queue.py Queue.put: self._at_once": "c2c-logging's own write to a description that does not block; it calls nothing",
+    "_queue.py Queue.put: self._at_once": "a write of the package to a pipe, that does not block",
     "_statsd.py Sender._find: socket.getaddrinfo": "held by the sending thread; requests do not wait for this lock",
 }
 NOT_IN_A_SERVICE = frozenset({"c2c-testing"})
