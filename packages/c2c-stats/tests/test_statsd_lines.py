@@ -37,7 +37,7 @@ def test_values():
     """Milliseconds have three decimals and are never 0; numbers have no exponent."""
     form = Format()
     timer = form.wire(identify("timer", ["t"], None))
-    assert form.timers(timer, [0.012345, 0.0, 1e-9, 12]) == [
+    assert list(form.timers(timer, [0.012345, 0.0, 1e-9, 12])) == [
         (b"t:12.345|ms\nt:0.001|ms\nt:0.001|ms\nt:12000.000|ms", 4)
     ]
     assert number(3.0) == b"3"
@@ -57,7 +57,7 @@ def test_multi_value_form():
     """Where the server takes it, one line has many durations, up to a datagram."""
     form = Format(multi_value=True, datagram=100)
     wire = form.wire(identify("timer", ["t"], {"a": "b"}))
-    texts = form.timers(wire, [0.001] * 50)
+    texts = list(form.timers(wire, [0.001] * 50))
     assert sum(count for _, count in texts) == 50
     assert texts[0][0].startswith(b"t:1.000:1.000:")
     for text, count in texts:
@@ -81,7 +81,7 @@ def test_whatever_comes_it_is_statsd(path, tags, prefix, seconds):
     """Any key, tags, prefix and values give lines that a strict parser takes, and that fit a datagram."""
     form = Format(prefix=prefix, tags={"env": "prod"})
     wire = form.wire(identify("timer", path, tags))
-    texts = form.timers(wire, seconds)
+    texts = list(form.timers(wire, seconds))
     assert sum(count for _, count in texts) == len(seconds)
     for text, count in texts:
         assert len(text) <= 1432

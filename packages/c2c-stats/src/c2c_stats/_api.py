@@ -7,13 +7,12 @@ from typing import Any, Literal, cast, overload
 
 from c2c_stats._series import Counter, Gauge, Kind, Series, Timer, pairs_of, parts_of
 from c2c_stats._sink import SINK
-from c2c_stats._store import TAGS
 
 Key = Sequence[Any]
 Tags = Mapping[str, Any]
 
 _STORE = SINK.store
-_TIMERS = _STORE.timers
+_counter, _gauge, _timer = _STORE.counter, _STORE.gauge, _STORE.timer
 
 
 class Stopwatch:
@@ -34,7 +33,7 @@ class Stopwatch:
         seconds = perf_counter() - self._start
         key = self._key if key_final is None else key_final
         if key is not None and _STORE.on:
-            _STORE.timer(key, self._tags if tags_final is None else tags_final).observe(seconds)
+            _timer(key, self._tags if tags_final is None else tags_final).observe(seconds)
         return seconds
 
 
@@ -53,30 +52,16 @@ class TimerContext:
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if kind is None and _STORE.on:
             seconds = perf_counter() - self._start
-            key, tags = self._key, self._tags
-            try:
-                if isinstance(key, str):
-                    key = (key,)
-                timer = _TIMERS[(*key, TAGS, *tags.items()) if tags else tuple(key)]
-            except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-                timer = _STORE.timer(key, tags)
-            timer.observe(seconds)
+            _timer(self._key, self._tags).observe(seconds)
 
 
-class OutcomeTimerContext:
+class OutcomeTimerContext(TimerContext):
     """Time a ``with`` block, success and failure apart.
 
     The key gets a last part ``success`` or ``failure``; where automatic metrics use tags, a tag ``success`` = 1 or 0.
     """
 
-    __slots__ = ("_key", "_start", "_tags")
-
-    def __init__(self, key: Key, tags: Tags | None = None) -> None:
-        self._key = key
-        self._tags = tags
-
-    def __enter__(self) -> None:
-        self._start = perf_counter()
+    __slots__ = ()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if not _STORE.on:
@@ -84,17 +69,14 @@ class OutcomeTimerContext:
         seconds = perf_counter() - self._start
         key, tags = self._key, self._tags
         try:
-            if SINK.settings.statsd_use_tags:
+            if _STORE.use_tags:
                 tags = {**(tags or {}), "success": "1" if kind is None else "0"}
             else:
                 key = [*key, "success" if kind is None else "failure"]
         except Exception:  # noqa: BLE001, S110 # neither key nor tags: the store says so
             pass
-        _STORE.timer(key, tags).observe(seconds)
+        _timer(key, tags).observe(seconds)
 
-
-_COUNTERS = _STORE.counters
-_GAUGES = _STORE.gauges
 
 # Classes, which save a call, by the names of functions, which they are to whoever uses them.
 timer_context = TimerContext
@@ -105,40 +87,28 @@ timer = Stopwatch
 def increment_counter(key: Key, increment: float = 1, tags: Tags | None = None) -> None:
     """Add to a counter; ``increment`` is 0 or more, anything else changes nothing."""
     if _STORE.on:
-        try:
-            if isinstance(key, str):
-                key = (key,)
-            counter = _COUNTERS[(*key, TAGS, *tags.items()) if tags else tuple(key)]
-        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-            counter = _STORE.counter(key, tags)
-        counter.inc(increment)
+        _counter(key, tags).inc(increment)
 
 
 def set_gauge(key: Key, value: float, tags: Tags | None = None) -> None:
     """Set a gauge to a number; NaN changes nothing."""
     if _STORE.on:
-        try:
-            if isinstance(key, str):
-                key = (key,)
-            gauge = _GAUGES[(*key, TAGS, *tags.items()) if tags else tuple(key)]
-        except Exception:  # noqa: BLE001 # not found, or not to be looked up by
-            gauge = _STORE.gauge(key, tags)
-        gauge.set(value)
+        _gauge(key, tags).set(value)
 
 
 def bound_counter(key: Key, tags: Tags | None = None) -> Counter:
     """Return a counter found once, for code that runs often: ``.inc(increment=1)``."""
-    return _STORE.bind(_STORE.counter(key, tags))
+    return _STORE.bind(_counter(key, tags))
 
 
 def bound_gauge(key: Key, tags: Tags | None = None) -> Gauge:
     """Return a gauge found once, for code that runs often: ``.set(value)``."""
-    return _STORE.bind(_STORE.gauge(key, tags))
+    return _STORE.bind(_gauge(key, tags))
 
 
 def bound_timer(key: Key, tags: Tags | None = None) -> Timer:
     """Return a timer found once, for code that runs often: ``.observe(seconds)``, or ``with bound.time():``."""
-    return _STORE.bind(_STORE.timer(key, tags))
+    return _STORE.bind(_timer(key, tags))
 
 
 @overload

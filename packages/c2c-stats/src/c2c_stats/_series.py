@@ -82,16 +82,6 @@ def overflow(identity: Identity) -> Identity:
     return Identity(identity.kind, identity.name, labels, path, tags)
 
 
-def overflow_of_names(kind: Kind) -> Identity:
-    """Return the series that takes what comes after the last allowed name."""
-    return Identity(kind, (OVERFLOW,), (), (OVERFLOW,), ())
-
-
-def is_overflow(identity: Identity) -> bool:
-    """Tell whether a series is an overflow, or one that calls itself so."""
-    return OVERFLOW in identity.name or any(value == OVERFLOW for _, value in identity.labels)
-
-
 _LOG = logging.getLogger(__name__)
 
 MOST = 1e300
@@ -135,25 +125,26 @@ BURST = 500
 """Values that wait when they are sent at once, by whoever records them."""
 
 
-def _private(words: int) -> "memoryview[float]":
-    return memoryview(bytearray(8 * words)).cast("d")
-
-
 class Series:
-    """What the three kinds share. ``tell`` is None unless each value has to go somewhere at once."""
+    """What the three kinds share. ``tell`` is None unless each value has to go somewhere at once.
 
-    __slots__ = ("__weakref__", "cells", "identity", "tell", "wire")
+    ``sent`` and ``cleared`` are what statsd and stats.json have taken of it; ``wire`` is statsd's.
+    """
+
+    __slots__ = ("__weakref__", "cells", "cleared", "identity", "sent", "tell", "wire")
     words = 1
+    nothing: Any = 0.0
 
     def __init__(self, identity: Identity, tell: Tell | None) -> None:
         self.identity = identity
-        self.cells = _private(self.words)
         self.tell = tell
         self.wire: Any = None
+        self.zero()
 
     def zero(self) -> None:
         """Begin again with nothing recorded, in memory of this process."""
-        self.cells = _private(self.words)
+        self.cells = memoryview(bytearray(8 * self.words)).cast("d")
+        self.sent = self.cleared = self.nothing
 
     def move(self, cells: "memoryview[float]") -> None:
         """Go on in other memory (all zero), with what was recorded. What other threads record meanwhile is kept."""
@@ -166,12 +157,7 @@ class Series:
 class Counter(Series):
     """A number that only grows; ``cells`` = (total,)."""
 
-    __slots__ = ("cleared", "sent")
-
-    def __init__(self, identity: Identity, tell: Tell | None) -> None:
-        super().__init__(identity, tell)
-        self.sent = 0.0
-        self.cleared = 0.0
+    __slots__ = ()
 
     def inc(self, increment: float = 1) -> None:
         """Add ``increment``: a number >= 0; anything else changes nothing."""
@@ -187,22 +173,13 @@ class Counter(Series):
         if self.tell is not None:
             self.tell(self, increment)
 
-    def zero(self) -> None:
-        """Begin again."""
-        super().zero()
-        self.sent = self.cleared = 0.0
-
 
 class Gauge(Series):
     """The last value set; ``cells`` = (value, seconds since 1970 when it was set, 0 before)."""
 
-    __slots__ = ("cleared", "sent")
+    __slots__ = ()
     words = 2
-
-    def __init__(self, identity: Identity, tell: Tell | None) -> None:
-        super().__init__(identity, tell)
-        self.sent = (0.0, 0.0)
-        self.cleared = (0.0, 0.0)
+    nothing = (0.0, 0.0)
 
     def set(self, value: float) -> None:
         """Keep ``value``, a finite number; anything else, NaN too, changes nothing."""
@@ -217,11 +194,6 @@ class Gauge(Series):
         if self.tell is not None:
             self.tell(self, value)
 
-    def zero(self) -> None:
-        """Begin again."""
-        super().zero()
-        self.sent = self.cleared = (0.0, 0.0)
-
     def move(self, cells: "memoryview[float]") -> None:
         """Go on in other memory with the last value."""
         old = self.cells
@@ -231,20 +203,21 @@ class Gauge(Series):
 
 
 class Timer(Series):
-    """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound)."""
+    """Durations; ``cells`` = (sum in seconds, count in each bucket..., count above the last bound).
 
-    __slots__ = ("bounds", "burst", "cleared", "kept", "least", "most", "seen")
+    ``kept`` are the values that wait for statsd, ``burst`` takes them when they are many.
+    """
+
+    __slots__ = ("bounds", "burst", "kept", "least", "most")
+    nothing = (0.0, 0.0)
     burst: "Callable[[Timer], None]"  # set where values are kept
     least: float
     most: float
-    seen: float
-    cleared: tuple[float, float]
 
     def __init__(self, identity: Identity, tell: Tell | None, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        super().__init__(identity, tell)
         self.kept: deque[float] | None = None
-        self._begin()
+        super().__init__(identity, tell)
 
     @property
     def words(self) -> int:  # type: ignore[override] # of this one instance: its buckets are settable
@@ -296,10 +269,4 @@ class Timer(Series):
         super().zero()
         if self.kept is not None:
             self.kept.clear()
-        self._begin()
-
-    def _begin(self) -> None:
-        self.least = math.inf
-        self.most = 0.0
-        self.seen = 0.0
-        self.cleared = (0.0, 0.0)
+        self.least, self.most = math.inf, 0.0

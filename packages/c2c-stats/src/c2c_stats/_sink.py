@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from c2c_broadcast.process import at_exit, at_fork
 from c2c_stats._notices import forget, later, say
-from c2c_stats._series import Counter, Gauge, Series, Tell, Timer
+from c2c_stats._series import Series, Tell, Timer
 from c2c_stats._settings import StatsSettings
 from c2c_stats._store import Place, Store
 
@@ -57,35 +57,18 @@ class Backends(MutableMapping[str, Backend]):
 _LOG = logging.getLogger(__name__)
 
 
-def teller(backend: Backend) -> Tell:
+def _teller(backend: Backend) -> Tell:
     """Return what hands every value to a backend of the user's; one that raises is logged once."""
     failed: list[bool] = []
 
     def tell(series: Series, value: float) -> None:
         key, tags = list(series.identity.path), dict(series.identity.tags) or None
         try:
-            if isinstance(series, Timer):
-                backend.timer(key, value, tags)
-            elif isinstance(series, Gauge):
-                backend.gauge(key, value, tags)
-            elif isinstance(series, Counter):
-                backend.counter(key, value, tags)
+            getattr(backend, series.identity.kind)(key, value, tags)
         except Exception:  # noqa: BLE001 # the user's code, in the middle of a request
             if not failed:
                 failed.append(True)
                 _LOG.warning("The metrics backend %r fails", backend, exc_info=True)
-
-    return tell
-
-
-def all_of(tells: list[Tell]) -> Tell:
-    """Return what tells all of these."""
-    if len(tells) == 1:
-        return tells[0]
-
-    def tell(series: Series, value: float) -> None:
-        for one in tells:
-            one(series, value)
 
     return tell
 
@@ -99,31 +82,25 @@ class BuiltIn:
 
     place: Place | None = None
     burst: Callable[[Timer], None] | None = None
-    tell: Callable[[Any, float], None] | None = None
+    tell: Tell | None = None
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def timer(self, key: Sequence[Any], duration: float, tags: Mapping[str, Any] | None = None) -> None:
-        """Record a duration in seconds."""
         self._store.timer(key, tags).observe(duration)
 
     def gauge(self, key: Sequence[Any], value: float, tags: Mapping[str, Any] | None = None) -> None:
-        """Record the present value of something."""
         self._store.gauge(key, tags).set(value)
 
     def counter(self, key: Sequence[Any], increment: float = 1, tags: Mapping[str, Any] | None = None) -> None:
-        """Record a number to add."""
         self._store.counter(key, tags).inc(increment)
 
     def start(self) -> None:
-        """Open files and start threads: in the process that records."""
+        """Open files and start threads, in the process that records; nothing where that is done."""
 
     def stop(self) -> None:
-        """Begin to hand over what is recorded and to let go of threads: waits for nothing, and logs nothing."""
-
-    def join(self) -> None:
-        """Wait, for a bounded time, until what ``stop`` began is done."""
+        """Hand over what is recorded and let go of threads; waits a bounded time, called without a lock."""
 
     def close(self) -> None:
         """Undo all, for good."""
@@ -143,14 +120,16 @@ class Sink:
         self._started = False
         self._lock = threading.RLock()
         self._hooked = False
-        self._told: Tell | None = None
+        self._told: list[Tell] = []
 
     def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
         """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
         self.stop()
         with self._lock:
-            self._hook()
-            stopped = self._halt()
+            if not self._hooked:
+                self._hooked = True
+                os.register_at_fork(before=self.stop)
+                at_fork(self)
             self.settings = settings
             self.store.use_tags = settings.statsd_use_tags
             self.store.set_buckets(settings.prometheus_buckets)
@@ -162,11 +141,11 @@ class Sink:
                 self.backends.clear()
                 self.store.equip(tell=None, place=None, burst=None)
                 self.store.clear()
+            self._started = False  # whoever records next starts what is new
             self._exporters.update(exporters)
             for name in exporters:
                 self.backends[name] = exporters[name]
             self._changed()
-        self._join(stopped)
 
     def start(self) -> None:
         """Open what the exporters need, in this process; nothing where that is done. Never raises."""
@@ -180,29 +159,23 @@ class Sink:
                     exporter.start()
                 except Exception as error:  # noqa: BLE001 # what measures must not break what it measures
                     later(_LOG, "Metrics: %s can't be started", name, error=error)
-            self._equip()
+            self._changed()
         say()
 
     def stop(self) -> None:
         """Hand over what is recorded; the next record starts all again."""
         with self._lock:
-            stopped = self._halt()
-        self._join(stopped)
-
-    def _halt(self) -> list[BuiltIn]:
-        """Stop the exporters, under the lock; return those to wait for without it."""
-        if not self._started:
-            return []
-        self._started = False
-        stopped = list(self._exporters.values())
+            if not self._started:
+                return
+            self._started = False
+            self._changed()
+            stopped = list(self._exporters.values())
         for exporter in stopped:
             exporter.stop()
-        self._equip()
-        return stopped
-
-    def _join(self, stopped: list[BuiltIn]) -> None:
-        for exporter in stopped:
-            exporter.join()
+        with self._lock:
+            # Another thread has recorded meanwhile, and started what was just about to stop.
+            for exporter in stopped if self._started else ():
+                exporter.start()
         say()
 
     def exporter(self, name: str) -> Any:
@@ -212,34 +185,32 @@ class Sink:
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
+        """Tell the store what its series have to do."""
         with self._lock:
             self.store.on = bool(self.backends)
-            self._equip()
+            exporters = list(self._exporters.values())
+            added = [backend for name, backend in self.backends.items() if name not in self._exporters]
+            self._told = [one.tell for one in exporters if one.tell] + [_teller(one) for one in added]
+            tell = self._tell if len(self._told) > 1 else next(iter(self._told), None)
+            self.store.equip(
+                tell=tell if self._started else self._first,
+                place=next((one.place for one in exporters if one.place), None),
+                burst=next((one.burst for one in exporters if one.burst), None),
+            )
 
-    def _equip(self) -> None:
-        place = next((one.place for one in self._exporters.values() if one.place is not None), None)
-        burst = next((one.burst for one in self._exporters.values() if one.burst is not None), None)
-        tells = [one.tell for one in self._exporters.values() if one.tell is not None]
-        added = [backend for name, backend in self.backends.items() if name not in self._exporters]
-        tells += [teller(backend) for backend in added]
-        self._told = all_of(tells) if tells else None
-        self.store.equip(tell=self._told if self._started else self._first, place=place, burst=burst)
+    def _tell(self, series: Series, value: float) -> None:
+        for tell in self._told:
+            tell(series, value)
 
     def _first(self, series: Series, value: float) -> None:
-        """Take the first record of a process: start, then let it go the way of all later ones."""
+        """Take the first record of a process: start, then let it go the way of all later ones.
+
+        Not the series' own: another thread may just be starting, and has not told it yet.
+        """
         self.start()
-        # Not what the series tells: another thread may just be starting, and has not told it yet.
-        told = self._told
-        if told is not None:
-            told(series, value)
+        self._tell(series, value)
 
     # -- forks ------------------------------------------------------------------------------------------------------
-
-    def _hook(self) -> None:
-        if not self._hooked:
-            self._hooked = True
-            os.register_at_fork(before=self.stop)
-            at_fork(self)
 
     def at_exit(self) -> None:
         """Hand over what is recorded, at the end of the process."""

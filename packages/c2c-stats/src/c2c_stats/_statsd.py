@@ -5,24 +5,24 @@ https://github.com/statsd/statsd/blob/master/docs/metric_types.md, tags and pack
 https://docs.datadoghq.com/developers/dogstatsd/datagram_shell.
 """
 
+import contextlib
 import logging
 import os
-import queue
 import re
 import select
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from c2c_broadcast.process import Worker
 from c2c_stats._notices import later, say
 from c2c_stats._series import KEPT, LONGEST, Counter, Gauge, Identity, Series, Timer
 from c2c_stats._settings import Address
 from c2c_stats._sink import BuiltIn
-from c2c_stats._store import Place, Store
+from c2c_stats._store import Store
 
 _NOT_KEY = re.compile(r"[^A-Za-z0-9_]")
 _NOT_PREFIX = re.compile(r"[^A-Za-z0-9_.-]")
@@ -32,13 +32,8 @@ _TYPES = {"counter": b"|c", "gauge": b"|g", "timer": b"|ms"}
 _ROOM_FOR_VALUE = 48
 _SHORTEST = 0.001
 
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """What a series' lines begin and end with; the value comes between."""
-
-    head: bytes
-    tail: bytes
+Wire = tuple[bytes, bytes]
+"""What a series' lines begin and end with; the value comes between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,55 +57,44 @@ class Format:
             if value
         }
         room = self.datagram - len(head) - _ROOM_FOR_VALUE
-        tail = _tail(pairs)
-        while len(tail) > room and pairs:
+        while len(tail := _tail(pairs)) > room and pairs:
             longest = max(pairs, key=lambda key: len(pairs[key].encode("utf-8", "replace")))
             if pairs[longest]:
                 pairs[longest] = pairs[longest][: len(pairs[longest]) // 2]
             else:
                 del pairs[max(pairs, key=len)]
-            tail = _tail(pairs)
-        return Wire(head, _TYPES[identity.kind] + tail)
+        return head, _TYPES[identity.kind] + tail
 
     def counter(self, wire: Wire, increment: float) -> bytes:
-        """Return the line that adds to a counter."""
-        return wire.head + number(increment) + wire.tail
+        return wire[0] + number(increment) + wire[1]
 
     def gauge(self, wire: Wire, value: float) -> bytes:
         """Return the line, or the two, that set a gauge. One with a sign would change it by so much: set to 0 first."""
-        line = wire.head + number(value) + wire.tail
-        return wire.head + b"0" + wire.tail + b"\n" + line if value < 0 else line
+        head, tail = wire
+        line = head + number(value) + tail
+        return head + b"0" + tail + b"\n" + line if value < 0 else line
 
-    def timers(self, wire: Wire, seconds: Sequence[float]) -> list[tuple[bytes, int]]:
-        """Return texts of one or more lines, each short enough for a datagram, with how many durations each has.
+    def timers(self, wire: Wire, seconds: Sequence[float]) -> Iterator[tuple[bytes, int]]:
+        """Yield texts of one or more lines, each short enough for a datagram, with how many durations each has.
 
         Durations are in milliseconds with three decimals, never 0.
         """
-        if not seconds:
-            return []
-        values = [one * 1000 for one in seconds]
-        if min(values) < _SHORTEST:
-            values = [max(one, _SHORTEST) for one in values]
-        head, tail = wire.head.replace(b"%", b"%%"), wire.tail.replace(b"%", b"%%")
-        longest = len(b"%.3f" % max(values)) + 1
+        values = [one * 1000 if one > _SHORTEST / 1000 else _SHORTEST for one in seconds]
+        head, tail = wire[0].replace(b"%", b"%%"), wire[1].replace(b"%", b"%%")
+        longest = len(b"%.3f" % max(values, default=0)) + 1
         if self.multi_value:
             form, between = b"%.3f", b":"
-            room = self.datagram - len(wire.head) - len(wire.tail)
+            room = self.datagram - len(wire[0]) - len(wire[1])
         else:
             form, between = head + b"%.3f" + tail, b"\n"
             room = self.datagram + 1
-            longest += len(wire.head) + len(wire.tail)
+            longest += len(wire[0]) + len(wire[1])
             head = tail = b""
         most = max(1, room // longest)
-        # One formatting for a whole datagram takes half the time of one for each line.
-        whole = head + between.join([form] * most) + tail
-        texts: list[tuple[bytes, int]] = []
         for at in range(0, len(values), most):
-            part = values[at : at + most]
-            if len(part) < most:
-                whole = head + between.join([form] * len(part)) + tail
-            texts.append((whole % tuple(part), len(part)))
-        return texts
+            part = tuple(values[at : at + most])
+            # One formatting for a whole datagram takes half the time of one for each line.
+            yield (head + between.join([form] * len(part)) + tail) % part, len(part)
 
 
 def number(value: float) -> bytes:
@@ -156,8 +140,20 @@ class Sender:
 
     def prepare(self) -> OSError | None:
         """Find the server, which may take long, where that was not done for a while."""
-        if not self._peers or self._clock() - self._resolved > RESOLVE_EVERY:
-            return self._resolve()
+        if self._peers and self._clock() - self._resolved <= RESOLVE_EVERY:
+            return None
+        self._resolved = self._clock()
+        try:
+            found = self._find()
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: a name that IDNA can't encode. The addresses known before may still do.
+            return error if isinstance(error, OSError) else OSError(str(error))
+        if self._socket is not None and self._peers[0] in found:
+            found.remove(self._peers[0])
+            found.insert(0, self._peers[0])
+        else:
+            self.close()
+        self._peers = found
         return None
 
     def send(self, datagram: bytes, about: Any = None, *, wait: bool = True) -> bool:
@@ -245,22 +241,6 @@ class Sender:
         self._lost += self._in_doubt
         self._in_doubt = []
 
-    def _resolve(self) -> OSError | None:
-        """Find the addresses of the server; keep the socket there is, where its address is still one of them."""
-        self._resolved = self._clock()
-        try:
-            found = self._find()
-        except (OSError, UnicodeError) as error:
-            # UnicodeError: a name that IDNA can't encode. The addresses known before may still do.
-            return error if isinstance(error, OSError) else OSError(str(error))
-        if self._socket is not None and self._peers[0] in found:
-            found.remove(self._peers[0])
-            found.insert(0, self._peers[0])
-        else:
-            self.close()
-        self._peers = found
-        return None
-
     def _find(self) -> list[_Peer]:
         if self._address.path:
             return [(socket.AF_UNIX, self._address.path)]
@@ -297,203 +277,145 @@ def pack(chunks: Iterable[Chunk], most: int) -> Iterator[list[Chunk]]:
         yield packed
 
 
-def about(chunks: list[Chunk]) -> tuple[int, list[tuple[Series, float]]]:
-    """Return what is to be known of a datagram once it is sent: its number of values, and what could be sent again."""
-    kept = [(chunk.series, chunk.amount) for chunk in chunks if chunk.series is not None]
-    return sum(chunk.values for chunk in chunks), kept
-
-
 SENT = ("statsd", "sent")
 DROPPED = ("statsd", "dropped")
 """The counters of values that were handed to the network, and that were given up."""
 
-_MOST_WAITING = 20_000
-_JOIN = 2.0
-_WATCH = 0.5
+_WATCH = 0.5  # seconds between two looks at what was refused, where the interval is 0
 
 
 class StatsdBackend(BuiltIn):
     """Sends every ``interval`` seconds, and at the end of the process; with 0 each value as it is recorded.
 
-    Nothing that measures waits: a name is looked up, and a full buffer waited for, in a thread alone.
+    Nothing that measures waits: a name is looked up, and a full buffer waited for, in the worker's thread alone.
     Counters and gauges that could not be sent are sent later; timers are dropped, and counted.
     """
 
-    _thread: threading.Thread | None
-    _asked: "queue.SimpleQueue[bool]"
-    _busy: threading.Lock
-    _waiting: "deque[tuple[Series, float]]"
-    _sender: Sender
-
     def __init__(self, store: Store, address: Address, form: Format, interval: float) -> None:
         super().__init__(store)
-        self.place: Place | None = None
-        self.burst: Callable[[Timer], None] | None = self._send_burst if interval else None
-        self.tell: Callable[[Any, float], None] | None = None if interval else self._at_once
+        self.burst = self._send_now
+        self.tell = None if interval else self._send_now
         self._address = address
-        self._sender = Sender(address)
         self._form = form
         self._interval = interval
-        self._stopping: threading.Thread | None = None
+        self._sender = Sender(address)
+        self._worker = Worker("c2c-stats-statsd", self._flush)
         self.forked()
 
-    def start(self) -> None:
-        """Start the thread."""
-        # A new one: a thread that did not end in time keeps its own, and ends with it.
-        self._asked = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, args=(self._asked,), name="c2c-stats-statsd", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Have the thread send what is recorded, and end."""
-        if self._thread is not None:
-            self._stopping, self._thread = self._thread, None
-            self._asked.put(True)
-
-    def join(self) -> None:
-        """Wait for the end of the thread, for two seconds."""
-        thread, self._stopping = self._stopping, None
-        if thread is not None:
-            thread.join(_JOIN)
-
     def forked(self) -> None:
-        """Forget the parent's thread and values."""
-        self._thread = self._stopping = None
-        self._asked = queue.SimpleQueue()
-        self._waiting = deque()
-        # Between the thread and those who send a burst, who only try: nobody waits while a name is looked up.
+        """Forget the parent's values and socket."""
+        # Between the worker and those who send at once, who only try: nobody waits while a name is looked up.
         self._busy = threading.Lock()
         self._lost = 0
+        self._fresh = False
         self._sender.close()
         self._sender = Sender(self._address)
 
-    def _send_burst(self, series: Timer) -> None:
-        """Send a timer's values from the thread that records them, which made them many: it neither waits nor raises.
+    def start(self) -> None:
+        self._fresh = True
+        self._worker.wake()
 
-        The other thread alone would not keep up with a loop that never lets go of the interpreter.
+    def stop(self) -> None:
+        """Send what is recorded, and end the thread; one that hangs in a look-up ends later, by itself."""
+        if not self._worker.close():
+            self._worker = Worker("c2c-stats-statsd", self._flush)
+
+    def close(self) -> None:
+        self._worker.close(0)
+
+    def _send_now(self, series: Series, _value: float = 0.0) -> None:
+        """Send a series from the thread that records it: it neither waits nor raises.
+
+        Used where each value goes at once, and where a timer's values became many: the worker alone would not keep up
+        with a loop that never lets go of the interpreter.
         """
-        if self._busy.acquire(blocking=False):
-            dropped = 0
-            try:
-                if series.kept is not None and self._sender.ready:
-                    for chunk in self._timers(series, series.kept):
-                        if not self._sender.send(chunk.text, (chunk.values, ()), wait=False):
-                            dropped += chunk.values
-            finally:
-                self._busy.release()
-            self._count(0, dropped)
-
-    def _at_once(self, series: Series, value: float) -> None:
         if series.identity.name in {SENT, DROPPED}:
             return
-        if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append((series, value))
-            self._asked.put(False)
-        else:
-            self._store.counter(DROPPED, None).inc()
+        if self._sender.ready and self._busy.acquire(blocking=False):
+            try:
+                counts = self._send([series], wait=False)
+            finally:
+                self._busy.release()
+            self._count(*counts)
+        elif not self._interval:
+            self._worker.wake()
+        elif isinstance(series, Timer) and series.kept and len(series.kept) > KEPT:
+            with contextlib.suppress(IndexError):  # the worker has just taken them all
+                series.kept.popleft()
+                self._lost += 1
 
-    # -- in the thread ----------------------------------------------------------------------------------------------
-
-    def _run(self, asked: "queue.SimpleQueue[bool]") -> None:
+    def _flush(self) -> float:
+        """Send all that was recorded since the last time, in the worker's thread."""
+        fresh, self._fresh = self._fresh, False
+        last = self._worker.closing
         with self._busy:
             self._sender.prepare()
-        last = False
-        while not last:
-            try:
-                last = asked.get(timeout=self._interval or _WATCH)
-            except queue.Empty:
-                last = False
-            try:
-                self.flush(last=last)
-            except Exception:  # noqa: BLE001 # a thread that ends would end all metrics
-                _LOG.warning("Sending metrics to statsd failed", exc_info=True)
-        with self._busy:
-            self._sender.close()
-
-    def flush(self, *, last: bool = False) -> None:
-        """Send all that was recorded since the last flush; what this one sent is settled by the next, or the last."""
-        with self._busy:
-            sent, lost = self._sender.settle()
-            failing = False
-            for chunks in self._datagrams():
-                what = about(chunks)
-                failing = failing or not self._sender.send(b"\n".join(chunk.text for chunk in chunks), what)
-                if failing:
-                    lost.append(what)
-                    if not self._interval:
-                        break  # the others wait, in order
+            if fresh and self._interval and not last:
+                return self._interval  # it has just begun to record
+            sent, dropped = self._send(self._store.all(), wait=True)
             if last:
-                more_sent, more_lost = self._sender.settle()
-                sent, lost = sent + more_sent, lost + more_lost
-            dropped = self._lost + sum(self._give_back(*what) for what in lost)
-            self._lost = 0
-        self._count(sum(values for values, _ in sent), dropped)
+                more = self._settle()
+                sent, dropped = sent + more[0], dropped + more[1]
+                self._sender.close()
+        self._count(sent, dropped)
         say()
-
-    def _datagrams(self) -> Iterator[list[Chunk]]:
-        if self._interval:
-            return pack(self._collect(), self._form.datagram)
-        return ([chunk] for chunk in self._drain())
+        return self._interval or _WATCH
 
     def _count(self, sent: int, dropped: int) -> None:
         """Count, without the lock: a backend of the user's may be told, and log."""
-        if sent:
-            self._store.counter(SENT, None).inc(sent)
-        if dropped:
-            self._store.counter(DROPPED, None).inc(dropped)
+        for name, number in ((SENT, sent), (DROPPED, dropped)):
+            if number and self._worker.closing:
+                self._store.counter(name).cells[0] += number  # inc() would start all again
+            elif number:
+                self._store.counter(name).inc(number)
 
-    def _give_back(self, values: int, again: list[tuple[Series, float]]) -> int:
+    # -- with the lock ----------------------------------------------------------------------------------------------
+
+    def _send(self, what: list[Series], *, wait: bool) -> tuple[int, int]:
+        """Settle what was sent before, and send; return how many values are sent for sure, and how many dropped."""
+        sent, dropped = self._settle()
+        failing = False
+        for chunks in pack(self._collect(what), self._form.datagram if self._interval else 0):
+            failing = failing or not self._sender.send(b"\n".join(chunk.text for chunk in chunks), chunks, wait=wait)
+            if failing:
+                dropped += self._give_back(chunks)
+        return sent, dropped
+
+    def _settle(self) -> tuple[int, int]:
+        sent, lost = self._sender.settle()
+        dropped, self._lost = self._lost, 0
+        dropped += sum(self._give_back(chunks) for chunks in lost)
+        return sum(chunk.values for chunks in sent for chunk in chunks), dropped
+
+    def _give_back(self, chunks: list[Chunk]) -> int:
         """Have the counters and gauges of a datagram sent again; return how many values can't be."""
-        for series, amount in again:
-            if not self._interval:
-                if isinstance(series, Counter) or amount == series.cells[0]:
-                    self._waiting.appendleft((series, amount))
-            elif isinstance(series, Counter):
-                series.sent -= amount
-            elif isinstance(series, Gauge):
-                series.sent = (0.0, 0.0)
-        return values - len(again)
+        for chunk in chunks:
+            if isinstance(chunk.series, Counter):
+                chunk.series.sent -= chunk.amount
+            elif isinstance(chunk.series, Gauge):
+                chunk.series.sent = Gauge.nothing
+        return sum(chunk.values for chunk in chunks if chunk.series is None)
 
-    def _wire(self, series: Series) -> Wire:
-        if series.wire is None or series.wire[0] is not self._form:
-            series.wire = (self._form, self._form.wire(series.identity))
-        wire: Wire = series.wire[1]
-        return wire
-
-    def _collect(self) -> Iterator[Chunk]:
+    def _collect(self, what: list[Series]) -> Iterator[Chunk]:
         form = self._form
-        for series in self._store.all():
+        for series in what:
+            if series.wire is None or series.wire[0] is not form:
+                series.wire = (form, form.wire(series.identity))
+            wire = series.wire[1]
             if isinstance(series, Counter):
                 amount = series.cells[0] - series.sent
                 if amount > 0 and series.identity.name != SENT:
                     series.sent += amount
-                    yield Chunk(form.counter(self._wire(series), amount), series, amount=amount)
+                    yield Chunk(form.counter(wire, amount), series, amount=amount)
             elif isinstance(series, Gauge):
                 now = (series.cells[0], series.cells[1])
                 if now[1] and now != series.sent:
                     series.sent = now
-                    yield Chunk(form.gauge(self._wire(series), now[0]), series, amount=now[0])
-            elif isinstance(series, Timer) and series.kept is not None:
-                yield from self._timers(series, series.kept)
-
-    def _timers(self, series: Timer, kept: "deque[float]") -> Iterator[Chunk]:
-        count = series.count()
-        values = [kept.popleft() for _ in range(len(kept))]
-        for text, number in self._form.timers(self._wire(series), values):
-            yield Chunk(text, values=number)
-        # Of a full deque the oldest went: as many as were counted and are not here.
-        lost = max(0, int(count - series.seen) - len(values)) if len(values) >= KEPT else 0
-        series.seen += len(values) + lost
-        self._lost += lost
-
-    def _drain(self) -> Iterator[Chunk]:
-        form = self._form
-        while self._waiting:
-            series, value = self._waiting.popleft()
-            wire = self._wire(series)
-            if isinstance(series, Timer):
-                yield Chunk(form.timers(wire, [value])[0][0])
-            elif isinstance(series, Gauge):
-                yield Chunk(form.gauge(wire, value), series, amount=value)
-            else:
-                yield Chunk(form.counter(wire, value), series, amount=value)
+                    yield Chunk(form.gauge(wire, now[0]), series)
+            elif isinstance(series, Timer) and series.kept:
+                values: list[float] = []
+                with contextlib.suppress(IndexError):  # another thread has just dropped one
+                    for _ in range(len(series.kept)):
+                        values.append(series.kept.popleft())  # noqa: PERF401 # keeps what it has where it ends early
+                for text, count in form.timers(wire, values):
+                    yield Chunk(text, values=count)

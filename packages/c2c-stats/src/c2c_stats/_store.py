@@ -5,13 +5,14 @@ import threading
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from c2c_stats._notices import later, say
 from c2c_stats._series import (
-    KEPT,
     MOST_PARTS,
+    OVERFLOW,
     Counter,
     Gauge,
     Identity,
@@ -21,34 +22,12 @@ from c2c_stats._series import (
     Tell,
     Timer,
     identify,
-    is_overflow,
     overflow,
-    overflow_of_names,
 )
 from c2c_stats._settings import DEFAULT_BUCKETS
 
 _MOST_SHORTCUTS = 10_000
-TAGS = object()
-"""Stands between key and tags."""
-
-
-def shortcut_of(path: Any, tags: Any) -> tuple[Hashable, ...] | None:
-    """Return what the API looks a key up by; None where not all are texts: 1, 1.0 and True are one to a dict."""
-    if not isinstance(path, list | tuple) or not all(type(part) is str for part in path):
-        return None
-    if not tags:
-        return tuple(path)
-    if isinstance(tags, dict) and all(type(name) is str and type(value) is str for name, value in tags.items()):
-        return (*path, TAGS, *tags.items())
-    return None
-
-
-def remember(known: dict[Any, Any], shortcut: Hashable, found: Any) -> None:
-    """Keep what a shortcut leads to; all others go when they are too many."""
-    if len(known) >= _MOST_SHORTCUTS:
-        known.clear()
-    known[shortcut] = found
-
+_TAGS = object()  # stands between key and tags
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,46 +51,34 @@ class Guard:
         known = self._metrics.get(metric)
         if known is None:
             if self._names[identity.kind] >= MOST_NAMES:
-                self._say_names(identity)
-                return overflow_of_names(identity.kind)
+                text = "More than %s %ss: %r and all later ones are counted as one; put what varies into a tag"
+                self._say(identity.kind, text, MOST_NAMES, identity.kind, ".".join(identity.name)[:100])
+                return Identity(identity.kind, (OVERFLOW,), (), (OVERFLOW,), ())
             self._names[identity.kind] += 1
             known = self._metrics[metric] = set()
         if identity in known:
             return identity
         if len(known) >= MOST_SERIES:
-            self._say_series(identity, known)
+            if identity.name not in self._said:
+                text = "Metric %s has more than %s series because of its tag %r: later ones are one overflow series"
+                self._say(identity.name, text, ".".join(identity.name)[:100], MOST_SERIES, _most_varied(known))
             return overflow(identity)
         known.add(identity)
         return identity
 
-    def _say_names(self, identity: Identity) -> None:
-        if identity.kind not in self._said:
-            self._said.add(identity.kind)
-            later(
-                _LOG,
-                "More than %s %ss: %r and all later ones are counted as one; put what varies into a tag",
-                MOST_NAMES,
-                identity.kind,
-                ".".join(identity.name)[:100],
-            )
+    def _say(self, what: object, message: str, *arguments: object) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            later(_LOG, message, *arguments)
 
-    def _say_series(self, identity: Identity, known: set[Identity]) -> None:
-        if identity.name in self._said:
-            return
-        self._said.add(identity.name)
-        values: dict[str, set[str]] = {}
-        for one in known:
-            for name, value in one.labels:
-                values.setdefault(name, set()).add(value)
-        name, worst = max(values.items(), key=lambda item: len(item[1]), default=("", set()))
-        later(
-            _LOG,
-            "Metric %s has more than %s series because of its tag %r (%s values): later ones are one overflow series",
-            ".".join(identity.name)[:100],
-            MOST_SERIES,
-            name,
-            len(worst),
-        )
+
+def _most_varied(known: Iterable[Identity]) -> str:
+    """Return the tag that has the most values."""
+    values: dict[str, set[str]] = {}
+    for one in known:
+        for name, value in one.labels:
+            values.setdefault(name, set()).add(value)
+    return max(values, key=lambda name: len(values[name]), default="")
 
 
 Place = Callable[[Series], "memoryview[float] | None"]
@@ -121,21 +88,22 @@ _S = TypeVar("_S", bound=Series)
 
 
 class Store:
-    """All series of this process. ``on`` tells whether anything reads them: if not, the API does nothing."""
+    """All series of this process. ``on`` tells whether anything reads them: if not, the API does nothing.
+
+    ``counter``, ``gauge`` and ``timer`` return the series of ``(path, tags=None)``.
+    """
+
+    counter: Callable[..., Counter]
+    gauge: Callable[..., Gauge]
+    timer: Callable[..., Timer]
 
     def __init__(self) -> None:
         self.on = False
         self.use_tags = False
-        self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
+        self.counter, self.gauge, self.timer = (partial(self._find, kind) for kind in ("counter", "gauge", "timer"))
         self.shortcuts: dict[Any, Any] = {}
-        self.counters: dict[Any, Counter] = {}
-        self.gauges: dict[Any, Gauge] = {}
-        self.timers: dict[Any, Timer] = {}
-        self._known: dict[Kind, dict[Any, Any]] = {
-            "counter": self.counters,
-            "gauge": self.gauges,
-            "timer": self.timers,
-        }
+        self._known: dict[Any, Any] = {}
+        self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
         self._table: dict[Identity, Series] = {}
         self._bound: WeakSet[Series] = WeakSet()
         self._guard = Guard()
@@ -147,17 +115,30 @@ class Store:
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
-    def counter(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Counter:
-        """Return the counter of a key."""
-        return cast("Counter", self._find("counter", path, tags))
+    def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None = None) -> Any:
+        try:
+            if isinstance(path, str):
+                path = (path,)
+            return self._known[(kind, *path, _TAGS, *tags.items()) if tags else (kind, *path)]
+        except Exception:  # noqa: BLE001 # not known yet, or not to be looked up by
+            return self._look_up(kind, path, tags)
 
-    def gauge(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Gauge:
-        """Return the gauge of a key."""
-        return cast("Gauge", self._find("gauge", path, tags))
-
-    def timer(self, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Timer:
-        """Return the timer of a key."""
-        return cast("Timer", self._find("timer", path, tags))
+    def _look_up(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
+        try:
+            identity = identify(kind, path, tags)
+        except Exception:  # noqa: BLE001 # a call that measures must not break what it measures
+            if not self._misused:
+                self._misused = True
+                _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
+            return self.series(Identity(kind, ("_",), (), ("_",), ()))
+        found = self.series(identity)
+        # By texts only: 1, 1.0 and True are one to a dict.
+        pairs = tuple(tags.items()) if isinstance(tags, dict) else () if not tags else None
+        if pairs is not None and found.identity == identity:
+            words = [*path, *(word for pair in pairs for word in pair)]
+            if all(type(word) is str for word in words):
+                self._remember(self._known, (kind, *path, _TAGS, *pairs) if pairs else (kind, *path), found)
+        return found
 
     def automatic(self, kind: Kind, name: tuple[str, ...], labels: Pairs, path: tuple[str, ...]) -> Series:
         """Return a series of an automatic metric: ``path`` follows the name where tags are not used."""
@@ -178,7 +159,10 @@ class Store:
             identity = self._guard.admit(identity)
             found = self._table.get(identity)
             if found is None:
-                found = self._make(identity)
+                if identity.kind == "timer":
+                    found = Timer(identity, self._tell, self._buckets)
+                else:
+                    found = (Counter if identity.kind == "counter" else Gauge)(identity, self._tell)
                 self._equip(found)
                 self._table[identity] = found
         say()
@@ -188,36 +172,19 @@ class Store:
         """Return all series, a list that does not change."""
         return list(self._table.values())
 
-    def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
-        try:
-            shortcut = shortcut_of(path, tags)
-            known = self._known[kind].get(shortcut)
-            if known is not None:
-                return cast("Series", known)
-            identity = identify(kind, path, tags)
-        except Exception:  # noqa: BLE001 # a call that measures must not break what it measures
-            if not self._misused:
-                self._misused = True
-                _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
-            return self.series(Identity(kind, ("_",), (), ("_",), ()))
-        found = self.series(identity)
-        if shortcut is not None and not is_overflow(found.identity):
-            remember(self._known[kind], shortcut, found)
-        return found
-
-    def remember(self, shortcut: Any, found: Any) -> None:
+    def remember(self, shortcut: Hashable, found: Any) -> None:
         """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
-        remember(self.shortcuts, shortcut, found)
+        self._remember(self.shortcuts, shortcut, found)
+
+    def _remember(self, known: dict[Any, Any], shortcut: Hashable, found: Any) -> None:
+        if len(known) >= _MOST_SHORTCUTS:
+            known.clear()
+        known[shortcut] = found
 
     def forget_shortcuts(self) -> None:
         """Have every series looked up anew."""
-        for known in (self.shortcuts, *self._known.values()):
-            known.clear()
-
-    def _make(self, identity: Identity) -> Series:
-        if identity.kind == "timer":
-            return Timer(identity, self._tell, self._buckets)
-        return Counter(identity, self._tell) if identity.kind == "counter" else Gauge(identity, self._tell)
+        self.shortcuts.clear()
+        self._known.clear()
 
     # -- equipping --------------------------------------------------------------------------------------------------
 
@@ -250,8 +217,7 @@ class Store:
             else:
                 series.burst = self._burst
                 if series.kept is None:
-                    series.seen = series.count()
-                    series.kept = deque(maxlen=KEPT)
+                    series.kept = deque()
         if moved and self._place is not None:
             cells = self._place(series)
             if cells is not None:
