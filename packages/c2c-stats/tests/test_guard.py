@@ -86,7 +86,7 @@ def test_random_sql_literals():
 
     stats.init_backends({"c2c.stats_view": "true"})
     for number in range(_MANY):
-        spy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", 0.001)
+        spy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", None, 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": _MANY}
     assert len(SINK.store.shortcuts) <= 10_000

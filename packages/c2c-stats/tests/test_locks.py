@@ -10,7 +10,7 @@ import pytest
 import c2c_stats as stats
 from c2c_broadcast import broadcast
 from c2c_stats._sink import SINK
-from c2c_stats.prometheus._group import Group
+from c2c_stats.prometheus._processes import Group
 
 
 class Busy(logging.Handler):

@@ -112,24 +112,31 @@ def bound_timer(key: Key, tags: Tags | None = None) -> Timer:
 
 
 @overload
-def automatic(kind: Literal["counter"], name: Key, tags: Tags, path: Key | None = None) -> Counter: ...
+def automatic(
+    kind: Literal["counter"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
+) -> Counter: ...
 @overload
-def automatic(kind: Literal["gauge"], name: Key, tags: Tags, path: Key | None = None) -> Gauge: ...
+def automatic(
+    kind: Literal["gauge"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
+) -> Gauge: ...
 @overload
-def automatic(kind: Literal["timer"], name: Key, tags: Tags, path: Key | None = None) -> Timer: ...
+def automatic(
+    kind: Literal["timer"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
+) -> Timer: ...
 
 
-def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None) -> Series:
+def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None) -> Series:
     """Return a series of a metric that a package makes by itself.
 
-    Prometheus has its tags as labels. Elsewhere they are tags with ``STATSD_USE_TAGS``; without it, ``path`` (by
-    default the values of the tags, in their order) follows the name. Not for keeping: it is another one once metrics
-    are configured anew.
+    Prometheus has its tags as labels, and ``labels``, which it alone has. Elsewhere they are tags with
+    ``STATSD_USE_TAGS``; without it, ``path`` (by default the values of the tags, in their order) follows the name.
+    Not for keeping: it is another one once metrics are configured anew.
     """
-    shortcut = (automatic, kind, *name, *tags.items())
+    more = labels or {}
+    shortcut = (automatic, kind, *name, *tags.items(), *more.items())
     found = _STORE.shortcuts.get(shortcut)
     if found is None:
         parts = parts_of(tags.values() if path is None else path) if tags or path else ()
-        found = _STORE.automatic(kind, parts_of(name), pairs_of(tags), parts)
+        found = _STORE.automatic(kind, parts_of(name), pairs_of(tags), parts, pairs_of(more))
         _STORE.remember(shortcut, found)
     return cast("Series", found)

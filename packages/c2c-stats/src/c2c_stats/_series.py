@@ -74,11 +74,8 @@ def identify(kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) ->
 
 def overflow(identity: Identity) -> Identity:
     """Return the series that takes what comes after a metric's last allowed one."""
-    labels = tuple((name, OVERFLOW) for name, _ in identity.labels)
-    if identity.path == identity.name:
-        return Identity(identity.kind, identity.name, labels, identity.path, labels)
-    tags = tuple((name, OVERFLOW) for name, _ in identity.tags)
-    path = identity.name if tags else (*identity.name, OVERFLOW)
+    labels, tags = (tuple((name, OVERFLOW) for name, _ in pairs) for pairs in (identity.labels, identity.tags))
+    path = identity.path if identity.path == identity.name else (*identity.name, OVERFLOW)
     return Identity(identity.kind, identity.name, labels, path, tags)
 
 

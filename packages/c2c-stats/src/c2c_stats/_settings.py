@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from c2c_broadcast import family, setting
 
@@ -9,10 +10,10 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?<![^\s:/\[\]])(?P<h
 _REMEDY = "must look like host:8125, [::1]:8125 or unix:///run/statsd.sock"
 _HIGHEST_PORT = 65535
 
-UDP_DATAGRAM = 1432
-"""Bytes that pass an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them."""
-UNIX_DATAGRAM = 8192
-"""Bytes of a datagram on a unix socket, where nothing is fragmented."""
+# Bytes that pass an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them; nothing is fragmented
+# on a unix socket.
+_UDP_DATAGRAM = 1432
+_UNIX_DATAGRAM = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Address:
     @property
     def datagram(self) -> int:
         """The longest datagram to send there, in bytes."""
-        return UNIX_DATAGRAM if self.path else UDP_DATAGRAM
+        return _UNIX_DATAGRAM if self.path else _UDP_DATAGRAM
 
     def __str__(self) -> str:
         if self.path:
@@ -54,19 +55,14 @@ def parse_address(raw: str) -> Address:
 DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of a timer's histogram, in seconds."""
 _MOST_BUCKETS = 100
-NAME_SETS = ("c2c", "opentelemetry", "c2cwsgiutils6")
-"""Whose names automatic metrics have in Prometheus."""
+DEFAULT_PREFIX = "c2c_"
+SIX = "c2cwsgiutils6"
+"""The set of names of c2cwsgiutils 6."""
 
 
 def _prometheus_prefix(raw: str) -> str:
     if not re.fullmatch(r"[A-Za-z_:][A-Za-z0-9_:]*", raw):
         raise ValueError("must be letters, digits and underscores, such as myapp_")
-    return raw
-
-
-def _name_set(raw: str) -> str:
-    if raw not in NAME_SETS:
-        raise ValueError(f"must be one of {', '.join(NAME_SETS)}")
     return raw
 
 
@@ -78,13 +74,15 @@ def _metrics_path(raw: str) -> str:
 
 
 def _buckets(raw: str | tuple[float, ...]) -> tuple[float, ...]:
+    if raw == "none":
+        return ()
     words = raw.replace(",", " ").split() if isinstance(raw, str) else raw
     try:
         bounds = tuple(sorted({float(word) for word in words}))
     except ValueError:
         bounds = ()
     if not bounds or len(bounds) > _MOST_BUCKETS or not 0 < bounds[0] <= bounds[-1] < float("inf"):
-        raise ValueError("must be 1 to 100 seconds above 0, such as 0.01,0.1,1,10")
+        raise ValueError("must be 1 to 100 seconds above 0, such as 0.01,0.1,1,10, or none")
     return bounds
 
 
@@ -129,25 +127,37 @@ class StatsSettings:
         help="the server takes `name:1:2:3|ms` (DogStatsD 1.1)",
     )
     prometheus_prefix: str = setting(
-        "c2c_",
+        DEFAULT_PREFIX,
         env="C2C_PROMETHEUS_PREFIX",
         key="c2c.prometheus_prefix",
         parse=_prometheus_prefix,
         help="first part of each Prometheus name",
     )
-    prometheus_names: str = setting(
+    prometheus_names: Literal["c2c", "opentelemetry", "c2cwsgiutils6"] = setting(
         "c2c",
         env="C2C_PROMETHEUS_NAMES",
         key="c2c.prometheus_names",
-        parse=_name_set,
         help="`opentelemetry` and `c2cwsgiutils6` name automatic metrics as those do",
     )
+    prometheus_packages: tuple[str, ...] = setting(
+        ("c2cwsgiutils", "pyramid", "gunicorn", "SQLAlchemy"),
+        env="C2C_PROMETHEUS_PACKAGES",
+        key="c2c.prometheus_packages",
+        help="whose versions are labels of c2cwsgiutils 6's metric `version`",
+    )
+    prometheus_application_package: str = setting(
+        "",
+        env="C2C_PROMETHEUS_APPLICATION_PACKAGE",
+        key="c2c.prometheus_application_package",
+        help="whose version is its label `application`",
+    )
+    git_hash: str = setting("", env="GIT_HASH", key="c2c.git_hash", help="its label `git_hash`")
     prometheus_buckets: tuple[float, ...] = setting(
         DEFAULT_BUCKETS,
         env="C2C_PROMETHEUS_BUCKETS",
         key="c2c.prometheus_buckets",
         parse=_buckets,
-        help="upper bounds of the histograms, seconds",
+        help="upper bounds of the histograms, seconds; `none`: summaries",
     )
     metrics_path: str = setting(
         "/metrics", env="C2C_METRICS_PATH", key="c2c.metrics_path", parse=_metrics_path, help="where Prometheus scrapes"

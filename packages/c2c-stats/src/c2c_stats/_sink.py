@@ -3,55 +3,41 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from c2c_broadcast.process import at_exit, at_fork
 from c2c_stats._notices import forget, later, say
 from c2c_stats._series import Series, Tell, Timer
-from c2c_stats._settings import StatsSettings
+from c2c_stats._settings import SIX, StatsSettings
 from c2c_stats._store import Place, Store
 
 
 class Backend(Protocol):
-    """Where metrics go. ``key`` is a sequence of parts, ``tags`` a mapping or None."""
+    """Where metrics go. ``key`` is a sequence of parts, ``tags`` a mapping or None, a duration is in seconds."""
 
-    def timer(self, key: Sequence[Any], duration: float, tags: Mapping[str, Any] | None = None) -> None:
-        """Take a duration in seconds."""
+    def timer(self, key: Sequence[Any], duration: float, tags: Mapping[str, Any] | None = None) -> None: ...
 
-    def gauge(self, key: Sequence[Any], value: float, tags: Mapping[str, Any] | None = None) -> None:
-        """Take the present value of something."""
+    def gauge(self, key: Sequence[Any], value: float, tags: Mapping[str, Any] | None = None) -> None: ...
 
-    def counter(self, key: Sequence[Any], increment: float, tags: Mapping[str, Any] | None = None) -> None:
-        """Take a number to add."""
+    def counter(self, key: Sequence[Any], increment: float, tags: Mapping[str, Any] | None = None) -> None: ...
 
 
-class Backends(MutableMapping[str, Backend]):
+class Backends(UserDict[str, Backend]):
     """Name -> backend; true when one is on. One that is added here gets every value as it is recorded."""
 
-    def __init__(self, changed: Any) -> None:
-        self._found: dict[str, Backend] = {}
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__()
         self._changed = changed
 
-    def __getitem__(self, name: str) -> Backend:
-        return self._found[name]
-
     def __setitem__(self, name: str, backend: Backend) -> None:
-        self._found[name] = backend
+        super().__setitem__(name, backend)
         self._changed()
 
     def __delitem__(self, name: str) -> None:
-        del self._found[name]
+        super().__delitem__(name)
         self._changed()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._found))
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __repr__(self) -> str:
-        return f"<Backends {', '.join(self._found) or 'none'}>"
 
 
 _LOG = logging.getLogger(__name__)
@@ -132,6 +118,7 @@ class Sink:
                 at_fork(self)
             self.settings = settings
             self.store.use_tags = settings.statsd_use_tags
+            self.store.by_engine = settings.prometheus_names == SIX
             self.store.set_buckets(settings.prometheus_buckets)
             self.store.forget_shortcuts()
             if clear:
@@ -189,7 +176,7 @@ class Sink:
         with self._lock:
             self.store.on = bool(self.backends)
             exporters = list(self._exporters.values())
-            added = [backend for name, backend in self.backends.items() if name not in self._exporters]
+            added = [backend for name, backend in list(self.backends.items()) if name not in self._exporters]
             self._told = [one.tell for one in exporters if one.tell] + [_teller(one) for one in added]
             tell = self._tell if len(self._told) > 1 else next(iter(self._told), None)
             self.store.equip(

@@ -90,6 +90,7 @@ _S = TypeVar("_S", bound=Series)
 class Store:
     """All series of this process. ``on`` tells whether anything reads them: if not, the API does nothing.
 
+    ``use_tags`` and ``by_engine`` tell how automatic metrics are called: statements may have their engine's name.
     ``counter``, ``gauge`` and ``timer`` return the series of ``(path, tags=None)``.
     """
 
@@ -100,6 +101,7 @@ class Store:
     def __init__(self) -> None:
         self.on = False
         self.use_tags = False
+        self.by_engine = False
         self.counter, self.gauge, self.timer = (partial(self._find, kind) for kind in ("counter", "gauge", "timer"))
         self.shortcuts: dict[Any, Any] = {}
         self._known: dict[Any, Any] = {}
@@ -140,10 +142,12 @@ class Store:
                 self._remember(self._known, (kind, *path, _TAGS, *pairs) if pairs else (kind, *path), found)
         return found
 
-    def automatic(self, kind: Kind, name: tuple[str, ...], labels: Pairs, path: tuple[str, ...]) -> Series:
+    def automatic(self, kind: Kind, name: tuple[str, ...], tags: Pairs, path: tuple[str, ...], more: Pairs) -> Series:
         """Return a series of an automatic metric: ``path`` follows the name where tags are not used."""
-        parts, tags = (name, labels) if self.use_tags else ((*name, *path), ())
-        return self.series(Identity(kind, name, labels, parts[:MOST_PARTS], tags))
+        labels = tuple(sorted(tags + more))
+        if self.use_tags:
+            return self.series(Identity(kind, name, labels, name, tags))
+        return self.series(Identity(kind, name, labels, (*name, *path)[:MOST_PARTS], ()))
 
     def bind(self, series: _S) -> _S:
         """Keep a series valid for as long as someone holds it, whatever is configured later."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -18,12 +19,12 @@ from sqlalchemy.engine.default import DefaultDialect
 from c2c_stats._api import automatic
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import patch, unpatch
-from c2c_stats._spies._totals import SQL
+from c2c_stats._spies._patch import SQL, patch, unpatch
 
 LONGEST = 8192
 """Characters of a statement that are looked at."""
 _SHOWN = 450
+_NAME = "c2c_name"  # an attribute of engines, as c2cwsgiutils 6 sets it
 
 _TOKEN = re.compile(
     r"""
@@ -139,14 +140,22 @@ def _is_word(piece: str) -> bool:
 _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
 _SHORT = 1024
+_ENGINES: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # of whom a dialect has sent a statement
 
 
-def _record(statement: str, seconds: float) -> None:
-    timer = _SHORTCUTS.get(statement)
+def _record(statement: str, engine: Any, seconds: float) -> None:
+    timer = _SHORTCUTS.get((engine, statement))
     if timer is None:
-        timer = _timer(statement)
+        text = simplify(statement) if len(statement) <= _SHORT else _simplify_long(statement[:LONGEST])
+        timer = _timer(text, engine)
+        if len(statement) <= _SHORT:
+            _STORE.remember((engine, statement), timer)
     timer.observe(seconds)
     _add(1, seconds)
+
+
+def _timer(query: str, engine: Any) -> Timer:
+    return automatic("timer", ("sql",), {"query": query}, labels={"engine": str(engine)} if _STORE.by_engine else None)
 
 
 def _add(statements: int, seconds: float) -> None:
@@ -157,69 +166,42 @@ def _add(statements: int, seconds: float) -> None:
         totals[1] += seconds
 
 
-def _timer(statement: str) -> Timer:
-    short = len(statement) <= _SHORT
-    text = simplify(statement) if short else _simplify_long(statement[:LONGEST])
-    timer = automatic("timer", ("sql",), {"query": text})
-    if short:
-        _STORE.remember(statement, timer)
-    return timer
-
-
 @lru_cache(512)
 def _simplify_long(statement: str) -> str:
     return simplify(statement)
 
 
-def _others(listeners: Any, own: Callable[..., Any], *arguments: Any) -> bool:
+def _listener(name: str) -> Callable[..., bool | None]:
+    """Return what times a method of a dialect, called with the cursor, the statement, ..., and the context."""
+
+    def listen(cursor: Any, statement: str, *others: Any) -> bool | None:
+        if not _STORE.on:
+            return None
+        context = others[-1]
+        dialect = context.dialect
+        listeners = getattr(dialect.dispatch, name)
+        start = perf_counter()
+        try:
+            if len(listeners) == 1 or not _rest(listeners, listen, cursor, statement, *others):
+                getattr(dialect, name)(cursor, statement, *others)
+        finally:
+            seconds = perf_counter() - start
+            engine = None
+            if _STORE.by_engine:
+                engine = _ENGINES[dialect] = getattr(context.engine, _NAME, None)
+            _record(statement, engine, seconds)
+        return True
+
+    return listen
+
+
+def _rest(listeners: Any, own: Callable[..., Any], *arguments: Any) -> bool:
     """Let the listeners after us have their turn, which SQLAlchemy ends where we answer that it is done."""
     rest = iter(listeners)
     for one in rest:
         if one is own:
             break
     return any(one(*arguments) for one in rest)
-
-
-def _do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-    if not _STORE.on:
-        return None
-    dialect = context.dialect
-    listeners = dialect.dispatch.do_execute
-    start = perf_counter()
-    try:
-        if len(listeners) == 1 or not _others(listeners, _do_execute, cursor, statement, parameters, context):
-            dialect.do_execute(cursor, statement, parameters, context)
-    finally:
-        _record(statement, perf_counter() - start)
-    return True
-
-
-def _do_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-    if not _STORE.on:
-        return None
-    dialect = context.dialect
-    listeners = dialect.dispatch.do_executemany
-    start = perf_counter()
-    try:
-        if len(listeners) == 1 or not _others(listeners, _do_executemany, cursor, statement, parameters, context):
-            dialect.do_executemany(cursor, statement, parameters, context)
-    finally:
-        _record(statement, perf_counter() - start)
-    return True
-
-
-def _do_execute_no_params(cursor: Any, statement: str, context: Any) -> bool | None:
-    if not _STORE.on:
-        return None
-    dialect = context.dialect
-    listeners = dialect.dispatch.do_execute_no_params
-    start = perf_counter()
-    try:
-        if len(listeners) == 1 or not _others(listeners, _do_execute_no_params, cursor, statement, context):
-            dialect.do_execute_no_params(cursor, statement, context)
-    finally:
-        _record(statement, perf_counter() - start)
-    return True
 
 
 def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
@@ -230,21 +212,18 @@ def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
         start = perf_counter()
         commit(self, connection)
         seconds = perf_counter() - start
-        timer = _SHORTCUTS.get(("sql", "commit"))
+        shortcut = ("commit", _ENGINES.get(self) if _STORE.by_engine else None)
+        timer = _SHORTCUTS.get(shortcut)
         if timer is None:
-            timer = automatic("timer", ("sql",), {"query": "commit"})
-            _STORE.remember(("sql", "commit"), timer)
+            timer = _timer(*shortcut)
+            _STORE.remember(shortcut, timer)
         timer.observe(seconds)
         _add(0, seconds)
 
     return do_commit
 
 
-_LISTENERS: dict[str, Callable[..., Any]] = {
-    "do_execute": _do_execute,
-    "do_executemany": _do_executemany,
-    "do_execute_no_params": _do_execute_no_params,
-}
+_LISTENERS = {name: _listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
 
 
 def install() -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from c2c_stats._series import Kind, Pairs
+from c2c_stats._settings import DEFAULT_PREFIX, SIX
 
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]")
 # What the type of a family derives from its name (OpenMetrics 1.0, "MetricFamily name").
@@ -119,10 +119,11 @@ class Names:
         return free
 
 
-_METHOD_STATUS = {"method": "http_request_method", "status": "http_response_status_code", "group": None}
+_Names = dict[str, str | None]
+_METHOD_STATUS: _Names = {"method": "http_request_method", "status": "http_response_status_code", "group": None}
 # Set of names -> key of ours -> name of the metric, label of ours -> its name (None: left out), labels of one value.
 # OpenTelemetry's are those of its semantic conventions, 1.30 and later, as its Prometheus exporter writes them.
-_SETS: dict[str, dict[tuple[str, ...], tuple[str, dict[str, str | None], Pairs]]] = {
+_SETS: dict[str, dict[tuple[str, ...], tuple[str, _Names, Pairs]]] = {
     "opentelemetry": {
         ("route",): ("http_server_request_duration", {**_METHOD_STATUS, "route": "http_route"}, ()),
         ("requests",): (
@@ -141,36 +142,52 @@ _SETS: dict[str, dict[tuple[str, ...], tuple[str, dict[str, str | None], Pairs]]
             (("db_query_summary", ""), ("db_system_name", "redis")),
         ),
     },
-    "c2cwsgiutils6": {
-        ("route",): ("c2cwsgiutils_pyramid_routes", {}, ()),
-        ("render",): ("c2cwsgiutils_pyramid_render", {}, ()),
-        ("sql",): ("c2cwsgiutils_database", {"query": "what"}, (("engine", "None"),)),
-        ("requests",): ("c2cwsgiutils_requests", {"host": "hostname"}, ()),
-        ("redis",): ("c2cwsgiutils_redis", {"cmd": "command", "success": None}, ()),
+    SIX: {
+        ("route",): ("pyramid_routes", {}, ()),
+        ("render",): ("pyramid_render", {}, ()),
+        ("sql",): ("database", {"query": "what"}, ()),
+        ("requests",): ("requests", {"host": "hostname"}, ()),
+        ("redis",): ("redis", {"cmd": "command", "success": None}, ()),
+        ("sql", "manual", "health_check", "db"): (
+            "health_check_db",
+            {"name": "connection"},
+            (("check", "database"), ("configuration", "<default>")),
+        ),
+        ("sql", "manual", "health_check", "alembic"): (
+            "health_check_db",
+            {"name": "configuration"},
+            (("check", "alembic"), ("connection", "<default>")),
+        ),
+        ("health_check_state",): ("health_check_failure", {}, ()),
     },
 }
 
 
-def renamed(record: Record, names: str, prefix: str) -> tuple[str, Pairs]:
+def _renamed(record: Record, name_set: str, prefix: str) -> tuple[str, Pairs]:
     """Return the name of a record's family, its unit not included, and its labels, as a set of names has them."""
-    found = _SETS.get(names, {}).get(record.name)
+    found = _SETS.get(name_set, {}).get(record.name)
     if found is None:
         return prometheus_name(record.name, prefix), prometheus_labels(record.labels)
     name, labels, more = found
-    pairs = [(labels.get(label, label), value) for label, value in record.labels]
-    if names == "c2cwsgiutils6":
-        status = dict(record.labels).get("status", "")
-        pairs = [(label, f"{value[:1]}00" if label == "group" else value) for label, value in pairs]
-        if record.name == ("requests",):
-            pairs.append(("group", f"{status[:1]}00"))
-    return name, prometheus_labels(tuple(sorted((*((label, value) for label, value in pairs if label), *more))))
+    pairs = {label: value for label, value in record.labels if labels.get(label, label)}
+    if name_set == SIX:
+        name = prefix_of_six(prefix) + name
+        if "status" in pairs:
+            pairs["group"] = f"{pairs['status'][:1]}00"
+    renamed = [(labels.get(label) or label, value) for label, value in pairs.items()]
+    return name, prometheus_labels(tuple(sorted([*renamed, *more])))
+
+
+def prefix_of_six(prefix: str) -> str:
+    """Return the prefix of the metrics that c2cwsgiutils 6 has: its own where none is set."""
+    return "c2cwsgiutils_" if prefix == DEFAULT_PREFIX else prefix
 
 
 def families(records: Iterable[Record], prefix: str, names: Names, name_set: str = "c2c") -> Iterator[Metric]:
-    """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``."""
+    """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``; without buckets, summaries."""
     groups: dict[tuple[Kind, str], dict[Pairs, Record]] = {}
     for record in sorted(records, key=lambda one: (_ORDER[one.kind], one.name, one.labels)):
-        name, labels = renamed(record, name_set, prefix)
+        name, labels = _renamed(record, name_set, prefix)
         if record.kind == "counter":
             name = name.removesuffix("_total")
         free, number = name, 1
@@ -180,6 +197,8 @@ def families(records: Iterable[Record], prefix: str, names: Names, name_set: str
                 number += 1
                 free = f"{name}_{number}"
                 series = groups.setdefault((record.kind, free), {})
+            if name_set == SIX and record.name == ("health_check_state",):
+                record = replace(record, values=(1 - record.values[0],))  # noqa: PLW2901 # 1 is a failure there
         known = series.get(labels)
         series[labels] = record if known is None else _sum(known, record)
     for (kind, name), series in groups.items():
@@ -206,24 +225,22 @@ def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:
 def _family(kind: Kind, name: str, series: dict[Pairs, Record], names: Names) -> Metric:
     key = next(iter(series.values())).name
     text = _HELP.get(key) or _KIND_HELP[kind].format(".".join(key))
-    if kind == "gauge":
-        gauge = GaugeMetricFamily(names.take_like(name, "gauge", "gauge"), text)
+    if kind != "timer":
+        free = names.take_like(name, kind, kind)
+        metric = Metric(free, text, kind)
         for labels, record in series.items():
-            gauge.add_sample(gauge.name, dict(labels), record.values[0])
-        return gauge
-    if kind == "counter":
-        counter = CounterMetricFamily(names.take_like(name, "counter", "counter"), text)
-        for labels, record in series.items():
-            counter.add_sample(f"{counter.name}_total", dict(labels), record.values[0])
-        return counter
-    found = names.take_like(f"{name}_seconds", "histogram", "timer", "_seconds")
-    histogram = HistogramMetricFamily(found, text, unit="seconds")
+            metric.add_sample(f"{free}_total" if kind == "counter" else free, dict(labels), record.values[0])
+        return metric
+    of = "histogram" if any(record.bounds for record in series.values()) else "summary"
+    free = names.take_like(f"{name}_seconds", of, "timer", "_seconds")
+    metric = Metric(free, text, of, "seconds")
     for labels, record in series.items():
         total = 0.0
         for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
             total += count
-            le = "+Inf" if bound == math.inf else str(bound)
-            histogram.add_sample(f"{found}_bucket", {**dict(labels), "le": le}, total)
-        histogram.add_sample(f"{found}_count", dict(labels), total)
-        histogram.add_sample(f"{found}_sum", dict(labels), record.values[0])
-    return histogram
+            if of == "histogram":
+                le = "+Inf" if bound == math.inf else str(bound)
+                metric.add_sample(f"{free}_bucket", {**dict(labels), "le": le}, total)
+        metric.add_sample(f"{free}_count", dict(labels), total)
+        metric.add_sample(f"{free}_sum", dict(labels), record.values[0])
+    return metric

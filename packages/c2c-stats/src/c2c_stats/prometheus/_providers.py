@@ -1,17 +1,21 @@
 """Providers: metrics that are asked for when Prometheus scrapes."""
 
-import logging
+import os
 import re
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
 from c2c_broadcast.process import PROC
-from c2c_stats.prometheus._exposition import prometheus_labels
+from c2c_stats._settings import StatsSettings
+from c2c_stats.prometheus._exposition import prometheus_label, prometheus_labels
 
 ANONYMOUS = "[anon]"
 FIELDS = {"pss": b"\nPss:", "rss": b"\nRss:", "size": b"\nSize:"}
@@ -22,40 +26,29 @@ _NAME = 5
 
 
 def memory_maps(pid: str, field: str, proc: Path = PROC) -> dict[str, int]:
-    """Return name of what is mapped -> kB, summed up; nothing where the process is gone or another user's."""
+    """Return name of what is mapped -> kB, summed up; nothing where the process is gone or another user's.
+
+    Of the some twenty lines of a mapping only two are looked at: the one before ``Size:``, which has addresses,
+    permissions, offset, device, inode and name, and the wanted one. Whatever else a kernel writes is passed over.
+    """
     try:
-        text = (proc / pid / "smaps").read_bytes()
+        text = b"\n" + (proc / pid / "smaps").read_bytes()
     except OSError:
         return {}
-    found: dict[bytes, int] = {}
-    for name, number in _mappings(b"\n" + text, FIELDS[field]):
-        found[name] = found.get(name, 0) + number
-    return {_shown(name): number for name, number in found.items()}
-
-
-def _mappings(text: bytes, wanted: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield name and number of each mapping.
-
-    Of its some twenty lines only two are looked at: the one before ``Size:``, which has addresses, permissions, offset,
-    device, inode and name, and the wanted one. Whatever else a kernel writes is passed over unseen.
-    """
-    find = text.find
-    at = find(_FIRST_FIELD)
+    wanted = FIELDS[field]
+    found: dict[str, int] = {}
+    at = text.find(_FIRST_FIELD)
     while at >= 0:
-        following = find(_FIRST_FIELD, at + 1)
-        value = find(wanted, at, following if following >= 0 else len(text))
+        following = text.find(_FIRST_FIELD, at + 1)
+        value = text.find(wanted, at, following if following >= 0 else len(text))
         head = text[text.rfind(b"\n", 0, at) + 1 : at].split(None, _NAME)
         if value >= 0 and len(head) >= _NAME:
-            number = text[value + len(wanted) : find(b"kB", value)]
-            yield head[_NAME] if len(head) > _NAME else b"", int(number)
+            shown = head[_NAME].decode("utf-8", "replace").strip() if len(head) > _NAME else ""
+            name = shown.removesuffix(" (deleted)") or ANONYMOUS
+            found[name] = found.get(name, 0) + int(text[value + len(wanted) : text.find(b"kB", value)])
         at = following
+    return found
 
-
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", "replace").strip().removesuffix(" (deleted)") or ANONYMOUS
-
-
-_LOG = logging.getLogger(__name__)
 
 _TYPES = frozenset({"gauge", "counter", "unknown", "untyped"})
 # What Kubernetes adds to the name of a Deployment: a hash of its template, and five random characters, both of
@@ -140,3 +133,34 @@ def pod_labels(pod: str | None = None) -> dict[str, str]:
     name = socket.gethostname() if pod is None else pod
     match = _POD.fullmatch(name)
     return {"pod_name": name, "service_name": match["service"]} if match else {"pod_name": name}
+
+
+def collect_as_six(pids: Iterable[int], prefix: str, settings: StatsSettings) -> Iterator[Metric]:
+    """Yield what c2cwsgiutils 6 shows of each of these processes, under its names, and of Python."""
+    found: dict[str, Metric] = {}
+    for pid in pids:
+        maps = Metric(f"{prefix}process_smap_pss_bytes", "Memory of a process by mapped file", "gauge", "bytes")
+        for name, number in memory_maps(str(pid), "pss").items():
+            maps.add_sample(maps.name, {"name": name}, number * 1024)
+        versions = Metric(f"{prefix}version", "Versions that a process runs", "gauge")
+        versions.add_sample(versions.name, _versions(settings), 1)
+        of_process = ProcessCollector(pid=partial(int, pid), registry=None).collect()
+        for metric in [maps, versions, *of_process, *(GC_COLLECTOR.collect() if pid == os.getpid() else ())]:
+            samples = [one._replace(labels={**one.labels, "pid": str(pid)}) for one in metric.samples]
+            metric.samples = []
+            found.setdefault(metric.name, metric).samples += samples
+    yield from found.values()
+    yield from PLATFORM_COLLECTOR.collect()
+
+
+def _versions(settings: StatsSettings) -> dict[str, str]:
+    packages = {prometheus_label(name): name for name in settings.prometheus_packages}
+    if settings.prometheus_application_package:
+        packages["application"] = settings.prometheus_application_package
+    found = {"git_hash": settings.git_hash}
+    for label, package in packages.items():
+        try:
+            found[label] = version(package)
+        except PackageNotFoundError:
+            found[label] = "<missing>"
+    return found

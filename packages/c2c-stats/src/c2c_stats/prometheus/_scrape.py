@@ -4,7 +4,8 @@ import gzip
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, exposition
@@ -14,13 +15,13 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from c2c_broadcast.process import Process, this_process
 from c2c_stats._notices import later
 from c2c_stats._series import Series, Timer
+from c2c_stats._settings import SIX
 from c2c_stats._sink import SINK, BuiltIn
 from c2c_stats._spies import install
 from c2c_stats._store import Store
-from c2c_stats.prometheus._cells import key_of, record_of
-from c2c_stats.prometheus._exposition import Names, Record, families
-from c2c_stats.prometheus._group import Group
-from c2c_stats.prometheus._providers import MemoryMapProvider
+from c2c_stats.prometheus._exposition import Names, Record, families, prefix_of_six
+from c2c_stats.prometheus._processes import Group, key_of, record_of
+from c2c_stats.prometheus._providers import MemoryMapProvider, collect_as_six
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ class PrometheusBackend(BuiltIn):
                 self.place = self._place
 
     def forked(self) -> None:
-        """Forget the parent's file."""
         self.place = None
         if self._group is not None:
             self._group.close()
@@ -51,10 +51,9 @@ class PrometheusBackend(BuiltIn):
 
     def close(self) -> None:
         """Take this process's numbers away."""
-        self.place = None
         if self._group is not None:
             self._group.leave()
-            self._group = None
+        self.forked()
 
     def members(self) -> list[Process]:
         """Return the living processes of the service that record, this one at least."""
@@ -105,24 +104,30 @@ class Scrape:
         """Yield families of different names; what can't be had is left out, logged and counted."""
         # A worker may be asked before it recorded anything: it has to know the others' numbers.
         SINK.start()
+        settings = SINK.settings
+        backend: PrometheusBackend | None = SINK.exporter("prometheus")
+        pids = [process.pid for process in backend.members()] if backend is not None else []
+        of_processes: Callable[[], Iterable[Metric]]
+        if settings.prometheus_names == SIX:
+            of_processes = partial(collect_as_six, pids, prefix_of_six(settings.prometheus_prefix), settings)
+        else:
+            of_processes = MemoryMapProvider(pids=pids).collect
+        own = SimpleNamespace(name="processes", collect=of_processes)
         found: dict[str, Metric] = {}
         names = Names()
-        for collector in [MemoryMapProvider(pids=_members), *PROVIDERS, _Registered()]:
-            for metric in self._of(collector):
+        for collector in [own, *PROVIDERS, _REGISTERED]:
+            # What is not ours is written alone first: a label that can't be written must not cost the whole scrape.
+            for metric in self._of(collector, encode=collector is not own):
                 _add(found, metric, names)
         yield from found.values()
-        backend = SINK.exporter("prometheus")
         if backend is not None:
-            yield from families(
-                backend.records(), SINK.settings.prometheus_prefix, names, SINK.settings.prometheus_names
-            )
+            yield from families(backend.records(), settings.prometheus_prefix, names, settings.prometheus_names)
 
-    def _of(self, collector: Collector) -> list[Metric]:
+    def _of(self, collector: Collector, *, encode: bool) -> list[Metric]:
         try:
             metrics = list(collector.collect())
-            # Written alone first: one label that can't be written must not cost the whole scrape.
-            if not isinstance(collector, MemoryMapProvider):
-                self._encode(_Only(metrics))
+            if encode:
+                self._encode(SimpleNamespace(collect=lambda: metrics))
         except Exception:  # noqa: BLE001 # anybody's code
             name = str(getattr(collector, "name", type(collector).__name__))
             _LOG.warning("Metrics of %s are left out of this scrape", name, exc_info=True)
@@ -131,24 +136,15 @@ class Scrape:
         return metrics
 
 
-class _Only:
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
+def _registered() -> Iterator[Metric]:
+    """Yield what applications registered with prometheus_client; not its own numbers of the process that is asked."""
+    own = _names_of_its_own()
+    for metric in REGISTRY.collect():
+        if metric.name not in own:
+            yield metric
 
-    def collect(self) -> list[Metric]:
-        return self._metrics
 
-
-class _Registered:
-    """What applications registered with prometheus_client; not its own numbers of whichever process is scraped."""
-
-    name = "prometheus_client.REGISTRY"
-
-    def collect(self) -> Iterator[Metric]:
-        own = _names_of_its_own()
-        for metric in REGISTRY.collect():
-            if metric.name not in own:
-                yield metric
+_REGISTERED = SimpleNamespace(name="prometheus_client.REGISTRY", collect=_registered)
 
 
 @lru_cache(1)
@@ -156,11 +152,6 @@ def _names_of_its_own() -> frozenset[str]:
     return frozenset(
         metric.name for one in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR) for metric in one.collect()
     )
-
-
-def _members() -> list[int]:
-    backend = SINK.exporter("prometheus")
-    return [] if backend is None else [process.pid for process in backend.members()]
 
 
 def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
@@ -183,21 +174,22 @@ def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
 
 
 _OPENMETRICS = "application/openmetrics-text"
-_Headers = list[tuple[str, str]]
 
 
-def answer(accept: str, accept_encoding: str) -> tuple[bytes, _Headers]:
+def answer(accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[str, str]]]:
     """Return the body and the headers of a scrape.
 
     OpenMetrics is given as version 1.0.0, whatever later one is asked for: later ones have names of any characters.
     """
     wants = any(part.partition(";")[0].strip() == _OPENMETRICS for part in accept.split(","))
-    encode: Callable[[Any], bytes] = openmetrics.generate_latest if wants else exposition.generate_latest
-    content_type = (
-        f"{_OPENMETRICS}; version=1.0.0; charset=utf-8" if wants else "text/plain; version=0.0.4; charset=utf-8"
-    )
+    encode: Encode = openmetrics.generate_latest if wants else exposition.generate_latest
+    version = f"{_OPENMETRICS}; version=1.0.0" if wants else "text/plain; version=0.0.4"
     body = encode(Scrape(encode))
-    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding"), ("Cache-Control", "no-cache")]
+    headers = [
+        ("Content-Type", f"{version}; charset=utf-8"),
+        ("Vary", "Accept, Accept-Encoding"),
+        ("Cache-Control", "no-cache"),
+    ]
     if exposition.gzip_accepted(accept_encoding):
         body = gzip.compress(body, 1)
         headers.append(("Content-Encoding", "gzip"))
@@ -218,15 +210,6 @@ def enable_prometheus() -> None:
         SINK.start()
 
 
-def view(request: Any) -> Any:
-    """Answer in the Prometheus or OpenMetrics text format, as ``Accept`` says; compressed where that is accepted."""
-    from pyramid.response import Response
-
-    environ = request.environ
-    body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
-    return Response(app_iter=[body], headerlist=headers)
-
-
 def metrics_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer a scrape as a WSGI application: to be mounted at ``/metrics`` of a service of any framework."""
     if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
@@ -235,3 +218,8 @@ def metrics_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
     start_response("200 OK", headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def view(request: Any) -> Any:
+    """Answer in the Prometheus or OpenMetrics text format, as ``Accept`` says; compressed where that is accepted."""
+    return request.get_response(metrics_app)

@@ -1,0 +1,288 @@
+"""``c2c-stats-db``: send the sizes of a database's tables and indexes, once, to statsd or a Pushgateway."""
+
+import argparse
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any, TextIO
+
+from c2c_broadcast import ConfigurationError, load, mask
+from c2c_stats._notices import say
+from c2c_stats._series import identify
+from c2c_stats._settings import StatsSettings, parse_address
+from c2c_stats._statsd import Chunk, Format, Sender, pack
+from c2c_stats.prometheus._exposition import prometheus_name
+from c2c_stats.prometheus._push import PushgatewayGroupPublisher
+
+try:
+    from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, table, text
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.sql import quoted_name
+except ModuleNotFoundError as error:
+    raise SystemExit(f"c2c-stats-db: {error.name} is missing: pip install 'c2c-stats[sql]'") from None
+
+_LOG = logging.getLogger("c2c_stats.db")
+
+# Tables, partitioned tables and materialized views (documentation, 53.11. pg_class). reltuples is -1 before the first
+# VACUUM or ANALYZE; the statistics collector counts from the first row on.
+_TABLES = text(
+    """
+    SELECT c.relname, pg_table_size(c.oid),
+           CASE WHEN c.reltuples < 0 THEN coalesce(pg_stat_get_live_tuples(c.oid), 0) ELSE c.reltuples END
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'm')
+    ORDER BY c.relname
+    """
+)
+_INDEXES = text(
+    """
+    SELECT t.relname, i.relname, pg_relation_size(i.oid, 'main'), pg_relation_size(i.oid, 'fsm'),
+           pg_stat_get_numscans(i.oid), pg_stat_get_tuples_returned(i.oid), pg_stat_get_tuples_fetched(i.oid)
+    FROM pg_index x
+    JOIN pg_class i ON i.oid = x.indexrelid
+    JOIN pg_class t ON t.oid = x.indrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE n.nspname = :schema AND t.relkind IN ('r', 'p', 'm')
+    ORDER BY t.relname, i.relname
+    """
+)
+_INDEX_COLUMNS = (
+    ("index_size", "fork", "main"),
+    ("index_size", "fork", "fsm"),
+    ("index_usage", "action", "scan"),
+    ("index_usage", "action", "read"),
+    ("index_usage", "action", "fetch"),
+)
+# No parameters at all: then drivers leave percent signs alone.
+_VERBATIM = {"no_parameters": True}
+_BAR = 30
+# Between two datagrams: so that thousands of lines do not overrun the server's buffer.
+_PAUSE = 0.002
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measure:
+    """One number: ``kind`` is count, size (bytes), index_size (bytes), index_usage, or the name of an extra one."""
+
+    kind: str
+    value: float
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    help: str = ""
+
+
+def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
+    """Run the command; return 0, or 1 where something could not be measured or sent, 2 for arguments of no use."""
+    err = err or sys.stderr
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
+    try:
+        settings = _settings(arguments)
+        publisher = None
+        if arguments.prometheus_url:
+            publisher = PushgatewayGroupPublisher(
+                arguments.prometheus_url, "c2c_stats_db", arguments.prometheus_instance
+            )
+        engine = _engine(arguments.db)
+    except (ConfigurationError, ValueError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        err.write(f"c2c-stats-db: {_line(error)}\n")
+        return 2
+    run = _Run(err)
+    try:
+        with engine.connect() as connection:
+            run.measure(connection, arguments)
+    except SQLAlchemyError as error:
+        run.fail(_line(error))
+    finally:
+        engine.dispose()
+    for one in run.measures:
+        _LOG.info("%s %s = %s", one.kind, dict(one.tags), one.value)
+    if run.measures or not run.failed:  # an empty group would take the last numbers from the Pushgateway
+        if settings.statsd_address is not None:
+            run.attempt("", _to_statsd, settings, run.measures)
+        if publisher is not None:
+            run.attempt("", _to_gateway, publisher, settings.prometheus_prefix, run.measures)
+    return 1 if run.failed else 0
+
+
+class _Run:
+    """What was measured, and whether something failed."""
+
+    def __init__(self, err: TextIO) -> None:
+        self.measures: list[Measure] = []
+        self.failed = False
+        self._err = err
+        self._bar = err.isatty()
+
+    def measure(self, connection: Connection, arguments: argparse.Namespace) -> None:
+        tables: list[tuple[str, str, float]] = []
+        for schema in arguments.schema or ["public"]:
+            exists = text("SELECT 1 FROM pg_namespace WHERE nspname = :s")
+            if connection.execute(exists, {"s": schema}).scalar():
+                found = list(connection.execute(_TABLES, {"schema": schema}))
+                tables += [(schema, name, estimate) for name, _, estimate in found]
+                self.measures += _sizes(connection, schema, [(name, size) for name, size, _ in found])
+            else:
+                self.fail(f"there is no schema {schema!r}")
+        for number, (schema, name, estimate) in enumerate(tables):
+            if self._bar:
+                full = _BAR * number // len(tables)
+                bar = "#" * full + " " * (_BAR - full)
+                self._err.write(f"\r\x1b[K[{bar}] {number}/{len(tables)} {f'{schema}.{name}'[:40]}")
+                self._err.flush()
+            self.attempt(
+                f"{schema}.{name}: ", _rows, connection, schema, name, estimate if arguments.estimate else None
+            )
+        if self._bar:
+            self._err.write("\r\x1b[K")
+        for sql in arguments.extra:
+            self.attempt("--extra: ", _named_values, connection, sql)
+        for sql, name, help_ in arguments.extra_gauge:
+            self.attempt("--extra-gauge: ", _tagged_values, connection, sql, name, help_)
+
+    def attempt(self, what: str, do: Callable[..., Iterable[Measure]], *arguments: object) -> None:
+        """Do something that may give measures; a failure is said, and the rest goes on."""
+        try:
+            self.measures.extend(do(*arguments))
+        except (SQLAlchemyError, OSError, ValueError) as error:
+            self.fail(what + _line(error))
+
+    def fail(self, message: str) -> None:
+        self.failed = True
+        self._err.write(("\r\x1b[K" if self._bar else "") + f"c2c-stats-db: {message}\n")
+
+
+def _sizes(connection: Connection, schema: str, tables: list[tuple[str, int | None]]) -> Iterator[Measure]:
+    for name, size in tables:
+        if size is not None:
+            yield Measure("size", size, {"schema": schema, "table": name})
+    for name, index, *numbers in connection.execute(_INDEXES, {"schema": schema}):
+        for (kind, tag, word), number in zip(_INDEX_COLUMNS, numbers, strict=True):
+            if number is not None:
+                yield Measure(kind, number, {"schema": schema, "table": name, "index": index, tag: word})
+
+
+def _rows(connection: Connection, schema: str, name: str, estimate: float | None) -> list[Measure]:
+    """Return a table's number of rows: counted, where there is no estimate of the planner's to take."""
+    if estimate is None:
+        named = table(quoted_name(name, quote=True), schema=quoted_name(schema, quote=True))
+        estimate = connection.execute(select(func.count()).select_from(named)).scalar_one()
+    return [Measure("count", round(estimate), {"schema": schema, "table": name})]
+
+
+def _named_values(connection: Connection, sql: str) -> Iterator[Measure]:
+    """Yield what a statement answers: rows of (name, value)."""
+    for row in connection.exec_driver_sql(sql, execution_options=_VERBATIM):
+        if len(row) != 2:  # noqa: PLR2004 # name and value
+            raise ValueError(f"{sql}: gives {len(row)} columns, not a name and a value")
+        yield Measure(str(row[0]), _number(sql, row[1]))
+
+
+def _tagged_values(connection: Connection, sql: str, name: str, help_: str) -> Iterator[Measure]:
+    """Yield one gauge's values: of the column ``value``, else of the last one; all other columns are tags."""
+    result = connection.exec_driver_sql(sql, execution_options=_VERBATIM)
+    columns = list(result.keys())
+    at = columns.index("value") if "value" in columns else len(columns) - 1
+    for row in result:
+        tags = {column: str(row[i]) for i, column in enumerate(columns) if i != at and row[i] is not None}
+        yield Measure(name, _number(sql, row[at]), tags, help_)
+
+
+def _number(sql: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{sql}: gives {value!r}, not a number") from None
+
+
+def _to_statsd(settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
+    """Send gauges, without the limit of series that holds for services: a database has what it has."""
+    address = settings.statsd_address
+    assert address is not None
+    form = Format(settings.statsd_prefix, settings.statsd_tags, address.datagram)
+    sender = Sender(address)
+    chunks = []
+    for one in measures:
+        key, tags = one.kind.split("."), one.tags
+        if not settings.statsd_use_tags:
+            key, tags = [*key, *tags.values()], {}
+        chunks.append(Chunk(form.gauge(form.wire(identify("gauge", key, tags)), one.value)))
+    try:
+        for packed in pack(chunks, form.datagram):
+            if not sender.send(b"\n".join(chunk.text for chunk in packed)):
+                raise OSError(f"statsd at {address} can't be reached")
+            time.sleep(_PAUSE)
+        if sender.settle()[1]:
+            raise OSError(f"statsd at {address} refuses")
+    finally:
+        sender.close()
+        say()
+    return ()
+
+
+def _to_gateway(publisher: PushgatewayGroupPublisher, prefix: str, measures: list[Measure]) -> tuple[()]:
+    """Push all as one group."""
+    for one in measures:
+        name = prometheus_name(tuple(one.kind.split(".")), prefix)
+        publisher.add(name, one.value, metric_labels=one.tags, metric_help=one.help)
+    publisher.commit()
+    return ()
+
+
+def _engine(url_text: str) -> Engine:
+    """Return the engine of a URL. ``postgresql://`` means whichever driver is installed, psycopg2 or psycopg 3."""
+    url = make_url(url_text)
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    try:
+        return create_engine(url, isolation_level="AUTOCOMMIT")
+    except ModuleNotFoundError as missing:
+        # SQLAlchemy 2.0 means psycopg2, 2.1 psycopg 3.
+        other = {"psycopg2": "psycopg", "psycopg": "psycopg2"}.get(missing.name or "")
+        if url.drivername != "postgresql" or other is None or find_spec(other) is None:
+            raise
+        return create_engine(url.set(drivername=f"postgresql+{other}"), isolation_level="AUTOCOMMIT")
+
+
+def _settings(arguments: argparse.Namespace) -> StatsSettings:
+    settings = load(StatsSettings, {})
+    if arguments.statsd_address:
+        try:
+            settings = dataclasses.replace(settings, statsd_address=parse_address(arguments.statsd_address))
+        except ValueError as error:
+            raise ValueError(f"--statsd-address {arguments.statsd_address!r}: {error}") from None
+    if arguments.statsd_prefix is not None:
+        settings = dataclasses.replace(settings, statsd_prefix=arguments.statsd_prefix)
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="c2c-stats-db", description=__doc__)
+
+    def option(name: str, help_: str, **keywords: Any) -> None:
+        names = dict.fromkeys([name, "--" + name.removeprefix("--").replace("-", "_")])
+        parser.add_argument(*names, help=help_, **keywords)
+
+    more: dict[str, Any] = {"action": "append", "default": []}
+    gauge = ("SQL", "NAME", "HELP")
+    option("--db", "the database: postgresql://user:password@host/name", required=True, metavar="URL")
+    option("--schema", "schema whose tables are measured, by default public; can be repeated", action="append")
+    option("--extra", "more gauges: SQL that gives names and values", metavar="SQL", **more)
+    one_more = "one more gauge: SQL whose column `value`, or last one, is the value; other columns are tags"
+    option("--extra-gauge", one_more, nargs=3, metavar=gauge, **more)
+    option("--estimate", "take the planner's numbers of rows: milliseconds on a big table", action="store_true")
+    option("--statsd-address", "statsd server; by default STATSD_ADDRESS", metavar="HOST:PORT")
+    option("--statsd-prefix", "first part of the names; by default STATSD_PREFIX", metavar="PREFIX")
+    option("--prometheus-url", "Pushgateway", metavar="URL")
+    option("--prometheus-instance", "label `instance` of the pushed group", metavar="NAME")
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    option("--verbosity", "INFO shows each number", default="WARNING", type=str.upper, choices=levels)
+    return parser
+
+
+def _line(error: Exception) -> str:
+    """Return an error as one line, without secrets."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return mask(" ".join(lines[0].split()))
