@@ -10,7 +10,7 @@ from paste.deploy import loadapp
 
 from c2c_broadcast import ConfigurationError
 from c2c_rest import client_info
-from c2c_rest._forwarded import HEADERS
+from c2c_rest.client_info import HEADERS
 
 _GROUPS = tomllib.loads((Path(__file__).parent / "data" / "proxy_headers.toml").read_text())["group"]
 _CASES = [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2c_rest._json import NotJsonError, Style, orjson_writer, plain, standard_writer, ujson_writer, utf8
+from c2c_rest._json import NotJsonError, Style, orjson_writer, plain, standard_writer, ujson_writer
 
 STYLES = [
     Style(pretty=pretty, sort_keys=sort_keys, refuses_nan=refuses)
@@ -24,12 +24,7 @@ PRETTY = Style(refuses_nan=True)
 NULLS = Style()
 
 
-def _ujson(style):
-    writer = ujson_writer(style)
-    return lambda value, default: utf8(writer(value, default))
-
-
-WRITERS = {"ujson": _ujson(PRETTY), "orjson": orjson_writer(PRETTY), "stdlib": standard_writer(PRETTY)}
+WRITERS = {"ujson": ujson_writer(PRETTY), "orjson": orjson_writer(PRETTY), "stdlib": standard_writer(PRETTY)}
 
 
 class _Color(enum.Enum):

@@ -144,7 +144,7 @@ def _of_http(error: Any) -> Outcome:
         message = members["message"]
     if message is None and isinstance(members.get("errors"), list):
         message = _of_cornice(members["errors"])
-    explanation = getattr(error, "explanation", None) or getattr(error, "title", None) or _phrase(error.status_int)
+    explanation = getattr(error, "explanation", None) or getattr(error, "title", None) or phrase_of(error.status_int)
     if isinstance(error, PredicateMismatch):
         # Its detail names the view's function and predicates.
         return Outcome(status=error.status_int, message=explanation, detail=message, headers=headers, members=members)
@@ -167,7 +167,8 @@ def _of_cornice(errors: list[Any]) -> str | None:
     return "; ".join(found) or None
 
 
-def _phrase(status: int) -> str:
+def phrase_of(status: int) -> str:
+    """Return the reason phrase of a status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from pyramid.response import Response
 from webob import Response as WebObResponse
 
 from c2c_broadcast import is_auth, masker_of
-from c2c_rest._classify import ERRORS, Outcome, classify, text_of
+from c2c_rest._classify import ERRORS, Outcome, classify, phrase_of, text_of
 from c2c_rest._json import Style, standard_writer
 from c2c_rest._settings import RestSettings
 from c2c_rest.services import add_cors
@@ -163,7 +162,7 @@ def problem(body: dict[str, Any], request: Any) -> dict[str, Any]:
         **rest,
         # RFC 9457, 4.2.1: with about:blank the title is that of the status.
         "type": "about:blank",
-        "title": _title(status),
+        "title": phrase_of(status),
         "status": status,
         "detail": body["message"],
         "instance": shown_path(request.environ),
@@ -172,13 +171,6 @@ def problem(body: dict[str, Any], request: Any) -> dict[str, Any]:
     if request_id is not None:
         found["request_id"] = str(request_id)
     return found
-
-
-def _title(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
 
 
 def shown_url(environ: Mapping[str, Any]) -> str:

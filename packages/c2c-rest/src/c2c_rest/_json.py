@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import ujson
@@ -25,9 +25,8 @@ else:
 Default = Callable[[Any], Any]
 """Makes something simpler of an object that an engine does not know, or raises TypeError."""
 
-Written = TypeVar("Written", bytes, str)
-Writer = Callable[[Any, Default], Written]
-"""Writes a value as JSON, as its engine gives it; asks the function for what it does not know. Raises NotJsonError."""
+Writer = Callable[[Any, Default], bytes]
+"""Writes a value as JSON; asks the function for what its engine does not know. Raises NotJsonError."""
 
 _DEEPEST = 200
 _KEYS = (str, int, float, bool, type(None))
@@ -56,7 +55,7 @@ class NotJsonError(TypeError, ValueError):
     """A value that has no JSON form: a cycle, an object that no adapter knows, a NaN where it is refused."""
 
 
-def standard_writer(style: Style) -> Writer[bytes]:
+def standard_writer(style: Style) -> Writer:
     """Return the writer of the standard library; floats look as orjson writes them, where it is installed."""
     keywords: dict[str, Any] = {
         "indent": 2 if style.pretty else None,
@@ -81,7 +80,7 @@ def standard_writer(style: Style) -> Writer[bytes]:
     return write
 
 
-def orjson_writer(style: Style) -> Writer[bytes]:
+def orjson_writer(style: Style) -> Writer:
     """Return the writer of orjson, of the standard library where orjson is not installed.
 
     Tuples and floats of a subclass come to the default function; datetimes and dataclasses too, because an adapter
@@ -108,7 +107,7 @@ def orjson_writer(style: Style) -> Writer[bytes]:
     return write
 
 
-def ujson_writer(style: Style) -> Writer[str]:
+def ujson_writer(style: Style) -> Writer:
     """Return the writer of ujson. It asks nobody for what it does not know, and refuses NaN and infinities."""
     style = replace(style, refuses_nan=True)
     keywords: dict[str, Any] = {
@@ -119,20 +118,20 @@ def ujson_writer(style: Style) -> Writer[str]:
         "allow_nan": False,
     }
 
-    def write(value: Any, default: Default) -> str:
+    def write(value: Any, default: Default) -> bytes:
         try:
-            text = ujson.dumps(value, **keywords)
+            body = utf8(ujson.dumps(value, **keywords))
         except _OF_UJSON as error:
             if type(error) not in _OF_UJSON:
                 raise
             raise _not_json(value, default, style, error) from error
-        if style.sort_keys and text.count("{") != text.count("}"):
+        if style.sort_keys and body.count(b"{") != body.count(b"}"):
             try:
                 # It left an object open: keys that it can't sort, then something that cleared the error.
-                json.loads(text)
+                json.loads(body)
             except ValueError as error:
                 raise _not_json(value, default, style, error) from error
-        return str(text)
+        return body
 
     return write
 
@@ -180,9 +179,12 @@ def _not_json(value: Any, default: Default, style: Style, error: Exception) -> N
     return NotJsonError(_message(next(_faults(value, default, style, "$", ()), error)))
 
 
-def _faults(value: Any, default: Default, style: Style, place: str, above: tuple[int, ...]) -> Iterator[str]:
+def _faults(  # noqa: C901 # a walk: one case a kind of value
+    value: Any, default: Default, style: Style, place: str, above: tuple[int, ...]
+) -> Iterator[str]:
     if value is None or isinstance(value, str | int):
         return
+    within = (*above, id(value))
     if isinstance(value, float):
         if style.refuses_nan and not math.isfinite(value):
             yield f"{place} is {float(value)}, {style.odd}"
@@ -190,35 +192,24 @@ def _faults(value: Any, default: Default, style: Style, place: str, above: tuple
         yield f"{place} contains itself"
     elif len(above) >= _DEEPEST:
         yield f"{place[:80]}... is nested too deeply"
-    elif isinstance(value, dict | list | tuple):
-        if isinstance(value, dict):
-            yield from _faults_of_keys(value, style, place)
-        for name, item in _items(value):
-            yield from _faults(item, default, style, f"{place}{name}", (*above, id(value)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _faults(item, default, style, f"{place}[{index}]", within)
+    elif isinstance(value, dict):
+        yield from _faults_of_keys(value, style, place)
+        for key, item in value.items():
+            yield from _faults(item, default, style, f"{place}.{key}", within)
     else:
-        yield from _faults_of_object(value, default, style, place, above)
-
-
-def _faults_of_object(value: Any, default: Default, style: Style, place: str, above: tuple[int, ...]) -> Iterator[str]:
-    try:
-        simpler = default(value)
-    except (TypeError, ValueError):
-        yield f"{place} is a {type(value).__name__}, and {style.unknown}"
-    else:
-        yield from _faults(simpler, default, style, place, (*above, id(value)))
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield from ((f".{key}", item) for key, item in value.items())
-    else:
-        yield from ((f"[{index}]", item) for index, item in enumerate(value))
+        try:
+            simpler = default(value)
+        except (TypeError, ValueError):
+            yield f"{place} is a {type(value).__name__}, and {style.unknown}"
+        else:
+            yield from _faults(simpler, default, style, place, within)
 
 
 def _faults_of_keys(value: dict[Any, Any], style: Style, place: str) -> Iterator[str]:
-    for key in value:
-        if not isinstance(key, _KEYS):
-            yield f"{place} has a key that is a {type(key).__name__}"
+    yield from (f"{place} has a key that is a {type(key).__name__}" for key in value if not isinstance(key, _KEYS))
     kinds = {"text" if isinstance(key, str) else type(key).__name__ for key in value}
     if style.sort_keys and len(kinds) > 1:
         yield f"{place} has keys of several types ({', '.join(sorted(kinds))}), which have no order"

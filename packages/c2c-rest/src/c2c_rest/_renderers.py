@@ -15,10 +15,8 @@ from pyramid.renderers import JSON
 from zope.interface import providedBy
 
 from c2c_broadcast import ConfigurationError
-from c2c_rest._json import HAS_ORJSON, Default, Style, Writer, orjson_writer, plain, standard_writer, ujson_writer, utf8
+from c2c_rest._json import HAS_ORJSON, Default, Style, Writer, orjson_writer, plain, standard_writer, ujson_writer
 from c2c_rest._settings import RestSettings
-
-AnyWriter = Writer[bytes] | Writer[str]
 
 _ADAPTED = "c2c_rest.adapted_renderers"
 _UNKNOWN = 'fast_json takes no adapters: renderer="json" does'
@@ -39,7 +37,7 @@ def _enumerations_adapt(_modules: int) -> bool:
 class JsonRenderer(JSON):
     """Pyramid's JSON renderer, written by the fastest engine that says the same."""
 
-    def __init__(self, writer: AnyWriter, standard: Writer[bytes]) -> None:
+    def __init__(self, writer: Writer, standard: Writer) -> None:
         super().__init__(serializer=self._write)
         self._writer = writer
         self._standard = standard
@@ -50,14 +48,12 @@ class JsonRenderer(JSON):
         render = super().__call__(info)
 
         def rendered(value: Any, system: dict[str, Any]) -> str | bytes:
-            body: str | bytes = render(value, system)
-            if system.get("view") is None:
-                return body.decode() if isinstance(body, bytes) else body
-            return utf8(body) if isinstance(body, str) else body
+            body: bytes = render(value, system)
+            return body.decode() if system.get("view") is None else body
 
         return rendered
 
-    def _write(self, value: Any, default: Default) -> str | bytes:
+    def _write(self, value: Any, default: Default) -> bytes:
         if self._asks_adapters or _enumerations_adapt(len(sys.modules)):
             return self._standard(value, default)
         return self._writer(value, default)
@@ -90,13 +86,17 @@ class JsonRenderer(JSON):
 
     def render_errors(self, request: Any) -> JSONError:
         """Return the response for cornice's validation errors: ``{"status": "error", "errors": [...]}``."""
-        return _errors_response(request, self._standard)
+        errors = [
+            {key: text.decode("utf-8", "replace") if isinstance(text, bytes) else text for key, text in error.items()}
+            for error in request.errors
+        ]
+        return JSONError(lambda body: self._standard(body, str), {}, errors, request.errors.status)
 
 
 class FastRenderer(JsonRenderer):
     """The renderer without adapters."""
 
-    def _write(self, value: Any, default: Default) -> str | bytes:
+    def _write(self, value: Any, default: Default) -> bytes:
         return self._writer(value, default)
 
     def _make_default(self, request: Any) -> Default:  # noqa: ARG002 # Pyramid's signature
@@ -124,9 +124,7 @@ def add_renderers(config: Configurator, settings: RestSettings) -> None:
     style = Style(settings.json_pretty_print, settings.json_sort_keys, settings.json_nan == "error")
     adapting = (orjson_writer(style), standard_writer(style))
     fast_style = replace(style, unknown=_UNKNOWN, odd=_ODD)
-    fast: AnyWriter = ujson_writer(fast_style)
-    if settings.json_engine != "ujson":
-        fast = orjson_writer(fast_style) if settings.json_engine == "orjson" else standard_writer(fast_style)
+    fast = {"ujson": ujson_writer, "orjson": orjson_writer, "stdlib": standard_writer}[settings.json_engine](fast_style)
     renderers = config.registry.setdefault(_ADAPTED, (JsonRenderer(*adapting), CorniceJsonRenderer(*adapting)))
     config.add_renderer("json", renderers[0])
     config.add_renderer("cornice_json", renderers[1])
@@ -147,11 +145,3 @@ def add_json_adapter(config: Configurator, type_or_iface: Any, adapter: Callable
     introspectable = config.introspectable("c2c JSON adapters", type_or_iface, repr(type_or_iface), "JSON adapter")
     introspectable["adapter"] = adapter
     config.action(("c2c JSON adapter", type_or_iface), register, introspectables=(introspectable,))
-
-
-def _errors_response(request: Any, standard: Writer[bytes]) -> JSONError:
-    errors = [
-        {key: value.decode("utf-8", "replace") if isinstance(value, bytes) else value for key, value in error.items()}
-        for error in request.errors
-    ]
-    return JSONError(lambda body: standard(body, str), {}, errors, request.errors.status)

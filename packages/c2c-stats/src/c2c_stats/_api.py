@@ -1,5 +1,6 @@
 """The calls of the API: process-wide, like those of logging."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
@@ -37,22 +38,17 @@ class Stopwatch:
         return seconds
 
 
-class TimerContext:
+class TimerContext(Stopwatch):
     """Time a ``with`` block; one that raises is not recorded."""
 
-    __slots__ = ("_key", "_start", "_tags")
-
-    def __init__(self, key: Key, tags: Tags | None = None) -> None:
-        self._key = key
-        self._tags = tags
+    __slots__ = ()
 
     def __enter__(self) -> None:
         self._start = perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if kind is None and _STORE.on:
-            seconds = perf_counter() - self._start
-            _timer(self._key, self._tags).observe(seconds)
+        if kind is None:
+            self.stop()
 
 
 class OutcomeTimerContext(TimerContext):
@@ -64,18 +60,13 @@ class OutcomeTimerContext(TimerContext):
     __slots__ = ()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if not _STORE.on:
-            return
-        seconds = perf_counter() - self._start
         key, tags = self._key, self._tags
-        try:
+        with contextlib.suppress(Exception):  # neither key nor tags: the store says so
             if _STORE.use_tags:
                 tags = {**(tags or {}), "success": "1" if kind is None else "0"}
             else:
-                key = [*key, "success" if kind is None else "failure"]
-        except Exception:  # noqa: BLE001, S110 # neither key nor tags: the store says so
-            pass
-        _timer(key, tags).observe(seconds)
+                key = [*(key or ()), "success" if kind is None else "failure"]
+        self.stop(key, tags)
 
 
 # Classes, which save a call, by the names of functions, which they are to whoever uses them.

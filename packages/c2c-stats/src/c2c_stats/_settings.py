@@ -3,15 +3,11 @@
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from c2c_broadcast import family, setting
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?<![^\s:/\[\]])(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})")
-_REMEDY = "must look like host:8125, [::1]:8125 or unix:///run/statsd.sock"
-_HIGHEST_PORT = 65535
-
-# Bytes that pass an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them; nothing is fragmented
-# on a unix socket.
+# Bytes of a datagram: on UDP what passes an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them.
 _UDP_DATAGRAM = 1432
 _UNIX_DATAGRAM = 8192
 
@@ -41,15 +37,19 @@ def parse_address(raw: str) -> Address:
     Raises:
         ValueError: It has none of the three forms; the message says which these are.
     """
-    if raw.startswith("unix://"):
-        path = raw.removeprefix("unix://")
-        if not path.startswith("/"):
-            raise ValueError(_REMEDY)
-        return Address(path=path)
-    match = _HOST_PORT.fullmatch(raw.removeprefix("udp://"))
-    if match is None or not 0 < int(match["port"]) <= _HIGHEST_PORT:
-        raise ValueError(_REMEDY)
-    return Address(host=match["v6"] or match["host"], port=int(match["port"]))
+    try:
+        parts = urlsplit(raw if "://" in raw else f"udp://{raw}")
+        host, port = parts.hostname or "", parts.port or 0
+    except ValueError:
+        host, port = "", 0
+    else:
+        if parts.scheme == "unix" and not parts.netloc and parts.path:
+            return Address(path=raw.removeprefix("unix://"))
+        if parts.scheme != "udp" or parts.path or "@" in raw or len(host.split()) != 1:
+            port = 0
+    if not host or not port:
+        raise ValueError("must look like host:8125, [::1]:8125 or unix:///run/statsd.sock")
+    return Address(host=host, port=port)
 
 
 DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

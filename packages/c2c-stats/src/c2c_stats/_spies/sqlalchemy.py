@@ -6,7 +6,7 @@ statements within statements; here the call stack is that. Commits have no event
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -47,78 +47,51 @@ _LITERALS = frozenset({"string", "bind", "number"})
 
 
 def simplify(statement: str) -> str:
-    """Return the statement without white space, literals, parameters, columns and lists; 450 characters at most."""
-    tokens = _fold_lists(_tokens(statement[:LONGEST]))
-    text = _join(_without_columns(tokens))
-    return text[:_SHOWN].strip()
+    """Return the statement without white space, literals, parameters, columns and lists; 450 characters at most.
 
-
-def _tokens(statement: str) -> list[str]:
-    """Split into words; ``" "`` stands for white space and comments, ``?`` for each literal and parameter."""
-    found: list[str] = []
-    for match in _TOKEN.finditer(statement):
-        kind = match.lastgroup if match.lastgroup != "tag" else "string"
-        if kind == "space":
-            if found and found[-1] != " ":
-                found.append(" ")
-        else:
-            found.append("?" if kind in _LITERALS else _SAVEPOINT if kind == "savepoint" else match[0])
-    return found
-
-
-def _fold_lists(tokens: list[str]) -> list[str]:
-    """Make ``IN (...)`` be ``IN (?)``, whatever is between the parentheses."""
-    found: list[str] = []
-    at = 0
-    while at < len(tokens):
-        token = tokens[at]
-        found.append(token)
-        at += 1
-        if token.upper() != "IN":
-            continue
-        opening = at + 1 if at < len(tokens) and tokens[at] == " " else at
-        if opening < len(tokens) and tokens[opening] == "(":
-            found += [" ", "(", "?", ")"]
-            at = _closing(tokens, opening) + 1
-    return found
-
-
-def _closing(tokens: list[str], opening: int) -> int:
-    depth = 0
-    for at in range(opening, len(tokens)):
-        depth += {"(": 1, ")": -1}.get(tokens[at], 0)
-        if depth == 0:
-            return at
-    return len(tokens)
-
-
-def _without_columns(tokens: list[str]) -> list[str]:
-    """Leave out what is between SELECT and its FROM, SET and its WHERE, and all after INSERT INTO t (."""
+    Left out is what is between SELECT and its FROM, SET and its WHERE, in the parentheses of IN, and all after
+    INSERT INTO t (.
+    """
     found: list[str] = []
     # For each open parenthesis: the word that ends a list of columns, and where this list begins.
     lists: list[tuple[str, int]] = [("", 0)]
     before = ""
     inserting = False
-    for piece in tokens:
-        word = piece.upper()
-        if piece == "(":
+    within = 0  # how many parentheses of an IN are open
+    for token in _tokens(statement[:LONGEST]):
+        word = token.upper()
+        if within:
+            within += {"(": 1, ")": -1}.get(token, 0)
+            continue
+        if token == "(":
+            if before == "IN":
+                found += [" ", "(?)"]
+                within, before = 1, ")"
+                continue
             if inserting:
                 break
             lists.append(("", 0))
-        elif piece == ")":
+        elif token == ")":
             if len(lists) > 1:
                 lists.pop()
         elif word == lists[-1][0] and before != "DISTINCT":
             del found[lists[-1][1] :]
             lists[-1] = ("", 0)
-        found.append(piece)
+        found.append(token)
         if word in _ENDS:
             lists[-1] = (_ENDS[word], len(found))
             inserting = False
         inserting = inserting or (word == "INTO" and before == "INSERT")
-        if piece != " ":
+        if token != " ":
             before = word
-    return found
+    return _join(found)[:_SHOWN].strip()
+
+
+def _tokens(statement: str) -> Iterator[str]:
+    """Split into words; ``" "`` stands for white space and comments, ``?`` for each literal and parameter."""
+    for match in _TOKEN.finditer(statement):
+        kind = match.lastgroup if match.lastgroup != "tag" else "string"
+        yield " " if kind == "space" else "?" if kind in _LITERALS else _SAVEPOINT if kind == "savepoint" else match[0]
 
 
 def _join(tokens: list[str]) -> str:
@@ -127,9 +100,8 @@ def _join(tokens: list[str]) -> str:
     for piece in tokens:
         if text and _is_word(piece) and _is_word(text[-1]):
             text.append(" ")
-        if piece == " " and text and text[-1] == " ":
-            continue
-        text.append(piece)
+        if piece != " " or not text or text[-1] != " ":
+            text.append(piece)
     return "".join(text)
 
 
