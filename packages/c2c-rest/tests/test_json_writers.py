@@ -138,7 +138,7 @@ def test_the_form_is_indented_sorted_and_not_escaped(engine):
     )
 
 
-@pytest.mark.parametrize("make", [_ujson, orjson_writer, standard_writer])
+@pytest.mark.parametrize("make", [ujson_writer, orjson_writer, standard_writer])
 def test_the_switches_give_compact_and_unsorted_json(make):
     """Without pretty printing there is no space at all; without sorting the order is the value's."""
     assert make(Style(pretty=False, sort_keys=True))({"b": 1, "a": [1, 2]}, plain) == b'{"a":[1,2],"b":1}'

@@ -5,6 +5,7 @@ those of databases the same names in every driver) and by its SQLSTATE (PostgreS
 ``sqlstate`` in psycopg 3.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -106,7 +107,7 @@ def classify(error: BaseException) -> Outcome:
     )
 
 
-def _of_known(error: BaseException) -> Outcome | None:
+def _of_known(error: BaseException) -> Outcome | None:  # noqa: PLR0911 # a table, in its order
     """Exceptions of a client that went away or sent rubbish, and of some libraries, by name."""
     if isinstance(error, ConnectionResetError | DisconnectionError) or _is_a(error, "gunicorn", "NoMoreData"):
         return Outcome(status=500, message=text_of(error), log_level=logging.INFO)
@@ -119,12 +120,10 @@ def _of_known(error: BaseException) -> Outcome | None:
         return Outcome(status=400, message=f"The address of the request is not UTF-8: {text_of(error)}")
     if isinstance(error, ValueError) and raised_by == "webob.compat":
         return _of_body(error)
-    return _of_a_library(error)
-
-
-def _of_a_library(error: BaseException) -> Outcome | None:
     if _is_a(error, "botocore", "ClientError"):
-        return Outcome(status=_botocore_status(error), message=text_of(error))
+        metadata = getattr(error, "response", {}).get("ResponseMetadata", {})
+        status = metadata.get("HTTPStatusCode")
+        return Outcome(status=status if status in ERRORS else 500, message=text_of(error))
     if any(_package(cls) in _CLIENTS and cls.__name__ in _NO_ANSWER for cls in type(error).__mro__):
         return Outcome(
             status=500, message="A service that this one needs does not answer as it should", detail=text_of(error)
@@ -152,17 +151,14 @@ def _of_http(error: Any) -> Outcome:
 
 
 def _json_members(error: Any) -> dict[str, Any]:
-    if not error.has_body or not (error.content_type or "").endswith("json"):
-        return {}
-    try:
-        members = json.loads(error.body)
-    except ValueError:
-        return {}
+    members = None
+    if error.has_body and (error.content_type or "").endswith("json"):
+        with contextlib.suppress(ValueError):
+            members = json.loads(error.body)
     return members if isinstance(members, dict) else {}
 
 
 def _of_cornice(errors: list[Any]) -> str | None:
-    """Say in one line what cornice's list of validation errors says."""
     found = [f"{item.get('name')}: {item.get('description')}" for item in errors if isinstance(item, dict)]
     return "; ".join(found) or None
 
@@ -206,15 +202,7 @@ def _of_body(error: BaseException) -> Outcome:
     return Outcome(status=400, message=f"The body of the request can't be read: {text_of(error)}")
 
 
-def _botocore_status(error: BaseException) -> int:
-    response = getattr(error, "response", None)
-    metadata = response.get("ResponseMetadata") if isinstance(response, dict) else None
-    status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
-    return status if isinstance(status, int) and status in ERRORS else 500
-
-
 def _database_outcome(error: BaseException) -> Outcome | None:
-    """Return what a database's error becomes, None for an error that is none."""
     names = {cls.__name__ for cls in type(error).__mro__ if _package(cls) in _DRIVERS or _package(cls) == "sqlalchemy"}
     if not names:
         return None
@@ -231,17 +219,12 @@ def _database_outcome(error: BaseException) -> Outcome | None:
             detail=detail,
             headers=(("Retry-After", str(RETRY_AFTER)),),
         )
-    if _names_somebody(cause, names):
+    state = _sqlstate(cause)
+    no_connection = bool(names & _NO_CONNECTION) and not hasattr(cause, "sqlite_errorname")
+    if _REFUSED.fullmatch(state) if state else no_connection:
+        # Its text names host, user or database.
         return Outcome(status=500, message="The database refuses this service", detail=detail)
     return Outcome(status=500, message=_public_text(error, cause), detail=detail)
-
-
-def _names_somebody(cause: Any, names: set[str]) -> bool:
-    """Tell whether the text is of a connection that was not made: it names host, user or database."""
-    state = _sqlstate(cause)
-    if state:
-        return bool(_REFUSED.fullmatch(state))
-    return bool(names & _NO_CONNECTION) and not hasattr(cause, "sqlite_errorname")
 
 
 def _sqlstate(cause: Any) -> str:

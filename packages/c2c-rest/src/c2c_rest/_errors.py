@@ -22,7 +22,6 @@ from c2c_rest.services import add_cors
 _LOG = logging.getLogger(__name__)
 
 TYPE = "application/problem+json"
-
 # What RFC 3986 allows in a path, and the percent sign of what is encoded already in a query.
 _PATH = "/~:@!$&'()*+,;="
 _QUERY = _PATH + "?%"
@@ -39,12 +38,8 @@ class ErrorView:
         try:
             return self._answer(error, request)
         except Exception as failure:  # noqa: BLE001 # nobody else would answer this request
-            _LOG.error(
-                "The error view failed (%s: %s) on the exception that follows",
-                type(failure).__name__,
-                text_of(failure),
-                exc_info=error,
-            )
+            text = "The error view failed (%s: %s) on the exception that follows"
+            _LOG.error(text, type(failure).__name__, text_of(failure), exc_info=error)
             response = _json_response({"message": "Internal server error", "status": 500}, 500, self._settings)
             with contextlib.suppress(Exception):
                 # It may be what failed.
@@ -78,7 +73,7 @@ class ErrorView:
                 body = problem(body, request)
             response = _json_response(body, outcome.status, self._settings)
             if as_problem:
-                response.content_type = "application/problem+json"
+                response.content_type = TYPE
         response.headers.extend(outcome.headers)
         if "Cache-Control" not in response.headers:
             response.cache_expires(0)
@@ -91,16 +86,10 @@ class ErrorView:
             return
         mask = masker_of(request.registry)
         referrer = request.environ.get("HTTP_REFERER")
-        _LOG.log(
-            level,
-            "%s %s returned status code %s: %s",
-            request.method,
-            mask(shown_url(request.environ)),
-            status,
-            mask(outcome.detail or outcome.message),
-            exc_info=error if level >= logging.ERROR else None,
-            extra={"referrer": mask(referrer) if referrer else None},
-        )
+        shown = (request.method, mask(shown_url(request.environ)), status, mask(outcome.detail or outcome.message))
+        trace = error if level >= logging.ERROR else None
+        extra = {"referrer": mask(referrer) if referrer else None}
+        _LOG.log(level, "%s %s returned status code %s: %s", *shown, exc_info=trace, extra=extra)
 
 
 def own_response_tween_factory(handler: Callable[[Any], Any], _registry: Any) -> Callable[[Any], Any]:
@@ -156,21 +145,11 @@ def wants_problem(request: Any) -> bool:
 
 def problem(body: dict[str, Any], request: Any) -> dict[str, Any]:
     """Say as problem details what ``body`` (``message``, ``status``, ...) says; other members stay as extensions."""
-    status = body["status"]
-    rest = {key: value for key, value in body.items() if key != "message"}
-    found = {
-        **rest,
-        # RFC 9457, 4.2.1: with about:blank the title is that of the status.
-        "type": "about:blank",
-        "title": phrase_of(status),
-        "status": status,
-        "detail": body["message"],
-        "instance": shown_path(request.environ),
-    }
+    # RFC 9457, 4.2.1: with about:blank the title is that of the status.
+    found = {**body, "type": "about:blank", "title": phrase_of(body["status"]), "instance": shown_path(request.environ)}
+    found["detail"] = found.pop("message")
     request_id = getattr(request, "c2c_request_id", None)
-    if request_id is not None:
-        found["request_id"] = str(request_id)
-    return found
+    return found if request_id is None else {**found, "request_id": str(request_id)}
 
 
 def shown_url(environ: Mapping[str, Any]) -> str:

@@ -54,6 +54,9 @@ class Style:
 class NotJsonError(TypeError, ValueError):
     """A value that has no JSON form: a cycle, an object that no adapter knows, a NaN where it is refused."""
 
+    def __init__(self, why: object) -> None:
+        super().__init__(f"The answer can't be written as JSON: {why}")
+
 
 def standard_writer(style: Style) -> Writer:
     """Return the writer of the standard library; floats look as orjson writes them, where it is installed."""
@@ -99,9 +102,8 @@ def orjson_writer(style: Style) -> Writer:
         except TypeError:
             return standard(value, default)
         if style.refuses_nan and b"null" in body:
-            fault = next(_faults(value, default, style, "$", ()), None)
-            if fault is not None:
-                raise NotJsonError(_message(fault))
+            for fault in _faults(value, default, style, "$", ()):
+                raise NotJsonError(fault)
         return body
 
     return write
@@ -170,13 +172,9 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8", "backslashreplace")
 
 
-def _message(why: object) -> str:
-    return f"The answer can't be written as JSON: {why}"
-
-
 def _not_json(value: Any, default: Default, style: Style, error: Exception) -> NotJsonError:
     """Return the exception that says where in ``value`` what is wrong; what the encoder said where that isn't found."""
-    return NotJsonError(_message(next(_faults(value, default, style, "$", ()), error)))
+    return NotJsonError(next(_faults(value, default, style, "$", ()), error))
 
 
 def _faults(  # noqa: C901 # a walk: one case a kind of value

@@ -72,17 +72,12 @@ class JsonRenderer(JSON):
         def default(value: Any) -> Any:
             if isinstance(value, tuple | float):
                 return plain(value)
-            if isinstance(value, _WRITTEN_BY_ORJSON) and not self._has_adapter(value):
-                return plain(value)
+            if isinstance(value, _WRITTEN_BY_ORJSON) and not hasattr(value, "__json__"):
+                adapter = self.components.adapters.lookup((providedBy(value),), IJSONAdapter)
+                return plain(value) if adapter is None else adapted(value)
             return adapted(value)
 
         return default
-
-    def _has_adapter(self, value: Any) -> bool:
-        return (
-            hasattr(value, "__json__")
-            or self.components.adapters.lookup((providedBy(value),), IJSONAdapter) is not None
-        )
 
     def render_errors(self, request: Any) -> JSONError:
         """Return the response for cornice's validation errors: ``{"status": "error", "errors": [...]}``."""

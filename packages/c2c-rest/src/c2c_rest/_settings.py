@@ -5,9 +5,6 @@ from typing import Literal
 
 from c2c_broadcast import setting
 
-Engine = Literal["ujson", "orjson", "stdlib"]
-OddNumbers = Literal["null", "error"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestSettings:
@@ -37,7 +34,7 @@ class RestSettings:
         key="c2c.redirects_no_cache",
         help="a redirection or a 204 that is raised is not cached either, unless it says how",
     )
-    json_engine: Engine = setting(
+    json_engine: Literal["ujson", "orjson", "stdlib"] = setting(
         "ujson",
         env="C2C_JSON_ENGINE",
         key="c2c.json.engine",
@@ -52,8 +49,7 @@ class RestSettings:
     json_sort_keys: bool = setting(
         True, env="C2C_JSON_SORT_KEYS", key="c2c.json.sort_keys", help="sort the keys of objects"
     )
-
-    json_nan: OddNumbers = setting(
+    json_nan: Literal["null", "error"] = setting(
         "null",
         env="C2C_JSON_NAN",
         key="c2c.json.nan",

@@ -4,7 +4,7 @@
 
 or in an ini file ``[filter:proxy]`` with ``use = egg:c2c-rest#client_info``. The headers are ``Forwarded`` (RFC 7239)
 and ``X-Forwarded-...``. Proxies append at the right. So a list is walked from there, as far as the hops are proxies
-that are believed and the elements are clear: whatever a client writes on the left, it changes nothing of what stands
+that are _believed and the elements are clear: whatever a client writes on the left, it changes nothing of what stands
 right of it. Elements are read as real routers write them, not always as the RFC wants it (OpenShift's have no quotes).
 """
 
@@ -22,22 +22,21 @@ from pyramid.config import global_registries
 from c2c_broadcast import load, mask, setting
 from c2c_broadcast.settings import parse_list
 
-FORWARDED = "HTTP_FORWARDED"
+_FORWARDED = "HTTP_FORWARDED"
 _FOR = "HTTP_X_FORWARDED_FOR"
 _HOST = "HTTP_X_FORWARDED_HOST"
 _SERVER = "HTTP_X_FORWARDED_SERVER"
 _PROTO = "HTTP_X_FORWARDED_PROTO"
 _SCHEME = "HTTP_X_FORWARDED_SCHEME"
 _PORT = "HTTP_X_FORWARDED_PORT"
-HEADERS = (FORWARDED, _FOR, _HOST, _SERVER, _PROTO, _SCHEME, _PORT)
-"""Keys of the headers in a WSGI environment."""
+HEADERS = (_FORWARDED, _FOR, _HOST, _SERVER, _PROTO, _SCHEME, _PORT)
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
+_Networks = tuple[IPv4Network | IPv6Network, ...]
 
-IsProxy = Callable[[str | None], bool]
-"""Tells whether an address is a proxy's that is believed."""
+_IsProxy = Callable[[str | None], bool]
+"""Tells whether an address is a proxy's that is _believed."""
 
-Complain = Callable[[str, str], None]
+_Complain = Callable[[str, str], None]
 """Called with the key of a header that has an element which is not clear, and why it is not."""
 
 # IPv4, IPv6 in brackets, or what hides an address; then a port (RFC 7239, 6).
@@ -65,7 +64,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class _Hop:
     """One proxy's view. ``address`` is None where it is unknown or obfuscated, ``proto`` where it is not HTTP's."""
 
     address: str | None = None
@@ -75,24 +74,24 @@ class Hop:
     port: str | None = None
 
 
-def believed(environ: Mapping[str, Any], is_proxy: IsProxy | None, complain: Complain) -> Hop:
+def _believed(environ: Mapping[str, Any], is_proxy: _IsProxy | None, complain: _Complain) -> _Hop:
     """Return what the headers tell of the client's request: ``Forwarded``, or else ``X-Forwarded-...``.
 
-    With ``is_proxy`` None everybody is believed: the walk goes on to the first element, as the first proxy has written
+    With ``is_proxy`` None everybody is _believed: the walk goes on to the first element, as the first proxy has written
     it. Else it ends at the first address that is no proxy's, the client's; ``-Host``, ``-Server``, ``-Proto``,
     ``-Scheme`` and ``-Port`` count only from as many hops as ``-For``, or from the peer where there is no ``-For``.
     The address is the farthest that is known.
     """
-    if FORWARDED in environ:
-        hops = _to_client(_clear(FORWARDED, _elements(environ[FORWARDED]), _hop_of, complain), is_proxy)
+    if _FORWARDED in environ:
+        hops = _to_client(_clear(_FORWARDED, _elements(environ[_FORWARDED]), _hop_of, complain), is_proxy)
         if hops:
             return replace(hops[-1], address=_farthest(hops))
     hops = []
     if _FOR in environ:
-        hops = _to_client(_clear(_FOR, _items(environ[_FOR]), _hop_to, complain), is_proxy)
+        hops = _to_client(_clear(_FOR, _items(environ[_FOR]), lambda text: _Hop(_address_of(text)), complain), is_proxy)
         if not hops and is_proxy is not None:
             # The peer says of no hop who was there: what it passes on may be anybody's.
-            return Hop()
+            return _Hop()
     count = None if is_proxy is None else max(1, len(hops))
 
     def told(key: str, parse: Callable[[str], _T]) -> _T | None:
@@ -102,16 +101,16 @@ def believed(environ: Mapping[str, Any], is_proxy: IsProxy | None, complain: Com
         values = list(islice(_clear(key, _items(environ[key]), parse, complain), count))
         return values[-1] if values else None
 
-    return Hop(
+    return _Hop(
         address=_farthest(hops),
-        host=told(_HOST, host_of),
-        server=told(_SERVER, host_of),
-        proto=told(_PROTO, scheme_of) or told(_SCHEME, scheme_of),
-        port=told(_PORT, _port_of),
+        host=told(_HOST, _host_of),
+        server=told(_SERVER, _host_of),
+        proto=told(_PROTO, _scheme_of) or told(_SCHEME, _scheme_of),
+        port=told(_PORT, _check_port),
     )
 
 
-def proxies_of(networks: Networks) -> IsProxy:
+def _proxies_of(networks: _Networks) -> _IsProxy:
     """Return the function that tells whether an address is in one of the networks; ``""``, a unix socket's peer, is."""
 
     @lru_cache(maxsize=2048)
@@ -130,18 +129,12 @@ def proxies_of(networks: Networks) -> IsProxy:
 
 
 @lru_cache(maxsize=2048)
-def address_of(text: str) -> str | None:
-    """Return the IP address of an element, without port; None for what says that it tells none.
-
-    Raises:
-        ValueError: It is neither a node (RFC 7239, 6), with or without brackets, nor nginx's for a unix socket.
-    """
-    if len(text) > _LONGEST:
-        raise ValueError(f"{text!r} is not an address")
+def _address_of(text: str) -> str | None:
+    """Return the IP address of a node (RFC 7239, 6) or of nginx's unix socket, without port; None where it hides."""
     if text == "unix:":
         return None
     bare = text.count(":") > 1 and text[0] != "[" and "%" not in text
-    found = _NODE.fullmatch(f"[{text}]" if bare else text)
+    found = _NODE.fullmatch(f"[{text}]" if bare else text) if len(text) <= _LONGEST else None
     if found is None:
         raise ValueError(f"{text!r} is not an address")
     _check_port(found[3])
@@ -154,12 +147,8 @@ def address_of(text: str) -> str | None:
     return str(address.ipv4_mapped or address)
 
 
-def host_of(text: str) -> str:
-    """Return a host with its port, if any.
-
-    Raises:
-        ValueError: It is no ``Host`` (RFC 9110, 7.2).
-    """
+def _host_of(text: str) -> str:
+    """Return a host with its port, if any (RFC 9110, 7.2)."""
     found = _HOST_PORT.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         raise ValueError(f"{text!r} is not a host")
@@ -169,30 +158,22 @@ def host_of(text: str) -> str:
     return text
 
 
-def scheme_of(text: str) -> str | None:
-    """Return ``http`` or ``https``, None for another scheme.
-
-    Raises:
-        ValueError: It is no scheme (RFC 3986, 3.1).
-    """
+def _scheme_of(text: str) -> str | None:
+    """Return ``http`` or ``https``, None for another scheme (RFC 3986, 3.1)."""
     if not _SCHEME_NAME.fullmatch(text):
         raise ValueError(f"{text!r} is not a scheme")
     return _SCHEMES.get(text.lower())
 
 
-def _port_of(text: str) -> str:
-    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST:
+def _check_port(text: str | None) -> str:
+    if text is None:
+        return ""
+    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST or not 0 < int(text) <= _HIGHEST_PORT:
         raise ValueError(f"{text!r} is not a port")
-    _check_port(text)
     return str(int(text))
 
 
-def _check_port(text: str | None) -> None:
-    if text is not None and not 0 < int(text) <= _HIGHEST_PORT:
-        raise ValueError(f"{text} is not a port")
-
-
-def _clear(key: str, items: Iterable[Any], parse: Callable[[Any], _T], complain: Complain) -> Iterator[_T]:
+def _clear(key: str, items: Iterable[Any], parse: Callable[[Any], _T], complain: _Complain) -> Iterator[_T]:
     """Give what the items say, up to the first that is not clear."""
     item = None
     for item in items:
@@ -206,7 +187,7 @@ def _clear(key: str, items: Iterable[Any], parse: Callable[[Any], _T], complain:
         complain(key, "it is empty")
 
 
-def _to_client(hops: Iterable[Hop], is_proxy: IsProxy | None) -> list[Hop]:
+def _to_client(hops: Iterable[_Hop], is_proxy: _IsProxy | None) -> list[_Hop]:
     """Return the hops up to the first that is no proxy's, the nearest first."""
     found = []
     for hop in hops:
@@ -216,7 +197,7 @@ def _to_client(hops: Iterable[Hop], is_proxy: IsProxy | None) -> list[Hop]:
     return found
 
 
-def _farthest(hops: list[Hop]) -> str | None:
+def _farthest(hops: list[_Hop]) -> str | None:
     return next((hop.address for hop in reversed(hops) if hop.address is not None), None)
 
 
@@ -251,7 +232,7 @@ def _elements(text: str) -> Iterator[list[str]]:
         yield pairs
 
 
-def _hop_of(pairs: list[str]) -> Hop:
+def _hop_of(pairs: list[str]) -> _Hop:
     """Return what an element of ``Forwarded`` says. A parameter without a value says nothing."""
     found: dict[str, str] = {}
     for pair in filter(None, pairs):
@@ -262,15 +243,11 @@ def _hop_of(pairs: list[str]) -> Hop:
         if name in found:
             raise ValueError(f"the parameter {name} stands twice in an element")
         found[name] = value
-    return Hop(
-        address=address_of(found["for"]) if found.get("for") else None,
-        host=host_of(found["host"]) if found.get("host") else None,
-        proto=scheme_of(found["proto"]) if found.get("proto") else None,
+    return _Hop(
+        address=_address_of(found["for"]) if found.get("for") else None,
+        host=_host_of(found["host"]) if found.get("host") else None,
+        proto=_scheme_of(found["proto"]) if found.get("proto") else None,
     )
-
-
-def _hop_to(text: str) -> Hop:
-    return Hop(address=address_of(text))
 
 
 _LOG = logging.getLogger(__name__)
@@ -293,12 +270,10 @@ _IMPLIED_PORTS = frozenset({"80", "443"})
 
 _BY_NAME = {key.removeprefix("HTTP_").replace("_", "-").lower(): key for key in HEADERS}
 _X_FORWARDED = "x-forwarded"
-_BY_FAMILY = {_X_FORWARDED: _HEADERS - {FORWARDED}, **{name: frozenset({key}) for name, key in _BY_NAME.items()}}
-
-Environ = dict[str, Any]
+_BY_FAMILY = {_X_FORWARDED: _HEADERS - {_FORWARDED}, **{name: frozenset({key}) for name, key in _BY_NAME.items()}}
 
 
-def _networks(raw: str | tuple[str, ...]) -> Networks:
+def _networks(raw: str | tuple[str, ...]) -> _Networks:
     try:
         return tuple(ip_network(part, strict=False) for part in parse_list(raw))
     except ValueError:
@@ -313,29 +288,36 @@ def _header_names(raw: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _proto(raw: str) -> str:
-    proto = scheme_of(raw)
+    proto = _scheme_of(raw)
     if proto is None:
         raise ValueError("must be http or https")
     return proto
 
 
 def _remote_address(raw: str) -> str:
-    address = address_of(raw)
+    address = _address_of(raw)
     if address is None:
         raise ValueError("must be an IP address")
     return address
+
+
+def _forced(name: str, parse: Callable[[str], str], help_: str) -> Any:
+    aliases = (f"C2CWSGIUTILS_FORCE_{name.upper()}",)
+    return setting(
+        None, env=f"C2C_FORCE_{name.upper()}", key=f"c2c.force_{name}", aliases=aliases, parse=parse, help=help_
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxySettings:
     """The settings of `Filter`."""
 
-    trusted_proxies: Networks | None = setting(
+    trusted_proxies: _Networks | None = setting(
         None,
         env="C2C_TRUSTED_PROXIES",
         key="c2c.trusted_proxies",
         parse=_networks,
-        help="networks of the proxies whose headers are believed, such as `10.0.0.0/8, fd00::/8`; unset: all",
+        help="networks of the proxies whose headers are _believed, such as `10.0.0.0/8, fd00::/8`; unset: all",
     )
     proxy_headers: tuple[str, ...] | None = setting(
         None,
@@ -345,38 +327,10 @@ class ProxySettings:
         help="the headers that your proxies write: `x-forwarded` (all of them, or by name: `x-forwarded-for, ...`), "
         "`forwarded`; others are dropped. Unset: `x-forwarded` with networks named above, else both",
     )
-    force_proto: str | None = setting(
-        None,
-        env="C2C_FORCE_PROTO",
-        key="c2c.force_proto",
-        aliases=("C2CWSGIUTILS_FORCE_PROTO",),
-        parse=_proto,
-        help="the scheme, whatever proxies say",
-    )
-    force_host: str | None = setting(
-        None,
-        env="C2C_FORCE_HOST",
-        key="c2c.force_host",
-        aliases=("C2CWSGIUTILS_FORCE_HOST",),
-        parse=host_of,
-        help="the host, with its port if it has one",
-    )
-    force_server_name: str | None = setting(
-        None,
-        env="C2C_FORCE_SERVER_NAME",
-        key="c2c.force_server_name",
-        aliases=("C2CWSGIUTILS_FORCE_SERVER_NAME",),
-        parse=host_of,
-        help="the server's name",
-    )
-    force_remote_addr: str | None = setting(
-        None,
-        env="C2C_FORCE_REMOTE_ADDR",
-        key="c2c.force_remote_addr",
-        aliases=("C2CWSGIUTILS_FORCE_REMOTE_ADDR",),
-        parse=_remote_address,
-        help="the address of the client",
-    )
+    force_proto: str | None = _forced("proto", _proto, "the scheme, whatever proxies say")
+    force_host: str | None = _forced("host", _host_of, "the host, with its port if it has one")
+    force_server_name: str | None = _forced("server_name", _host_of, "the server's name")
+    force_remote_addr: str | None = _forced("remote_addr", _remote_address, "the address of the client")
 
     @property
     def written_headers(self) -> frozenset[str]:
@@ -384,17 +338,6 @@ class ProxySettings:
         if self.proxy_headers is None:
             return _HEADERS if self.trusted_proxies is None else _BY_FAMILY[_X_FORWARDED]
         return frozenset().union(*(_BY_FAMILY[name] for name in self.proxy_headers))
-
-    @property
-    def forced(self) -> dict[str, str]:
-        """What is set whatever proxies say, by key of the environment."""
-        forced = {
-            "REMOTE_ADDR": self.force_remote_addr,
-            "HTTP_HOST": self.force_host,
-            "SERVER_NAME": self.force_server_name,
-            "wsgi.url_scheme": self.force_proto,
-        }
-        return {key: value for key, value in forced.items() if value is not None}
 
 
 class Filter:
@@ -418,26 +361,32 @@ class Filter:
             settings = getattr(global_registries.last, "settings", None) or {}
         self._application = application
         loaded = load(ProxySettings, settings)
-        self._is_proxy = None if loaded.trusted_proxies is None else proxies_of(loaded.trusted_proxies)
+        self._is_proxy = None if loaded.trusted_proxies is None else _proxies_of(loaded.trusted_proxies)
         self._dropped = _HEADERS - loaded.written_headers
-        self._forced = loaded.forced
+        self._forced = {
+            "REMOTE_ADDR": loaded.force_remote_addr,
+            "HTTP_HOST": loaded.force_host,
+            "SERVER_NAME": loaded.force_server_name,
+            "wsgi.url_scheme": loaded.force_proto,
+        }
         self._said: set[str] = set()
         if self._is_proxy is None:
             _LOG.warning(
-                "Proxy headers are believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
+                "Proxy headers are _believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
             )
 
-    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer by the application, in the corrected environment."""
         if _SEEN not in environ:
             self._correct(environ)
         for key, value in self._forced.items():
-            environ[_SEEN] = True
-            _set(environ, key, value)
+            if value is not None:
+                environ[_SEEN] = True
+                _set(environ, key, value)
         result: Iterable[bytes] = self._application(environ, start_response)
         return result
 
-    def _correct(self, environ: Environ) -> None:
+    def _correct(self, environ: dict[str, Any]) -> None:
         if not environ.keys().isdisjoint(_ORIGINALS):
             # A client has sent them, and could tell anything.
             _drop(environ, _ORIGINALS)
@@ -446,7 +395,7 @@ class Filter:
         if self._is_proxy is None or self._is_proxy(environ.get("REMOTE_ADDR", "")):
             _drop(environ, self._dropped)
             environ[_SEEN] = True
-            _apply(environ, believed(environ, self._is_proxy, self._complain))
+            _apply(environ, _believed(environ, self._is_proxy, self._complain))
         else:
             _drop(environ, _HEADERS)
 
@@ -464,12 +413,12 @@ def filter_app(application: Callable[..., Any], global_conf: Mapping[str, Any] |
     return Filter(application, {**last, **(global_conf or {}), **local_conf})
 
 
-def _drop(environ: Environ, keys: frozenset[str]) -> None:
+def _drop(environ: dict[str, Any], keys: frozenset[str]) -> None:
     for key in keys:
         environ.pop(key, None)
 
 
-def _apply(environ: Environ, hop: Hop) -> None:
+def _apply(environ: dict[str, Any], hop: _Hop) -> None:
     for key in HEADERS:
         if key in environ:
             # Moved away: another filter (PasteDeploy's prefix) would apply them once more, its own way.
@@ -477,23 +426,16 @@ def _apply(environ: Environ, hop: Hop) -> None:
     host = hop.host or hop.server or environ.get("HTTP_HOST")
     if hop.port is not None:
         _set(environ, "SERVER_PORT", hop.port)
-        if host and hop.port not in _IMPLIED_PORTS and not _has_port(host):
+        if host and hop.port not in _IMPLIED_PORTS and ":" not in host.rpartition("]")[2]:
             host = f"{host}:{hop.port}"
-    if hop.address is not None:
-        _set(environ, "REMOTE_ADDR", hop.address)
     if host is not None and host != environ.get("HTTP_HOST"):
         _set(environ, "HTTP_HOST", host)
-    if hop.server is not None:
-        _set(environ, "SERVER_NAME", hop.server)
-    if hop.proto is not None:
-        _set(environ, "wsgi.url_scheme", hop.proto)
+    for key, value in (("REMOTE_ADDR", hop.address), ("SERVER_NAME", hop.server), ("wsgi.url_scheme", hop.proto)):
+        if value is not None:
+            _set(environ, key, value)
 
 
-def _has_port(host: str) -> bool:
-    return ":" in host.rpartition("]")[2]
-
-
-def _set(environ: Environ, key: str, value: str) -> None:
+def _set(environ: dict[str, Any], key: str, value: str) -> None:
     if key in environ:
         environ.setdefault(_ORIGINAL_NAMES[key], environ[key])
     environ[key] = value

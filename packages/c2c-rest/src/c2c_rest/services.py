@@ -12,7 +12,6 @@
 ``config.scan()`` finds a service in the module that creates it.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from cornice import Service
@@ -59,34 +58,44 @@ _UNCACHED = ("Expires", "Pragma", "Last-Modified")
 
 def include_cornice(config: Configurator) -> None:
     """Include cornice without its exception views, and complete what it says of CORS."""
-    config.registry.setdefault(_OPERATORS, _operators_path(config))
+    prefix = (config.route_prefix or "").strip("/")
+    base = settings_of(config.registry).base_path
+    config.registry.setdefault(_OPERATORS, f"/{prefix}{base}" if prefix else base)
     config.add_settings(handle_exceptions=False)
     _withdraw_exception_views(config)
-    callback: Callable[[Any, Any], None] = _finish_at_last
-    if not hasattr(config.registry, "cornice_services"):
+    ours = not hasattr(config.registry, "cornice_services")
+    if ours:
         # A second time, cornice's own includeme would forget the services that it knows.
         # With one subscriber to NewRequest, Pyramid notifies five events in each request.
         include_light(config, "cornice", without=(wrap_request,))
         for name, attribute in _OF_REQUESTS.items():
             config.add_request_attribute(name, attribute)
-        callback = _answered
     # At a second time, after a commit, as at the first.
-    config.add_request_method(config.registry.setdefault(_CALLBACK, _Callback(callback)), "c2c_rest_callback")
+    config.add_request_method(config.registry.setdefault(_CALLBACK, _Callback(ours)), "c2c_rest_callback")
 
 
 class _Callback:
-    """A request method that Pyramid binds to each request, sub-requests too: this adds a callback to its response."""
+    """A request method that Pyramid binds to each request, sub-requests too: this adds a callback to its response.
 
-    def __init__(self, callback: Callable[[Any, Any], None]) -> None:
-        self._callback = callback
+    With ``ours`` it does what cornice's own two callbacks do.
+    """
 
-    def __call__(self) -> Callable[[Any, Any], None]:
-        """Return the callback."""
-        return self._callback
+    def __init__(self, ours: bool) -> None:
+        self._ours = ours
 
     def __get__(self, request: Any, owner: Any = None) -> Any:
-        request.add_response_callback(self._callback)
+        request.add_response_callback(self)
         return self
+
+    def __call__(self, request: Any, response: Any) -> None:
+        of_service = _service(request) is not None
+        if self._ours:
+            if of_service:
+                apply_filters(request, response)
+            add_nosniff_header(request, response)
+        if of_service:
+            # After the callbacks, in one of which cornice adds its headers.
+            request.add_response_callback(_finish_cors)
 
 
 @reify
@@ -111,20 +120,6 @@ def info(_request: Any) -> dict[str, Any]:
 
 # What cornice's own subscriber gives each request before anybody asks.
 _OF_REQUESTS = {"validated": validated, "errors": errors, "info": info}
-
-
-def _answered(request: Any, response: Any) -> None:
-    """Do what cornice's own two callbacks do, and finish."""
-    if _service(request) is not None:
-        apply_filters(request, response)
-        request.add_response_callback(_finish_cors)
-    add_nosniff_header(request, response)
-
-
-def _finish_at_last(request: Any, _response: Any) -> None:
-    """Finish after the callbacks, in one of which cornice adds its headers."""
-    if _service(request) is not None:
-        request.add_response_callback(_finish_cors)
 
 
 def _service(request: Any) -> Any:
@@ -172,10 +167,3 @@ def _is_operators(request: Any) -> bool:
     base = request.registry[_OPERATORS]
     path = request.environ.get("PATH_INFO", "")
     return bool(path == base or path.startswith(base + "/"))
-
-
-def _operators_path(config: Any) -> str:
-    """Return the path below which all views are the operators': route prefix, then base path."""
-    prefix = (config.route_prefix or "").strip("/")
-    base: str = settings_of(config.registry).base_path
-    return f"/{prefix}{base}" if prefix else base
