@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, TypedDict, cast
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from c2c_broadcast import ConfigurationError, broadcast
-from c2c_compat._era import called
-from c2c_stats.prometheus import MemoryMapProvider
+from c2c_compat._era import called, set_defaults
+from c2c_stats.prometheus import MemoryMapProvider, add_provider, start_http_server
 
 _LOG = logging.getLogger(__name__)
 _FAMILIES: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
@@ -42,7 +42,7 @@ def build_metric_name(postfix: str) -> str:
 
 
 def start(registry: CollectorRegistry | None = None) -> None:
-    """Serve the metrics of this service on ``C2C_PROMETHEUS_PORT``; nothing where that is unset or empty.
+    """Serve the metrics of this service's processes on ``C2C_PROMETHEUS_PORT``; nothing where it is unset or empty.
 
     Called in gunicorn's master. With ``PROMETHEUS_MULTIPROC_DIR`` the application's own metrics are those of all
     workers, else those of this process. A port that is taken is one error line.
@@ -59,16 +59,15 @@ def start(registry: CollectorRegistry | None = None) -> None:
         return
     if not (text.isascii() and text.isdigit()) or int(text) > 65_535:  # noqa: PLR2004 # the highest port
         raise ConfigurationError(f"C2C_PROMETHEUS_PORT: {text!r} is not a port")
-    served = CollectorRegistry()
+    settings: dict[str, Any] = {}
+    set_defaults(settings)
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        cast("Any", MultiProcessCollector)(served)
-    else:
-        served.register(cast("Any", REGISTRY))
+        add_provider(cast("Any", MultiProcessCollector)(CollectorRegistry()))
     if registry is not None and registry is not REGISTRY:
-        served.register(cast("Any", registry))
-    served.register(cast("Any", MultiProcessCustomCollector()))
+        add_provider(registry)
+    add_provider(_TOLD)
     try:
-        start_http_server(int(text), registry=served)
+        start_http_server(int(text), settings=settings)
     except OSError as error:
         _LOG.error("Metrics are not served: port %s of C2C_PROMETHEUS_PORT: %s", text, error.strerror)  # one line
 
@@ -113,6 +112,9 @@ class MultiProcessCustomCollector:
                     for sample in one["samples"]:
                         merged[args["name"]].add_sample(sample["name"], sample["labels"], sample["value"])
         yield from merged.values()
+
+
+_TOLD = MultiProcessCustomCollector()
 
 
 class MemoryMapCollector:

@@ -46,14 +46,14 @@ def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
 
 
 def _section(settings: StatsSettings) -> Section:
+    links: list[Link] = []
     live: tuple[Live, ...] = ()
-    links = [Link(title="Prometheus", route="c2c_metrics", help="all processes of this host")]
+    if settings.metrics_path:
+        links.append(Link(title="Prometheus", route="c2c_metrics", help="all processes of this host"))
     if settings.stats_view:
-        links.append(
-            Link(title="Statistics", route="c2c_stats", query={"scope": "all"}, help="all processes of the service")
-        )
-    if settings.stats_view:
-        live = (Live(title="Timings", kind="timings", route="c2c_stats", query={"scope": "all"}, every=_LOOK_AGAIN),)
+        everywhere = {"scope": "all"}
+        links.append(Link(title="Statistics", route="c2c_stats", query=everywhere, help="all processes of the service"))
+        live = (Live(title="Timings", kind="timings", route="c2c_stats", query=everywhere, every=_LOOK_AGAIN),)
     return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links), live=live)
 
 
@@ -84,14 +84,15 @@ def includeme(config: "Configurator") -> None:
         "c2c_stats._spies.pyramid.before_render", "c2c_before_render", under="rendered_view", over=VIEW
     )
     config.add_view_deriver("c2c_stats._spies.pyramid.after_render", "c2c_after_render", over="rendered_view")
-    config.add_route("c2c_metrics", settings.metrics_path)
-    config.add_view(
-        "c2c_stats.prometheus._scrape.view",
-        route_name="c2c_metrics",
-        request_method="GET",
-        permission=NO_PERMISSION_REQUIRED,
-        http_cache=0,
-    )
+    if settings.metrics_path:
+        config.add_route("c2c_metrics", settings.metrics_path)
+        config.add_view(
+            "c2c_stats.prometheus._scrape.view",
+            route_name="c2c_metrics",
+            request_method="GET",
+            permission=NO_PERMISSION_REQUIRED,
+            http_cache=0,
+        )
     config.add_section(_section(settings))
     if settings.stats_view:
         config.add_operator_view(

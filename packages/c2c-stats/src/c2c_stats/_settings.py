@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from c2c_broadcast import family, setting
 
-# Bytes of a datagram: on UDP what passes an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them.
+# Bytes of a datagram: what passes an Ethernet with its headers and a tunnel's, as DogStatsD's clients count them.
 _UDP_DATAGRAM = 1432
 _UNIX_DATAGRAM = 8192
 
@@ -67,9 +67,11 @@ def _prometheus_prefix(raw: str) -> str:
 
 
 def _metrics_path(raw: str) -> str:
+    if raw == "none":
+        return ""
     path = "/" + raw.strip("/")
     if path == "/" or "{" in path or " " in path:
-        raise ValueError("must be a plain path, such as /metrics")
+        raise ValueError("must be a plain path, such as /metrics, or none")
     return path
 
 
@@ -160,7 +162,11 @@ class StatsSettings:
         help="upper bounds of the histograms, seconds; `none`: summaries",
     )
     metrics_path: str = setting(
-        "/metrics", env="C2C_METRICS_PATH", key="c2c.metrics_path", parse=_metrics_path, help="where Prometheus scrapes"
+        "/metrics",
+        env="C2C_METRICS_PATH",
+        key="c2c.metrics_path",
+        parse=_metrics_path,
+        help="where Prometheus scrapes; `none`: nowhere",
     )
     stats_public_reset: bool = setting(
         False,

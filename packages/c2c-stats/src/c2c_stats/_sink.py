@@ -105,15 +105,15 @@ class Sink:
         self._exporters: dict[str, BuiltIn] = {}
         self._started = False
         self._lock = threading.RLock()
-        self._hooked = False
+        self.configured = False
         self._told: list[Tell] = []
 
     def install(self, settings: StatsSettings, exporters: Mapping[str, BuiltIn], *, clear: bool) -> None:
         """Use these settings and exporters from now on; ``clear`` forgets what was recorded and what else was on."""
         self.stop()
         with self._lock:
-            if not self._hooked:
-                self._hooked = True
+            if not self.configured:
+                self.configured = True
                 os.register_at_fork(before=self.stop)
                 at_fork(self)
             self.settings = settings

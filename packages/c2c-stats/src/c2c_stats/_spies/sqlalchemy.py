@@ -46,7 +46,7 @@ _ENDS = {"SELECT": "FROM", "SET": "WHERE"}
 _LITERALS = frozenset({"string", "bind", "number"})
 
 
-def simplify(statement: str) -> str:
+def simplify(statement: str) -> str:  # noqa: C901 # one walk over the words
     """Return the statement without white space, literals, parameters, columns and lists; 450 characters at most.
 
     Left out is what is between SELECT and its FROM, SET and its WHERE, in the parentheses of IN, and all after
@@ -58,12 +58,12 @@ def simplify(statement: str) -> str:
     before = ""
     inserting = False
     within = 0  # how many parentheses of an IN are open
-    for token in _tokens(statement[:LONGEST]):
-        word = token.upper()
+    for piece in _tokens(statement[:LONGEST]):
+        word = piece.upper()
         if within:
-            within += {"(": 1, ")": -1}.get(token, 0)
+            within += {"(": 1, ")": -1}.get(piece, 0)
             continue
-        if token == "(":
+        if piece == "(":
             if before == "IN":
                 found += [" ", "(?)"]
                 within, before = 1, ")"
@@ -71,18 +71,18 @@ def simplify(statement: str) -> str:
             if inserting:
                 break
             lists.append(("", 0))
-        elif token == ")":
+        elif piece == ")":
             if len(lists) > 1:
                 lists.pop()
         elif word == lists[-1][0] and before != "DISTINCT":
             del found[lists[-1][1] :]
             lists[-1] = ("", 0)
-        found.append(token)
+        found.append(piece)
         if word in _ENDS:
             lists[-1] = (_ENDS[word], len(found))
             inserting = False
         inserting = inserting or (word == "INTO" and before == "INSERT")
-        if token != " ":
+        if piece != " ":
             before = word
     return _join(found)[:_SHOWN].strip()
 

@@ -7,6 +7,8 @@ start_http_server(9090)  # in a daemon, or a Celery worker
 
 import socketserver
 import threading
+from collections.abc import Mapping
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from c2c_stats.prometheus._providers import MemoryMapProvider, Provider
@@ -51,16 +53,18 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-def start_http_server(port: int, address: str = "") -> WSGIServer:
+def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] | None = None) -> WSGIServer:
     """Serve scrapes from a thread of this process, on any path: for daemons, and frameworks without WSGI.
 
     ``address`` is by default all of the host's; with ``port`` 0 the system chooses, ``server_port`` tells it.
-    All processes that were forked from one are in each answer. ``shutdown()`` of the answer ends it.
+    All processes that were forked from one are in each answer. ``shutdown()`` of the answer ends it. ``settings``
+    are as in ``enable_prometheus``.
 
     Raises:
+        ConfigurationError: A setting can't be read.
         OSError: The port is taken.
     """
-    enable_prometheus()
+    enable_prometheus(settings)
     server = _Server((address, port), _Handler)
     server.set_app(metrics_app)
     threading.Thread(target=server.serve_forever, name="c2c-stats-metrics", daemon=True).start()

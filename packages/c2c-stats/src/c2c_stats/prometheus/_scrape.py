@@ -1,9 +1,11 @@
 """One scrape: the numbers of all processes, of providers and of prometheus_client's registry; and the answer."""
 
+import contextlib
 import gzip
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -11,11 +13,13 @@ from typing import Any, Protocol
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, exposition
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector as BaseCollector
 
+from c2c_broadcast import load
 from c2c_broadcast.process import Process, this_process
 from c2c_stats._notices import later
 from c2c_stats._series import Series, Timer
-from c2c_stats._settings import SIX
+from c2c_stats._settings import SIX, StatsSettings
 from c2c_stats._sink import SINK, BuiltIn
 from c2c_stats._spies import install
 from c2c_stats._store import Store
@@ -120,8 +124,7 @@ class Scrape:
             for metric in self._of(collector, encode=collector is not own):
                 _add(found, metric, names)
         yield from found.values()
-        if backend is not None:
-            yield from families(backend.records(), settings.prometheus_prefix, names, settings.prometheus_names)
+        yield from _recorded(names)
 
     def _of(self, collector: Collector, *, encode: bool) -> list[Metric]:
         try:
@@ -136,12 +139,40 @@ class Scrape:
         return metrics
 
 
+def _recorded(names: Names) -> Iterator[Metric]:
+    """Yield what all processes have recorded."""
+    backend: PrometheusBackend | None = SINK.exporter("prometheus")
+    if backend is not None:
+        settings = SINK.settings
+        yield from families(backend.records(), settings.prometheus_prefix, names, settings.prometheus_names)
+
+
+class _OnRegistry(BaseCollector):
+    """Shows what was recorded to who serves prometheus_client's registry itself, as services of c2cwsgiutils 6 do."""
+
+    def __init__(self) -> None:
+        self.hidden = threading.local()
+
+    def describe(self) -> Iterable[Metric]:
+        """Tell nothing: it is not asked before a scrape."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what was recorded, unless the scrape is ours, which has it."""
+        return () if getattr(self.hidden, "now", False) else _recorded(Names())
+
+
+_ON_REGISTRY = _OnRegistry()
+
+
 def _registered() -> Iterator[Metric]:
     """Yield what applications registered with prometheus_client; not its own numbers of the process that is asked."""
     own = _names_of_its_own()
-    for metric in REGISTRY.collect():
-        if metric.name not in own:
-            yield metric
+    _ON_REGISTRY.hidden.now = True
+    try:
+        yield from [metric for metric in REGISTRY.collect() if metric.name not in own]
+    finally:
+        _ON_REGISTRY.hidden.now = False
 
 
 _REGISTERED = SimpleNamespace(name="prometheus_client.REGISTRY", collect=_registered)
@@ -196,15 +227,24 @@ def answer(accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[str, st
     return body, [*headers, ("Content-Length", str(len(body)))]
 
 
-def enable_prometheus() -> None:
+def enable_prometheus(settings: Mapping[str, Any] | None = None) -> None:
     """Keep numbers for Prometheus from now on: for what answers scrapes without Pyramid, before it forks.
 
     ``c2c_stats.prometheus.start_http_server`` and ``config.include("c2c_stats")`` do it; where ``metrics_app``
-    is mounted in another framework it is to be called once. ``init_backends``, if at all, comes before.
+    is mounted in another framework it is to be called once. ``init_backends``, if at all, comes before; where it did
+    not, ini ``settings`` and the environment say how metrics are called.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
     """
     if SINK.exporter("prometheus") is None:
-        SINK.install(SINK.settings, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
-        install(redis=SINK.settings.track_redis)
+        found = SINK.settings if SINK.configured else load(StatsSettings, settings or {})
+        SINK.install(found, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
+        install(redis=found.track_redis)
+        if found.prometheus_names == SIX:
+            with contextlib.suppress(KeyError):  # it is there already
+                REGISTRY.unregister(_ON_REGISTRY)
+            REGISTRY.register(_ON_REGISTRY)
     if "GUNICORN_PID" in os.environ:
         # After an upgrade (USR2): take part at once, before the old master's processes go, and their numbers with them.
         SINK.start()
