@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from c2c_testing import LocalComposition
 from c2cwsgiutils.acceptance.connection import CacheExpected, Connection
@@ -147,10 +148,23 @@ def test_log(rivers: LocalComposition, connection: Connection) -> None:
 
 
 def test_metrics_on_their_port(rivers: LocalComposition) -> None:
-    """The master serves metrics on C2C_PROMETHEUS_PORT."""
-    answer = requests.get(f"http://127.0.0.1:{rivers.environment['METRICS_PORT']}/metrics", timeout=30)
+    """The master serves what all its workers recorded on C2C_PROMETHEUS_PORT, under the names of 6; no other door."""
+    api, port = (rivers.environment[name] for name in ("RIVERS_BIND", "METRICS_PORT"))
+    assert requests.get(f"http://{api}/api/rivers", timeout=30).status_code < 500
+    assert requests.get(f"http://{api}/api/metrics", timeout=30).status_code == 404
+    assert requests.get(f"http://{api}/metrics", timeout=30).status_code == 404
+    answer = requests.get(f"http://127.0.0.1:{port}/anything", timeout=30)
     assert answer.status_code == 200
-    assert "python_info" in answer.text
+    found = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    routes = found["c2cwsgiutils_pyramid_routes_seconds"]
+    assert routes.type == "summary"
+    assert {"route", "method", "status", "group"} == set(routes.samples[0].labels)
+    assert "200" in {sample.labels["group"] for sample in routes.samples}
+    assert {"what", "engine"} == set(found["c2cwsgiutils_database_seconds"].samples[0].labels)
+    for name in ("process_resident_memory_bytes", "c2cwsgiutils_process_smap_pss_bytes", "c2cwsgiutils_version"):
+        assert len({sample.labels["pid"] for sample in found[name].samples}) >= 2, name
+    assert "pyramid" in found["c2cwsgiutils_version"].samples[0].labels
+    assert "python_info" in found
 
 
 _SCRIPT = """

@@ -1,17 +1,20 @@
 """One series, one name: whatever keys there are, the page of metrics is one that Prometheus reads."""
 
 import enum
+import os
+import subprocess
 import sys
 import threading
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
+from importlib import metadata
 from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -286,7 +289,8 @@ def test_names_of_others(name_set):
     stats.automatic("timer", ("route",), hello).observe(0.1)
     there = {"scheme": "http", "host": "a", "port": 80, "method": "GET", "status": 404}
     stats.automatic("timer", ("requests",), there).observe(0.1)
-    stats.automatic("timer", ("sql",), {"query": "SELECT ?"}).observe(0.1)
+    engine = {"engine": "None"} if name_set == "c2cwsgiutils6" else None
+    stats.automatic("timer", ("sql",), {"query": "SELECT ?"}, labels=engine).observe(0.1)
     for success in ("0", "1"):
         stats.automatic("timer", ("redis",), {"cmd": "GET", "success": success}).observe(0.1)
     stats.increment_counter(["mine"])
@@ -294,3 +298,69 @@ def test_names_of_others(name_set):
     assert {name: found.get(name) for name in SETS[name_set]} == SETS[name_set]
     assert found["c2c_mine_total"] == "1.0"
     holds(scrape(OPENMETRICS), parse_openmetrics)
+
+
+SIX = {"c2c.prometheus_names": "c2cwsgiutils6", "c2c.prometheus_buckets": "none"}
+
+
+def test_summaries_and_processes_of_six(monkeypatch):
+    """Without buckets timers are summaries; each process has its memory, its numbers and its versions, with its pid."""
+    monkeypatch.setenv("GIT_HASH", "abc")
+    packages = {"c2c.prometheus_packages": "webob, no-such", "c2c.prometheus_application_package": "pyramid"}
+    stats.init_backends({**SIX, **packages})
+    enable_prometheus()
+    stats.automatic("gauge", ("health_check_state",), {"name": "db"}).set(1)
+    stats.automatic("gauge", ("health_check_state",), {"name": "url"}).set(0)
+    stats.automatic("timer", ("sql", "manual", "health_check", "db"), {}, labels={"name": "ro"}).observe(0.1)
+    found = values()
+    holds(scrape(OPENMETRICS), parse_openmetrics)
+    holds(scrape(), parse_text)
+    assert found['c2cwsgiutils_health_check_failure{name="db"}'] == "0.0"
+    assert found['c2cwsgiutils_health_check_failure{name="url"}'] == "1.0"
+    check = 'check="database",configuration="<default>",connection="ro"'
+    assert found[f"c2cwsgiutils_health_check_db_seconds_count{{{check}}}"] == "1.0"
+    assert not [name for name in found if "_bucket" in name]
+    pid = f'pid="{os.getpid()}"'
+    for name in ("process_open_fds", "process_cpu_seconds_total", "process_start_time_seconds"):
+        assert float(found[f"{name}{{{pid}}}"]) > 0
+    assert [name for name in found if name.startswith("python_gc_collections_total{") and pid in name]
+    assert [name for name in found if name.startswith("c2cwsgiutils_process_smap_pss_bytes{") and pid in name]
+    (version,) = [name for name in found if name.startswith("c2cwsgiutils_version{")]
+    assert 'git_hash="abc"' in version
+    assert 'no_such="<missing>"' in version
+    assert f'application="{metadata.version("pyramid")}"' in version
+    assert [name for name in found if name.startswith("python_info{")]
+
+
+def test_a_prefix_of_ones_own_in_six():
+    """C2C_PROMETHEUS_PREFIX takes the place of 6's own."""
+    stats.init_backends({**SIX, "c2c.prometheus_prefix": "geo_"})
+    enable_prometheus()
+    stats.automatic("timer", ("route",), {"method": "GET", "route": "hello", "status": "404", "group": "4"}).observe(1)
+    labels = 'group="400",method="GET",route="hello",status="404"'
+    assert values()[f"geo_pyramid_routes_seconds_sum{{{labels}}}"] == "1.0"
+
+
+def test_the_registry_of_prometheus_client_in_six():
+    """Who serves prometheus_client's own registry, as scripts of 6 do, has what was recorded; our page has it once."""
+    for _ in range(2):
+        stats.init_backends(SIX)
+        enable_prometheus()
+    stats.automatic("timer", ("redis",), {"cmd": "GET", "success": "1"}).observe(1)
+    name = 'c2cwsgiutils_redis_seconds_count{command="GET"}'
+    assert f"{name} 1.0" in generate_latest(REGISTRY).decode()
+    assert values()[name] == "1.0"
+    holds(scrape(OPENMETRICS), parse_openmetrics)
+    stats.init_backends({})
+    assert name not in generate_latest(REGISTRY).decode()
+
+
+def test_settings_of_what_runs_without_pyramid(monkeypatch):
+    """The environment and ini settings say how metrics are called, where nothing else has said it in this process."""
+    program = (
+        "from c2c_stats.prometheus import enable_prometheus, metrics_app; import c2c_stats\n"
+        "enable_prometheus({'c2c.prometheus_prefix': 'mine_'}); c2c_stats.increment_counter(['a'])\n"
+        "print(b''.join(metrics_app({'REQUEST_METHOD': 'GET'}, lambda *_: None)).decode())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert "mine_a_total 1.0" in done.stdout

@@ -266,3 +266,9 @@ def test_buckets_that_change():
         ("t_seconds_count", None, 11),
         ("t_seconds_sum", None, 10),
     ]
+
+
+def test_no_page(make_app):
+    """With C2C_METRICS_PATH=none the application has no page of metrics, and no link to one."""
+    app = make_app(c2c__metrics_path="none")
+    app.get("/metrics", status=404)

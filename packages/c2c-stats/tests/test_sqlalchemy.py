@@ -7,6 +7,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 import c2c_stats as stats
+from c2c_stats._sink import SINK
 from c2c_stats._spies import sqlalchemy as spy
 
 EARLY = create_engine("sqlite://")
@@ -216,3 +217,20 @@ def test_postgresql(queries, postgres, driver):
     assert found["SELECT ?_?"] == 1
     (query,) = [key for key in found if key.startswith("SELECT FROM t WHERE a = ?")]
     assert "2" not in query
+
+
+def test_engines_by_name():
+    """With the names of c2cwsgiutils 6 Prometheus has the engine of a statement and of its commit; statsd does not."""
+    stats.init_backends({"c2c.stats_view": "true", "c2c.prometheus_names": "c2cwsgiutils6"})
+    for name in ("ro", None):
+        engine = create_engine("sqlite://")
+        if name:
+            engine.c2c_name = name
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+    labels = {one.identity.labels for one in SINK.store.all() if one.identity.name == ("sql",)}
+    assert labels == {
+        (("engine", engine), ("query", query)) for engine in ("ro", "None") for query in ("SELECT ?", "commit")
+    }
+    assert set(stats.BACKENDS["memory"].snapshot()["timers"]) == {"sql/SELECT ?", "sql/commit"}
