@@ -169,7 +169,7 @@ def test_a_long_header_takes_no_time(key, unit):
         for trusted in ({}, {"c2c.trusted_proxies": "10.0.0.0/8", "c2c.proxy_headers": "x-forwarded, forwarded"}):
             start = time.monotonic()
             _through({**_environ({}), key: text}, **trusted)
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 60
 
 
 def test_two_requests_in_a_row():

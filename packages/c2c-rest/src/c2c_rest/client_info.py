@@ -4,7 +4,7 @@
 
 or in an ini file ``[filter:proxy]`` with ``use = egg:c2c-rest#client_info``. The headers are ``Forwarded`` (RFC 7239)
 and ``X-Forwarded-...``. Proxies append at the right. So a list is walked from there, as far as the hops are proxies
-that are _believed and the elements are clear: whatever a client writes on the left, it changes nothing of what stands
+that are believed and the elements are clear: whatever a client writes on the left, it changes nothing of what stands
 right of it. Elements are read as real routers write them, not always as the RFC wants it (OpenShift's have no quotes).
 """
 
@@ -34,7 +34,7 @@ HEADERS = (_FORWARDED, _FOR, _HOST, _SERVER, _PROTO, _SCHEME, _PORT)
 _Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _IsProxy = Callable[[str | None], bool]
-"""Tells whether an address is a proxy's that is _believed."""
+"""Tells whether an address is a proxy's that is believed."""
 
 _Complain = Callable[[str, str], None]
 """Called with the key of a header that has an element which is not clear, and why it is not."""
@@ -77,7 +77,7 @@ class _Hop:
 def _believed(environ: Mapping[str, Any], is_proxy: _IsProxy | None, complain: _Complain) -> _Hop:
     """Return what the headers tell of the client's request: ``Forwarded``, or else ``X-Forwarded-...``.
 
-    With ``is_proxy`` None everybody is _believed: the walk goes on to the first element, as the first proxy has written
+    With ``is_proxy`` None everybody is believed: the walk goes on to the first element, as the first proxy has written
     it. Else it ends at the first address that is no proxy's, the client's; ``-Host``, ``-Server``, ``-Proto``,
     ``-Scheme`` and ``-Port`` count only from as many hops as ``-For``, or from the peer where there is no ``-For``.
     The address is the farthest that is known.
@@ -317,7 +317,7 @@ class ProxySettings:
         env="C2C_TRUSTED_PROXIES",
         key="c2c.trusted_proxies",
         parse=_networks,
-        help="networks of the proxies whose headers are _believed, such as `10.0.0.0/8, fd00::/8`; unset: all",
+        help="networks of the proxies whose headers are believed, such as `10.0.0.0/8, fd00::/8`; unset: all",
     )
     proxy_headers: tuple[str, ...] | None = setting(
         None,
@@ -372,7 +372,7 @@ class Filter:
         self._said: set[str] = set()
         if self._is_proxy is None:
             _LOG.warning(
-                "Proxy headers are _believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
+                "Proxy headers are believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
             )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
