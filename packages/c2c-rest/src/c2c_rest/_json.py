@@ -24,7 +24,6 @@ else:
 
 Default = Callable[[Any], Any]
 """Makes something simpler of an object that an engine does not know, or raises TypeError."""
-
 Writer = Callable[[Any, Default], bytes]
 """Writes a value as JSON; asks the function for what its engine does not know. Raises NotJsonError."""
 

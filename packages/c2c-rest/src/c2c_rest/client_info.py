@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from pyramid.config import global_registries
 
 from c2c_broadcast import load, mask, setting
-from c2c_broadcast.settings import parse_list
 
 _FORWARDED = "HTTP_FORWARDED"
 _FOR = "HTTP_X_FORWARDED_FOR"
@@ -273,15 +272,19 @@ _X_FORWARDED = "x-forwarded"
 _BY_FAMILY = {_X_FORWARDED: _HEADERS - {_FORWARDED}, **{name: frozenset({key}) for name, key in _BY_NAME.items()}}
 
 
+def _texts(raw: str | tuple[str, ...]) -> Iterable[str]:
+    return raw.replace(",", " ").split() if isinstance(raw, str) else raw
+
+
 def _networks(raw: str | tuple[str, ...]) -> _Networks:
     try:
-        return tuple(ip_network(part, strict=False) for part in parse_list(raw))
+        return tuple(ip_network(part, strict=False) for part in _texts(raw))
     except ValueError:
         raise ValueError("must be networks or addresses, such as 10.0.0.0/8, 192.168.1.7, fd00::/8") from None
 
 
 def _header_names(raw: str | tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in parse_list(raw))
+    names = tuple(name.lower() for name in _texts(raw))
     if not set(names) <= set(_BY_FAMILY):
         raise ValueError(f"must be of {', '.join(_BY_FAMILY)}")
     return names
