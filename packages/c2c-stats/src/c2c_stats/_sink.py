@@ -159,10 +159,9 @@ class Sink:
             stopped = list(self._exporters.values())
         for exporter in stopped:
             exporter.stop()
-        with self._lock:
-            # Another thread has recorded meanwhile, and started what was just about to stop.
-            for exporter in stopped if self._started else ():
-                exporter.start()
+        # Another thread may have recorded meanwhile, and started what was just about to stop.
+        for exporter in stopped if self._started else ():
+            exporter.start()
         say()
 
     def exporter(self, name: str) -> Any:
