@@ -38,6 +38,7 @@ NAMES = {
     "health_check_state.url",
     "sql.manual.health_check.db",
     "sql.manual.health_check.alembic",
+    "alembic_version.alembic.x",
     "version.abc",
 }
 
@@ -66,3 +67,17 @@ def test_tags(statsd_sink: Any) -> None:
     checks = [one.tags for one in statsd_sink.metrics if one.name == "health_check"]
     assert {"name": "url", "outcome": "failure"} in checks
     assert {one.name for one in statsd_sink.metrics} >= {"db.decision", "db.state", "db.lag", "health_check_state"}
+
+
+def test_the_version_of_a_database() -> None:
+    """An alembic check shows the version that it saw last, and that an older one is no more."""
+    stats.init_backends({"c2c.stats_view": "true"})
+    try:
+        for version in ("aaa", "aaa", "bbb"):
+            passed = {"outcome": State.PASSED, "state": State.PASSED, "seconds": 0.1}
+            count_check(_Event(HealthChecked, name="db", kind="alembic", result=version, **passed))
+        gauges = stats.BACKENDS["memory"].snapshot()["gauges"]  # type: ignore[attr-defined] # ours
+    finally:
+        stats.init_backends({})
+    found = {name: value for name, (value, _) in gauges.items() if name.startswith("alembic_version")}
+    assert found == {"alembic_version/db/aaa": 0, "alembic_version/db/bbb": 1}

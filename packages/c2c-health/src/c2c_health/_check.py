@@ -180,7 +180,7 @@ class HealthChecked:
 
     ``kind`` is what the check is about: ``db``, ``alembic``, ``url``, ``redis``, ``version`` or ``custom``;
     ``outcome`` is what this run gave, ``state`` how the check stands since; ``seconds`` is how long the run took;
-    ``changed`` tells that ``state`` is another one than before.
+    ``changed`` tells that ``state`` is another one than before; ``result`` is what the check gave, masked.
     """
 
     name: str
@@ -190,6 +190,7 @@ class HealthChecked:
     state: State
     seconds: float
     changed: bool
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,8 @@ class Checks:
             _LOG.info("Health check %s passes again", check.name)
         elif changed:
             _LOG.warning("Health check %s %s: %s", check.name, now.state, " ".join((now.message or "").split()))
-        self.tell(
-            HealthChecked(check.name, check.level, check.kind, outcome.state, now.state, outcome.seconds, changed)
-        )
+        states = (outcome.state, now.state)
+        self.tell(HealthChecked(check.name, check.level, check.kind, *states, outcome.seconds, changed, outcome.result))
 
     def go_live(self) -> None:
         """Add what the application did not say itself: its Redis, where one is set, and its version, where known."""

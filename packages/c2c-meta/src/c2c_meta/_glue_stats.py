@@ -7,6 +7,9 @@ from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_stats import automatic
 
 _TIMED = frozenset({"db", "alembic"})
+_VERSIONS: dict[
+    str, str
+] = {}  # what each alembic check saw last: an older version is no longer shown as the present one
 _OUTCOMES = {State.PASSED: "success", State.DEGRADED: "degraded", State.FAILED: "failure"}
 _VALUES = {State.PASSED: 1.0, State.DEGRADED: 0.5, State.FAILED: 0.0}
 
@@ -27,7 +30,12 @@ def count_check(event: HealthChecked) -> None:
     automatic("counter", ("health_check",), {"name": event.name, "outcome": _OUTCOMES[event.outcome]}).inc()
     automatic("gauge", ("health_check_state",), {"name": event.name}).set(_VALUES[event.state])
     if event.kind in _TIMED:
-        automatic("timer", ("sql", "manual", "health_check", event.kind), {}).observe(event.seconds)
+        path = ("sql", "manual", "health_check", event.kind)
+        automatic("timer", path, {}, labels={"name": event.name}).observe(event.seconds)
+    if event.kind == "alembic" and isinstance(event.result, str):
+        before, _VERSIONS[event.name] = _VERSIONS.get(event.name, event.result), event.result
+        for version, value in ((before, 0), (event.result, 1)):
+            automatic("gauge", ("alembic_version",), {"name": event.name, "version": version}).set(value)
 
 
 def note_threads(event: RequestThreadsSeen) -> None:

@@ -337,12 +337,13 @@ class StatsdBackend(BuiltIn):
             finally:
                 self._busy.release()
             self._count(*counts)
-        elif not self._interval:
-            self._worker.wake()
-        elif isinstance(series, Timer) and series.kept and len(series.kept) > KEPT:
+            return
+        if isinstance(series, Timer) and series.kept and len(series.kept) > KEPT:
             with contextlib.suppress(IndexError):  # the worker has just taken them all
                 series.kept.popleft()
                 self._lost += 1
+        if not self._interval:
+            self._worker.wake()
 
     def _flush(self) -> float:
         """Send all that was recorded since the last time, in the worker's thread."""

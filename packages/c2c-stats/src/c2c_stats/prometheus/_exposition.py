@@ -42,6 +42,7 @@ _HELP = {
     ("health_check_state",): "Whether a health check passes (1), is degraded (0.5) or fails (0)",
     ("sql", "manual", "health_check", "db"): "Seconds that a health check of a database took",
     ("version",): "Processes that were seen to run a version",
+    ("alembic_version",): "Whether the database is at this version (1), or was before (0)",
     ("db", "decision"): "Sessions by the engine that they got, and why",
     ("db", "state"): "Changes of a replica's state",
     ("db", "lag"): "Seconds by which a replica is behind its primary",
@@ -159,6 +160,7 @@ _SETS: dict[str, dict[tuple[str, ...], tuple[str, _Names, Pairs]]] = {
             (("check", "alembic"), ("connection", "<default>")),
         ),
         ("health_check_state",): ("health_check_failure", {}, ()),
+        ("alembic_version",): ("alembic_version", {}, (("configuration", "<default>"),)),
     },
 }
 
@@ -198,7 +200,7 @@ def families(records: Iterable[Record], prefix: str, names: Names, name_set: str
                 free = f"{name}_{number}"
                 series = groups.setdefault((record.kind, free), {})
             if name_set == SIX and record.name == ("health_check_state",):
-                record = replace(record, values=(1 - record.values[0],))  # noqa: PLW2901 # 1 is a failure there
+                record = replace(record, values=(float(not record.values[0]),))  # noqa: PLW2901 # 1: it fails
         known = series.get(labels)
         series[labels] = record if known is None else _sum(known, record)
     for (kind, name), series in groups.items():
