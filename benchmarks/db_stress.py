@@ -22,7 +22,7 @@ from pyramid.request import Request
 from sqlalchemy import text
 
 from c2c_db import databases, init, setup_session
-from c2c_db._scope import Scope, enter, leave
+from c2c_db._scope import Scope, working
 from c2c_testing.servers import PostgresPair, postgres_pair
 
 _WRITERS, _READERS = 8, 4
@@ -289,11 +289,10 @@ def _threads(each: int) -> None:
     def work(number: int) -> None:
         for turn in range(number, number + each):
             scope = Scope(Request.blank("/x", method=("GET", "POST")[turn % 2]))
-            before = enter(scope)
-            if session().get_bind() is not (replica, primary)[turn % 2]:
-                wrong.append(f"{number}/{turn}")
-            scope.close()
-            leave(before)
+            with working(scope):
+                if session().get_bind() is not (replica, primary)[turn % 2]:
+                    wrong.append(f"{number}/{turn}")
+                scope.close()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

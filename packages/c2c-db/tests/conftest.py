@@ -1,5 +1,6 @@
 """Applications round the package, on real databases."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -132,7 +133,7 @@ def new_service() -> Iterator[Callable[..., Service]]:
 
     yield make
     for service in services:
-        application_of(service.config.registry).maintenance.close()
+        application_of(service.config.registry).maintenance.state.close()
         for database in databases(service.config.registry).values():
             database.close()
 
@@ -145,3 +146,19 @@ def pair(postgres_pair: PostgresPair) -> Iterator[PostgresPair]:
     postgres_pair.wait_caught_up()
     yield postgres_pair
     postgres_pair.restore()
+
+
+@pytest.fixture
+def eighty(pair: PostgresPair, urls: Callable[..., dict[str, str]]) -> Callable[[], dict[str, str]]:
+    """Give a function that returns the settings for pg8000, which refuses the cheap passwords of the tests' servers."""
+
+    def make() -> dict[str, str]:
+        pair.primary.execute("DROP ROLE IF EXISTS eighty")
+        with contextlib.closing(pair.primary.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SET scram_iterations = 4096; CREATE ROLE eighty SUPERUSER LOGIN PASSWORD 'eighty-p4ssword'")
+            connection.commit()
+        pair.wait_caught_up()
+        login = f"{pair.primary.user}:{pair.primary.password}"
+        return {key: url.replace(login, "eighty:eighty-p4ssword") for key, url in urls("pg8000").items()}
+
+    return make

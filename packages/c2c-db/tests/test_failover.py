@@ -230,3 +230,15 @@ def test_no_probes_without_traffic(pair, urls, notes, new_service, until):
     assert len(events) == probes
     service.app.get("/notes")
     until(lambda: len(events) > probes)
+
+
+def test_a_busy_replica_is_not_away(pair, urls, notes, new_service, until, caplog, monkeypatch):
+    """A probe that the server's own limit ends says that it is busy: what was known holds, as long as it is fresh."""
+    service = new_service(notes, **urls())
+    until(lambda: service.app.get("/notes").json["server"] == "replica")
+    caplog.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("c2c_db._replica._SQL", "SELECT pg_sleep(5)")
+        until(lambda: service.replica_state is State.UNKNOWN)
+    until(lambda: service.replica_state is State.USABLE)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -1,5 +1,10 @@
 """A primary that hangs (SIGSTOP): nobody waits for long, reads go on, and what merely takes long is left alone."""
 
+import contextlib
+import select
+import socket
+import ssl
+import subprocess
 import threading
 import time
 
@@ -7,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from webtest import TestApp
 
-from c2c_db import UnavailableError, create_session, init
+from c2c_db import Database, UnavailableError, create_session, init
 
 # The bar is 5 s for who waits while it is found out, and 1 s later; the rest is room for a slow machine. Without the
 # bounds each of them waits until the server goes on.
@@ -93,7 +98,7 @@ def test_a_mark_that_no_replica_has(pair, urls, notes, new_service):
         assert TestApp(service.app.app).get("/notes").json["server"] == "replica"
 
 
-@pytest.mark.parametrize("limit", ["1", "5"])
+@pytest.mark.parametrize("limit", ["2", "5"])
 def test_a_long_statement_is_not_cut(pair, urls, new_service, driver, limit):
     """A statement of the application's that takes longer than any limit of ours ends as it would."""
 
@@ -121,6 +126,146 @@ def test_a_long_statement_is_not_cut(pair, urls, new_service, driver, limit):
     assert answers == ["42"] * 3
     assert clients.join() == []
     assert service.database.primary.available
+
+
+def test_hosts_that_all_hang(pair, urls, notes, new_service, driver):
+    """However many hosts of a URL take connections and say nothing, a write is a 503 in time; reads notice nothing."""
+    with contextlib.ExitStack() as stack:
+        # libpq waits for two seconds for each of them.
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(12)]
+        hosts = ",".join(f"127.0.0.1:{one.getsockname()[1]}" for one in silent)
+        primary = pair.primary.url.replace(f"{pair.primary.host}:{pair.primary.port}", hosts)
+        more = {"sqlalchemy.url": primary.replace("postgresql:", f"postgresql+{driver}:")}
+        service = new_service(notes, **{**urls(driver), **more})
+        clients = _Clients(service.app.app)
+        clients.ask("POST", 3)
+        clients.ask("GET", 2)
+        first = clients.join()
+        clients.ask("POST", 3)
+        later = clients.join()
+    assert {(method, status) for method, status, *_ in first} == {("POST", 503), ("GET", 200)}
+    assert max(seconds for *_, seconds in first) < 5 + _ROOM
+    assert {status for _, status, *_ in later} == {503}
+    assert max(seconds for *_, seconds in later) < 1 + _ROOM
+
+
+def test_a_disk_that_hangs(pair, urls, notes, new_service, driver, until):
+    """Commits that nobody finishes are freed in time, though the server answers questions; later ones are at once."""
+    service = new_service(notes, **urls(driver))
+    service.app.post("/notes")
+    TestApp(service.app.app).get("/notes")
+    clients = _Clients(service.app.app)
+    # What waits for a stand-by that is not there waits where it would for a disk: in the commit.
+    pair.primary.set(synchronous_standby_names="nobody")
+    try:
+        clients.ask("POST", 4)
+        clients.ask("GET", 2)
+        first = clients.join()
+        clients.ask("POST", 4)
+        later = clients.join()
+        for _ in range(6):  # it stays known, though it answers questions all the while
+            time.sleep(0.5)
+            assert service.database.primary.hangs
+    finally:
+        pair.primary.set(synchronous_standby_names=None)
+    assert {(method, status) for method, status, *_ in first} == {("POST", 503), ("GET", 200)}
+    assert max(seconds for *_, seconds in first) < 5 + _ROOM
+    assert {status for _, status, *_ in later} == {503}
+    assert max(seconds for *_, seconds in later) < 1 + _ROOM
+    until(lambda: service.app.post("/notes", status="*").status_int == 200)
+
+
+def test_a_long_commit_is_not_cut(pair, urls, notes, new_service):
+    """A commit that has much to do (a deferred constraint) ends as it would: others are finished meanwhile."""
+    pair.primary.execute("""
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(8); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON note DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slow()
+    """)
+    try:
+        service = new_service(notes, **urls())
+        service.app.post("/notes")
+        assert service.database.primary.available
+    finally:
+        pair.primary.execute("DROP TRIGGER slow ON note; DROP FUNCTION slow()")
+
+
+class _TlsFront:
+    """A server that speaks TLS with PostgreSQL's clients and passes on what they say, as the tests' server has none."""
+
+    def __init__(self, port, folder):
+        self._port = port
+        self.certificate, key = folder / "cert.pem", folder / "key.pem"
+        words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+        made = ["openssl", *words, "-addext", "subjectAltName=IP:127.0.0.1", "-out", self.certificate, "-keyout", key]
+        subprocess.run(made, check=True, capture_output=True)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.certificate, key)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.accepted = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(client)
+            client.recv(8)  # SSLRequest
+            client.sendall(b"S")
+            front = stack.enter_context(self._context.wrap_socket(client, server_side=True))
+            self.accepted += 1
+            back = stack.enter_context(socket.create_connection(("127.0.0.1", self._port)))
+            while True:
+                ready = [front] if front.pending() else select.select([front, back], [], [])[0]
+                for one, other in ((front, back), (back, front)):
+                    if one in ready:
+                        data = one.recv(65536)
+                        if not data:
+                            return
+                        other.sendall(data)
+
+    def close(self):
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+def test_pg8000_over_tls(pair, new_service, tmp_path, until, eighty, caplog):
+    """Who waits for a server over TLS is freed, too: the driver's socket is not libpq's."""
+    front = _TlsFront(pair.primary.port, tmp_path)
+    urls = eighty()
+    context = ssl.create_default_context(cafile=front.certificate)
+    database = Database(
+        url=urls["sqlalchemy.url"].replace(str(pair.primary.port), str(front.port)),
+        replica_urls=(urls["sqlalchemy_slave.url"],),
+        options={"connect_args": {"ssl_context": context}},
+        replica_options={},
+    )
+
+    def set_up(config):
+        config.add_database(database)
+        config.add_route("notes", "/notes")
+        statement = text("INSERT INTO note (text) VALUES ('x')")
+        config.add_view(
+            lambda request: request.dbsession.execute(statement).rowcount, route_name="notes", renderer="json"
+        )
+
+    service = new_service(set_up)
+    with contextlib.closing(front):
+        service.app.post("/notes")
+        assert front.accepted == 1
+        clients = _Clients(service.app.app)
+        with pair.primary.paused():
+            clients.ask("POST", 3)
+            first = clients.join()
+        assert {(status, after) for _, status, after, _ in first} == {(503, "1")}
+        assert max(seconds for *_, seconds in first) < 5 + _ROOM
+        until(lambda: service.app.post("/notes", status="*").status_int == 200)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_the_position_is_asked_for_a_second(pair, urls, new_service, driver):

@@ -55,7 +55,7 @@ def test_ttl_and_reason(urls, notes, new_service, until, caplog):
     answer = service.app.post("/notes", status=503)
     assert 60 < int(answer.headers["Retry-After"]) <= 600
     assert "Database maintenance mode is on: read-only: moving disks" in caplog.messages
-    assert application_of(service.config.registry).maintenance.entry.reason == "moving disks"
+    assert application_of(service.config.registry).maintenance.state.entries()["readonly"].reason == "moving disks"
     service.app.get(f"{_PATH}?readonly=true&ttl=1", headers=_HEADERS)
     until(lambda: service.app.post("/notes", status="*").status_int == 200)
     assert service.app.get(_PATH, headers=_HEADERS).json["current_readonly"] is None

@@ -132,6 +132,28 @@ def test_urls_that_differ(pair, urls, notes, new_service):
         pair.primary.execute("DROP ROLE second")
 
 
+def test_no_permission_for_the_identity(pair, urls, notes, new_service, caplog):
+    """Where nobody may ask for what all processes share, the URL's part of it does, and one warning says what to do."""
+    pair.primary.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    pair.primary.execute("DROP ROLE IF EXISTS simple")
+    pair.primary.execute("CREATE ROLE simple LOGIN PASSWORD 'simple-p4ssword'")
+    pair.primary.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO simple")
+    pair.primary.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO simple")
+    try:
+        pair.wait_caught_up()
+        login = f"{pair.primary.user}:{pair.primary.password}"
+        settings = {key: url.replace(login, "simple:simple-p4ssword") for key, url in urls().items()}
+        service = new_service(notes, **settings)
+        with pair.replay_paused():
+            service.app.post("/notes")
+            assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
+        assert [r.levelname for r in caplog.records if "pg_control_system" in r.getMessage()] == ["WARNING"]
+    finally:
+        pair.primary.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
+        pair.primary.execute("DROP OWNED BY simple")
+        pair.primary.execute("DROP ROLE simple")
+
+
 def test_services_of_one_host(pair, urls, notes, new_service):
     """Services with secrets of their own have cookies of their own: a visit at one takes nothing from the other."""
     one = new_service(notes, **urls(), **{"c2c.secret": "one-long-enough-secret"})
@@ -168,6 +190,20 @@ def test_an_exception_after_the_commit(pair, urls, notes, new_service):
         answer = service.app.post("/notes?fail", status=500)
         assert answer.text == "sorry"
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
+
+
+def test_tweens_whose_errors_the_server_answers(urls, notes, new_service, caplog):
+    """What no tween answers has no response to carry a mark: which tweens may raise it is said at the start."""
+    new_service(lambda config: (notes(config), _add_failing_tweens(config)), **urls())
+    said = [record for record in caplog.records if "the server's own 500" in record.getMessage()]
+    assert [record.levelname for record in said] == ["WARNING"]
+    assert f"{__name__}.failing_tween" in said[0].getMessage()
+    caplog.clear()
+    new_service(notes, **urls())
+    new_service(
+        lambda config: (notes(config), _add_failing_tweens(config)), **urls(**{"c2c.db.read_your_writes": "off"})
+    )
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def _add_failing_tweens(config):

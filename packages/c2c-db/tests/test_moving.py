@@ -120,13 +120,13 @@ def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_
     service.app.get("/notes")
     service.app.post("/notes")
     [replica] = service.database.replicas.all
-    ask = replica._ask_replayed
+    limited = replica.limited
 
-    def hang(*args):
+    def hang(connection):
         pair.replica.pause()
-        return ask(*args)
+        return limited(connection)
 
-    replica._ask_replayed = hang
+    replica.limited = hang
     replica.tracker.replayed = 0
     try:
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}

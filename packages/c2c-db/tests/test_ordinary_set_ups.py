@@ -1,6 +1,5 @@
 """Set-ups that are ordinary elsewhere: listeners, AUTOCOMMIT, two phases, other drivers, bodies made while sent."""
 
-import contextlib
 import logging
 
 import pytest
@@ -222,16 +221,9 @@ def test_two_phases_leave_a_mark(new_postgres_pair, notes, new_service):
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
 
 
-def test_pg8000(pair, urls, notes, new_service, until):
+def test_pg8000(pair, notes, new_service, until, eighty):
     """A third driver, which takes none of libpq's arguments: reads, writes, read-only, marks, a dead replica."""
-    pair.primary.execute("DROP ROLE IF EXISTS eighty")
-    # The servers of the tests keep their passwords in the cheapest way, which this driver refuses.
-    with contextlib.closing(pair.primary.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute("SET scram_iterations = 4096; CREATE ROLE eighty SUPERUSER LOGIN PASSWORD 'eighty-p4ssword'")
-        connection.commit()
-    pair.wait_caught_up()
-    login = f"{pair.primary.user}:{pair.primary.password}"
-    settings = {key: url.replace(login, "eighty:eighty-p4ssword") for key, url in urls("pg8000").items()}
+    settings = eighty()
     service = new_service(notes, **settings)
     until(lambda: service.app.get("/notes").json["server"] == "replica")
     with pair.replay_paused():

@@ -27,7 +27,7 @@ def test_one_server_is_one_engine(pair, urls, notes, new_service):
     for more in ({"sqlalchemy_slave.url": pair.primary.url}, {"sqlalchemy_slave.url": ""}):
         service = new_service(notes, **urls(**more))
         [named] = service.database.engines
-        assert service.database.reader is service.database.primary.engine is named.engine
+        assert service.database.scoped_session.c2c_ro_bind is service.database.primary.engine is named.engine
         assert service.app.get("/notes").json["server"] == "primary"
         assert "Set-Cookie" not in service.app.post("/notes").headers
         with named.engine.connect() as connection:
@@ -128,3 +128,19 @@ def test_sqlite(tmp_path, new_service):
     with pytest.raises(ReadOnlySessionError):
         one.app.get("/write")
     assert one.app.post("/write").text == "primary"
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_autocommit_engines(pair, urls, notes, new_service, driver, two):
+    """An AUTOCOMMIT engine begins no transaction: its sessions of the replica side are READ ONLY all the same."""
+    options = {"sqlalchemy.isolation_level": "AUTOCOMMIT", "sqlalchemy_slave.isolation_level": "AUTOCOMMIT"}
+    settings = {**urls(driver), **options, "c2c.db.replica_kind": "any", "c2c.db.read_your_writes": "off"}
+    # Of kind any a replica may be a server that takes writes.
+    here = settings["sqlalchemy.url"]
+    settings["sqlalchemy_slave.url"] = here.replace("127.0.0.1", "localhost") if two else here
+    service = new_service(notes, **settings)
+    for _ in range(2):
+        with pytest.raises(ReadOnlySessionError, match="GET /bad"):
+            service.app.get("/bad")
+        assert service.app.post("/notes").json["server"] == "primary"  # connections are as they were
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(2,)]

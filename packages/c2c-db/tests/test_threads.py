@@ -7,7 +7,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 
 from c2c_db import setup_session, use_primary, use_replica
-from c2c_db._scope import Scope, enter, leave
+from c2c_db._scope import Scope, working
 
 _THREADS = 64
 _SESSIONS = 100  # benchmarks/db_stress.py does 10^5
@@ -28,19 +28,18 @@ def test_engines_under_threads(tmp_path):
         for turn in range(_SESSIONS):
             method = ("GET", "POST")[(number + turn) % 2]
             scope = Scope(Request.blank("/x", method=method))
-            before = enter(scope)
-            expected = (replica, primary)[(number + turn) % 2]
-            own = session()
-            if own.get_bind() is not expected or session.get_bind() is not expected or session() is not own:
-                wrong.append((method, own))
-            with use_primary():
-                if session.get_bind() is not primary:
-                    wrong.append("use_primary")
-            with use_replica():
-                if session.get_bind() is not replica:
-                    wrong.append("use_replica")
-            scope.close()
-            leave(before)
+            with working(scope):
+                expected = (replica, primary)[(number + turn) % 2]
+                own = session()
+                if own.get_bind() is not expected or session.get_bind() is not expected or session() is not own:
+                    wrong.append((method, own))
+                with use_primary():
+                    if session.get_bind() is not primary:
+                        wrong.append("use_primary")
+                with use_replica():
+                    if session.get_bind() is not replica:
+                        wrong.append("use_replica")
+                scope.close()
             if session.get_bind() is not primary:
                 wrong.append("outside")
         done.append(number)

@@ -2,7 +2,8 @@
 
 import pytest
 from pyramid.config import Configurator
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from webtest import TestApp
 
 from c2c_broadcast import ANSWERS_EXCEPTIONS
@@ -41,3 +42,23 @@ def test_where_another_package_answers_exceptions_ours_keep_away() -> None:
     app = application(config)
     with pytest.raises(OperationalError):
         app.get("/read")
+
+
+def test_errors_of_statements_are_the_applications(tmp_path) -> None:
+    """An error about a statement is none of ours to answer: a more general view gets it, else the server."""
+
+    def serve(*views) -> TestApp:
+        config = Configurator()
+        session = create_session(config, "one", f"sqlite:///{tmp_path}/one")
+        config.add_route("read", "/read")
+        config.add_view(lambda _request: session.execute(text("SELECT nothing")), route_name="read", renderer="json")
+        for context in views:
+            answer = context.__name__
+            config.add_exception_view(lambda _error, _request, answer=answer: answer, context=context, renderer="json")
+        return TestApp(config.make_wsgi_app())
+
+    with pytest.raises(OperationalError):
+        serve().get("/read")
+    assert serve(Exception).get("/read").json == "Exception"
+    assert serve(DBAPIError).get("/read").json == "DBAPIError"
+    assert serve(Exception, DBAPIError).get("/read").json == "DBAPIError"

@@ -16,14 +16,16 @@ _SECRET = "a-secret-for-operators"
 def serve(gunicorn, urls):
     """Give a function that serves the application with several workers and threads."""
 
-    def start(preload=False, workers=2, **more):
-        settings = json.dumps({**urls(), "c2c.secret": _SECRET, "c2c.db_maintenance_view_enabled": "true", **more})
+    def start(preload=False, workers=2, worker=("gthread", "--threads", "4"), driver=None, **more):
+        settings = json.dumps(
+            {**urls(driver), "c2c.secret": _SECRET, "c2c.db_maintenance_view_enabled": "true", **more}
+        )
         return gunicorn(
             "served:application()",
             workers=workers,
             preload=preload,
             env={"SERVED_SETTINGS": settings, "SERVED_WARM": "1" if preload else None},
-            args=["--threads", "4", "--worker-class", "gthread"],
+            args=["--worker-class", *worker],
             cwd=Path(__file__).parent,
         )
 
@@ -95,6 +97,25 @@ def test_replica_killed_under_load(pair, serve, until):
     assert {status for status, _ in answers} == {200}
 
 
+def test_gevent(pair, serve, until):
+    """Under gevent's worker, too: marks hold, sixteen at once read, a dead replica is no error."""
+    server = serve(worker=("gevent",), driver="psycopg")  # whose waiting gevent knows
+    written = _ask(server, method="POST")[1]["X-C2C-DB-LSN"]
+    assert _ask(server, **{"X-C2C-DB-LSN": written})[0]["count"] == 1
+    until(lambda: _ask(server)[0]["server"] == "replica")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(_ask(server)[0]["server"])) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["replica"] * 16
+    pair.kill_replica()
+    assert {_ask(server)[0]["server"] for _ in range(20)} == {"primary"}
+    pair.start_replica()
+    until(lambda: _ask(server)[0]["server"] == "replica")
+
+
 def test_maintenance_in_every_process(serve, redis_server, until, gunicorn):
     """With Redis the mode holds in every worker and in one born later; it ends everywhere."""
     redis = {"c2c.redis_url": redis_server.url, "c2c.broadcast_prefix": f"db_{time.time()}_"}
@@ -108,3 +129,12 @@ def test_maintenance_in_every_process(serve, redis_server, until, gunicorn):
     assert _ask(later, "/c2c/db/maintenance", **key)[0] == {"status": 200, "current_readonly": True}
     _ask(later, "/c2c/db/maintenance?readonly=false", **key)
     until(lambda: [_status(server, method="POST") for _ in range(8)] == [200] * 8)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nobody_can_say(pair, serve, enabled):
+    """Redis away, and nobody else to ask: where the mode can be switched nothing is written; else it is no matter."""
+    redis = {"c2c.redis_url": "redis://127.0.0.1:1/0", "c2c.broadcast_prefix": f"alone_{time.time()}_"}
+    server = serve(**redis, **{"c2c.db_maintenance_view_enabled": str(enabled).lower()})
+    assert _status(server, method="POST") == (503 if enabled else 200)
+    assert _status(server) == 200

@@ -1,10 +1,11 @@
 """Primary and replica sessions for Pyramid services on SQLAlchemy."""
 
-from c2c_db._database import Database, NamedEngine, ReplicaStatus, RunningDatabase, databases
+from c2c_db._database import Database, NamedEngine, RunningDatabase, databases
 from c2c_db._directives import create_session, includeme, init, setup_session
 from c2c_db._engines import engine_name
 from c2c_db._failures import DatabaseError, MaintenanceError, NoReplicaError, ReadOnlySessionError, UnavailableError
 from c2c_db._observers import Decided, Probed, Role, State, StateChanged
+from c2c_db._replica import ReplicaStatus
 from c2c_db._scope import Decision, route_name, use_primary, use_replica
 from c2c_db._session import DatabaseSession, RoutedSession
 from c2c_db._settings import DbSettings

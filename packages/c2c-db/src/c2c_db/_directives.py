@@ -1,10 +1,13 @@
 """What an application calls: ``setup_session``, ``create_session``, ``init``, and the directives."""
 
+import itertools
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from pyramid.config import Configurator
+from pyramid.config import PHASE3_CONFIG, Configurator
+from pyramid.interfaces import ITweens
 from sqlalchemy import Engine
 
 from c2c_broadcast import load
@@ -14,8 +17,12 @@ from c2c_db._failures import add_error_views
 from c2c_db._maintenance import add_maintenance_view
 from c2c_db._observers import Observer
 from c2c_db._scope import TWEEN, Condition
-from c2c_db._session import RoutedSession
+from c2c_db._session import RequestSession, RoutedSession
 from c2c_db._settings import DbSettings
+
+_LOG = logging.getLogger(__name__)
+# After all tweens were added.
+_LAST = PHASE3_CONFIG + 1000
 
 
 def setup_session(
@@ -53,9 +60,6 @@ def create_session(
     """Set a database up from URLs, and return its session; ``config`` may be None in a script.
 
     The engines are named ``{name}_master`` and ``{name}_slave``; ``engine_config`` is create_engine's.
-
-    Raises:
-        ConfigurationError: As in ``setup_session``.
     """
     database = Database(
         url=url,
@@ -81,11 +85,7 @@ def init(
     force_slave: Iterable[Condition] | None = None,
     name: str = "dbsession",
 ) -> None:
-    """Set a database up from ini keys, and give it to requests as ``request.dbsession``.
-
-    Raises:
-        ConfigurationError: As in ``setup_session``.
-    """
+    """Set a database up from ini keys, as ``setup_session`` does, and give it to requests as ``request.dbsession``."""
     settings = config.get_settings()
     more = {"force_master": force_master, "force_slave": force_slave, "name": name}
     add_database(config, Database.from_settings(settings, master_prefix, slave_prefix, **more))
@@ -95,26 +95,12 @@ def add_database(config: Configurator, database: Database, name: str | None = No
     """Set a database up, and give it to requests as ``request.{database.name}``: ``config.add_database(...)``.
 
     ``name``, where it is given, is the attribute instead, and of a second database also the name of its engines.
-
-    Raises:
-        ConfigurationError: As in ``setup_session``.
     """
     if name is not None:
         database = replace(database, name=name)
     running = _run(config, database)
     # Asked for at each access, not kept: `with use_primary():` and other threads get another session.
-    config.add_request_attribute(database.name, _SessionAttribute(running))
-
-
-class _SessionAttribute:
-    """``request.dbsession``; what is assigned to it, in a test for example, is there instead."""
-
-    def __init__(self, running: RunningDatabase) -> None:
-        self._running = running
-
-    def __get__(self, request: Any, owner: Any = None) -> Any:
-        """Return the session of the request in this thread."""
-        return self if request is None else self._running.session_of(request)
+    config.add_request_attribute(database.name, RequestSession(running))
 
 
 def add_db_observer(config: Configurator, observer: Observer) -> None:
@@ -142,9 +128,6 @@ def includeme(config: Configurator) -> None:
 
     Gives ``config.add_database(...)`` and ``config.add_db_observer(...)``; answers 503 where the database can't do
     what is asked of it now; and, where it is enabled, adds the view of maintenance mode.
-
-    Raises:
-        ConfigurationError: A setting can't be read.
     """
     config.include("c2c_broadcast")
     include_light(config, "pyramid_tm")
@@ -155,3 +138,18 @@ def includeme(config: Configurator) -> None:
     add_error_views(config)
     if application.settings.maintenance_view_enabled:
         add_maintenance_view(config, application.maintenance)
+    config.action(None, _say_what_loses_marks, args=(application, config.registry), order=_LAST)
+
+
+def _say_what_loses_marks(application: Application, registry: Any) -> None:
+    """Say which tweens may: the server answers what they raise after a commit, by no response that has a mark."""
+    tweens: Any = registry.queryUtility(ITweens)
+    names = [name for name, _ in tweens.explicit or tweens.implicit()]
+    above = [name for name in itertools.takewhile(lambda name: name != TWEEN, names) if not name.startswith("c2c_")]
+    if above and any(database.leaves_marks for database in application.databases.values()):
+        _LOG.warning(
+            "What %s raises after a commit, and no other tween answers, is the server's own 500: its client may not "
+            "read what it wrote for a moment. Put it under c2c_db's tween (%s), or answer its exceptions above it",
+            ", ".join(above),
+            TWEEN,
+        )

@@ -1,6 +1,8 @@
 """Engines: from the URLs that people write, with connect limits, read-only where they are of the replica side."""
 
+import contextlib
 import importlib
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,16 +16,28 @@ from sqlalchemy.util import asbool
 
 from c2c_broadcast import ConfigurationError, mask
 
-_DRIVERS = ("psycopg2", "psycopg")
+_LIBPQ = ("psycopg2", "psycopg")
+_PG8000 = "pg8000"
 # user:password@host1:5432,host2:5433/database - libpq's form, which SQLAlchemy does not read.
 _SEVERAL_HOSTS = re.compile(
     r"^(?P<scheme>[\w+]+)://(?P<login>[^/?#]*@)?(?P<hosts>[^@/?#]*,[^@/?#]*)(?P<rest>[/?#].*)?$"
 )
 _HOST = re.compile(r"^(?P<host>\[[^\]]+\]|[^:\[\]]*)(?::(?P<port>\d+))?$")
+# Seconds; a connection that was used just now is not pinged: under load nothing is added.
+_TRUSTED = 1.0
+CONNECT_LIMIT = 3
+"""Seconds that a connection to PostgreSQL may take to be made, where neither URL nor options say otherwise."""
+_LEAST_CONNECT_LIMIT = 2  # what libpq takes as the least
+# Milliseconds until data that nobody acknowledges end a connection (libpq): an unplugged server is noticed.
+_UNACKNOWLEDGED_LIMIT = 10_000
+# Options of create_engine that SQLAlchemy itself does not read from the texts of an ini file: "false" would be true.
+_BOOLEANS = ("pool_pre_ping", "pool_use_lifo", "hide_parameters")
+_READ_ONLY = "c2c_db.read_only"
+# PQTRANS_IDLE of libpq: no BEGIN yet.
+_IDLE = 0
 
 
 def can_import(name: str) -> bool:
-    """Tell whether a driver is installed and works."""
     try:
         importlib.import_module(name)
     except ImportError:
@@ -47,38 +61,12 @@ def parse_url(text: str | URL, name: str, installed: Callable[[str], bool] = can
     if url.drivername != "postgresql":
         return url
     default = url.get_dialect().driver
-    drivers = (default, *(driver for driver in _DRIVERS if driver != default))
-    for driver in drivers:
+    if installed(default):
+        return url
+    for driver in _LIBPQ:
         if installed(driver):
-            return url if driver == default else url.set(drivername=f"postgresql+{driver}")
+            return url.set(drivername=f"postgresql+{driver}")
     raise ConfigurationError(f"{name}: no driver for postgresql://: install c2c-db[psycopg2], or psycopg[binary]")
-
-
-def hosts_of(url: URL) -> tuple[str, ...]:
-    """Return the ``host:port`` of a URL with several hosts, nothing where there is at most one."""
-    found = url.query.get("host", ())
-    hosts = (found,) if isinstance(found, str) else tuple(found)
-    hosts = tuple(host for one in hosts for host in one.split(","))
-    if len(hosts) < 2:  # noqa: PLR2004 # several
-        return ()
-    ports = url.query.get("port", "")
-    if isinstance(ports, str) and ports:  # libpq's other form: host=a,b&port=1,2; one port is that of all hosts
-        given = ports.split(",")
-        hosts = tuple(f"{host}:{given[min(number, len(given) - 1)]}" for number, host in enumerate(hosts))
-    return hosts
-
-
-def one_url_a_host(url: URL) -> Iterator[URL]:
-    """Split a URL with several hosts into one for each of them."""
-    hosts = hosts_of(url)
-    if not hosts:
-        yield url
-        return
-    rest = url.difference_update_query(["host", "port"])
-    for host in hosts:
-        match = _HOST.match(host)
-        assert match is not None
-        yield rest.set(host=match["host"].strip("[]"), port=int(match["port"]) if match["port"] else None)
 
 
 def _read(text: str, name: str) -> URL:
@@ -87,9 +75,8 @@ def _read(text: str, name: str) -> URL:
         if several is None:
             url = make_url(text.strip())
         else:
-            hosts = several["hosts"].split(",")
             url = make_url(f"{several['scheme']}://{several['login'] or ''}{several['rest'] or ''}")
-            url = url.update_query_dict({"host": tuple(hosts)}, append=True)
+            url = url.update_query_dict({"host": several["hosts"].split(",")}, append=True)
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             f"{name}: {mask(text)!r} is not a database URL: write postgresql://user:password@host:port/database"
@@ -100,16 +87,25 @@ def _read(text: str, name: str) -> URL:
     return url
 
 
-# Seconds; a connection that was used just now is not pinged: under load nothing is added.
-_TRUSTED = 1.0
-CONNECT_LIMIT = 3
-"""Seconds that a connection to PostgreSQL may take to be made, where neither URL nor options say otherwise."""
-_LEAST_CONNECT_LIMIT = 2  # what libpq takes as the least
-_PG8000 = "pg8000"
-# Milliseconds until data that nobody acknowledges end a connection (libpq): an unplugged server is noticed.
-_UNACKNOWLEDGED_LIMIT = 10_000
-# Options of create_engine that SQLAlchemy itself does not read from the texts of an ini file: "false" would be true.
-_BOOLEANS = ("pool_pre_ping", "pool_use_lifo", "hide_parameters")
+def hosts_of(url: URL) -> tuple[str, ...]:
+    """Return the ``host:port`` of a URL with several hosts, nothing where there is at most one."""
+    hosts = ",".join(url.normalized_query.get("host", ())).split(",")
+    if len(hosts) == 1:
+        return ()
+    ports = ",".join(url.normalized_query.get("port", ())).split(",")
+    if ports != [""]:  # libpq's other form: host=a,b&port=1,2; one port is that of all hosts
+        return tuple(f"{host}:{ports[min(number, len(ports) - 1)]}" for number, host in enumerate(hosts))
+    return tuple(hosts)
+
+
+def one_url_a_host(url: URL) -> Iterator[URL]:
+    """Split a URL with several hosts into one for each of them."""
+    hosts = hosts_of(url)
+    if not hosts:
+        yield url
+    rest = url.difference_update_query(["host", "port"])
+    for match in filter(None, map(_HOST.match, hosts)):
+        yield rest.set(host=match["host"].strip("[]"), port=int(match["port"]) if match["port"] else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +121,16 @@ def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
     """Make the engine ``name``; ``options`` are create_engine's, as values or as the texts of an ini file.
 
     The name stands in SQLAlchemy's logs, in ``engine.logging_name`` and in ``engine.c2c_name``; ``engine.c2c_role`` and
-    ``engine.c2c_fails_over`` tell what it is (``describe``). For PostgreSQL, connecting is limited to
-    ``CONNECT_LIMIT``, and a ``writable`` engine of a URL with several hosts connects to the one that takes writes.
+    ``engine.c2c_fails_over`` tell what it is. For PostgreSQL, connecting is limited to ``CONNECT_LIMIT``, and a
+    ``writable`` engine of a URL with several hosts connects to the one that takes writes.
 
     Raises:
         ConfigurationError: The URL's dialect is unknown, or an option is.
     """
     options = dict(options)
-    own_limit = "timeout" not in (options.get("connect_args") or ()) and "timeout" not in url.query
     trusted = _TRUSTED
     try:
-        arguments = options["connect_args"] = connect_args(url, options, writable=writable)
+        arguments = options["connect_args"] = _connect_args(url, options.get("connect_args") or {}, writable=writable)
         if url.get_backend_name() == "postgresql" and asbool(options.pop("pool_pre_ping", False)):
             trusted = 0.0  # pinged at each checkout, by us: SQLAlchemy's own ping waits without a limit
         options.setdefault("logging_name", name)
@@ -145,24 +140,36 @@ def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
         engine = engine_from_config({**settings, "engine.url": url}, "engine.")
     except (ArgumentError, NoSuchModuleError, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
-    engine.c2c_name = name  # type: ignore[attr-defined] # for those who label what they measure
-    if url.get_driver_name() == _PG8000 and own_limit:
-        event.listen(engine, "connect", _end_limit)
-    describe(engine, "primary" if writable else "replica", fails_over=False)
+    # For those who watch it, such as health checks: one whose reads go on elsewhere is degraded when it is away.
+    vars(engine).update(c2c_name=name, c2c_role="primary" if writable else "replica", c2c_fails_over=False)
+    if url.get_driver_name() == _PG8000:
+        event.listen(engine, "connect", _pg8000_connects)
     return Opened(engine, arguments, trusted)
 
 
-def _end_limit(raw: Any, _record: Any) -> None:
-    raw._usock.settimeout(None)  # noqa: SLF001 # pg8000's limit is one of all it does: it is for connecting only
+def _pg8000_connects(raw: Any, _record: Any) -> None:
+    own, close = raw._usock, raw.close  # noqa: SLF001 # it has no other name for its socket
+    if own.gettimeout() == CONNECT_LIMIT:
+        own.settimeout(None)  # it limits all that is done: ours is for connecting only
+
+    def quietly_close() -> None:
+        with contextlib.suppress(Exception):  # its goodbye to a server that has gone, which the pool would log
+            close()
+        own.close()
+
+    raw.close = quietly_close
 
 
-def describe(engine: Engine, role: str, *, fails_over: bool) -> None:
-    """Say on an engine what it is, for those who watch it: ``engine.c2c_role`` and ``engine.c2c_fails_over``.
-
-    ``fails_over`` tells that reads go on elsewhere while its server is away: then it is degraded, and no outage.
-    """
-    engine.c2c_role = role  # type: ignore[attr-defined]
-    engine.c2c_fails_over = fails_over  # type: ignore[attr-defined]
+def open_engines(database: Any) -> tuple[Opened, list[Opened]]:
+    """Open the engines of a ``Database``: the primary's, and those of its replicas."""
+    primary_name, replica_name = database.engine_names
+    url = parse_url(database.url, f"{primary_name}.url")
+    primary = open_engine(url, primary_name, database.options, writable=True)
+    found = (parse_url(text, f"{replica_name}.url") for text in database.replica_urls)
+    urls = [one for one in dict.fromkeys(itertools.chain.from_iterable(map(one_url_a_host, found))) if one != url]
+    options = database.options if database.replica_options is None else database.replica_options
+    names = (replica_name + (f"_{number}" if len(urls) > 1 else "") for number in itertools.count(1))
+    return primary, [open_engine(one, name, options, writable=False) for one, name in zip(urls, names, strict=False)]
 
 
 def engine_name(engine: Engine) -> str:
@@ -170,40 +177,25 @@ def engine_name(engine: Engine) -> str:
     return str(engine.logging_name)
 
 
-def connect_args(url: URL, options: Mapping[str, Any], *, writable: bool) -> dict[str, Any]:
-    """Return what is given to the driver: the application's ``connect_args``, and ours where it says nothing.
+def is_libpq(url: URL) -> bool:
+    """Tell whether a URL's driver takes the arguments of libpq."""
+    return url.get_backend_name() == "postgresql" and url.get_driver_name() in _LIBPQ
 
-    Raises:
-        TypeError: The application's are a text.
-    """
-    given = options.get("connect_args") or {}
+
+def _connect_args(url: URL, given: Any, *, writable: bool) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise TypeError("connect_args can't be said in a text: write them in the URL, as in ?sslmode=require")
-    own = dict(given)
+    arguments: dict[str, Any] = {}
     if is_libpq(url):
         several = bool(hosts_of(url))
-        arguments: dict[str, Any] = {
-            "connect_timeout": _LEAST_CONNECT_LIMIT if several else CONNECT_LIMIT,  # of each host
-            "tcp_user_timeout": _UNACKNOWLEDGED_LIMIT,
-        }
+        arguments["connect_timeout"] = _LEAST_CONNECT_LIMIT if several else CONNECT_LIMIT  # of each host
+        arguments["tcp_user_timeout"] = _UNACKNOWLEDGED_LIMIT
         if writable and several:
             # Of several hosts, libpq takes the one that is no standby: after a fail-over, another one.
             arguments["target_session_attrs"] = "read-write"
     elif url.get_driver_name() == _PG8000:
-        arguments = {"timeout": CONNECT_LIMIT}
-    else:
-        return own
-    return {key: value for key, value in arguments.items() if key not in url.query} | own
-
-
-def is_libpq(url: URL) -> bool:
-    """Tell whether a URL's driver takes the arguments of libpq."""
-    return url.get_backend_name() == "postgresql" and url.get_driver_name() in _DRIVERS
-
-
-_INFO = "c2c_db.read_only"
-# PQTRANS_IDLE of libpq: no BEGIN yet.
-_IDLE = 0
+        arguments["timeout"] = CONNECT_LIMIT
+    return {key: value for key, value in arguments.items() if key not in url.query} | dict(given)
 
 
 def can_enforce(engine: Engine) -> bool:
@@ -213,52 +205,54 @@ def can_enforce(engine: Engine) -> bool:
     return engine.dialect.name == "postgresql"
 
 
-def enforce_always(engine: Engine) -> None:
-    """Make each connection of an engine read-only, from its start: no statement more than without it."""
-    if can_enforce(engine):
-        event.listen(engine, "connect", lambda raw, _record: _set(engine, raw, value=True))
+def enforce(connection: Connection) -> None:
+    """Make a transaction read-only: its BEGIN says so, without a round trip, unless a listener was faster."""
+    if connection.info.get(_READ_ONLY):
+        return
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        connection.info[_READ_ONLY] = "connection"
+    elif raw.autocommit:
+        connection.info[_READ_ONLY] = "session"  # there is no BEGIN
+    elif is_libpq(connection.engine.url) and raw.info.transaction_status == _IDLE:
+        connection.info[_READ_ONLY] = "connection"
+    else:
+        connection.info[_READ_ONLY] = ""  # it ends with the transaction
+        _run(raw, "SET TRANSACTION READ ONLY")
+        return
+    _set(connection.dialect, raw, connection.info[_READ_ONLY], value=True)
+
+
+def is_enforced(connection: Connection) -> bool:
+    """Tell whether ``enforce`` made the transaction of a connection read-only."""
+    return not connection.invalidated and _READ_ONLY in connection.info
 
 
 def reset_on_return(engine: Engine) -> None:
     """Let connections that ``enforce`` made read-only go back to the pool as they were."""
 
     def checkin(raw: Any, record: Any) -> None:
-        if record.info.pop(_INFO, None) and raw is not None:
+        how = record.info.pop(_READ_ONLY, None)
+        if how and raw is not None:
             try:
-                _set(engine, raw, value=False)
+                _set(engine.dialect, raw, how, value=False)
             except engine.dialect.loaded_dbapi.Error as error:  # it died meanwhile
                 record.invalidate(error)
 
     event.listen(engine, "checkin", checkin)
 
 
-def enforce(connection: Connection) -> None:
-    """Make a transaction read-only: its BEGIN says so, without a round trip, unless a listener was faster."""
-    if connection.info.get(_INFO):
-        return
-    raw: Any = connection.connection.dbapi_connection
-    if connection.dialect.name != "postgresql" or (is_libpq(connection.engine.url) and _is_idle(raw)):
-        connection.info[_INFO] = True
-        _set(connection.engine, raw, value=True)
-    else:
-        connection.info[_INFO] = False  # it ends with the transaction
-        cursor = raw.cursor()
-        cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.close()
-
-
-def _is_idle(raw: Any) -> bool:
-    return bool(raw.info.transaction_status == _IDLE)
-
-
-def is_enforced(connection: Connection) -> bool:
-    """Tell whether ``enforce`` made the transaction of a connection read-only."""
-    return not connection.invalidated and _INFO in connection.info
-
-
-def _set(engine: Engine, raw: Any, *, value: bool) -> None:
-    dialect: Any = engine.dialect
+def _set(dialect: Any, raw: Any, how: str, *, value: bool) -> None:
     if dialect.name == "sqlite":
-        raw.execute(f"PRAGMA query_only = {'ON' if value else 'OFF'}").close()
-    else:
+        raw.execute(f"PRAGMA query_only = {int(value)}").close()
+    elif how == "connection":
         dialect.set_readonly(raw, value)
+    else:
+        before, raw.autocommit = raw.autocommit, True
+        _run(raw, f"SET default_transaction_read_only = {int(value)}")
+        raw.autocommit = before
+
+
+def _run(raw: Any, sql: str) -> None:
+    with contextlib.closing(raw.cursor()) as cursor:
+        cursor.execute(sql)

@@ -2,9 +2,10 @@
 
 import enum
 import sqlite3
-from typing import Any
+from typing import Any, Self
 
 from pyramid.config import PHASE2_CONFIG, Configurator
+from pyramid.exceptions import PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPServiceUnavailable
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -39,12 +40,11 @@ def failure_of(error: BaseException) -> Failure | None:
     """Return what an error says about the server; None where it is about the statement."""
     if isinstance(error, PoolTimeoutError):
         return Failure.EXHAUSTED
-    return _failure_of_driver(error) if isinstance(error, DBAPIError) else None
-
-
-def _failure_of_driver(error: DBAPIError) -> Failure | None:
-    state = sqlstate(error.orig)
-    if state == _READ_ONLY_TRANSACTION or _is_read_only_sqlite(error.orig):
+    if not isinstance(error, DBAPIError):
+        return None
+    cause, state = error.orig, sqlstate(error.orig)
+    read_only_sqlite = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY
+    if state == _READ_ONLY_TRANSACTION or read_only_sqlite:
         return Failure.READ_ONLY
     if error.connection_invalidated or state in _SHUTDOWN:
         return Failure.LOST
@@ -52,13 +52,7 @@ def _failure_of_driver(error: DBAPIError) -> Failure | None:
     if error.statement is None and no_server:
         # It failed before a statement: no connection. (A commit that fails has a SQLSTATE.)
         return Failure.LOST
-    if state == _SERIALIZATION_FAILURE and "recovery" in str(error.orig):
-        return Failure.CONFLICT
-    return None
-
-
-def _is_read_only_sqlite(error: Any) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_READONLY
+    return Failure.CONFLICT if state == _SERIALIZATION_FAILURE and "recovery" in str(cause) else None
 
 
 class DatabaseError(Exception):
@@ -67,6 +61,21 @@ class DatabaseError(Exception):
 
 class ReadOnlySessionError(DatabaseError):
     """A request wrote in a session of the replica side; the message names the route and the remedies."""
+
+    @classmethod
+    def of(cls, target: str | None, route: str | None, reason: str) -> Self:
+        """Return the error that says who wrote, and what to do.
+
+        ``target`` is ``"{METHOD} {path}"`` (None outside of requests), ``route`` its name, ``reason`` the decision's.
+        """
+        if target is None:
+            return cls("A write in a read-only session of the replica side: leave use_replica() before writing")
+        who = f"Route {route!r} ({target})" if route else target
+        remedy = {
+            "asked": "leave use_replica() before writing",
+            "force_slave": "take it out of force_slave",
+        }.get(reason, f"use POST, PUT, PATCH or DELETE, or force_master=[{target!r}], or `with use_primary():`")
+        return cls(f"{who} writes in a read-only session of the replica side: {remedy}")
 
 
 class UnavailableError(DatabaseError):
@@ -87,22 +96,6 @@ class NoReplicaError(UnavailableError):
     """A read without a usable replica, where ``C2C_DB_REPLICA_FAILOVER`` is ``error``."""
 
 
-def read_only_message(target: str | None, route: str | None, reason: str) -> str:
-    """Say who wrote in a read-only session, and what to do.
-
-    ``target`` is ``"{METHOD} {path}"`` (None outside of requests), ``route`` its name, ``reason`` the decision's.
-    """
-    if target is None:
-        return "A write in a read-only session of the replica side: leave use_replica() before writing"
-    who = f"Route {route!r} ({target})" if route else target
-    remedy = {
-        "asked": "leave use_replica() before writing",
-        "force_slave": "take it out of force_slave",
-    }.get(reason, f"use POST, PUT, PATCH or DELETE, or force_master=[{target!r}], or `with use_primary():`")
-    return f"{who} writes in a read-only session of the replica side: {remedy}"
-
-
-_RETRY_AFTER = "1"
 _MESSAGES = {
     Failure.LOST: "The database is not reachable at the moment: try again",
     Failure.READ_ONLY: "The database takes no writes at the moment: try again",
@@ -111,44 +104,21 @@ _MESSAGES = {
 }
 
 
-class UnavailablePredicate:
-    """View predicate: the exception is about the server (away, read-only, busy), not about the statement."""
-
-    def __init__(self, value: bool, _info: Any) -> None:
-        self._value = value
-
-    def text(self) -> str:
-        """Return what Pyramid shows of it."""
-        return f"c2c_db_unavailable = {self._value}"
-
-    phash = text
-
-    def __call__(self, context: Any, request: Any) -> bool:
-        """Tell whether it holds for this exception."""
-        error = getattr(request, "exception", None) or context
-        return (failure_of(error) is not None) is self._value
-
-
 def add_error_views(config: Configurator) -> None:
-    """Register the views, for our own errors and for SQLAlchemy's, unless another package answers all exceptions."""
+    """Register the view, for our own errors and for SQLAlchemy's, unless another package answers all exceptions."""
 
     def register() -> None:
-        if ANSWERS_EXCEPTIONS in config.registry:
-            return
-        config.add_exception_view(_our_view, context=UnavailableError)
-        for error in (DBAPIError, PoolTimeoutError):
-            config.add_exception_view(_sqlalchemy_view, context=error, c2c_db_unavailable=True)
+        if ANSWERS_EXCEPTIONS not in config.registry:
+            for error in (UnavailableError, DBAPIError, PoolTimeoutError):
+                config.add_exception_view(_view, context=error)
 
-    config.add_view_predicate("c2c_db_unavailable", UnavailablePredicate)
     # Before the views are made, after every package was included.
     config.action(("c2c_db", "error views"), register, order=PHASE2_CONFIG)
 
 
-def _our_view(error: UnavailableError, _request: Any) -> HTTPException:
-    return json_error(HTTPServiceUnavailable, str(error), {"Retry-After": str(error.retry_after)})
-
-
-def _sqlalchemy_view(error: Exception, _request: Any) -> HTTPException:
+def _view(error: Exception, _request: Any) -> HTTPException:
     failure = failure_of(error)
-    assert failure is not None  # the predicate's
-    return json_error(HTTPServiceUnavailable, _MESSAGES[failure], {"Retry-After": _RETRY_AFTER})
+    if failure is None and not isinstance(error, UnavailableError):
+        raise PredicateMismatch("it is about the statement, not about the server")
+    message = str(error) if failure is None else _MESSAGES[failure]
+    return json_error(HTTPServiceUnavailable, message, {"Retry-After": str(getattr(error, "retry_after", 1))})

@@ -18,14 +18,18 @@ _RETRY_AFTER = 60
 
 
 class Maintenance:
-    """The mode as all processes agree on it: kept where SharedState keeps it, so it survives restarts."""
+    """The mode as all processes agree on it: kept where SharedState keeps it, so it survives restarts.
 
-    def __init__(self) -> None:
-        # The first request of a new worker obeys, and where nobody can say whether the mode is on, nothing is written.
-        self._state = SharedState(
+    Where nobody can say whether it is on (a configured Redis is away, and this process began alone), nothing is written
+    if it ``can_be_switched``: a 503 is tried again, and what is written beside a dump is lost. If it can't be, then
+    nobody has switched it, and an outage of Redis is none of the database's.
+    """
+
+    def __init__(self, *, can_be_switched: bool) -> None:
+        self.state = SharedState(
             "c2c_db.maintenance",
             _changed,
-            required=True,
+            required=can_be_switched,  # the first request of a new worker obeys
             safe={_KEY: True},
             check=lambda _, value: isinstance(value, bool),
         )
@@ -33,32 +37,15 @@ class Maintenance:
     @property
     def readonly(self) -> bool | None:
         """Whether the mode is on; None where nobody has said."""
-        value: bool | None = self._state.get(_KEY)
+        value: bool | None = self.state.get(_KEY)
         return value
-
-    @property
-    def entry(self) -> Entry | None:
-        """Who switched it, when, why, and until when."""
-        return self._state.entries().get(_KEY)
-
-    def switch(self, *, readonly: bool, ttl: float | None = None, reason: str | None = None, who: Any = None) -> bool:
-        """Switch it in every process, and tell whether it is everywhere; after ``ttl`` seconds it ends by itself.
-
-        Raises:
-            ValueError: ``ttl`` is out of bounds.
-        """
-        return bool(self._state.set(_KEY, readonly, ttl=ttl, reason=reason, who=who).everywhere)
 
     def retry_after(self) -> int:
         """Return in how many seconds a write may be tried again: when the mode ends, else in a minute."""
-        entry = self.entry
+        entry = self.state.entries().get(_KEY)
         if entry is None or entry.expires is None:
             return _RETRY_AFTER
         return max(1, math.ceil(entry.expires - time.time()))
-
-    def close(self) -> None:
-        """Stop to follow it."""
-        self._state.close()
 
 
 def _changed(_key: str, entry: Entry | None) -> None:
@@ -118,22 +105,11 @@ def _view(maintenance: Maintenance, request: Any) -> dict[str, Any]:
     if reason and (len(reason) > _LONGEST_REASON or not reason.isprintable()):
         raise json_error(HTTPBadRequest, f"reason must be printable text of up to {_LONGEST_REASON} characters")
     try:
-        everywhere = maintenance.switch(readonly=readonly, ttl=_ttl(request), reason=reason, who=request.client_addr)
+        ttl = float(request.params["ttl"]) if request.params.get("ttl") else None
+        # In every process; after ``ttl`` seconds it ends by itself.
+        done = maintenance.state.set(_KEY, readonly, ttl=ttl, reason=reason, who=request.client_addr)
     except ValueError as error:
         raise json_error(HTTPBadRequest, f"ttl: {error}") from None
     answer = {"status": 200, "readonly": readonly}
     # Said only when it is so: the answer is the documented one otherwise.
-    return answer if everywhere else {**answer, "complete": False}
-
-
-def _ttl(request: Any) -> float | None:
-    text = request.params.get("ttl")
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise json_error(HTTPBadRequest, "ttl must be a number of seconds, more than 0")
-    return seconds
+    return answer if done.everywhere else {**answer, "complete": False}

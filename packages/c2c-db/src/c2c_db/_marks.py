@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,25 +23,11 @@ _CLOCK_SKEW = 5.0
 _HIGHEST = 2**64
 # Of one name: a path and a domain each may have its own. Of one request: marks of so many servers.
 _MOST = 4
-# pg_lsn: 16/B374D848 is the 64-bit number 0x16B374D848.
-_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _LOG = logging.getLogger(__name__)
 
 
-def parse_lsn(text: str) -> int:
-    """Return the position that PostgreSQL writes as two hexadecimal numbers of up to 8 digits.
-
-    Raises:
-        ValueError: It is not written so.
-    """
-    match = _LSN.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:40]!r} is not a WAL position, such as 16/B374D848")
-    return int(match[1], 16) << 32 | int(match[2], 16)
-
-
 def format_lsn(position: int) -> str:
-    """Return a position as PostgreSQL writes it."""
+    """Return a position as PostgreSQL writes a pg_lsn: 0x16B374D848 is 16/B374D848."""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
@@ -63,19 +48,11 @@ def later(one: Mark | None, other: Mark | None) -> Mark | None:
     return one if one.at >= other.at else other
 
 
-def merge(one: Mapping[str, Mark], other: Mapping[str, Mark]) -> dict[str, Mark]:
-    """Return the later mark of each server."""
+def merge(one: Mapping[str, Mark], others: Iterable[tuple[str, Mark]]) -> dict[str, Mark]:
     merged = dict(one)
-    for server, mark in other.items():
-        found = later(merged.get(server), mark)
-        assert found is not None
-        merged[server] = found
+    for server, mark in others:
+        merged[server] = later(merged.get(server), mark) or mark
     return merged
-
-
-def in_window(mark: Mark, now: float, window: float) -> bool:
-    """Tell whether a commit without a position is so recent that no replica is trusted to have it."""
-    return now - mark.at < window
 
 
 class Tokens:
@@ -100,7 +77,6 @@ class Tokens:
         return str(self._serializer.dumps(content).decode("ascii"))
 
     def read(self, token: str) -> dict[str, Mark]:
-        """Return the marks of a token, by server."""
         if not token or len(token) > _LONGEST:
             return {}
         try:
@@ -111,14 +87,13 @@ class Tokens:
         return {server: mark for server, mark in marks.items() if self._is_sane(mark)}
 
     def of_request(self, environ: Mapping[str, Any]) -> dict[str, Mark]:
-        """Return the marks that a request brought, in the cookie or the header."""
         tokens = itertools.chain(
             itertools.islice(_cookies(environ.get("HTTP_COOKIE", ""), self.cookie), _MOST),
             environ.get("HTTP_X_C2C_DB_LSN", "").split(None, 2 * _MOST)[: 2 * _MOST],
         )
         marks: dict[str, Mark] = {}
         for token in tokens:
-            marks = merge(marks, self.read(token))
+            marks = merge(marks, self.read(token).items())
         return marks
 
     def _is_sane(self, mark: Mark) -> bool:
@@ -157,31 +132,20 @@ class _Said:
 
 def tell(request: Any, response: Any, written: Iterable[Written]) -> None:
     """Give a client what it wrote, cookie and header; what goes wrong is logged once: the write is committed."""
+    words: list[str] = []
+    by_cookie: dict[str, list[Written]] = {}
+    for one in written:
+        by_cookie.setdefault(one.tokens.cookie, []).append(one)
     try:
-        _tell(request, response, written)
+        for name, ours in by_cookie.items():
+            tokens = ours[0].tokens
+            token = tokens.sign(merge(tokens.of_request(request.environ), [(one.server, one.mark) for one in ours]))
+            words += [format_lsn(one.mark.position) for one in ours if one.mark.position is not None][:1]
+            words.append(token)
+            secure = request.scheme == "https"
+            response.set_cookie(name, token, max_age=LIFETIME, secure=secure, httponly=True, samesite="Lax")
+        response.headers[HEADER] = " ".join(words)
     except Exception:  # noqa: BLE001 # whatever a response of the application's raises
         if not _Said.once:
             _Said.once = True
             _LOG.exception("A client can't be told what it wrote (said once): it may not read it at once")
-
-
-def _tell(request: Any, response: Any, written: Iterable[Written]) -> None:
-    by_cookie: dict[str, tuple[Tokens, dict[str, Mark]]] = {}
-    for one in written:
-        tokens, marks = by_cookie.setdefault(one.tokens.cookie, (one.tokens, {}))
-        marks |= merge(marks, {one.server: one.mark})
-    words: list[str] = []
-    for name, (tokens, marks) in by_cookie.items():
-        token = tokens.sign(merge(tokens.of_request(request.environ), marks))
-        position = next((mark.position for mark in marks.values() if mark.position is not None), None)
-        words += [token] if position is None else [format_lsn(position), token]
-        response.set_cookie(
-            name,
-            token,
-            max_age=LIFETIME,
-            path="/",
-            secure=request.scheme == "https",
-            httponly=True,
-            samesite="Lax",
-        )
-    response.headers[HEADER] = " ".join(words)

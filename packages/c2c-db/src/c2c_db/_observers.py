@@ -2,11 +2,8 @@
 
 import enum
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from c2c_broadcast.process import at_fork
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,12 +71,10 @@ class Observers:
         self._failed: set[Observer] = set()
 
     def add(self, observer: Observer) -> None:
-        """Call it with each event from now on."""
         if observer not in self._observers:
             self._observers = (*self._observers, observer)
 
     def notify(self, event: Event) -> None:
-        """Hand an event to all observers."""
         for observer in self._observers:
             try:
                 observer(event)
@@ -87,33 +82,3 @@ class Observers:
                 if observer not in self._failed:
                     self._failed.add(observer)
                     _LOG.exception("A database observer failed (said once): %r", observer)
-
-
-class Decisions:
-    """How often which engine was chosen, and why."""
-
-    def __init__(self, database: str, observers: Observers) -> None:
-        self._database = database
-        self._observers = observers
-        self._events: dict[tuple[str, Role, str], Decided] = {}
-        self.after_fork()
-        at_fork(self)
-
-    def after_fork(self) -> None:
-        """Begin at nought, in the child."""
-        self._lock = threading.Lock()
-        self._counts: dict[tuple[str, str], int] = {}
-
-    def count(self, engine: str, role: Role, reason: str) -> None:
-        """Count a decision and tell the observers."""
-        event = self._events.get((engine, role, reason))
-        if event is None:
-            event = self._events[engine, role, reason] = Decided(self._database, engine, role, reason)
-        with self._lock:
-            self._counts[engine, reason] = self._counts.get((engine, reason), 0) + 1
-        self._observers.notify(event)
-
-    def snapshot(self) -> dict[tuple[str, str], int]:
-        """Return (engine name, reason) -> how often."""
-        with self._lock:
-            return dict(self._counts)

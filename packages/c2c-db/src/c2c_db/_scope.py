@@ -41,21 +41,14 @@ Condition = str | re.Pattern[str] | RouteNames
 """What ``force_master`` and ``force_slave`` hold: a regular expression (text or compiled), or route names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The application's exceptions from the rule that reads use the replica and all else the primary."""
-
-    primary_patterns: tuple[re.Pattern[str], ...] = ()
-    replica_patterns: tuple[re.Pattern[str], ...] = ()
-    primary_routes: frozenset[str] = frozenset()
-    replica_routes: frozenset[str] = frozenset()
-
+Rules = tuple[tuple[re.Pattern[str] | RouteNames, Decision], ...]
+"""The application's exceptions from the rule that reads use the replica and all else the primary: the first holds."""
 
 MAINTENANCE = Decision(Role.REPLICA, "maintenance")
 _BY_METHOD_PRIMARY = Decision(Role.PRIMARY, "method")
 _BY_METHOD_REPLICA = Decision(Role.REPLICA, "method")
-_BY_FORCE_MASTER = Decision(Role.PRIMARY, "force_master")
-_BY_FORCE_SLAVE = Decision(Role.REPLICA, "force_slave")
+_ASKED = {role: Decision(role, "asked") for role in Role}
+_OUTSIDE = Decision(Role.PRIMARY, "outside a request")
 
 
 def route_name(*names: str) -> RouteNames:
@@ -64,49 +57,40 @@ def route_name(*names: str) -> RouteNames:
 
 
 def make_rules(force_master: Iterable[Condition] | None, force_slave: Iterable[Condition] | None) -> Rules:
-    """Compile what an application said.
-
-    Raises:
-        ConfigurationError: A pattern does not compile, or is neither text, nor pattern, nor ``route_name(...)``.
-    """
-    primary_patterns, primary_routes = _compiled("force_master", force_master)
-    replica_patterns, replica_routes = _compiled("force_slave", force_slave)
-    return Rules(primary_patterns, replica_patterns, primary_routes, replica_routes)
+    """Compile what an application said; raise ConfigurationError where it is no pattern."""
+    primary = ((one, Decision(Role.PRIMARY, "force_master")) for one in _compiled("force_master", force_master))
+    replica = ((one, Decision(Role.REPLICA, "force_slave")) for one in _compiled("force_slave", force_slave))
+    return (*primary, *replica)
 
 
 def decide(rules: Rules, method: str, path: str, route: str | None) -> Decision:
     """Return the side for a request; ``path`` with the route prefix, ``route`` its name where one matched."""
     target = f"{method} {path}"
-    if route in rules.primary_routes or any(pattern.match(target) for pattern in rules.primary_patterns):
-        return _BY_FORCE_MASTER
-    if route in rules.replica_routes or any(pattern.match(target) for pattern in rules.replica_patterns):
-        return _BY_FORCE_SLAVE
+    for one, decision in rules:
+        if route in one.names if isinstance(one, RouteNames) else one.match(target):
+            return decision
     return _BY_METHOD_REPLICA if method in _READS else _BY_METHOD_PRIMARY
 
 
-def _compiled(name: str, conditions: Iterable[Condition] | None) -> tuple[tuple[re.Pattern[str], ...], frozenset[str]]:
+def _compiled(name: str, conditions: Iterable[Condition] | None) -> Iterator[re.Pattern[str] | RouteNames]:
     if isinstance(conditions, str):
         raise ConfigurationError(f"{name} is a list of patterns, not one text: write [{conditions!r}]")
-    patterns: list[re.Pattern[str]] = []
-    routes: set[str] = set()
     for condition in conditions or ():
         if isinstance(condition, RouteNames):
-            routes |= condition.names
-        elif isinstance(condition, str):
-            try:
-                patterns.append(re.compile(condition))
-            except re.error as error:
-                raise ConfigurationError(
-                    f"{name}: {condition!r} is not a regular expression ({error}): correct it, "
-                    "or escape it with re.escape()"
-                ) from None
-        elif isinstance(condition, re.Pattern) and isinstance(condition.pattern, str):
-            patterns.append(condition)
-        else:
+            yield condition
+            continue
+        pattern = getattr(condition, "pattern", condition)
+        if not isinstance(pattern, str):
             raise ConfigurationError(
                 f"{name}: {condition!r} must be a regular expression (text or compiled), or route_name('...')"
             )
-    return tuple(patterns), frozenset(routes)
+        try:
+            yield re.compile(condition)
+        except re.error as error:
+            raise ConfigurationError(
+                f"{name}: {condition!r} is not a regular expression ({error}): correct it, or escape it with "
+                "re.escape()"
+            ) from None
 
 
 # Attributes of a request: the thread that handles it with its scope, and the scopes of others.
@@ -132,7 +116,7 @@ class Scope:
     ``outer`` is the scope in whose place it works: of the request that made a sub-request, or that a thread works for.
     """
 
-    __slots__ = ("__weakref__", "brought", "decisions", "inner", "kind", "outer", "request", "sessions", "written")
+    __slots__ = ("__weakref__", "_decisions", "brought", "inner", "kind", "outer", "request", "sessions", "written")
 
     def __init__(self, request: Any = None, kind: Kind = Kind.MAIN, outer: "Scope | None" = None) -> None:
         self.request = request
@@ -140,19 +124,17 @@ class Scope:
         self.outer = outer
         self.inner: list[Scope] = []
         self.sessions: dict[tuple[int, Role], Any] = {}
-        self.decisions: dict[int, Decision] = {}
+        self._decisions: dict[int, Decision] = {}
         # By database name: what was committed for this client, and what it brought. Both are the outermost request's.
         self.written: dict[str, Written] = {} if outer is None else outer.written
         self.brought: dict[str, Mark | None] = {} if outer is None else outer.brought
 
     @property
     def client(self) -> Any:
-        """The request that came from the client."""
         return (self.outer and self.outer.client) or self.request
 
     @property
     def manager(self) -> Any:
-        """The transaction manager that sessions join."""
         if self.kind is not Kind.MAIN or self.request is None:
             return transaction.manager
         if self.outer is not None and not hasattr(self.request, _HANDLED):
@@ -166,31 +148,44 @@ class Scope:
 
     @property
     def route(self) -> str | None:
-        """The name of the request's route, once there is one."""
         return getattr(getattr(self.request, "matched_route", None), "name", None)
+
+    def decide(self, rules: Rules) -> Decision:
+        """Return the side for what is being done now."""
+        if _HERE.forced is not None:
+            return _ASKED[_HERE.forced]
+        if self.request is None:
+            return _OUTSIDE
+        decision = self._decisions.get(id(rules))
+        if decision is None:
+            decision = decide(rules, self.request.method, path_of(self.request), self.route)
+            if getattr(self.request, "matched_route", None) is not None:  # before that those by name can't apply
+                self._decisions[id(rules)] = decision
+        return decision
 
     def close(self) -> None:
         """Close the sessions that the transaction's end left open: what read without a transaction manager."""
         for inner in self.inner:
             inner.close()
-        for session in self.sessions.values():
-            if session.in_transaction():
-                if self.kind is Kind.VISITOR:  # nobody ended the transaction of this thread
-                    session.manager.abort()
-                session.close()
+        for session in self._open():
+            if self.kind is Kind.VISITOR:  # nobody ended the transaction of this thread
+                session.manager.abort()
+            session.close()
         self.sessions.clear()
 
     def end(self, *, commit: bool) -> None:
         """End what was begun after the answer: nobody else does."""
         try:
-            for session in self.sessions.values():
-                if session.in_transaction():
-                    if commit:
-                        session.manager.commit()
-                    else:
-                        session.manager.abort()
+            for session in self._open():
+                if commit:
+                    session.manager.commit()
+                else:
+                    session.manager.abort()
         finally:
             self.close()
+
+    def _open(self) -> Iterator[Any]:
+        return (session for session in self.sessions.values() if session.in_transaction())
 
 
 def path_of(request: Any) -> str:
@@ -233,14 +228,9 @@ def scope_of(request: Any) -> Scope:
     """
     me = threading.get_ident()
     scopes: dict[int, Scope] = request.__dict__.setdefault(_SCOPES, {})
-    found = scopes.get(me)
-    if found is None:
-        found = scopes[me] = _made_scope(request, me)
-    return found
-
-
-def _made_scope(request: Any, me: int) -> Scope:
-    handled: tuple[int, Scope] | None = request.__dict__.get(_HANDLED)
+    if me in scopes:
+        return scopes[me]
+    handler, handled = request.__dict__.get(_HANDLED, (None, None))
     if handled is None:
         outer = _HERE.scope
         found = Scope(request, outer=outer)
@@ -248,15 +238,16 @@ def _made_scope(request: Any, me: int) -> Scope:
             outer.inner.append(found)
         else:  # of a script's request, or used outside of the tween
             request.add_finished_callback(lambda _request: found.close())
-    elif handled[0] == me:
-        found = Scope(request, Kind.LATE, handled[1])
+    elif handler == me:
+        found = Scope(request, Kind.LATE, handled)
         request.add_finished_callback(lambda _request: _end_late(found))
     else:
-        found = Scope(request, Kind.VISITOR, handled[1])
+        found = Scope(request, Kind.VISITOR, handled)
         before = _HERE.visited() if _HERE.visited is not None else None
         if before is not None:
             before.close()
         _HERE.visited = weakref.ref(found)
+    scopes[me] = found
     return found
 
 
@@ -267,46 +258,25 @@ def _end_late(scope: Scope) -> None:
         _LOG.exception("What was written after the answer to %s is lost", scope.target)
 
 
-def forced_role() -> Role | None:
-    """Return the side that ``use_primary`` or ``use_replica`` asks for, where one is active."""
-    return _HERE.forced
-
-
-@contextlib.contextmanager
-def use_primary() -> Iterator[None]:
+def use_primary() -> contextlib.AbstractContextManager[None]:
     """Work on the primary in this block, whatever the request is; sessions used inside are the primary's."""
-    with _using(Role.PRIMARY):
-        yield
+    return working(None, Role.PRIMARY)
 
 
-@contextlib.contextmanager
-def use_replica() -> Iterator[None]:
+def use_replica() -> contextlib.AbstractContextManager[None]:
     """Read from a replica in this block, whatever the request is; outside of requests this is how to ask for one."""
-    with _using(Role.REPLICA):
-        yield
+    return working(None, Role.REPLICA)
 
 
 @contextlib.contextmanager
-def _using(role: Role) -> Iterator[None]:
-    before = _HERE.forced
-    _HERE.forced = role
+def working(scope: Scope | None, role: Role | None = None) -> Iterator[None]:
+    """Work in a scope (None: as before) in this block, on the side that is asked for, else as the rules say."""
+    before = _HERE.scope, _HERE.forced
+    _HERE.scope, _HERE.forced = scope or _HERE.scope, role
     try:
         yield
     finally:
-        _HERE.forced = before
-
-
-def enter(scope: Scope) -> tuple[Scope | None, Role | None]:
-    """Begin to work in a scope; hand what is returned to ``leave``."""
-    before = (_HERE.scope, _HERE.forced)
-    _HERE.scope = scope
-    _HERE.forced = None
-    return before
-
-
-def leave(before: tuple[Scope | None, Role | None]) -> None:
-    """Work on for what ``enter`` found."""
-    _HERE.scope, _HERE.forced = before
+        _HERE.scope, _HERE.forced = before
 
 
 TWEEN = "c2c_db._scope.tween_factory"
@@ -324,13 +294,11 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             outer = None  # no sub-request: another application, called in this thread
         scope = Scope(request, outer=outer)
         request.__dict__[_HANDLED] = (threading.get_ident(), scope)
-        before = enter(scope)
         try:
-            response = handler(request)
+            with working(scope):
+                response = handler(request)
         finally:
-            leave(before)
-            if scope.sessions or scope.inner:
-                scope.close()
+            scope.close()
             if scope.written and outer is None:
                 # To whatever is answered in the end: a tween above may answer an exception that came after the commit.
                 written = scope.written
@@ -345,16 +313,10 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
 def _keep_scope(request: Any, scope: Scope, response: Any) -> None:
     """Let a body that is made while it is sent work in a scope that ends with it."""
-    body = getattr(response, "app_iter", None)
+    body: Any = getattr(response, "app_iter", None)
     wrapper = request.environ.get("wsgi.file_wrapper")
     is_file = isinstance(body, FileIter) or (isinstance(wrapper, type) and isinstance(body, wrapper))
-    if (
-        body is None
-        or not hasattr(body, "__iter__")
-        or is_file
-        or hasattr(body, "__len__")
-        or hasattr(body, "app_iter_range")
-    ):
+    if is_file or not hasattr(body, "__iter__") or hasattr(body, "__len__") or hasattr(body, "app_iter_range"):
         return  # it uses no session while it is sent, or can do more than be sent
     length = response.headers.get("Content-Length")
     response.app_iter = _Body(body, Scope(request, Kind.LATE, scope))
@@ -374,28 +336,22 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        before = enter(self._scope)
-        try:
-            if self._chunks is None:
-                self._chunks = iter(self._body)
-            return next(self._chunks)
-        except StopIteration:
-            self._scope.end(commit=True)
-            raise
-        except BaseException:
-            self._scope.end(commit=False)
-            raise
-        finally:
-            leave(before)
+        with working(self._scope):
+            try:
+                if self._chunks is None:
+                    self._chunks = iter(self._body)
+                return next(self._chunks)
+            except BaseException as error:
+                self._scope.end(commit=isinstance(error, StopIteration))
+                raise
 
     def close(self) -> None:
         """Close the body, whether it was sent to its end or not."""
-        before = enter(self._scope)
-        try:
-            for one in (self._chunks, self._body):
-                close = getattr(one, "close", None)
-                if close is not None:
-                    close()
-        finally:
-            self._scope.end(commit=False)
-            leave(before)
+        with working(self._scope):
+            try:
+                for one in (self._chunks, self._body):
+                    close = getattr(one, "close", None)
+                    if close is not None:
+                        close()
+            finally:
+                self._scope.end(commit=False)

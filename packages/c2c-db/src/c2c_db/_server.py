@@ -1,15 +1,18 @@
-"""A server as this process sees it: who waits for it, whether it answers, and an end of waiting where it does not.
+"""A server as this process sees it, and the primary: who waits for it, whether it answers, an end of waiting.
 
-Two threads a database, started by use and idle without it: one asks servers (by connections of its own, beside pools
-and metrics), one looks every quarter of a second at who waits, and cuts what waits for a server that hangs.
+Two threads a server, started by use and idle without it: one asks it (by connections of its own, beside pools and
+metrics), one looks every quarter of a second at who waits, and cuts what waits for a server that hangs.
 """
 
+import abc
 import contextlib
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -18,60 +21,71 @@ from sqlalchemy.exc import InvalidatePoolError
 from c2c_broadcast import mask
 from c2c_broadcast.process import Worker, at_fork
 from c2c_db._engines import Opened, engine_name, is_libpq
-from c2c_db._observers import Observers
+from c2c_db._failures import UnavailableError, sqlstate
+from c2c_db._observers import Observers, StateChanged
 
 PATIENCE = 1.0
 """Seconds that a server may take for an answer to us before it counts as one that does not answer."""
+HUNG = 0.9
+"""Seconds that a failure took when its server is taken to hang, not to refuse."""
 _TICK = 0.25
 # Seconds for which the watch goes on without a call, so that it is not woken by each.
 _LINGER = 3.0
-HUNG = 0.9
-"""Seconds that a failure took when its server is taken to hang, not to refuse."""
 # Seconds: what libpq takes as the least.
 _CONNECT_LIMIT = 2
 _STATEMENT_LIMIT_MS = 100
-_CALL = "c2c_db.call"
-_SINCE = "c2c_db.idle_since"
+# Of a connection that somebody has (monotonic seconds): since when, since when it commits, and is asked by us; of one
+# in the pool, since when it lies there.
+_USED, _COMMITS, _ASKED, _IDLE = "c2c_db.used", "c2c_db.commits", "c2c_db.asked", "c2c_db.idle"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
+# What is flushed contains the commit that has just returned; with synchronous_commit off only what is inserted does.
+# (The inserted position is up to 200 ms ahead of what a replica can get, so it is not taken without need.)
+_POSITION = """
+SELECT (CASE WHEN current_setting('synchronous_commit') = 'off' THEN pg_current_wal_insert_lsn()
+             ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
+"""
+_TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
+# A commit that needs the disk, as the application's do, and changes nothing: where the disk hangs, so does this.
+_COMMIT = "SELECT pg_logical_emit_message(true, 'c2c_db', '')"
+# Seconds: it is waited for, not asked again and again, as each time leaves a backend that waits for the disk.
+_COMMIT_LIMIT = 30.0
+_HAS_WRITTEN = "SELECT txid_current_if_assigned() IS NOT NULL"
+# Parts of the limit for a request: until a call that lasts is a reason to ask, until silence counts, for connecting.
+_DOUBT, _SILENCE, _CONNECTING = 0.2, 0.4, 0.8
+# Seconds between two questions whether it hangs.
+_DOUBT_INTERVAL = 2.0
+_AVAILABLE = "available"
+_UNAVAILABLE = "unavailable"
+_LOG = logging.getLogger(__name__)
 
 
-class Call:
-    """A connection that somebody has: since when, and since when it is asked something by us (monotonic seconds)."""
+class Server(abc.ABC):
+    """A server, the calls that wait for it, and the threads that ask it and watch them.
 
-    __slots__ = ("asked_since", "record", "since")
-
-    def __init__(self, record: Any, since: float) -> None:
-        self.record = record
-        self.since = since
-        self.asked_since: float | None = None
-
-    def cut(self) -> None:
-        """Let its owner's call fail as if the server had gone."""
-        raw = self.record.dbapi_connection
-        if raw is not None:
-            _cut(raw)
-
-
-class Server:
-    """A server, the calls that wait for it, and the thread that asks it.
-
+    ``timeout`` is how long a request may wait for it while it hangs; None (a script) for ever.
     ``hangs`` is true when it was asked, has said nothing for ``patience`` seconds, and has ended no call meanwhile.
     """
 
-    def __init__(self, database: str, opened: Opened, observers: Observers, patience: float) -> None:
+    def __init__(
+        self, database: str, opened: Opened, observers: Observers, timeout: float | None, patience: float
+    ) -> None:
         self.database = database
         self.engine = opened.engine
         self.name = engine_name(opened.engine)
         self.observers = observers
-        self.patience = patience
-        self.watch: Watch | None = None
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.identity: str | None = None
+        self._limit = float("inf") if timeout is None else timeout
+        self._patience = patience
         self._arguments = opened.arguments
         self._trusted = opened.trusted
-        self._asker = Worker(f"c2c_db probe {self.name}", self._ask)
-        if self.engine.dialect.name == "postgresql":
+        self._asker = Worker(f"c2c_db probe {self.name}", self.ask_now)
+        self._watch = Worker(f"c2c_db watch {self.name}", self._look)
+        if self.is_postgresql:
             event.listen(self.engine, "checkout", self._checkout)
             event.listen(self.engine, "checkin", self._checkin)
+            if timeout is not None:
+                event.listen(self.engine, "do_connect", self._connects)
         self.begin()
         at_fork(self)
 
@@ -81,20 +95,18 @@ class Server:
         self.begin()
 
     def begin(self) -> None:
-        """Begin: nothing is known, nobody waits."""
-        self.calls: dict[int, Call] = {}
+        self.records: dict[int, Any] = {}
         self.silent_since: float | None = None
-        self._alive_at = float("-inf")
+        self.alive_at = self._noticed_at = float("-inf")
+        self._awake = False
         self._answered = threading.Condition()
 
     @property
     def hangs(self) -> bool:
-        """Whether it is known to hang."""
         since = self.silent_since
-        return since is not None and time.monotonic() - max(since, self._alive_at) > self.patience
+        return since is not None and time.monotonic() - max(since, self.alive_at) > self._patience
 
     def ask_soon(self) -> None:
-        """Have it asked by its thread."""
         self._asker.wake()
 
     def wait_for(self, done: Any, seconds: float = PATIENCE) -> None:
@@ -103,182 +115,320 @@ class Server:
             self._answered.wait_for(done, seconds)
 
     def close(self) -> None:
-        """End the thread and close idle connections."""
         self._asker.close(0)
+        self._watch.close(0)
         self.engine.dispose()
 
     @contextlib.contextmanager
     def limited(self, connection: Connection) -> Iterator[Any]:
         """Give the driver's connection for a question of our own: one that takes more than a second is cut."""
-        call: Call | None = connection.info.get(_CALL)
-        raw: Any = connection.connection.dbapi_connection
-        if call is None:
-            yield raw
-            return
-        call.asked_since = time.monotonic()
+        info = connection.info
+        info[_ASKED] = time.monotonic()
         try:
-            yield raw
+            yield connection.connection.dbapi_connection
         finally:
-            call.asked_since = None
+            info.pop(_ASKED, None)
 
-    def tick(self, now: float) -> bool:
-        """Look at who waits; tell whether there is anything to look at."""
-        calls = tuple(self.calls.values())
-        for call in calls:
-            if call.asked_since is not None and now - call.asked_since > PATIENCE:
-                call.cut()
-        if calls and self.hangs:
-            for call in calls:
-                call.cut()
-        return bool(calls) or self.silent_since is not None
-
-    def probe(self, sql: str) -> tuple[Any, ...]:
-        """Return the row that a question brings, by a connection of its own, within about 3 s.
-
-        Raises:
-            Exception: The server can't be reached, or does not answer: the driver's error.
-        """
-        connection = self._connect()
-        limit = threading.Timer(PATIENCE, _cut, (connection,))
-        limit.daemon = True
-        limit.start()  # the server's own limit needs a live server
+    def probe(self, sql: str, limit: float = PATIENCE) -> tuple[Any, ...]:
+        """Return the row that a question brings, by a connection of its own, within about 2 s and ``limit``."""
+        name = "connect_timeout" if is_libpq(self.engine.url) else "timeout"
+        raw = self.connect(None, {"application_name": "c2c_db probe", **self._arguments, name: _CONNECT_LIMIT})
+        timer = threading.Timer(limit, cut, (raw,))
+        timer.daemon = True
+        timer.start()  # the server's own limit needs a live server
         try:
-            connection.autocommit = True
-            with contextlib.closing(connection.cursor()) as cursor:
-                cursor.execute(f"SET statement_timeout = {_STATEMENT_LIMIT_MS}")
-                cursor.execute(sql)
-                row: Any = cursor.fetchone()
-                if self.identity is None:
-                    self.identity = self.identify(cursor)
+            raw.autocommit = True
+            row = ask(raw, f"SET statement_timeout = {_STATEMENT_LIMIT_MS}", sql)
+            self.identify(raw)
         finally:
-            limit.cancel()
-            connection.close()
-        return tuple(row)
+            timer.cancel()
+            raw.close()
+        return row
 
-    def identify(self, cursor: Any) -> str | None:
-        """Return what names the cluster, the same on a primary and its streaming replicas; None without permission."""
+    def connect(self, record: Any, arguments: dict[str, Any], skipped: Any = None) -> Any:
+        """Connect as the pool does: a listener may bring the password of the hour (a cloud's token)."""
+        dialect = self.engine.dialect
+        positional, named = dialect.create_connect_args(self.engine.url)
+        positional, named = list(positional), {**named, **arguments}
+        for listener in dialect.dispatch.do_connect:
+            connection = None if listener == skipped else listener(dialect, record, positional, named)
+            if connection is not None:
+                return connection
+        return dialect.connect(*positional, **named)
+
+    def _connects(self, _dialect: Any, record: Any, _positional: Any, named: dict[str, Any]) -> Any:
+        """Connect for the pool, in a thread: names that nobody resolves and several hosts have no limit in common."""
+        if record is None:  # our own question, which finds out that it is back
+            return None
+        self.refuse()
+        started = time.monotonic()
+        connecting: Future[Any] = Future()
+
+        def connect() -> None:
+            try:
+                connecting.set_result(self.connect(record, named, self._connects))
+            except BaseException as error:  # noqa: BLE001 # whatever it is, it is raised where it is waited for
+                connecting.set_exception(error)
+
+        threading.Thread(target=connect, name=f"c2c_db connect {self.name}", daemon=True).start()
         try:
-            cursor.execute(_IDENTITY)
-            return str(cursor.fetchone()[0])
-        except self.engine.dialect.loaded_dbapi.Error:
-            return None
+            return connecting.result(self._limit * _CONNECTING)
+        except Exception as error:
+            if time.monotonic() - started > HUNG:
+                # It took the whole limit for connecting: that it hangs is known now.
+                self.silent_since = min(started, self.silent_since or started)
+                self.ask_soon()
+            if not connecting.done():
+                connecting.add_done_callback(lambda late: late.exception() or late.result().close())
+            elif not isinstance(error, OSError):  # which pg8000 raises as it comes
+                raise
+            raise self.engine.dialect.loaded_dbapi.OperationalError(f"no connection ({error!r})") from error
 
-    def _ask(self) -> float | None:
-        """Ask it once, in its thread; return in how many seconds to ask again, None for when somebody wants to know."""
-        if not self.is_wanted():
-            return None
+    def refuse(self) -> None:  # noqa: B027 # who chooses a server asks before
+        """Raise UnavailableError while nobody is to wait for it."""
+
+    def identify(self, raw: Any) -> None:
+        """Ask once what names the cluster, the same on a primary and its streaming replicas; "" without permission."""
+        if self.identity is None:
+            try:
+                [self.identity] = ask(raw, _IDENTITY)
+            except self.engine.dialect.loaded_dbapi.Error as error:
+                self.identity = None if sqlstate(error) is None else ""
+
+    def changed(self, before: str, after: str, reason: str, lag: float | None = None) -> None:
+        self.observers.notify(StateChanged(self.database, self.name, before, after, reason, lag))
+
+    @abc.abstractmethod
+    def look_at_it(self) -> None:
+        """Ask what this kind of server is asked, and take the answer."""
+
+    @abc.abstractmethod
+    def unanswered(self, error: Exception) -> None:
+        """Take the lack of an answer."""
+
+    @abc.abstractmethod
+    def pause(self) -> float | None:
+        """Return in how many seconds to ask again, None for when somebody wants to know."""
+
+    def ask_now(self) -> float | None:
         started = time.monotonic()
         if self.silent_since is None:
             self.silent_since = started
         try:
-            seen = self.look_at_it()
+            self.look_at_it()
         except Exception as error:  # noqa: BLE001 # whatever stops a question means that there is no answer
             if time.monotonic() - started < HUNG:
                 self.silent_since = None  # it refuses: that is an answer
-            self.unanswered(first_line(error))
+            self.unanswered(error)
         else:
             self.silent_since = None
-            self.answered(seen)
         with self._answered:
             self._answered.notify_all()
         return self.pause()
 
-    def is_wanted(self) -> bool:
-        """Tell whether anybody wants to know."""
-        return True
-
-    def look_at_it(self) -> Any:
-        """Ask what this kind of server is asked."""
-        raise NotImplementedError
-
-    def answered(self, seen: Any) -> None:
-        """Take an answer."""
-        raise NotImplementedError
-
-    def unanswered(self, reason: str) -> None:
-        """Take the lack of one."""
-        raise NotImplementedError
-
-    def pause(self) -> float | None:
-        """Return in how many seconds to ask again."""
-        raise NotImplementedError
-
-    def _checkout(self, raw: Any, record: Any, _proxy: Any) -> None:
-        now = time.monotonic()
-        call = self.calls[id(record)] = record.info[_CALL] = Call(record, now)
-        if self.watch is not None:
-            self.watch.notice(now)
-        since = record.info.get(_SINCE)
-        if since is None or now - since < self._trusted:
-            return
-        # It lay in the pool: its server may have been restarted meanwhile. Where it is dead, the pool connects anew.
-        driver: Any = self.engine.dialect.dbapi
-        call.asked_since = now
-        try:
-            alive = self.engine.dialect.do_ping(raw)
-        except driver.Error as error:
-            raise InvalidatePoolError("a connection in the pool was dead") from error
-        finally:
-            call.asked_since = None
-        if not alive:  # as SQLAlchemy before 2.0.5 says it
-            raise InvalidatePoolError("a connection in the pool was dead")
-
-    def _checkin(self, raw: Any, record: Any) -> None:
-        now = record.info[_SINCE] = time.monotonic()
-        record.info.pop(_CALL, None)
-        if self.calls.pop(id(record), None) is not None and raw is not None:
-            self._alive_at = now
-
-    def _connect(self) -> Any:
-        engine = self.engine
-        positional, named = engine.dialect.create_connect_args(engine.url)
-        positional = list(positional)
-        limit = "connect_timeout" if is_libpq(engine.url) else "timeout"
-        named = {**named, **self._arguments, limit: _CONNECT_LIMIT}
-        named.setdefault("application_name", "c2c_db probe")
-        # As the pool does: a listener may bring the password of the hour (a cloud's token).
-        for connect in engine.dialect.dispatch.do_connect:
-            connection = connect(engine.dialect, None, positional, named)
-            if connection is not None:
-                return connection
-        return engine.dialect.connect(*positional, **named)
-
-
-class Watch:
-    """The thread that looks at who waits for the servers of a database, while somebody uses them."""
-
-    def __init__(self, name: str, servers: tuple[Server, ...]) -> None:
-        self._servers = servers
-        self._worker = Worker(f"c2c_db watch {name}", self._look)
-        self._noticed_at = float("-inf")
-        self._awake = False
-        at_fork(self)
-        for server in servers:
-            server.watch = self
-
-    def after_fork(self) -> None:
-        """Begin asleep, in the child."""
-        self._awake = False
-
-    def notice(self, now: float) -> None:
-        """Note that somebody has a connection; cheap while the thread is awake."""
-        self._noticed_at = now
-        if not self._awake:
-            self._awake = True
-            self._worker.wake()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._worker.close(0)
-
     def _look(self) -> float | None:
         now = time.monotonic()
-        busy = [server.tick(now) for server in self._servers]
-        if any(busy) or now - self._noticed_at < _LINGER:
+        records = tuple(self.records.values())
+        self.watch(records, now)
+        hangs = self.hangs
+        for record in records:
+            if (hangs or lasts(record, _ASKED, now)) and record.dbapi_connection is not None:
+                cut(record.dbapi_connection)
+        if records or self.silent_since is not None or now - self._noticed_at < _LINGER:
             return _TICK
         self._awake = False
         # Somebody may have come between the two lines.
         return _TICK if time.monotonic() - self._noticed_at < _LINGER else None
+
+    def watch(self, records: tuple[Any, ...], now: float) -> None:  # noqa: B027 # nothing more than to free them
+        """Look at the connections that somebody has."""
+
+    def _checkout(self, raw: Any, record: Any, _proxy: Any) -> None:
+        now = self._noticed_at = record.info[_USED] = time.monotonic()
+        self.records[id(record)] = record
+        if not self._awake:
+            self._awake = True
+            self._watch.wake()
+        since = record.info.get(_IDLE)
+        if since is None or now - since < self._trusted:
+            return
+        # It lay in the pool: its server may have been restarted meanwhile. Where it is dead, the pool connects anew.
+        driver: Any = self.engine.dialect.dbapi
+        record.info[_ASKED] = now
+        try:
+            if not self.engine.dialect.do_ping(raw):  # as SQLAlchemy before 2.0.5 says it
+                raise InvalidatePoolError("a connection in the pool was dead")
+        except driver.Error as error:
+            raise InvalidatePoolError("a connection in the pool was dead") from error
+        finally:
+            record.info.pop(_ASKED, None)
+
+    def _checkin(self, raw: Any, record: Any) -> None:
+        now = record.info[_IDLE] = time.monotonic()
+        record.info.pop(_COMMITS, None)
+        if self.records.pop(id(record), None) is not None and raw is not None:
+            self.call_ended(now)
+
+    def call_ended(self, now: float) -> None:
+        self.alive_at = now
+
+
+def lasts(record: Any, what: str, now: float, limit: float = PATIENCE) -> bool:
+    """Tell whether what began on a connection has lasted for longer than a limit."""
+    return bool(now - record.info.get(what, now) > limit)
+
+
+class Primary(Server):
+    """The primary as this process sees it."""
+
+    def __init__(self, database: str, opened: Opened, observers: Observers, timeout: float | None) -> None:
+        super().__init__(database, opened, observers, timeout, float("inf") if timeout is None else timeout * _SILENCE)
+        self._said = False
+        if self.is_postgresql:
+            event.listen(self.engine, "checkout", lambda *_: self.refuse(), insert=True)  # before the ping
+            event.listen(self.engine, "begin", lambda connection: connection.info.pop(_COMMITS, None))
+            for name in ("commit", "prepare_twophase", "commit_twophase"):
+                event.listen(self.engine, name, _commits)
+        event.listen(self.engine, "connect", lambda *_: self._connected())
+
+    def begin(self) -> None:
+        super().begin()
+        self._answered_at = self._asked_at = float("-inf")
+        self.available = True
+        self._takes_connections = True
+        # Whether a commit has waited for long; whether it answers all the same, but to a commit.
+        self._doubts_disk = self._disk_is_asked = False
+
+    def refuse(self) -> None:
+        """Raise UnavailableError while it is known to hang: nobody waits for it."""
+        if self.hangs:
+            raise UnavailableError("The database does not answer at the moment: try again")
+
+    @property
+    def is_away(self) -> bool:
+        return not self.available or self.hangs
+
+    def has_written(self, connection: Connection) -> bool:
+        """Tell whether the transaction of a connection has written; where that can't be known, it has."""
+        raw: Any = connection.connection.dbapi_connection
+        knows = self.is_postgresql and (connection.dialect.server_version_info or ()) >= (10,)
+        if not knows or raw.autocommit:
+            return True
+        try:
+            with self.limited(connection):
+                return bool(ask(raw, _HAS_WRITTEN)[0])
+        except Exception:  # noqa: BLE001 # it is aborted, and writes nothing; or lost, and the commit will say so
+            return False
+
+    def position_after_commit(self, connection: Connection) -> int | None:
+        """Return a WAL position that contains the commit which this connection has just made.
+
+        One query, without a transaction. None where it can't be had: another database, no permission.
+        """
+        if not self.is_postgresql:
+            return None
+        try:
+            with self.limited(connection) as raw:
+                before = raw.autocommit
+                raw.autocommit = True  # of the driver: no BEGIN and no ROLLBACK round the query
+                try:
+                    [position] = ask(raw, _POSITION)
+                    self.identify(raw)
+                finally:
+                    with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
+                        raw.autocommit = before
+        except Exception as error:  # noqa: BLE001 # it is committed: nothing that happens now may say otherwise
+            if self.engine.dialect.is_disconnect(error, connection.connection, None):  # type: ignore[arg-type]
+                connection.invalidate(error)  # else the pool says so at length
+            elif not self._said:
+                self._said = True
+                _LOG.warning(
+                    "No WAL position from %s (%s): reads after writes stay on the primary for a while instead",
+                    self.name,
+                    first_line(error),
+                )
+            return None
+        return int(position)
+
+    def ask_and_wait(self) -> None:
+        """Ask it now, and wait for the answer for a second; not where it is known to be away."""
+        if self.is_postgresql and not self.is_away:
+            before = self._answered_at
+            self.ask_soon()
+            self.wait_for(lambda: self._answered_at > before)
+
+    def failed(self, reason: object, *, takes_connections: bool) -> None:
+        """Note that it can't be reached or takes no writes: drop the pool, so that its hosts are tried again."""
+        self.engine.dispose()
+        self._takes_connections = takes_connections
+        if self.available:
+            self.available = False
+            said = first_line(reason)
+            _LOG.warning("Primary %s: %s -> %s (%s)", self.name, _AVAILABLE, _UNAVAILABLE, said)
+            self.changed(_AVAILABLE, _UNAVAILABLE, said)
+            if self.is_postgresql:
+                self.ask_soon()
+
+    def _connected(self) -> None:
+        # It is back, where taking connections was what it lacked.
+        if not self._takes_connections:
+            self._is_back()
+
+    def worked(self) -> None:
+        self.alive_at = time.monotonic()
+        self._is_back()
+
+    def _is_back(self) -> None:
+        if not self.available:
+            self.available = True
+            _LOG.info("Primary %s: %s -> %s", self.name, _UNAVAILABLE, _AVAILABLE)
+            self.changed(_UNAVAILABLE, _AVAILABLE, "it answers")
+
+    def call_ended(self, now: float) -> None:
+        """Note that somebody's work has come to its end; reads say nothing about the disk that commits wait for."""
+        if not self._disk_is_asked:
+            super().call_ended(now)
+
+    def watch(self, records: tuple[Any, ...], now: float) -> None:
+        """Look at who waits; where somebody waits for long, have the server asked whether it hangs."""
+        doubt = min(self._limit * _DOUBT, PATIENCE)
+        if any(lasts(record, _COMMITS, now, doubt) for record in records):
+            self._doubts_disk = True
+        self._say_that_it_hangs()
+        waits = any(lasts(record, _USED, now, doubt) for record in records)
+        if waits and self.silent_since is None and now - self._asked_at > _DOUBT_INTERVAL:
+            self._asked_at = now
+            self.ask_soon()
+
+    def look_at_it(self) -> None:
+        """Ask whether it takes writes, and, where commits wait for long, whether it finishes one."""
+        [takes_writes] = self.probe(_TAKES_WRITES)
+        if self._doubts_disk and takes_writes:
+            self._disk_is_asked = True
+            try:
+                self.probe(_COMMIT, _COMMIT_LIMIT)
+            finally:
+                self._disk_is_asked = False
+            self._doubts_disk = False
+        self._answered_at = time.monotonic()
+        if takes_writes:
+            self._is_back()
+
+    def unanswered(self, error: Exception) -> None:
+        if self.silent_since is None:
+            self._doubts_disk = False  # it says why it does not do it: no permission, ...
+        self._say_that_it_hangs(error)
+
+    def _say_that_it_hangs(self, reason: object = "nothing for seconds") -> None:
+        if self.available and self.hangs:
+            self.failed(f"it does not answer ({first_line(reason)})", takes_connections=False)
+
+    def pause(self) -> float | None:
+        return PATIENCE if self.silent_since is not None or not self.available else None
+
+
+def _commits(connection: Connection, *_more: Any) -> None:
+    connection.info[_COMMITS] = time.monotonic()
 
 
 def first_line(error: object) -> str:
@@ -286,14 +436,15 @@ def first_line(error: object) -> str:
     return mask(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
-def ask_one(raw: Any, sql: str) -> Any:
-    """Return the value that a question of ours brings. Beside SQLAlchemy: it is no statement of the application's."""
+def ask(raw: Any, *texts: str) -> tuple[Any, ...]:
+    """Return the row that the last question of ours brings: beside SQLAlchemy, as it is none of the application's."""
     with contextlib.closing(raw.cursor()) as cursor:
-        cursor.execute(sql)
-        return cursor.fetchone()[0]
+        for sql in texts:
+            cursor.execute(sql)
+        return tuple(cursor.fetchone())
 
 
-def _cut(connection: Any) -> None:
+def cut(connection: Any) -> None:
     """Shut the socket of a connection down, from any thread; never raises. Its owner's call fails, and closes it.
 
     The descriptor of libpq's drivers is duplicated before it is looked at, and only cut where its peer is still that
@@ -301,15 +452,13 @@ def _cut(connection: Any) -> None:
     """
     try:
         if not hasattr(connection, "info"):
-            connection._usock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 # pg8000 has no other way
+            # pg8000 has no other way. Of a TLS socket it is the one below: its own method would unwrap it for a reader.
+            socket.socket.shutdown(connection._usock, socket.SHUT_RDWR)  # noqa: SLF001
             return
         port = int(connection.info.port)
         duplicate = socket.socket(fileno=os.dup(connection.fileno()))
     except Exception:  # noqa: BLE001 # closed meanwhile: each driver has its own error for that
         return
-    with duplicate:
-        try:
-            if duplicate.family == socket.AF_UNIX or duplicate.getpeername()[1] == port:
-                duplicate.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is down already
+    with duplicate, contextlib.suppress(OSError):  # it is down already
+        if duplicate.family == socket.AF_UNIX or duplicate.getpeername()[1] == port:
+            duplicate.shutdown(socket.SHUT_RDWR)

@@ -16,11 +16,9 @@ from zope.sqlalchemy.datamanager import join_transaction, mark_changed
 from c2c_db._failures import failure_of
 from c2c_db._observers import Role
 from c2c_db._scope import Decision, Scope, current_scope
-from c2c_db._statements import Effect, effect_of, leave_no_state
+from c2c_db._statements import Effect, effect_of, is_plain_read
 
 _RECOVERABLE = (DBAPIError, PoolTimeoutError)
-# More statements than this are not remembered; then nobody can say that the transaction may move.
-_MOST_STATEMENTS = 200
 _SESSION = "c2c_db.session"
 
 
@@ -62,10 +60,10 @@ class DatabaseSession(Session):
         super().__init__(*args, **options)
         self._is_bound = bool(options.get("bind") or options.get("binds") or args)
         self._engine: Engine | None = None
-        self._statements: list[Any] = []
         self.begun: dict[Engine, Connection] = {}
         self.effect = Effect.READS
         self.may_write = True
+        self.is_movable = True  # nothing was done that the next server would not know
         self.tried: list[Engine] = []
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **more: Any) -> Any:
@@ -80,20 +78,14 @@ class DatabaseSession(Session):
 
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement; a read goes to another server where its own fails."""
-        if self.role is Role.PRIMARY:
-            return super().execute(statement, *args, **kwargs)
         return self._read(super().execute, statement, args, kwargs)
 
     def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement and return its first value; a read goes to another server where its own fails."""
-        if self.role is Role.PRIMARY:
-            return super().scalar(statement, *args, **kwargs)
         return self._read(super().scalar, statement, args, kwargs)
 
     def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement and return its first column; a read goes to another server where its own fails."""
-        if self.role is Role.PRIMARY:
-            return super().scalars(statement, *args, **kwargs)
         return self._read(super().scalars, statement, args, kwargs)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
@@ -102,13 +94,10 @@ class DatabaseSession(Session):
             try:
                 connection = super().connection(*args, **kwargs)
             except _RECOVERABLE as error:
-                if self.role is Role.PRIMARY:
-                    raise
                 self._fail_over(error)
             else:
                 break
-        if self.role is Role.REPLICA:
-            self._statements.append(connection)
+        self.is_movable = False
         if connection.info.get(_SESSION) is self:
             self.note(Effect.UNSURE)
         return connection
@@ -129,25 +118,31 @@ class DatabaseSession(Session):
             self.invalidate()
             super().close()
         self._engine = None
-        self._statements.clear()
         self.begun.clear()
         self.tried.clear()
         self.effect = Effect.READS
+        self.is_movable = True
 
     def _read(self, read: Callable[..., Any], statement: Any, args: Any, kwargs: Any) -> Any:
+        if self.role is Role.PRIMARY:
+            return read(statement, *args, **kwargs)
         while True:
             try:
-                result = read(statement, *args, **kwargs)
+                return read(statement, *args, **kwargs)
             except _RECOVERABLE as error:
                 self._fail_over(error)
-            else:
-                if len(self._statements) <= _MOST_STATEMENTS:
-                    self._statements.append(statement)
-                return result
 
     def _fail_over(self, error: Exception) -> None:
         """Move to another server and begin anew there; raise the error where that can't be done."""
-        if not self._can_move():
+        # What is to be written is bound to this transaction, which is the one that the transaction manager knows.
+        bound = self.effect is not Effect.READS or self.new or self.dirty or self.deleted
+        if (
+            self._engine is None
+            or self.role is Role.PRIMARY
+            or not self.is_movable
+            or bound
+            or self.in_nested_transaction()
+        ):
             raise error
         other = self.steering.fail_over(self, error)
         if other is None:
@@ -156,17 +151,6 @@ class DatabaseSession(Session):
         self.rollback()
         self.begun.clear()
         self.bind = self._engine = other
-
-    def _can_move(self) -> bool:
-        if self._engine is None or self.in_nested_transaction() or self.new or self.dirty or self.deleted:
-            return False
-        if self.effect is not Effect.READS:  # the transaction manager knows this transaction, not the next one
-            return False
-        if not self._statements:
-            return True
-        if len(self._statements) > _MOST_STATEMENTS or self.steering.isolates:
-            return False
-        return not any(isinstance(one, Connection) for one in self._statements) and leave_no_state(self._statements)
 
 
 def watch_statements(engine: Engine) -> None:
@@ -177,34 +161,35 @@ def watch_statements(engine: Engine) -> None:
         if session is not None and session.effect is not Effect.WRITES:
             session.note(effect_of(statement))
 
+    def after(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        session: DatabaseSession | None = connection.info.get(_SESSION)
+        if session is not None and session.is_movable and session.role is Role.REPLICA:
+            session.is_movable = not session.steering.isolates and is_plain_read(statement)
+
     def checkin(_raw: Any, record: Any) -> None:
         record.info.pop(_SESSION, None)
 
     event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)
     event.listen(engine, "checkin", checkin)
 
 
-def note_user(connection: Connection, session: DatabaseSession) -> None:
-    """Keep with a connection which session has it."""
-    connection.info[_SESSION] = session
-
-
 def user_of(connection: Connection) -> DatabaseSession | None:
-    """Return the session that has a connection."""
     return None if connection.invalidated else connection.info.get(_SESSION)
 
 
 class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
     """A ``sessionmaker`` of sessions that work on the side on which the current request (or thread) works."""
 
-    def __init__(self, steering: Steering, decide: Callable[[Scope], Decision], options: dict[str, Any]) -> None:
-        super().__init__(class_=DatabaseSession, **options)
+    def __init__(self, steering: Steering, decide: Callable[[Scope], Decision]) -> None:
+        super().__init__(class_=DatabaseSession)
         self._steering = steering
         self._decide = decide
-        _join(self.class_)
+        # Let the sessions join the transactions of their manager (zope.sqlalchemy): of the class, not of each session.
+        for name, listener in _LISTENERS.items():
+            event.listen(self.class_, name, listener)
 
     def __call__(self, **options: Any) -> DatabaseSession:
-        """Return a new session."""
         scope = current_scope()
         return self.make(scope, self._decide(scope), **options)
 
@@ -219,22 +204,9 @@ class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
         return session
 
 
-def _join(session_class: type[DatabaseSession]) -> None:
-    """Let the sessions of a class join the transactions of their manager (zope.sqlalchemy).
-
-    The listeners are put on the class once, not on each session.
-    """
-    event.listen(session_class, "after_begin", _after_begin)
-    event.listen(session_class, "after_attach", _after_attach)
-    event.listen(session_class, "after_flush", _after_flush)
-    event.listen(session_class, "after_bulk_update", _after_bulk)
-    event.listen(session_class, "after_bulk_delete", _after_bulk)
-    event.listen(session_class, "before_commit", _before_commit)
-    event.listen(session_class, "after_commit", _after_commit)
-
-
 def _after_begin(session: DatabaseSession, _transaction: Any, connection: Connection) -> None:
     session.begun[connection.engine] = connection
+    connection.info[_SESSION] = session
     session.steering.begun(session, connection)
     join_transaction(session, transaction_manager=session.manager)
 
@@ -262,29 +234,39 @@ def _after_commit(session: DatabaseSession) -> None:
         session.steering.committed(session)
 
 
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "after_begin": _after_begin,
+    "after_attach": _after_attach,
+    "after_flush": _after_flush,
+    "after_bulk_update": _after_bulk,
+    "after_bulk_delete": _after_bulk,
+    "before_commit": _before_commit,
+    "after_commit": _after_commit,
+}
+
+
 class _Registry:
     """The registry that scoped_session asks: its sessions are kept in the scope of the request or thread."""
 
-    def __init__(self, session_of: Callable[[Scope], DatabaseSession], key: object) -> None:
-        self._session_of = session_of
-        self._keys = tuple((id(key), role) for role in Role)
+    def __init__(self, database: Any) -> None:
+        self._session_of = database.session
+        self._keys = {role: (id(database), role) for role in Role}
 
     def __call__(self) -> DatabaseSession:
-        return self._session_of(current_scope())
+        session: DatabaseSession = self._session_of(current_scope())
+        return session
 
     def has(self) -> bool:
-        """Tell whether there is a session already, on any side."""
         sessions = current_scope().sessions
-        return any(key in sessions for key in self._keys)
+        return any(key in sessions for key in self._keys.values())
 
     def set(self, session: DatabaseSession) -> None:
-        """Make this the session of its side."""
-        current_scope().sessions[self._keys[list(Role).index(session.role)]] = session
+        current_scope().sessions[self._keys[session.role]] = session
 
     def clear(self) -> None:
         """Close and forget the sessions of all sides."""
         sessions = current_scope().sessions
-        for key in self._keys:
+        for key in self._keys.values():
             session = sessions.pop(key, None)
             if session is not None:
                 session.close()
@@ -300,7 +282,7 @@ class RoutedSession(scoped_session[DatabaseSession]):
 
     def __init__(self, database: Any, maker: DatabaseSessionmaker, engines: tuple[Engine, tuple[Engine, ...]]) -> None:
         super().__init__(maker)
-        self.registry = _Registry(database.session, database)  # type: ignore[assignment] # as a ScopedRegistry
+        self.registry = _Registry(database)  # type: ignore[assignment] # as a ScopedRegistry
         self.database = database
         self.c2c_rw_bind, self.c2c_ro_binds = engines
 
@@ -308,3 +290,13 @@ class RoutedSession(scoped_session[DatabaseSession]):
     def c2c_ro_bind(self) -> Engine:
         """The (first) replica's engine; the primary's where there is no replica."""
         return self.c2c_ro_binds[0] if self.c2c_ro_binds else self.c2c_rw_bind
+
+
+class RequestSession:
+    """``request.dbsession``; what is assigned to it, in a test for example, is there instead."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def __get__(self, request: Any, owner: Any = None) -> Any:
+        return self if request is None else self._database.session_of(request)

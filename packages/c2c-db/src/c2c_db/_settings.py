@@ -1,5 +1,6 @@
 """The package's settings."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,13 +13,10 @@ def parse_read_your_writes(raw: object) -> str | float:
     value = str(raw).lower()
     if value in {"lsn", "off"}:
         return value
-    try:
-        seconds = float(value)
-    except ValueError:
-        raise ValueError("use lsn, off, or a number of seconds") from None
-    if not 0 < seconds < float("inf"):
-        raise ValueError("a number of seconds must be more than 0; off switches it off")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 < float(value) < float("inf"):
+            return float(value)
+    raise ValueError("use lsn, off, or a number of seconds, more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class DbSettings:
         5.0,
         env="C2C_DB_PRIMARY_TIMEOUT",
         key="c2c.db.primary_timeout",
-        minimum=1,
+        minimum=2,
         help="seconds that a request waits for a primary that hangs, not for a statement that takes long",
     )
     read_your_writes: str | float = setting(

@@ -5,11 +5,8 @@ A text is read once, in time linear in its length: each pattern takes what it ha
 
 import enum
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 
 class Effect(enum.IntEnum):
@@ -107,21 +104,15 @@ def _effect_of_one(words: list[str], calls: bool) -> Effect:
     return Effect.UNSURE if calls or words[0] not in _READING or not _DOUBTFUL.isdisjoint(words) else Effect.READS
 
 
-def leave_no_state(statements: Iterable[Any]) -> bool:
-    """Tell whether a READ COMMITTED transaction of these statements can go on on another server.
+@lru_cache(500)
+def is_plain_read(text: str) -> bool:
+    """Tell whether a READ COMMITTED transaction can go on on another server after this text.
 
-    It can after plain reads. It can't after SET LOCAL, set_config(), locks, or a function called without a FROM, which
+    It can after a plain read. It can't after SET LOCAL, set_config(), locks, or a function called without a FROM, which
     may do any of that (``SELECT set_tenant(5)``): what follows would read with other eyes.
     """
-    try:
-        return all(_is_plain_read(str(statement)) for statement in statements)
-    except SQLAlchemyError:  # it has no text without its dialect
-        return False
-
-
-def _is_plain_read(text: str) -> bool:
-    statements = [statement for statement in _statements(text) if statement[0]]
-    if len(statements) != 1 or _STATE.search(text):
+    statements = [statement for statement in _statements(text[: _SHORT + 1]) if statement[0]]
+    if len(statements) != 1 or len(text) > _SHORT or _STATE.search(text):
         return False
     [(words, calls)] = statements
     return words[0] in _PLAIN and ("FROM" in words or not calls)
