@@ -5,7 +5,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from documentation.pages import PACKAGES, generated, included
+from documentation.pages import PACKAGES, ROOT, generated, included
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -13,7 +13,9 @@ def on_files(files: Files, config: Any) -> Files:
     for page, text in generated():
         files.append(File.generated(config, page, content=text))
     for picture in PACKAGES.glob("*/screenshots/*.png"):
-        files.append(File.generated(config, f"packages/screenshots/{picture.name}", abs_src_path=str(picture)))
+        # Where the package's page looks for it, and the README's.
+        for place in (f"packages/screenshots/{picture.name}", picture.relative_to(ROOT).as_posix()):
+            files.append(File.generated(config, place, abs_src_path=str(picture)))
     return files
 
 
