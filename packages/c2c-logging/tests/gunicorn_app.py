@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 from pyramid.config import Configurator
 
@@ -14,6 +15,9 @@ def watch(request):
     """Answer which process this is and what it makes of the level; log a line."""
     logging.getLogger(LOGGER).debug("seen by %s", os.getpid())
     logging.getLogger("app").info("served %s", request.matchdict["name"])
+    if "STUCK" in os.environ:
+        logging.getLogger("stuck").error("x" * 2_000)
+        return {"pid": os.getpid(), "behind": sum(reader.lines for reader in c2c_logging.readers_behind())}
     return {"pid": os.getpid(), "level": logging.getLevelName(logging.getLogger(LOGGER).level)}
 
 
@@ -32,4 +36,8 @@ if "LOG_URL" in os.environ:
     logging.getLogger("app").addHandler(handler)
     logging.getLogger("app").setLevel(logging.INFO)
     logging.getLogger("app").info("served by nobody: pid %s", os.getpid())
+if "STUCK" in os.environ:
+    nobody_reads, standard_output = os.pipe()
+    os.dup2(standard_output, 1)
+    logging.getLogger("stuck").addHandler(c2c_logging.JsonLogHandler(sys.stdout))
 app = make_app()

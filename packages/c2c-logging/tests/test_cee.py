@@ -9,7 +9,7 @@ import time
 import pytest
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging import PyramidCeeSysLogHandler
+from c2c_logging import PyramidCeeSysLogHandler, _syslog
 from c2c_logging._syslog import Line, SyslogSender
 from c2c_testing.sinks import SyslogSink
 
@@ -188,6 +188,49 @@ def test_a_server_that_moved(monkeypatch):
         assert [message.cee()["msg"] for message in old.wait(count=4)] == ["0", "59", "61", "90"]
         assert [message.cee()["msg"] for message in new.wait(count=1)] == ["122"]
         sender.close()
+
+
+def test_the_first_address_of_a_name_is_not_the_servers(monkeypatch, logger):
+    """A localhost that is ``::1`` first, where the server listens at 127.0.0.1 only: no line is lost."""
+    with SyslogSink() as sink:
+        host, port = sink.address
+        found = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0))]
+        found += [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+        log = logger(("localhost", port))
+        for number in range(20):
+            log.info("%s", number)
+        assert [message.cee()["msg"] for message in sink.wait(count=20)] == [str(number) for number in range(20)]
+
+
+def test_a_server_that_accepts_and_does_not_read(monkeypatch, logger, capfd):
+    """It is away, once; when it reads again it gets every line whole, in order, on the same connection."""
+    monkeypatch.setattr(_syslog, "_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.settimeout(30)
+        log = logger(server.getsockname(), socktype="tcp")
+        begun = time.monotonic()
+        for number in range(600):
+            log.info("line %s %s", number, "x" * 10_000)
+        assert time.monotonic() - begun < 20, "nobody who logs waits"
+        wait_until(lambda: log.handlers[0]._sender.is_away)
+        time.sleep(1)
+        said = capfd.readouterr().err
+        assert (said.count("does not read"), said.count("works again")) == (1, 0)
+        connection, _ = server.accept()
+        with connection, connection.makefile() as lines:
+            found = [json.loads(lines.readline().partition("@cee: ")[2])["msg"].split()[1] for _ in range(600)]
+        assert found == [str(number) for number in range(600)]
+        wait_until(lambda: not log.handlers[0]._sender.is_away)
+
+
+def wait_until(condition):
+    """Wait for a condition, on a busy machine too."""
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
 
 
 def test_a_name_that_does_not_resolve(logger, capfd):

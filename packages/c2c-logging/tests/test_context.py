@@ -34,6 +34,29 @@ def test_lines_say_which_request(log, make_app):
     assert not {"client_addr", "method", "path", "matched_route", "request_id"} & (set(before) | set(after))
 
 
+def test_an_id_that_the_application_assigns(log, make_app):
+    """It is cleaned, and the one of lines, of the answer and of the trace from then on; an empty one is a new one."""
+
+    def view(request):
+        log.info("before")
+        trace = CURRENT.get().trace.trace_id
+        request.c2c_request_id = "it's\nmine"
+        log.info("after")
+        assert CURRENT.get().trace.trace_id != trace
+        return {"id": request.c2c_request_id}
+
+    answer = make_app(view).get("/hello/you", headers=IDS)
+    assert answer.json == {"id": "itsmine"}
+    assert answer.headers["X-Request-ID"] == "itsmine"
+    assert [line["request_id"] for line in log.lines()] == ["42 is the answer", "itsmine"]
+
+    def empty(request):
+        request.c2c_request_id = "'"
+        return {"id": request.c2c_request_id}
+
+    assert len(make_app(empty).get("/hello/you", headers=IDS).json["id"]) == 36
+
+
 def test_before_the_route_is_known(log):
     """A line of a tween has no route yet, one of the view has."""
     config = Configurator()

@@ -141,6 +141,17 @@ def server_master(lines):
     return next(line["pid"] for line in lines if "Listening at" in line["msg"])
 
 
+def test_workers_that_end_while_the_reader_is_stopped(serve):
+    """``max-requests``, a log that nobody reads: all requests are answered, workers end and come, SIGTERM ends all."""
+    server = serve(preload=True, env={"STUCK": "1"}, workers=2, args=["--max-requests", "60"])
+    answers = [requests.get(f"{server.url}/watch/{number}", timeout=60).json() for number in range(300)]
+    assert len({answer["pid"] for answer in answers}) > 2
+    assert any(answer["behind"] for answer in answers), "the pipe is full"
+    begun = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begun < 25, "within gunicorn's 30 seconds of grace"
+
+
 @pytest.mark.parametrize("preload", [False, True])
 def test_a_database_handler_built_in_the_master(serve, postgres, preload):
     """It writes in the workers, each record once, those at the end of a worker's life too."""

@@ -95,6 +95,19 @@ def test_engines_made_later_carry_it_too(make_app, url):
     assert app.get("/hello/a", headers={"X-Request-ID": "mine"}).json == {"name": "mine"}
 
 
+def test_the_application_may_begin_with_set_transaction(make_app, engine):
+    """It must come before any query: the statement that carries the id is none."""
+
+    def view(request):
+        with engine.begin() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE"))
+            level = connection.execute(sa.text("SHOW transaction_isolation")).scalar()
+            return [level, name_in(connection)]
+
+    answer = make_app(view, **ON).get("/hello/a", headers={"X-Request-ID": "mine"})
+    assert answer.json == ["serializable", "mine"]
+
+
 def test_it_is_one_statement(make_app, engine):
     """A transaction costs one statement more, whatever its length, and SQLAlchemy's listeners do not see it."""
     seen = []

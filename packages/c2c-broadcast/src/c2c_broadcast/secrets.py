@@ -41,8 +41,11 @@ _SECRET_NAME = re.compile(
 _SIGNS = (
     *("pass", "secret", "token", "key", "pwd", "credential", "authorization", "session", "cookie", "sig", "otp", "jwt"),
     *("dsn", "client-cert", "client_cert"),
-    *("bearer", "basic", "digest", "negotiate", "eyj", "%3a%2f%2f", "-----begin"),
+    *("%3a%2f%2f", "-----begin"),
 )
+# All of them stand beside one of these. Of one character memory is as quick as it gets, of a word thirty times slower.
+_MARKS = ("=", ":", '"', "'", "-", "%", ">", "$", "\\")
+_ALONE = ("bearer", "basic", "digest", "negotiate")
 # What every shell calls its folder.
 _NO_SECRETS = frozenset({"PWD", "OLDPWD"})
 _LONGEST_NAME = 256
@@ -195,10 +198,21 @@ def _forms(value: str) -> Iterator[str]:
 
 def _may_hold(text: str) -> bool:
     """Tell whether there could be anything to hide: most texts end here. Plain ``in`` takes a tenth of a pattern."""
+    # Loops, for any() of a generator takes twice as long, and each log line comes here.
     low = text.lower()
+    for sign in _ALONE:
+        if sign in low:
+            return True
+    if "J" in text and "eyJ" in text:
+        return True
+    for mark in _MARKS:
+        if mark in low:
+            break
+    else:
+        return False
     if "@" in low and ("://" in low or ":\\/\\/" in low):
         return True
-    for sign in _SIGNS:  # noqa: SIM110 # any() of a generator takes twice as long, and each log line comes here
+    for sign in _SIGNS:  # noqa: SIM110 # as above
         if sign in low:
             return True
     return False

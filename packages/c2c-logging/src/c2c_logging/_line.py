@@ -272,24 +272,24 @@ def _request(context: RequestContext, dialect: Dialect) -> str:
     route = getattr(getattr(context.request, "matched_route", None), "name", None)
     if route is None and text:
         return text
-    environ = context.request.environ
+    environ, heads = context.request.environ, dialect.heads
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+    address = forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR", "")
+    method = environ.get("REQUEST_METHOD", "")
     # The path as it is in URLs, percent-encoded: the bytes that came (PEP 3333), be they text or not.
-    path = quote(
-        f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".encode("latin-1", "replace"), _PATH_SAFE
-    )
-    fields = {
-        "client_addr": forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR", ""),
-        "method": environ.get("REQUEST_METHOD", ""),
-        "path": path,
-        "request_id": context.request_id,
-    }
-    if route is not None:
-        fields["matched_route"] = route
-    whole = " ".join(fields.values())
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+    path = quote(path.encode("latin-1", "replace"), _PATH_SAFE)
+    request_id = context.request_id
+    whole = f"{address} {method} {path} {request_id} {route}"
     if len(whole) > _MOST_OF_A_NAME or safe(whole) != whole:
-        fields = {key: _name(value) for key, value in fields.items()}
-    text = dialect.part(fields)
+        address, method, path, request_id = map(_name, (address, method, path, request_id))
+        route = route and _name(route)
+    text = (
+        f"{heads['client_addr']}{encode(address)}{heads['method']}{encode(method)}"
+        f"{heads['path']}{encode(path)}{heads['request_id']}{encode(request_id)}"
+    )
+    if route is not None:
+        text += heads["matched_route"] + encode(route)
     if dialect.trace_id:
         text += f',"{dialect.trace_id}":"{context.trace.trace_id}"'
     context.rendered[dialect] = (route is not None, text)

@@ -84,7 +84,8 @@ class Queue(Generic[_T]):
 
     def after_fork(self) -> None:
         """Begin anew in the child: what is queued is the parent's to write."""
-        self._changed = threading.Condition()  # its lock is reentrant: a finalizer may log while we hold it
+        self._lock = threading.RLock()  # a finalizer may log while we hold it
+        self._changed = threading.Condition(self._lock)
         self._items: deque[tuple[_T, int]] = deque()
         self._size = 0
         self._held = 0  # by the thread
@@ -102,7 +103,7 @@ class Queue(Generic[_T]):
         Raises:
             OSError: ``at_once`` raised it.
         """
-        with self._changed:
+        with self._lock:
             if self._went == self._came:
                 left = item if self._at_once is None else self._at_once(item)
                 if left is None:
@@ -146,7 +147,7 @@ class Queue(Generic[_T]):
     @property
     def behind(self) -> Behind | None:
         """Tell how far the thread is behind; None where nothing waits."""
-        with self._changed:
+        with self._lock:
             if self._went == self._came:
                 return None
             return Behind(time.monotonic() - self._since, len(self._items) + self._held, self._dropped)
@@ -157,13 +158,13 @@ class Queue(Generic[_T]):
         Nobody waits for a server that is away, nor while this thread holds ``logging``'s lock, nor again for a reader
         that took nothing since the last one waited in vain.
         """
-        with self._changed:
+        with self._lock:
             if self._went == self._came or self.is_own_thread:
                 return True
             self._wanted = wanted = self._came
         self._wake()
         waits = not (self._is_away() or holds_logging())
-        with self._changed:
+        with self._lock:
             waits = waits and self._stuck_at != self._went
             limit = self._bounds.at_end if timeout is None else timeout
             done = self._changed.wait_for(lambda: self._went >= max(wanted, self._told), limit if waits else 0)
@@ -192,7 +193,7 @@ class Queue(Generic[_T]):
     def _work(self) -> float | None:
         """Consume what is due; on the thread."""
         while True:
-            with self._changed:
+            with self._lock:
                 wait = self._due - time.monotonic()
                 asked = self._went < self._wanted or self._worker.closing or self._is_late()
                 if self._items and len(self._items) < self._bounds.batch and wait > 0 and not asked:
@@ -207,13 +208,13 @@ class Queue(Generic[_T]):
             except Exception:  # noqa: BLE001 # the boundary of the thread: the next batch has its chance
                 failed = len(batch)
             away = self._is_away()
-            with self._changed:
+            with self._lock:
                 self._dropped += failed
                 dropped = 0 if away or self._items else self._dropped
                 self._dropped -= dropped
             if dropped:
                 self._tell_dropped(dropped)
-            with self._changed:
+            with self._lock:
                 self._told = self._came if dropped else self._told
                 self._size -= sum(size for _, size in batch)
                 self._held = 0

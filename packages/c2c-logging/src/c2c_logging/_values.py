@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any, Final
 
@@ -48,9 +48,6 @@ dumps = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False
 
 encode = encode_basestring_ascii
 """Return a text as a JSON string in ASCII: it fits every stream, and no kind of new line survives in it."""
-
-is_secret = lru_cache(maxsize=1024)(names_secret)
-"""Tell whether a field of this name holds a secret."""
 
 
 class ProcessMasker:
@@ -137,8 +134,8 @@ def value_text(value: Any, walk: "Walk") -> str:
     kind = type(value)
     if kind is str:
         return text_json(walk.text(value))
-    if kind is int and -_BIGGEST <= value < _BIGGEST:
-        return str(value)
+    if (kind is int and -_BIGGEST <= value < _BIGGEST) or (kind is float and math.isfinite(value)):
+        return repr(value)
     if (kind is dict or kind is list) and orjson is not None and (text := _usual_text(value)) is not None:
         return text
     plain = walk.plain(value)
@@ -171,7 +168,7 @@ def _usual_text(value: Any) -> str | None:
             return None
     if not MASKING.may_hold(seen):
         return text
-    hides = MASKING.mask(seen) != seen or any(colon and is_secret(key) for key, colon in _TEXT.findall(text))
+    hides = MASKING.mask(seen) != seen or any(colon and names_secret(key) for key, colon in _TEXT.findall(text))
     return None if hides else text
 
 
@@ -246,7 +243,7 @@ class Walk:
 
 def is_hidden(name: str, value: Any) -> bool:
     """Tell whether a field holds a secret: its name says so, and its value is not empty. Never raises."""
-    if not is_secret(name):
+    if not names_secret(name):
         return False
     try:
         return bool(value)
