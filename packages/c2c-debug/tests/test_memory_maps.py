@@ -1,6 +1,6 @@
 """Memory maps."""
 
-from c2c_debug.memory import memory_maps
+from c2c_debug.sizes import dump_memory_maps
 
 _SMAPS = b"""\
 557dcc1b9000-557dcc1bb000 r--p 00000000 fe:00 260386                     /usr/lib/with space.so
@@ -34,14 +34,18 @@ Pss:                   0 kB
 """
 
 
-def test_of_a_kernels_text():
+def test_of_a_kernels_text(tmp_path):
     """Mappings of one name are one, most memory first; a newer or older kernel's other lines do not matter."""
-    assert memory_maps(_SMAPS) == [
+    smaps = tmp_path / "7" / "smaps"
+    smaps.parent.mkdir()
+    smaps.write_bytes(_SMAPS)
+    assert dump_memory_maps(7, tmp_path) == [
         {"name": "[anon]", "size_kb": 132, "rss_kb": 100, "pss_kb": 100},
         {"name": "/usr/lib/with space.so", "size_kb": 24, "rss_kb": 20, "pss_kb": 11},
         {"name": "[vdso]", "size_kb": 8, "rss_kb": 4, "pss_kb": 0},
     ]
-    assert memory_maps(b"") == []
+    smaps.write_bytes(b"")
+    assert dump_memory_maps(7, tmp_path) == []
 
 
 def test_of_this_process(service):

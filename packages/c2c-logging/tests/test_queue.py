@@ -72,6 +72,51 @@ def test_a_consumer_is_told_to_hurry():
     assert time.monotonic() - start < 20
 
 
+def test_a_reader_that_took_nothing_is_waited_for_once():
+    """Each handler flushes at the end: all of them together wait once, until something is taken again."""
+    blocked = threading.Event()
+    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(batch=1, wait=0.0))
+    queue.put("x", 1)
+    assert not queue.flush(0.3)
+    begun = time.monotonic()
+    assert not queue.flush(40)
+    assert time.monotonic() - begun < 20
+    blocked.set()
+    queue.put("y", 1)
+    deadline = time.monotonic() + 30
+    while not queue.flush(30) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert queue.behind is None
+    assert queue.close(30)
+
+
+def test_nobody_waits_for_what_is_away():
+    """A server that is away may be so for days."""
+    blocked = threading.Event()
+    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(wait=0.0), is_away=lambda: True)
+    queue.put("x", 1)
+    begun = time.monotonic()
+    assert not queue.flush(40)
+    assert time.monotonic() - begun < 20
+    blocked.set()
+
+
+def test_it_tells_how_far_behind_it_is():
+    """Since when, how many wait (the one in hand too), how many were dropped; nothing when all is done."""
+    blocked = threading.Event()
+    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(items=3, batch=1, wait=0.0))
+    assert queue.behind is None
+    for number in range(10):
+        queue.put(number, 1)
+    found = queue.behind
+    assert (found.lines, found.dropped) == (3, 7)
+    time.sleep(0.05)
+    assert queue.behind.seconds > found.seconds
+    blocked.set()
+    assert queue.flush(30)
+    assert queue.behind is None
+
+
 def test_batches():
     """A batch is full, or what came in the time."""
     sizes = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from c2c_stats.prometheus import MemoryMapProvider
-from c2c_stats.prometheus._providers import ANONYMOUS, memory_maps, pod_labels
+from c2c_stats.prometheus._providers import memory_maps, pod_labels
 
 PROC = Path(__file__).parent / "proc"
 
@@ -16,7 +16,7 @@ def test_names_are_summed_up():
     assert memory_maps("100", "pss", PROC) == {
         "/usr/bin/python3.11": 904,
         "[heap]": 1024,
-        ANONYMOUS: 12,
+        "[anon]": 12,
         "/tmp/with space and: colon": 4,
         "[vdso]": 0,
     }

@@ -4,10 +4,8 @@ import gc
 import heapq
 import io
 import linecache
-import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from types import FunctionType
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +16,7 @@ from c2c_broadcast import broadcast, json_error
 from c2c_debug._parameters import bad, flag, integer
 from c2c_debug.heavy import LONGEST, Deadline, Tools, tools_of
 from c2c_debug.objects import Mask, by_name, is_a, kilobytes, near, short_repr, size_of, unknown
+from c2c_debug.sizes import dump_memory_maps
 from c2c_debug.stacks import silent
 
 _CHANNEL = "c2c_debug_memory"
@@ -221,38 +220,9 @@ def _cached_files(limit: int) -> list[dict[str, Any]]:
     return [{"filename": name, "size_kb": kilobytes(size)} for size, name in heapq.nlargest(limit, sizes)]
 
 
-SMAPS = Path("/proc/self/smaps")
-
-# The first line of a mapping (addresses, permissions, offset, device, inode, name), and three of the some twenty lines
-# that follow, which the kernel writes in this order.
-_MAPPING = re.compile(
-    rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+[ \t]*([^\n]*)\n"
-    rb"Size:\s+(\d+) kB\n(?:(?!Rss:)[^\n]*\n){0,5}Rss:\s+(\d+) kB\n(?:Pss:\s+(\d+) kB)?",
-    re.MULTILINE,
-)
-_ANONYMOUS = "[anon]"
-
-
-def memory_maps(smaps: bytes) -> list[dict[str, Any]]:
-    """Return ``[{"name", "size_kb", "rss_kb", "pss_kb"}]``, mappings of one name summed up, most memory first."""
-    sums: dict[bytes, list[int]] = {}
-    for name, *numbers in _MAPPING.findall(smaps):
-        total = sums.setdefault(name, [0, 0, 0])
-        for index, number in enumerate(numbers):
-            total[index] += int(number or 0)
-    found = [
-        {"name": _shown(name), "size_kb": size, "rss_kb": rss, "pss_kb": pss} for name, (size, rss, pss) in sums.items()
-    ]
-    return sorted(found, key=lambda one: (-one["rss_kb"], -one["size_kb"], one["name"]))
-
-
 def memory_maps_view(_request: Any) -> list[dict[str, Any]]:
     """Give the memory maps of this process, the biggest (in memory) first."""
     try:
-        return memory_maps(SMAPS.read_bytes())
+        return dump_memory_maps()
     except OSError as error:
-        raise json_error(HTTPNotImplemented, f"This system does not tell: {SMAPS}: {error.strerror}") from None
-
-
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", "replace").strip() or _ANONYMOUS
+        raise json_error(HTTPNotImplemented, f"This system does not tell: {error}") from None

@@ -6,7 +6,7 @@ from c2c_debug.sizes import dump_memory_maps, get_size
 from pathlib import Path
 from typing import Any
 
-from c2c_debug.memory import memory_maps
+from c2c_broadcast.process import memory_maps
 from c2c_debug.objects import size_of
 
 __all__ = ["dump_memory_maps", "get_size"]
@@ -26,4 +26,8 @@ def dump_memory_maps(pid: int | str = "self", proc: Path = Path("/proc")) -> lis
     Raises:
         OSError: There is no such process, it is somebody else's, or this system has no ``/proc``.
     """
-    return memory_maps((proc / str(pid) / "smaps").read_bytes())
+    found = [
+        {"name": name, **{f"{what}_kb": size for what, size in sizes.items()}}
+        for name, sizes in memory_maps(pid, proc).items()
+    ]
+    return sorted(found, key=lambda one: (-one["rss_kb"], -one["size_kb"], one["name"]))

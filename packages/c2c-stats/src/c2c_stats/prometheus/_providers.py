@@ -13,41 +13,21 @@ from typing import Any
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
+from c2c_broadcast import process
 from c2c_broadcast.process import PROC
 from c2c_stats._settings import StatsSettings
 from c2c_stats.prometheus._exposition import prometheus_label, prometheus_labels
 
-ANONYMOUS = "[anon]"
-FIELDS = {"pss": b"\nPss:", "rss": b"\nRss:", "size": b"\nSize:"}
+FIELDS = ("pss", "rss", "size")
 """What can be told of a mapping, in kB: its share of what several processes map, what is in memory, its length."""
-
-_FIRST_FIELD = FIELDS["size"]
-_NAME = 5
 
 
 def memory_maps(pid: str, field: str, proc: Path = PROC) -> dict[str, int]:
-    """Return name of what is mapped -> kB, summed up; nothing where the process is gone or another user's.
-
-    Of the some twenty lines of a mapping only two are looked at: the one before ``Size:``, which has addresses,
-    permissions, offset, device, inode and name, and the wanted one. Whatever else a kernel writes is passed over.
-    """
+    """Return name of what is mapped -> kB, summed up; nothing where the process is gone or another user's."""
     try:
-        text = b"\n" + (proc / pid / "smaps").read_bytes()
+        return {name: sizes[field] for name, sizes in process.memory_maps(pid, proc).items()}
     except OSError:
         return {}
-    wanted = FIELDS[field]
-    found: dict[str, int] = {}
-    at = text.find(_FIRST_FIELD)
-    while at >= 0:
-        following = text.find(_FIRST_FIELD, at + 1)
-        value = text.find(wanted, at, following if following >= 0 else len(text))
-        head = text[text.rfind(b"\n", 0, at) + 1 : at].split(None, _NAME)
-        if value >= 0 and len(head) >= _NAME:
-            shown = head[_NAME].decode("utf-8", "replace").strip() if len(head) > _NAME else ""
-            name = shown.removesuffix(" (deleted)") or ANONYMOUS
-            found[name] = found.get(name, 0) + int(text[value + len(wanted) : text.find(b"kB", value)])
-        at = following
-    return found
 
 
 _TYPES = frozenset({"gauge", "counter", "unknown", "untyped"})
