@@ -11,7 +11,6 @@ import redis.asyncio
 import requests
 
 import c2c_stats as stats
-from c2c_stats._spies import redis_library, requests_library
 from c2c_testing.servers import free_port
 
 
@@ -191,22 +190,3 @@ def test_redis_with_tags(redis_server):
     client.get("a")
     client.close()
     assert "redis/cmd=GET/success=1" in stats.BACKENDS["memory"].snapshot()["timers"]
-
-
-def test_uninstall(timers, http_sink, redis_server):
-    """Both spies can be taken off, twice, and put on again."""
-    original = redis.Redis.execute_command._c2c_stats_original
-    for _ in range(2):
-        requests_library.uninstall()
-        redis_library.uninstall()
-    try:
-        assert redis.Redis.execute_command is original
-        requests.get(http_sink.url, timeout=30)
-        assert timers() == {}
-    finally:
-        for _ in range(2):
-            requests_library.install()
-            redis_library.install()
-    assert redis.Redis.execute_command._c2c_stats_original is original
-    requests.get(http_sink.url, timeout=30)
-    assert sum(timers().values()) == 1

@@ -1,12 +1,11 @@
 """stats.json: the memory backend, and the view of this process's numbers or of those of all members."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from c2c_broadcast import broadcast, json_error
-from c2c_stats._series import Counter, Gauge, Identity, Series, Timer
+from c2c_broadcast import broadcast
+from c2c_stats._series import Counter, Gauge, Identity, Timer
 from c2c_stats._sink import SINK, BuiltIn
-from c2c_stats._store import Store
 
 Snapshot = dict[str, dict[str, Any]]
 """timers: key -> [count, sum in seconds, least, most]; gauges: key -> [value, when]; counters: key -> total."""
@@ -15,14 +14,10 @@ Snapshot = dict[str, dict[str, Any]]
 class MemoryBackend(BuiltIn):
     """Reads the store when asked; needs nothing while metrics are recorded."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self._series: Callable[[], Iterable[Series]] = store.all
-
     def snapshot(self, *, reset: bool = False) -> Snapshot:
         """Return what was recorded since the last reset; ``reset`` makes this the last one. Loses nothing between."""
-        found: Snapshot = {"timers": {}, "gauges": {}, "counters": {}}
-        for series in self._series():
+        found = merge([])
+        for series in self._store.all():
             key = key_of(series.identity)
             if isinstance(series, Timer):
                 if numbers := _timer(series, reset=reset):
@@ -118,7 +113,7 @@ def resets(request: Any) -> bool:
 def answer(*, reset: bool = False) -> Snapshot:
     """Answer another member: this process's snapshot."""
     backend: MemoryBackend | None = SINK.exporter("memory")
-    return {"timers": {}, "gauges": {}, "counters": {}} if backend is None else backend.snapshot(reset=reset)
+    return merge([]) if backend is None else backend.snapshot(reset=reset)
 
 
 def view(request: Any) -> dict[str, Any]:
@@ -126,14 +121,9 @@ def view(request: Any) -> dict[str, Any]:
 
     With ``scope=all`` the answer also tells ``members`` (how many answered) and ``complete``.
     """
-    backend: MemoryBackend | None = SINK.exporter("memory")
-    if backend is None:
-        from pyramid.httpexceptions import HTTPNotFound
-
-        raise json_error(HTTPNotFound, "No memory backend: set STATS_VIEW (ini key c2c.stats_view)")
     reset = resets(request)
     if request.params.get("scope") != "all":
-        return shown(backend.snapshot(reset=reset))
+        return shown(answer(reset=reset))
     answers = broadcast.ask(CHANNEL, params={"reset": reset}, timeout=5)
     snapshots = [one for one in answers.answers if isinstance(one, dict) and "timers" in one]
     return {**shown(merge(snapshots)), "members": len(snapshots), "complete": answers.complete}

@@ -11,7 +11,7 @@ from redis.asyncio import cluster as asyncio_cluster
 
 from c2c_stats._api import automatic
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import patch, unpatch
+from c2c_stats._spies._patch import patch
 
 PIPELINE = "PIPELINE"
 
@@ -93,9 +93,3 @@ def install() -> None:
     """Watch all clients; nothing where that is done."""
     for owner, method, wrap, name_of in _METHODS:
         patch(owner, method, partial(wrap, name_of=name_of))
-
-
-def uninstall() -> None:
-    """Watch no more."""
-    for owner, method, _, _ in _METHODS:
-        unpatch(owner, method)

@@ -9,7 +9,7 @@ from requests.adapters import HTTPAdapter
 
 from c2c_stats._api import automatic
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import patch, unpatch
+from c2c_stats._spies._patch import patch
 from c2c_stats._spies.pyramid import METHODS, OTHER
 
 FAILED = 999
@@ -38,7 +38,9 @@ def _timed_send(send: Callable[..., Any]) -> Callable[..., Any]:
 
 def _record(request: Any, status: int, seconds: float) -> None:
     try:
-        scheme, host, port = _place(request.url)
+        parts = urlsplit(request.url)  # its user part is a secret
+        scheme, host = parts.scheme or "_", parts.hostname or "_"
+        port = parts.port or _PORTS.get(scheme, 0)
     except ValueError:
         scheme, host, port = "_", "_", 0
     method = request.method if str(request.method) in METHODS else OTHER
@@ -51,17 +53,6 @@ def _record(request: Any, status: int, seconds: float) -> None:
     timer.observe(seconds)
 
 
-def _place(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL: not its user part, which is a secret."""
-    parts = urlsplit(url)
-    return parts.scheme or "_", parts.hostname or "_", parts.port or _PORTS.get(parts.scheme, 0)
-
-
 def install() -> None:
     """Watch all sessions; nothing where that is done."""
     patch(HTTPAdapter, "send", _timed_send)
-
-
-def uninstall() -> None:
-    """Watch no more."""
-    unpatch(HTTPAdapter, "send")

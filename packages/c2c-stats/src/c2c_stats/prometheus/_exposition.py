@@ -8,9 +8,10 @@ apart by a number behind the name; and no family has a name that another one der
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
@@ -95,6 +96,21 @@ def prometheus_labels(pairs: Pairs) -> Pairs:
             free = f"{label}_{number}"
         found[free] = value.encode("utf-8", "replace").decode()
     return tuple(found.items())
+
+
+def new_family(name: str, help_: str, kind: str) -> Metric:
+    """Return a family without samples.
+
+    Raises:
+        ValueError: The name or type is not Prometheus's.
+    """
+    return Metric(name.removesuffix("_total") if kind == "counter" else name, help_, kind)
+
+
+def add_sample(metric: Metric, labels: Mapping[str, Any], value: float) -> None:
+    """Add a value with labels of any names; those without a value (None) are left out."""
+    pairs = prometheus_labels(tuple((str(name), str(text)) for name, text in labels.items() if text is not None))
+    metric.add_sample(f"{metric.name}_total" if metric.type == "counter" else metric.name, dict(pairs), float(value))
 
 
 class Names:

@@ -77,10 +77,7 @@ class CellsFile:
         if self._full or self._fd < 0:
             return False
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._fd, self._size, SEGMENT)
-            else:
-                os.ftruncate(self._fd, self._size + SEGMENT)
+            os.posix_fallocate(self._fd, self._size, SEGMENT)
             segment = mmap.mmap(self._fd, SEGMENT, offset=self._size)
         except (OSError, ValueError) as error:
             self._full = True

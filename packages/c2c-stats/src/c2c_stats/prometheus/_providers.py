@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from c2c_broadcast import process
 from c2c_broadcast.process import PROC
 from c2c_stats._settings import StatsSettings
-from c2c_stats.prometheus._exposition import prometheus_label, prometheus_labels
+from c2c_stats.prometheus._exposition import add_sample, new_family, prometheus_label
 
 FIELDS = ("pss", "rss", "size")
 """What can be told of a mapping, in kB: its share of what several processes map, what is in memory, its length."""
@@ -52,7 +52,7 @@ class Provider(ABC):
     def __init__(self, name: str, help_: str, type_: str = "gauge", extend: bool = True) -> None:
         if type_ not in _TYPES:
             raise ValueError(f"Provider {name}: type {type_!r} is none of {', '.join(sorted(_TYPES))}")
-        Metric(name, help_, type_)
+        new_family(name, help_, type_)
         self.name = name
         self.help = help_
         self.type = type_
@@ -64,15 +64,12 @@ class Provider(ABC):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric, as collectors of prometheus_client do."""
-        counter = self.type == "counter"
-        metric = Metric(self.name.removesuffix("_total") if counter else self.name, self.help, self.type)
+        metric = new_family(self.name, self.help, self.type)
         common = pod_labels() if self.extend else {}
-        found: dict[tuple[tuple[str, str], ...], float] = {}
         for labels, value in self.get_data():
-            pairs = tuple((str(k), str(v)) for k, v in {**common, **labels}.items() if v is not None)
-            found[prometheus_labels(pairs)] = float(value)
-        for texts, number in found.items():
-            metric.add_sample(f"{metric.name}_total" if counter else metric.name, dict(texts), number)
+            add_sample(metric, {**common, **labels}, value)
+        # Of labels that became equal the last value stays.
+        metric.samples = list({tuple(one.labels.items()): one for one in metric.samples}.values())
         yield metric
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import push_to_gateway
 from prometheus_client.metrics_core import Metric
 
-from c2c_stats.prometheus._exposition import prometheus_labels
+from c2c_stats.prometheus._exposition import add_sample, new_family
 
 _TIMEOUT = 30.0
 
@@ -49,14 +49,11 @@ class PushgatewayGroupPublisher:
         """
         metric = self._metrics.get(name)
         if metric is None:
-            base = name.removesuffix("_total") if metric_type == "counter" else name
-            metric = self._metrics[name] = Metric(base, metric_help or name, metric_type)
+            metric = self._metrics[name] = new_family(name, metric_help or name, metric_type)
             self._types[name] = metric_type  # Metric changes untyped to unknown
         elif self._types[name] != metric_type:
             raise ValueError(f"Metric {name} is a {self._types[name]} already, not a {metric_type}")
-        labels = {**self._labels, **(metric_labels or {})}
-        texts = dict(prometheus_labels(tuple((str(k), str(v)) for k, v in labels.items() if v is not None)))
-        metric.add_sample(f"{metric.name}_total" if metric_type == "counter" else name, texts, float(value))
+        add_sample(metric, {**self._labels, **(metric_labels or {})}, value)
 
     def commit(self) -> None:
         """Push what was added, and begin anew.
