@@ -5,7 +5,6 @@ import threading
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -102,9 +101,9 @@ class Store:
         self.on = False
         self.use_tags = False
         self.by_engine = False
-        self.counter, self.gauge, self.timer = (partial(self._find, kind) for kind in ("counter", "gauge", "timer"))
         self.shortcuts: dict[Any, Any] = {}
-        self._known: dict[Any, Any] = {}
+        self._known: dict[Kind, dict[Any, Any]] = {}
+        self.counter, self.gauge, self.timer = self._finder("counter"), self._finder("gauge"), self._finder("timer")
         self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
         self._table: dict[Identity, Series] = {}
         self._bound: WeakSet[Series] = WeakSet()
@@ -117,13 +116,18 @@ class Store:
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
-    def _find(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None = None) -> Any:
-        try:
-            if isinstance(path, str):
-                path = (path,)
-            return self._known[(kind, *path, _TAGS, *tags.items()) if tags else (kind, *path)]
-        except Exception:  # noqa: BLE001 # not known yet, or not to be looked up by
-            return self._look_up(kind, path, tags)
+    def _finder(self, kind: Kind) -> Callable[..., Any]:
+        known = self._known[kind] = {}
+
+        def find(path: Iterable[Any], tags: Mapping[Any, Any] | None = None) -> Any:
+            try:
+                if path.__class__ is str:
+                    path = (path,)
+                return known[(*path, _TAGS, *tags.items()) if tags else tuple(path)]
+            except Exception:  # noqa: BLE001 # not known yet, or not to be looked up by
+                return self._look_up(kind, path, tags)
+
+        return find  # a method would take a tenth more
 
     def _look_up(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
         try:
@@ -139,7 +143,7 @@ class Store:
         if pairs is not None and found.identity == identity:
             words = [*path, *(word for pair in pairs for word in pair)]
             if all(type(word) is str for word in words):
-                self._remember(self._known, (kind, *path, _TAGS, *pairs) if pairs else (kind, *path), found)
+                self._remember(self._known[kind], (*path, _TAGS, *pairs) if pairs else tuple(path), found)
         return found
 
     def automatic(self, kind: Kind, name: tuple[str, ...], tags: Pairs, path: tuple[str, ...], more: Pairs) -> Series:
@@ -187,8 +191,8 @@ class Store:
 
     def forget_shortcuts(self) -> None:
         """Have every series looked up anew."""
-        self.shortcuts.clear()
-        self._known.clear()
+        for known in (self.shortcuts, *self._known.values()):
+            known.clear()
 
     # -- equipping --------------------------------------------------------------------------------------------------
 

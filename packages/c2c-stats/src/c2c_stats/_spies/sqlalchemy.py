@@ -112,30 +112,27 @@ def _is_word(piece: str) -> bool:
 _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
 _SHORT = 1024
+_NONE = object()  # in the place of parameters
 _ENGINES: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # of whom a dialect has sent a statement
 
 
 def _record(statement: str, engine: Any, seconds: float) -> None:
-    timer = _SHORTCUTS.get((engine, statement))
+    shortcut = statement if engine is None else (engine, statement)
+    timer = _SHORTCUTS.get(shortcut)
     if timer is None:
         text = simplify(statement) if len(statement) <= _SHORT else _simplify_long(statement[:LONGEST])
         timer = _timer(text, engine)
         if len(statement) <= _SHORT:
-            _STORE.remember((engine, statement), timer)
+            _STORE.remember(shortcut, timer)
     timer.observe(seconds)
-    _add(1, seconds)
+    totals = SQL.get(None)
+    if totals is not None:
+        totals[0] += 1
+        totals[1] += seconds
 
 
 def _timer(query: str, engine: Any) -> Timer:
     return automatic("timer", ("sql",), {"query": query}, labels={"engine": str(engine)} if _STORE.by_engine else None)
-
-
-def _add(statements: int, seconds: float) -> None:
-    """Add to what the request did."""
-    totals = SQL.get(None)
-    if totals is not None:
-        totals[0] += statements
-        totals[1] += seconds
 
 
 @lru_cache(512)
@@ -144,18 +141,18 @@ def _simplify_long(statement: str) -> str:
 
 
 def _listener(name: str) -> Callable[..., bool | None]:
-    """Return what times a method of a dialect, called with the cursor, the statement, ..., and the context."""
+    """Return what times a method of a dialect, called with the cursor, the statement, parameters and the context."""
 
-    def listen(cursor: Any, statement: str, *others: Any) -> bool | None:
+    def listen(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
         if not _STORE.on:
             return None
-        context = others[-1]
         dialect = context.dialect
         listeners = getattr(dialect.dispatch, name)
+        arguments = (cursor, statement, context) if parameters is _NONE else (cursor, statement, parameters, context)
         start = perf_counter()
         try:
-            if len(listeners) == 1 or not _rest(listeners, listen, cursor, statement, *others):
-                getattr(dialect, name)(cursor, statement, *others)
+            if len(listeners) == 1 or not _rest(listeners, name, *arguments):
+                getattr(dialect, name)(*arguments)
         finally:
             seconds = perf_counter() - start
             engine = None
@@ -167,11 +164,11 @@ def _listener(name: str) -> Callable[..., bool | None]:
     return listen
 
 
-def _rest(listeners: Any, own: Callable[..., Any], *arguments: Any) -> bool:
+def _rest(listeners: Any, name: str, *arguments: Any) -> bool:
     """Let the listeners after us have their turn, which SQLAlchemy ends where we answer that it is done."""
     rest = iter(listeners)
     for one in rest:
-        if one is own:
+        if one is _LISTENERS[name]:
             break
     return any(one(*arguments) for one in rest)
 
@@ -190,12 +187,19 @@ def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
             timer = _timer(*shortcut)
             _STORE.remember(shortcut, timer)
         timer.observe(seconds)
-        _add(0, seconds)
+        totals = SQL.get(None)
+        if totals is not None:
+            totals[1] += seconds
 
     return do_commit
 
 
-_LISTENERS = {name: _listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
+_no_params = _listener("do_execute_no_params")
+_LISTENERS: dict[str, Callable[..., bool | None]] = {
+    "do_execute": _listener("do_execute"),
+    "do_executemany": _listener("do_executemany"),
+    "do_execute_no_params": lambda cursor, statement, context: _no_params(cursor, statement, _NONE, context),
+}
 
 
 def install() -> None:
