@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import c2c_stats as stats
+from c2c_stats._series import KEPT
 from c2c_stats._sink import SINK
 from c2c_stats._statsd import DROPPED, SENT
 from c2c_testing.sinks import StatsdSink
@@ -369,3 +371,101 @@ def test_processes_of_multiprocessing(statsd_sink, tmp_path):
     (tmp_path / "program.py").write_text(MULTIPROCESSING)
     subprocess.run([sys.executable, tmp_path / "program.py", statsd_sink.address], check=True, timeout=120)
     assert [metric.value for metric in statsd_sink.wait("c", count=3)] == [5, 5, 5]
+
+
+@pytest.fixture
+def slow_name(monkeypatch, statsd_sink):
+    """Have the name of the server looked up until the test lets it; give what lets it."""
+    let = threading.Event()
+    found = [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd_sink.port))]
+
+    def look_up(*_arguments, **_keywords):
+        assert let.wait(60)
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield let
+    let.set()
+
+
+@pytest.mark.parametrize("interval", ["0.05", "0"])
+def test_memory_while_a_name_is_looked_up(slow_name, statsd_sink, interval):
+    """Values that wait are bounded, whatever the interval; what is too much is counted as dropped."""
+    configure("statsd.example:8125", statsd_flush_interval=interval)
+    timer = stats.bound_timer(["t"])
+    for _ in range(KEPT + 5_000):
+        timer.observe(1)
+    assert len(timer.kept) <= KEPT + 1
+    slow_name.set()
+    statsd_sink.wait("t", count=KEPT, timeout=60)
+    wait_until(lambda: total(SENT) + total(DROPPED) >= KEPT + 5_000)
+    assert total(DROPPED) >= 4_000
+
+
+def test_a_thread_that_hangs_does_not_end_the_sending(slow_name, statsd_sink):
+    """After a stop that could not wait for a look-up, what is recorded is sent all the same."""
+    configure("statsd.example:8125")
+    stats.increment_counter(["a"])
+    SINK.stop()
+    stats.increment_counter(["a"])
+    slow_name.set()
+    wait_until(lambda: sum(metric.value for metric in statsd_sink.named("a")) == 2)
+    stats.increment_counter(["b"])
+    statsd_sink.wait("b")
+
+
+def test_a_record_while_the_sink_stops(statsd_sink, monkeypatch):
+    """A thread that records while another one stops the sink, before a fork say, is not left without a sender."""
+    configure(statsd_sink.address)
+    stats.increment_counter(["a"])
+    backend = SINK.exporter("statsd")
+    stop = backend.stop
+
+    def recorded_meanwhile():
+        monkeypatch.undo()
+        stats.increment_counter(["b"])
+        stop()
+
+    monkeypatch.setattr(backend, "stop", recorded_meanwhile)
+    SINK.stop()
+    stats.increment_counter(["c"])
+    assert [metric.name for metric in statsd_sink.wait("c")] == ["c"]
+
+
+def test_a_stop_is_a_stop(statsd_sink):
+    """What the last sending counts about itself does not start all again."""
+    configure(statsd_sink.address)
+    for _ in range(5):
+        stats.increment_counter(["a"])
+        SINK.stop()
+        wait_until(lambda: not any(thread.name == "c2c-stats-statsd" for thread in threading.enumerate()))
+
+
+FORK_WHILE_SENDING = """
+import os, sys, threading
+import c2c_stats as stats
+from c2c_stats._series import KEPT
+from c2c_stats._sink import SINK
+stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "0"})
+stats.increment_counter(["parent"])
+backend = SINK.exporter("statsd")
+while not backend._sender.ready:
+    pass
+backend._busy.acquire()
+pid = os.fork()
+if not pid:
+    stats.increment_counter(["child"], 7)
+    sys.exit(0)
+backend._busy.release()
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_a_fork_while_another_thread_sends(statsd_sink):
+    """The child sends, though a thread that it does not have held the lock."""
+    done = subprocess.Popen([sys.executable, "-c", FORK_WHILE_SENDING, statsd_sink.address])
+    try:
+        assert statsd_sink.wait("child", timeout=60)[0].value == 7
+        assert done.wait(60) == 0
+    finally:
+        done.kill()
