@@ -18,21 +18,18 @@ _NAME = "Server-Timing"
 _LONGEST = 100
 
 
-def described(route: str) -> tuple[str, str]:
-    """Return what the header of a route's requests is made from: for ``value``, without and with rendering.
-
-    ``route;desc="name"``, with the name as a quoted-string of RFC 9110, section 5.6.4.
-    """
+def described(route: str) -> str:
+    """Return the header's begin, ``route;desc="name"``: a quoted-string of RFC 9110, section 5.6.4."""
     text = "".join(char if " " <= char <= "~" else "_" for char in route[:_LONGEST])
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    total = f'route;desc="{quoted}", total;dur=%.3f'
-    return total, f"{total}, render;dur=%.3f"
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'route;desc="{quoted}"'
 
 
-def server_timing(forms: tuple[str, str], total: float, render: float | None, statements: float, sql: float) -> str:
-    """Return the header's value; ``forms`` is as ``described`` gave it, durations are in seconds."""
-    # The operator: an f-string takes a fifth more.
-    text = forms[0] % (total * 1000) if render is None else forms[1] % (total * 1000, render * 1000)
+def server_timing(begin: str, total: float, render: float | None, statements: float, sql: float) -> str:
+    """Return the header's value; ``begin`` is as ``described`` gave it, durations are in seconds."""
+    text = f"{begin}, total;dur={total * 1000:.3f}"
+    if render is not None:
+        text += f", render;dur={render * 1000:.3f}"
     if statements:
         text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
     return text
@@ -152,7 +149,7 @@ class _Known:
     tags: dict[str, str]
     path: tuple[str, ...]
     route: Timer
-    described: tuple[str, str]
+    described: str
     render: Timer | None = None
     measured_only: bool = False
 
