@@ -111,8 +111,8 @@ def test_two_applications_do_not_know_each_other():
     [
         (("x",), {}, "wants a function"),
         (("x", lambda a, b: None), {}, "called with the request, but takes"),
-        (("x", 42), {}, "must be a function"),
-        (("x", _later), {}, "it is async"),
+        (("x", 42), {}, "must be a function of the request"),
+        (("x", _later), {}, "not async"),
         (("x", lambda: None), {"level": -1}, "level must be a whole number from 1"),
         ((Check(name="x", run=lambda request: None),), {"level": 2}, "says everything itself"),
     ],

@@ -233,6 +233,7 @@ try:
         taken.append(os.open(os.devnull, os.O_RDONLY))
 except OSError:
     pass
+os.write(2, b"full\\n")
 sys.stdin.readline()
 for descriptor in taken:
     os.close(descriptor)
@@ -256,7 +257,8 @@ def test_what_this_process_runs_out_of():
         return status, (report["successes"] | report["failures"])[name].get("message", "")
 
     command = [sys.executable, "-c", _STARVED, address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
 
         def go_on():
             process.stdin.write("\n")
@@ -266,7 +268,7 @@ def test_what_this_process_runs_out_of():
         assert part("descriptors") == (200, "")
         assert part("log") == (200, "")
         go_on()
-        _wait(lambda: part("descriptors")[0] == 500)
+        assert process.stderr.readline() == "full\n"
         for _ in range(20):
             status, message = part("descriptors")
             assert status == 500

@@ -4,7 +4,7 @@ import pytest
 
 from c2c_broadcast.broadcast import Answers, Failure, Missing
 from c2c_broadcast.process import host_name
-from c2c_health._views import by_member, together
+from c2c_health._views import together
 from c2c_health.checks import secrets_of, shown
 
 
@@ -49,15 +49,6 @@ def test_together():
     assert found["summary"] == "1 of 5 pass"
     assert [one["pid"] for one in found["failing"]] == [2, 3]
     assert [one["pid"] for one in found["missing"]] == [4, 5]
-    assert by_member(found) == {
-        "successes": {"h/1": {"level": 0, "timing": 0}},
-        "failures": {
-            "h/2": {"level": 3, "timing": 0.5, "message": "fails: x, y"},
-            "h/3": {"level": 0, "timing": 0.0, "message": "KeyError: k"},
-            "h/4": {"level": 0, "timing": 0.0, "message": "no answer"},
-            "h/5": {"level": 0, "timing": 0.0, "message": "no answer"},
-        },
-    }
     found = together(answers, 503, siblings=[1, 2, 3, 4, 5, 6])
     assert found["summary"] == "1 of 6 pass"
     assert found["complete"] is False

@@ -37,7 +37,7 @@ def test_the_line_at_the_start(service, file, caplog):
     assert service(**_versions(file)).app
     file.write_text(json.dumps({"main": {"git_hash": "abc\ndef"}}))
     assert service(**_versions(file)).app
-    lines = [record.getMessage() for record in caplog.records if record.name == "c2c_health.version"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "c2c_health._views"]
     assert lines == ["Starting version 1.2.3 (4b0c1d2)", "Starting version abc?def"]
 
 
@@ -80,7 +80,7 @@ def test_a_folder_in_its_place(service, tmp_path, caplog):
     made = service(**{"c2c.versions_path": str(tmp_path)})
     made.get("/versions.json", status=404)
     [record] = caplog.records
-    assert record.getMessage().startswith(f"The version file {tmp_path} can't be used: it is no file")
+    assert record.getMessage().startswith(f"The version file {tmp_path} can't be used: [Errno 21] Is a directory")
 
 
 def test_no_file(service, tmp_path, caplog):

@@ -155,12 +155,8 @@ def taking_request(name: str, function: Callable[..., Any]) -> Run:
     Raises:
         ConfigurationError: It can't be called with the request alone, nor with nothing, or it is async.
     """
-    if not callable(function):
-        raise ConfigurationError(f"Health check {name}: the check must be a function of the request, not {function!r}")
-    if inspect.iscoroutinefunction(function):
-        raise ConfigurationError(
-            f"Health check {name}: it is async, and nobody awaits it: give a function (asyncio.run)"
-        )
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ConfigurationError(f"Health check {name}: it must be a function of the request (not async): {function!r}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin that does not tell

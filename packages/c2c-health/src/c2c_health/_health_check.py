@@ -2,18 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pyramid.config import Configurator
 
-from c2c_broadcast import ConfigurationError, Masker, settings_of
+from c2c_broadcast import ConfigurationError, Masker, broadcast, settings_of
 from c2c_health._check import (
     Check,
     HealthChecked,
     Options,
     Outcome,
-    Pace,
     RequestThreadsSeen,
     State,
     Verdict,
@@ -26,11 +24,14 @@ from c2c_health._probes import Page, look, not_ready, probes
 from c2c_health._request_threads import request_threads
 from c2c_health._runner import Runner
 from c2c_health._settings import HealthSettings
+from c2c_health.checks.alembic import Migrations
+from c2c_health.checks.database import Databases
+from c2c_health.checks.redis import Redises, own_redis_check
+from c2c_health.checks.url import Urls
+from c2c_health.checks.version import Versions, channel
 
 if TYPE_CHECKING:
-    from c2c_health.checks.database import QueryCallback
-    from c2c_health.checks.url import ResponseCallback
-    from c2c_health.version import Versions
+    from c2c_health import version
 
 _LOG = logging.getLogger(__name__)
 CHECKS = "c2c_health.checks"
@@ -46,7 +47,7 @@ class Checks:
         self.settings = settings
         self.made = False  # the application is made: what comes now comes without its configurator
         self.stopping = False
-        self.versions: Versions | None = None
+        self.versions: version.Versions | None = None
         self.pages: dict[str, Page] = {}
         self.queue_listeners: list[Callable[[float], None]] = []
         self.listeners: list[tuple[type, Callable[[Any], None]]] = []
@@ -136,19 +137,16 @@ class Checks:
         if self.made:
             return
         self.made = True
-        from c2c_health.checks.version import subscribe, version_check
-
         base = settings_of(self._registry)
         if base.redis_url or base.redis_sentinels:
-            from c2c_health.checks.redis import own_redis_check
-
             check, address = own_redis_check(base, _OWN_LEVEL, self.settings.redis_name)
             if not {check.name, address} & set(self._checks):
                 self.add(check)
         if self.versions is not None:
-            subscribe(self._registry, self.versions)
+            answer = {"git_hash": self.versions.git_hash, "git_tag": self.versions.git_tag}
+            broadcast.subscribe(channel(self._registry), lambda: answer)
             if _VERSION not in self._checks and not any(check.kind == "version" for check in self.all):
-                self.add(version_check(self._registry, _VERSION, _OWN_LEVEL, self.tell))
+                self._registry[_FACADE].add_version_check(_VERSION, _OWN_LEVEL)
             self.tell(VersionSeen(self.versions.git_hash, 1))
         for function in self.at_live:
             function(self._registry)
@@ -185,7 +183,7 @@ def shutting_down(registry: Any) -> None:
         found.stopping = True
 
 
-class HealthCheck:
+class HealthCheck(Databases, Migrations, Redises, Urls, Versions):
     """The checks of an application: ``HealthCheck(config)``, any number of times, is the same object.
 
     It includes ``c2c_health``. It is ``config.registry["health_check"]`` too, for whoever adds checks later. Every
@@ -199,109 +197,11 @@ class HealthCheck:
         return found if isinstance(found, cls) else super().__new__(cls)
 
     def __init__(self, config: Configurator) -> None:
-        self._config = config
+        super().__init__(config)
         config.registry.setdefault(_FACADE, self)
         config.include("c2c_health")
-
-    def add_db_session_check(
-        self,
-        session: Any,
-        query_cb: "QueryCallback | None" = None,
-        at_least_one_model: Any = None,
-        level: int = 1,
-        **options: Unpack[Options],
-    ) -> None:
-        """Check that each engine of a session answers: one check an engine, named ``db_engine_<engine name>``.
-
-        A replica whose reads go to the primary while it is away decides nothing at ``level``: its failure is
-        ``degraded`` there, and fails reports from level 2 on.
-
-        With ``at_least_one_model`` there must be a row of it. ``query_cb`` takes a session of the check's own, on that
-        engine; its result is the check's. Without both, the server must answer. ``session`` is what
-        ``c2c_db.setup_session`` gives (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker``
-        with a bind.
-
-        Raises:
-            ConfigurationError: The session has no engine, or two engines have one name.
-        """
-        from c2c_health.checks.database import db_session_checks
-
-        required = self._checks.settings.replica_required
-        self._add(
-            *db_session_checks(session, query_cb, at_least_one_model, level, replica_required=required, **options)
-        )
-        self._clean(session)
-
-    def add_alembic_check(
-        self,
-        session: Any,
-        alembic_ini_path: str,
-        level: int = 2,
-        name: str = "alembic",
-        version_schema: str | None = None,
-        version_table: str | None = None,
-        **options: Unpack[Options],
-    ) -> None:
-        """Check that the database is at the heads of the code's migrations; the result is the database's version.
-
-        It is named ``alembic_<path with / as _, stripped>_<name>``, where ``name`` is a section of the ini file. Schema
-        and table of the version are these arguments, or the section's ``version_table_schema`` (default ``public``, on
-        PostgreSQL) and ``version_table`` (default ``alembic_version``).
-
-        Raises:
-            ConfigurationError: The file or its section is missing, or the session has no engine.
-        """
-        from c2c_health.checks.alembic import alembic_check
-
-        self._add(alembic_check(session, alembic_ini_path, level, name, version_schema, version_table, **options))
-        self._clean(session)
-
-    def add_url_check(
-        self,
-        url: str | Callable[[Any], str],
-        params: Any = None,
-        headers: Any = None,
-        name: str | None = None,
-        check_cb: "ResponseCallback" = lambda _request, _response: None,
-        timeout: float = 3,
-        level: int = 1,
-        **pace: Unpack[Pace],
-    ) -> None:
-        """Check that a GET of ``url`` is answered with 2xx; what ``check_cb(request, response)`` returns is the result.
-
-        ``url``, ``params`` and ``headers`` may be functions of the request, whose id (``X-Request-ID``) is sent along.
-        It is named by the URL without user, password and query, by the function's name, or ``url`` where that has none.
-        Redirects are followed.
-
-        Raises:
-            ConfigurationError: It is no URL.
-        """
-        from c2c_health.checks.url import url_check
-
-        self._add(url_check(url, params, headers, name, check_cb, timeout, level, **pace))
-
-    def add_redis_check(self, url: str, name: str | None = None, level: int = 1, **options: Unpack[Options]) -> None:
-        """Check that a Redis answers PING. It is named by the URL without user and password.
-
-        The Redis of the settings has such a check by itself, at level 2.
-
-        Raises:
-            ConfigurationError: It is no URL of a Redis, or redis-py is not installed.
-        """
-        if find_spec("redis") is None:
-            raise ConfigurationError("The Redis check needs redis: pip install 'c2c-health[redis]'")
-        from c2c_health.checks.redis import redis_check
-
-        self._add(redis_check(url, name, level, **options))
-
-    def add_version_check(self, name: str = "version", level: int = 2, **options: Unpack[Options]) -> None:
-        """Check that all processes of the service run one version: ``{"version": hash, "count": processes}``.
-
-        It is there by itself where there is a version file; this is to have it under another name or level.
-        """
-        from c2c_health.checks.version import version_check
-
-        self._add(version_check(self._config.registry, name, level, self._checks.tell, **options))
+        self._checks = checks_of(config.registry)
+        self.settings = self._checks.settings
 
     def add_custom_check(
         self, name: str, check_cb: Callable[..., Any], level: int = 1, **options: Unpack[Options]
@@ -350,26 +250,11 @@ class HealthCheck:
             self._checks.go_live()
         return self._checks.report(None if max_level is None else str(max_level), checks, request)
 
-    @property
-    def _checks(self) -> Checks:
-        return checks_of(self._config.registry)
-
-    def _clean(self, session: Any) -> None:
-        """Close this session in the threads of checks that used it.
-
-        One whose scope is something else than the thread (the request, mostly) is left to whoever ends that.
-        """
-        from sqlalchemy.util import ThreadLocalRegistry
-
-        of_thread = isinstance(getattr(session, "registry", None), ThreadLocalRegistry)
-        remove, clean = getattr(session, "remove", None), self._checks.runner.clean
-        if remove is not None and remove not in clean and (of_thread or hasattr(session, "c2c_rw_bind")):
-            clean.append(remove)
-
-    def _add(self, *checks: Check) -> None:
-        for check in checks:
-            # Two frames up is who called our caller: file and line for a conflict.
-            self._config.add_health_check(check, _backframes=2)
+    def _add(self, check: Check, clean: Callable[[], Any] | None = None) -> None:
+        # Two frames up is who called our caller: file and line for a conflict.
+        self._config.add_health_check(check, _backframes=2)
+        if clean is not None and clean not in self._checks.runner.clean:
+            self._checks.runner.clean.append(clean)
 
 
 def add_health_check(

@@ -35,6 +35,7 @@ _PATIENCE = 2.0  # seconds that a client has to ask
 _MOST_CLIENTS = 200
 _LONGEST_REQUEST = 8_192
 _RETRY = 5.0
+_QUEUE = 1_024
 _EVERY = 4.0  # seconds between the runs of what ready wants to know
 _OLDEST = 30.0  # of what is in memory
 _FULL = 1_000  # callbacks: as many as the base lets wait
@@ -121,33 +122,23 @@ def not_ready(settings: HealthSettings, *, stopping: bool) -> Verdict | None:
 # -- the listener -----------------------------------------------------------------------------------------------------
 
 
-class AddressError(Exception):
-    """The probe address can't be had."""
-
-
-def _open(address: str) -> socket.socket:
-    target: Any
+def _listen(address: str) -> socket.socket:
     if "/" in address:
-        target = address.removeprefix("unix:")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path = address.removeprefix("unix:")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            try:
-                client.connect(target)
-            except ConnectionRefusedError:  # left behind by a process that was killed
-                os.unlink(target)  # noqa: PTH108 # beside the other calls of the system
-            except OSError:
-                pass
+            if client.connect_ex(path) == errno.ECONNREFUSED:  # left behind by a process that was killed
+                os.unlink(path)  # noqa: PTH108 # beside the other calls of the system
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(path)
+            listener.listen(_QUEUE)
+        except OSError:
+            listener.close()
+            raise
     else:
         host, _, port = address.rpartition(":")
-        target = host.strip("[]"), int(port)
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(target)
-        listener.listen(1_024)
-    except OSError as error:
-        listener.close()
-        raise AddressError(f"The probe address {address} can't be had: {error.strerror or error}") from error
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=_QUEUE)
     listener.setblocking(False)
     return listener
 
@@ -172,7 +163,7 @@ class _Client:
         self.received += data
         return not data or b"\r\n\r\n" in self.received or len(self.received) >= _LONGEST_REQUEST
 
-    def answer(self, page: Callable[[], _Answer], *, head: bool) -> None:
+    def answer(self, page: Callable[[], _Answer], *, head: bool = False) -> None:
         """Send a page, and close; what fits into the socket's buffer, as reports do, waits for no client."""
         try:
             status, kind, body = page()
@@ -207,14 +198,15 @@ class Probes:
         self._runs = Worker("c2c-probe-checks", self._run_checks)
         self._serving = False
 
-    def open(self, address: str | None) -> None:
+    def open(self, address: str | None, level: int = logging.WARNING) -> None:
         """Open the listener, in the root of the family before it forks. Where it can't be had, members try again."""
         self.address = address
         if address and self._listener is None:
             try:
-                self._listener = _open(address)
-            except AddressError as error:
-                _LOG.warning("%s; tried again every %g s", error, _RETRY)
+                self._listener = _listen(address)
+            except OSError as error:
+                reason = f"{address} can't be had: {error.strerror or error}"
+                _LOG.log(level, "The probe address %s; tried again every %g s", reason, _RETRY)
 
     def add(self, checks: Any) -> None:
         """Take an application's checks in, and serve, unless this is a master that is about to fork."""
@@ -239,16 +231,13 @@ class Probes:
         return _EVERY
 
     def _work(self) -> None:
-        warned = self._listener is not None
-        while self._listener is None:
-            try:
-                self._listener = _open(self.address or "")
-            except AddressError as error:
-                if not warned:  # a member of this family has it, mostly, and serves it
-                    _LOG.info("%s; tried again every %g s", error, _RETRY)
-                warned = True
-                time.sleep(_RETRY)
+        level = logging.INFO  # once: a member of this family has it, mostly, and serves it
         while True:
+            self.open(self.address, level)
+            level = logging.DEBUG
+            if self._listener is None:
+                time.sleep(_RETRY)
+                continue
             try:
                 self._serve(self._listener)
             except Exception:  # noqa: BLE001 # the boundary of the thread: a probe that is silent ends the service
@@ -258,7 +247,8 @@ class Probes:
     def _serve(self, listener: socket.socket) -> None:
         clients: dict[Any, _Client] = {}
         # Given away where no other descriptor is left, so that this can be told.
-        spare = os.open(os.devnull, os.O_RDONLY)
+        spare: int | None = None
+        wanted = True
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             while True:
@@ -268,12 +258,13 @@ class Probes:
                             connection, _ = listener.accept()
                         except OSError as error:  # a sibling was quicker, or the client is gone
                             if error.errno in (errno.EMFILE, errno.ENFILE):
-                                if spare >= 0:
-                                    os.close(spare)
-                                else:
+                                if spare is None:  # somebody else took it
                                     time.sleep(0.05)
-                                spare = -1
+                                else:
+                                    os.close(spare)
+                                spare, wanted = None, False
                             continue
+                        wanted = True
                         clients[connection] = _Client(connection)
                         selector.register(connection, selectors.EVENT_READ)
                     elif (client := clients[key.fileobj]).read():
@@ -286,7 +277,7 @@ class Probes:
                     selector.unregister(client.connection)
                     del clients[client.connection]
                     client.connection.close()
-                if spare < 0 and not clients:
+                if spare is None and wanted and not clients:
                     with contextlib.suppress(OSError):
                         spare = os.open(os.devnull, os.O_RDONLY)
 
@@ -296,36 +287,38 @@ class Probes:
             client.connection.close()
             return
         method, target, _ = words
-        refused = partial(_json, 405, "GET or HEAD")
-        in_memory, page = self._page(target) if method in ("GET", "HEAD") else (True, refused)
-        answer = partial(client.answer, page, head=method == "HEAD")
-        if in_memory:
-            answer()
+        head = method == "HEAD"
+        if method not in ("GET", "HEAD"):
+            client.answer(partial(_json, 405, "GET or HEAD"))
+            return
+        path, _, query = target.partition("?")
+        page = self._in_memory(path.rstrip("/")) if not query or path != "/health_check" else None
+        if page is not None:
+            client.answer(page, head=head)
             return
         try:
-            self._pool.submit(answer)
+            self._pool.submit(partial(client.answer, partial(self._made, path, parse_qs(query)), head=head))
         except BusyError as error:
-            client.answer(partial(_json, 503, str(error)), head=method == "HEAD")
+            client.answer(partial(_json, 503, str(error)), head=head)
 
-    def _page(self, target: str) -> tuple[bool, Callable[[], _Answer]]:
-        """Return whether a page is made from memory, and what makes it."""
-        path, _, words = target.partition("?")
-        path, query = path.rstrip("/"), parse_qs(words)
+    def _in_memory(self, path: str) -> Callable[[], _Answer] | None:
+        """Return the page that is made from memory, if this is one."""
         if path in ("/live", "/livez"):
-            return True, partial(self._together, lambda checks: checks.live())
+            return partial(self._together, lambda checks: checks.live())
         if path in ("/ready", "/readyz"):
-            return True, partial(self._together, lambda checks: checks.not_ready() or checks.remembered(_OLDEST))
-        if path == "/health_check" and not query:
-            return True, partial(self._together, lambda checks: checks.remembered(_OLDEST))
+            return partial(self._together, lambda checks: checks.not_ready() or checks.remembered(_OLDEST))
+        return partial(self._together, lambda checks: checks.remembered(_OLDEST)) if path == "/health_check" else None
+
+    def _made(self, path: str, query: dict[str, list[str]]) -> _Answer:
         if path == "/health_check":
             level, names = query.get("max_level", [None])[0], query.get("checks", [])
-            return False, partial(self._together, lambda checks: checks.report(level, names, None))
+            return self._together(lambda checks: checks.report(level, names, None))
         pages: dict[str, Page] = {}
         for checks in tuple(self._applications):
-            pages = checks.pages | pages
+            pages |= checks.pages
         if path in pages:
-            return False, lambda: (200, *pages[path]())
-        return True, partial(_json, 404, f"There are {', '.join(['/live', '/ready', '/health_check', *pages])}")
+            return 200, *pages[path]()
+        return _json(404, f"There are {', '.join(['/live', '/ready', '/health_check', *pages])}")
 
     def _together(self, ask: Callable[[Any], dict[str, Any]]) -> _Answer:
         """Return the reports of all applications of this process as one."""

@@ -6,10 +6,9 @@ read it also while that process is stopped, or runs C code that holds the interp
 
 import contextlib
 import itertools
-import mmap
+import json
 import os
 import socket
-import struct
 import sys
 import threading
 import time
@@ -23,8 +22,7 @@ from c2c_broadcast.process import Process, at_exit, at_fork, family, service_fol
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ROW = struct.Struct("=iid")  # threads, busy ones, since when all are busy (0: they are not)
-_TEXT = 1_000
+_TEXT, _FILE = 1_000, 5_000  # characters, and bytes for them, at most
 _FOLDER = "health"
 # Of struct tcp_info (linux/tcp.h): of a socket that listens, tcpi_unacked is how many connections wait.
 _TCP_INFO_SIZE, _WAITING = 104, slice(24, 28)
@@ -65,7 +63,7 @@ class RequestThreads:
         self._begun: dict[int, tuple[float, Any]] = {}
         self._full_since: float | None = None
         self._text = ""
-        self._row: mmap.mmap | None = None
+        self._file: int | None = None
         self._path: Path | None = None
 
     def serve_with(self, threads: int | None, listeners: Iterable[Any] = ()) -> None:
@@ -101,7 +99,7 @@ class RequestThreads:
     def family(self) -> Iterator[Load]:
         """Yield how this process is, and each other one of its family that has told."""
         yield self.load()
-        with contextlib.suppress(OSError, ValueError, struct.error):
+        with contextlib.suppress(OSError):
             for path in service_folder(_FOLDER).iterdir():
                 process = Process.parse(path.name)
                 if process.pid == os.getpid():
@@ -109,10 +107,8 @@ class RequestThreads:
                 if not process.alive:
                     path.unlink(missing_ok=True)
                     continue
-                content = path.read_bytes()
-                threads, busy, since = _ROW.unpack_from(content)
-                text = content[_ROW.size :].rstrip(b"\0").decode("utf-8", "replace")
-                yield Load(process.pid, threads or None, busy, since or None, text)
+                with contextlib.suppress(ValueError, TypeError):  # it is just being written
+                    yield Load(process.pid, *json.loads(path.read_bytes()))
 
     def all_full_for(self) -> float:
         """Return for how many seconds all threads of all members have been busy; 0 where one is free."""
@@ -145,28 +141,21 @@ class RequestThreads:
         begun = sorted(self._begun.copy().values(), key=lambda one: one[0])
         full = known is not None and len(begun) >= known
         text = ", ".join(map(_shown, (request for _, request in begun)))[:_TEXT] if full else ""
-        if self._row is None:
+        if self._file is None:
             with contextlib.suppress(OSError):
-                self._row = self._open()
+                self._path = service_folder(_FOLDER) / this_process().name
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                at_exit(self)
         with self._lock:
             if turn < self._told:
                 return
             self._told = turn
             # Since the youngest of them began, no thread has been free.
             self._full_since, self._text = begun[-1][0] if full else None, text
-            if self._row is not None:
-                row = _ROW.pack(known or 0, len(begun), self._full_since or 0.0)
-                self._row[:] = row + text.encode()[:_TEXT].ljust(_TEXT, b"\0")
-
-    def _open(self) -> mmap.mmap:
-        self._path = service_folder(_FOLDER) / this_process().name
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, _ROW.size + _TEXT)
-            return mmap.mmap(descriptor, _ROW.size + _TEXT)
-        finally:
-            os.close(descriptor)
-            at_exit(self)
+            if self._file is not None:
+                with contextlib.suppress(OSError):  # the disk is full
+                    row = json.dumps([known, len(begun), self._full_since, text], ensure_ascii=False)
+                    os.pwrite(self._file, row.encode("utf-8", "replace").ljust(_FILE), 0)
 
 
 def _shown(request: Any) -> str:

@@ -36,7 +36,7 @@ _PHASES = 32
 
 
 class UnfitResultError(Exception):
-    """A check returned what a report can't hold."""
+    """A check returned what JSON can't hold, or what is too large for a report."""
 
 
 @contextmanager
@@ -76,6 +76,8 @@ class _Flight:
         self.deadline = now + check.timeout + (_LONGEST_PREPARATION if check.prepare else 0)
         self.done = threading.Event()
         self.ready = threading.Event()
+        if check.prepare is None:
+            self.ready.set()
         self.overdue = False
 
     def begin(self, check: Check, now: float) -> None:
@@ -222,7 +224,7 @@ class Runner:
             if check.prepare is not None:
                 with contextlib.suppress(Exception):  # the run meets what is wrong again, and says it
                     check.prepare()
-            flight.begin(check, self._clock())
+                flight.begin(check, self._clock())
             outcome = self._perform(check, request)
         except BaseException as error:  # noqa: BLE001 # else the check would count as in flight for ever
             outcome = _failure(self._clock() - flight.started, type(error).__name__)
@@ -246,7 +248,7 @@ class Runner:
         return found
 
     def _expire(self, check: Check, flight: _Flight, *, again: bool) -> None:
-        """Count a run past its deadline as failed; unless ``again``, only if nobody did."""
+        # Unless ``again``, only if nobody did.
         self._settle(check, flight, self._timed_out(check, flight, hangs=again), again=again)
 
     def _timed_out(self, check: Check, flight: _Flight, *, hangs: bool = False) -> Outcome:
@@ -275,7 +277,6 @@ class Runner:
         flight.done.set()
 
     def _perform(self, check: Check, request: Any) -> Outcome:
-        """Run a check and return what came of it, in the check's thread."""
         begun = time.perf_counter()
         try:
             with request_for(request, self._registry) as given:
@@ -317,7 +318,7 @@ def _failure(seconds: float, message: str) -> Outcome:
 
 
 def _good_for(check: Check) -> float:
-    """Return for how many seconds an outcome holds; where nobody runs a check in the background, not for ever."""
+    # With an interval not for ever, as nobody may run it in the background.
     return check.cache if check.interval is None else 2 * check.interval + check.timeout
 
 
@@ -328,11 +329,7 @@ def _hidden(maskers: Iterable[Masker], value: Any) -> Any:
 
 
 def _fit(result: Any, hidden: Callable[[Any], Any]) -> Any:
-    """Return a copy of ``result`` as JSON has it (RFC 8259), without secrets, in keys too.
-
-    Raises:
-        UnfitResultError: JSON can't hold it, or it is too large for a report.
-    """
+    """Return a copy of ``result`` as JSON has it (RFC 8259), without secrets, in keys too."""
     try:
         text = json.dumps(result, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
     except (TypeError, ValueError, RecursionError) as error:
@@ -345,7 +342,6 @@ def _fit(result: Any, hidden: Callable[[Any], Any]) -> Any:
 
 
 def _message(error: BaseException) -> str:
-    """Return what an exception says; its type where it says nothing, or can't."""
     # SQLAlchemy's own text has the statement and its parameters, which are nobody's business.
     original = getattr(error, "orig", None)
     error = original if isinstance(original, BaseException) else error

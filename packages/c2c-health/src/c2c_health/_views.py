@@ -1,8 +1,10 @@
 """The views, the report in its forms, and that of every process."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -20,6 +22,7 @@ from c2c_health._health_check import CHECKS, HealthCheck, add_health_check, chec
 from c2c_health._request_threads import queue_time, request_threads
 from c2c_health._settings import HealthSettings
 
+_LOG = logging.getLogger(__name__)
 JSON, HEALTH_JSON, HTML, TEXT = "application/json", "application/health+json", "text/html", "text/plain"
 OFFERS = (JSON, HEALTH_JSON, HTML, TEXT)
 """What can be had; the first for a client that does not care."""
@@ -128,27 +131,6 @@ def together(answers: Answers, failure_status: int, siblings: Iterable[int] = ()
     return found if passing == known else {"status": failure_status, **found}
 
 
-def by_member(found: Report) -> dict[str, Any]:
-    """Return the report of all processes as one in which each is a check, ``hostname/pid``: for the forms with rows.
-
-    As its checks run at the same time, the slowest tells how long a process took.
-    """
-
-    def name(member: Report) -> str:
-        return f"{member.get('hostname')}/{member.get('pid')}"
-
-    failed = {name(one): one.get("message") or f"fails: {', '.join(one['checks'])}" for one in found["failing"]}
-    failed |= {name(one): "no answer" for one in found["missing"]}
-    rows = {one: {"level": 0, "timing": 0.0} for one in failed}
-    for member in found["members"]:
-        entries = [*member.get("successes", {}).values(), *member.get("failures", {}).values()]
-        rows[name(member)] = {part: max((entry[part] for entry in entries), default=0) for part in ("level", "timing")}
-    return {
-        "successes": {one: row for one, row in rows.items() if one not in failed},
-        "failures": {one: {**rows[one], "message": message} for one, message in failed.items()},
-    }
-
-
 # -- the views --------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +155,8 @@ def health_check(request: Any) -> Any:
     params = {"max_level": max_level, "names": names}
     answers = broadcast.ask(_channel(request.registry), params, timeout=slowest + _MARGIN)
     found = together(answers, checks.settings.failure_status, [one.pid for one in family().workers()])
-    return _in_form(request, found, by_member(found))
+    request.response.status_int = found.get("status", 200)
+    return found
 
 
 def live(request: Any) -> Any:
@@ -199,9 +182,8 @@ def _sees_stacks(request: Any) -> bool:
     return checks_of(request.registry).settings.development or is_auth(request)
 
 
-def _in_form(request: Any, found: Report, rows: Report | None = None) -> Any:
-    """Return what was found in the form that the client accepts: as it is, or its rows as a report."""
-    rows = found if rows is None else rows
+def _in_form(request: Any, found: Report) -> Any:
+    """Return a report in the form that the client accepts."""
     status = found.get("status", 200)
     offers = request.accept.acceptable_offers(OFFERS)
     form = offers[0][0] if offers else JSON
@@ -211,9 +193,9 @@ def _in_form(request: Any, found: Report, rows: Report | None = None) -> Any:
         return found
     if form == HEALTH_JSON:
         versions = checks_of(request.registry).versions
-        body = health_json(rows, versions.git_hash if versions else None)
+        body = health_json(found, versions.git_hash if versions else None)
     else:
-        body = html(rows) if form == HTML else text(rows)
+        body = html(found) if form == HTML else text(found)
     charset = {} if form == HEALTH_JSON else {"charset": "UTF-8"}
     answer = Response(body=body.encode(), status=status, content_type=form, **charset)
     answer.vary = ("Accept",)
@@ -241,7 +223,7 @@ def includeme(config: Configurator) -> None:
     if first:
         checks.versions = version.read(checks.settings.versions_path)
         if checks.versions is not None:
-            version.log_start(checks.versions)
+            _LOG.warning("Starting version %s", checks.versions)
         broadcast.subscribe(
             _channel(config.registry),
             lambda max_level, names: checks.report(max_level, names, None, stacktraces=True),
@@ -259,14 +241,13 @@ def includeme(config: Configurator) -> None:
     shown = Live(
         title="Checks", kind="health", route="c2c_health_check", query={"max_level": _EVERY_LEVEL}, every=_LOOK_AGAIN
     )
+    section = partial(Section, operators_only=False)
     if checks.versions is not None:
         config.add_operator_view(versions, name="versions", path="/versions.json", public=True)
         links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
         packages = Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says")
-        config.add_section(Section(name="versions", title="Versions", order=85, operators_only=False, live=(packages,)))
-    config.add_section(
-        Section(name="health", title="Health", order=10, operators_only=False, links=tuple(links), live=(shown,))
-    )
+        config.add_section(section(name="versions", title="Versions", order=85, live=(packages,)))
+    config.add_section(section(name="health", title="Health", order=10, links=tuple(links), live=(shown,)))
     config.add_tween("c2c_health._views.tween_factory", under=INGRESS)
 
 

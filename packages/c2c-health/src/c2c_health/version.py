@@ -18,6 +18,7 @@ __all__ = ["get_version"]
 
 _LOG = logging.getLogger(__name__)
 _LARGEST = 4 * 1024 * 1024  # characters; what is longer is cut, which JSON notices
+_FILE = "versions.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +45,23 @@ class Versions:
             raise ValueError('its "git_tag" is no text')
         return cls(content, git_hash, tag or None)
 
+    def __str__(self) -> str:
+        text = f"{self.git_tag} ({self.git_hash})" if self.git_tag else self.git_hash
+        return "".join(letter if letter.isprintable() else "?" for letter in text)[:400]
+
 
 def read(path: str) -> Versions | None:
     """Return what the file says; None where there is none, or, with an error in the log, where it is broken."""
-    file = Path(path)
     try:
-        if not file.exists():
-            return None
-        if not file.is_file():  # a folder, as docker makes one for a mount of a file that is not there
-            raise ValueError("it is no file")  # noqa: TRY301 # as what parse says
-        with file.open(encoding="utf-8") as opened:
+        with Path(path).open(encoding="utf-8") as opened:
             return Versions.parse(opened.read(_LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:  # a folder, as docker makes one for a mount of no file
         _LOG.error(  # the cause is the file, a stack tells nothing
             "The version file %s can't be used: %s. Write it with c2c-genversion", path, error
         )
         return None
-
-
-def log_start(versions: Versions) -> None:
-    """Say which version starts."""
-    found = f"{versions.git_tag} ({versions.git_hash})" if versions.git_tag else versions.git_hash
-    _LOG.warning("Starting version %s", "".join(letter if letter.isprintable() else "?" for letter in found)[:400])
 
 
 def get_version(settings: Mapping[str, Any] | None = None) -> str | None:
@@ -78,9 +74,6 @@ def get_version(settings: Mapping[str, Any] | None = None) -> str | None:
     """
     found = read(load(HealthSettings, settings or {}).versions_path)
     return found.git_hash if found else None
-
-
-_FILE = "versions.json"
 
 
 class Parser(argparse.ArgumentParser):
@@ -135,30 +128,30 @@ def packages(distributions: Iterable[Any]) -> dict[str, str]:
     return found
 
 
-def _given(words: Sequence[str]) -> tuple[str | None, str]:
+def _given(words: Sequence[str]) -> tuple[str, str]:
     if len(words) > 2:  # noqa: PLR2004 # a tag and a hash
         raise GenversionError(f"{len(words)} arguments: give a tag and a hash, or a hash, or nothing")
-    tag, git_hash = (None, *words) if len(words) == 1 else words
-    if not git_hash:
+    if not words[-1]:
         raise GenversionError("GIT_HASH is empty: give the commit's hash, or nothing to ask git")
-    return tag or None, git_hash
+    return words[0] if words[1:] else "", words[-1]
 
 
-def _from_git() -> tuple[str | None, str]:
+def _from_git() -> tuple[str, str]:
     git_hash = _git("rev-parse", "HEAD")
-    if git_hash is None:
+    if not git_hash:
         raise GenversionError("git knows no commit here: run it in the work tree, or give the hash")
     return _git("describe", "--tags", "--exact-match", "HEAD"), git_hash
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 # the arguments are the ones above
+        return subprocess.run(  # noqa: S603 # the arguments are the ones above
             ["git", *arguments],  # noqa: S607 # whichever git the image has
             capture_output=True,
-            check=False,
+            check=True,
             text=True,
-        )
+        ).stdout.strip()
+    except subprocess.CalledProcessError:
+        return ""
     except OSError:
         raise GenversionError("there is no git: give the hash") from None
-    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,10 +1,28 @@
-"""What is checked, a kind a module; here, what of an address may be shown."""
+"""What is checked, a kind a module; here, what all kinds need, and what of an address may be shown.
 
-from collections.abc import Iterator, Mapping
+Libraries that only some services have (SQLAlchemy, alembic, redis) are imported where they are used.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from pyramid.config import Configurator
+
 from c2c_broadcast import names_secret
+from c2c_health._check import Check
+
+
+class Kind(ABC):
+    """The part of ``HealthCheck`` that adds checks of one kind."""
+
+    def __init__(self, config: Configurator) -> None:
+        self._config = config
+
+    @abstractmethod
+    def _add(self, check: Check, clean: Callable[[], Any] | None = None) -> None:
+        """Add a check; ``clean`` is called after each run of any check, in its thread."""
 
 
 def shown(url: str) -> str:

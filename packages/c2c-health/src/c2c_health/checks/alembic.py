@@ -9,61 +9,73 @@ import functools
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Unpack
-
-from sqlalchemy import column, select, table
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any, Unpack
 
 from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, JsonCheckException, Options
-from c2c_health.checks.database import engines, on_engine, password_of
+from c2c_health.checks import Kind
+from c2c_health.checks.database import engines, on_engine, password_of, remover
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 _KEYS = ("version_table", "version_table_schema")
 
 
-def alembic_check(
-    session: Any,
-    given: str,
-    level: int,
-    section: str,
-    version_schema: str | None,
-    version_table: str | None,
-    **options: Unpack[Options],
-) -> Check:
-    """Return the check of one section of an alembic ini file, on the session's primary.
+class Migrations(Kind):
+    """Adds checks of migrations."""
 
-    Raises:
-        ConfigurationError: The file or its section is missing, or the session has no engine.
-    """
-    ini = str(Path(given).resolve())
-    options_of = _read(ini, section)
-    _, engine = next(engines(session))
-    schema = version_schema or options_of.get("version_table_schema")
-    if schema is None and engine.dialect.name == "postgresql":
-        schema = "public"
-    name = version_table or options_of.get("version_table") or "alembic_version"
-    statement = select(table(name, column("version_num"), schema=schema).c.version_num)
+    def add_alembic_check(
+        self,
+        session: Any,
+        alembic_ini_path: str,
+        level: int = 2,
+        name: str = "alembic",
+        version_schema: str | None = None,
+        version_table: str | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        """Check that the database is at the heads of the code's migrations; the result is the database's version.
 
-    def compare(session: Session) -> Any:
-        heads, wanted = _heads(ini, section)
-        found = sorted(session.scalars(statement))
-        result = found[0] if len(found) == 1 else found
-        if not wanted <= set(found) <= heads:
-            there, here = (", ".join(revisions) or "none" for revisions in (found, sorted(wanted)))
-            raise JsonCheckException(
-                f"Invalid alembic version (database: {there}, code: {here}): run the migrations", result
-            )
-        return result
+        It is named ``alembic_<path with / as _, stripped>_<name>``, where ``name`` is a section of the ini file. Schema
+        and table of the version are these arguments, or the section's ``version_table_schema`` (default ``public``, on
+        PostgreSQL) and ``version_table`` (default ``alembic_version``).
 
-    return Check(
-        name=f"alembic_{str(given).replace('/', '_').strip('_')}_{section}".replace(",", "_"),
-        run=on_engine(engine, compare),
-        level=level,
-        kind="alembic",
-        secrets=password_of(engine),
-        prepare=lambda: _heads(ini, section),
-        **options,
-    )
+        Raises:
+            ConfigurationError: The file or its section is missing, or the session has no engine.
+        """
+        from sqlalchemy import column, select, table
+
+        ini = str(Path(alembic_ini_path).resolve())
+        options_of = _read(ini, name)
+        _, engine = next(engines(session))
+        schema = version_schema or options_of.get("version_table_schema")
+        if schema is None and engine.dialect.name == "postgresql":
+            schema = "public"
+        version = version_table or options_of.get("version_table") or "alembic_version"
+        statement = select(table(version, column("version_num"), schema=schema).c.version_num)
+
+        def compare(session: "Session") -> Any:
+            heads, wanted = _heads(ini, name)
+            found = sorted(session.scalars(statement))
+            result = found[0] if len(found) == 1 else found
+            if not wanted <= set(found) <= heads:
+                there, here = (", ".join(revisions) or "none" for revisions in (found, sorted(wanted)))
+                raise JsonCheckException(
+                    f"Invalid alembic version (database: {there}, code: {here}): run the migrations", result
+                )
+            return result
+
+        check = Check(
+            name=f"alembic_{str(alembic_ini_path).replace('/', '_').strip('_')}_{name}".replace(",", "_"),
+            run=on_engine(engine, compare),
+            level=level,
+            kind="alembic",
+            secrets=password_of(engine),
+            prepare=lambda: _heads(ini, name),
+            **options,
+        )
+        self._add(check, remover(session))
 
 
 def _read(ini: str, section: str) -> dict[str, str]:

@@ -1,63 +1,74 @@
 """Database checks: each engine of a session, with a session of the check's own."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Unpack
-
-from sqlalchemy import Engine, literal, select, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any, Unpack
 
 from c2c_broadcast import ConfigurationError
 from c2c_health._check import Check, JsonCheckException, Options
+from c2c_health._settings import HealthSettings
+from c2c_health.checks import Kind
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 _SPARE_LEVEL = 2
 
-QueryCallback = Callable[[Session], Any]
+
+class Databases(Kind):
+    """Adds checks of databases."""
+
+    settings: HealthSettings
+
+    def add_db_session_check(
+        self,
+        session: Any,
+        query_cb: "Callable[[Session], Any] | None" = None,
+        at_least_one_model: Any = None,
+        level: int = 1,
+        **options: Unpack[Options],
+    ) -> None:
+        """Check that each engine of a session answers: one check an engine, named ``db_engine_<engine name>``.
+
+        A replica whose reads go to the primary while it is away decides nothing at ``level``: its failure is
+        ``degraded`` there, and fails reports from level 2 on.
+
+        With ``at_least_one_model`` there must be a row of it. ``query_cb`` takes a session of the check's own, on that
+        engine; its result is the check's. Without both, the server must answer. ``session`` is what
+        ``c2c_db.setup_session`` gives (it has ``c2c_rw_bind`` and ``c2c_ro_bind``), or any session or ``sessionmaker``
+        with a bind.
+
+        Raises:
+            ConfigurationError: The session has no engine, or two engines have one name.
+        """
+        from sqlalchemy import literal, select, text
+
+        def query(session: "Session") -> Any:
+            model = at_least_one_model
+            if model is not None and session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
+                raise JsonCheckException(f"{getattr(model, '__name__', model)} record not found")
+            if query_cb is not None:
+                return query_cb(session)
+            if model is None:
+                session.execute(text("SELECT 1"))
+            return None
+
+        options.setdefault("shown_from", level)
+        for name, engine in engines(session):
+            # c2c-db says it of a replica's engine.
+            spare = not self.settings.replica_required and getattr(engine, "c2c_fails_over", False)
+            check = Check(
+                name=f"db_engine_{name}",
+                run=on_engine(engine, query),
+                level=max(level, _SPARE_LEVEL) if spare else level,
+                kind="db",
+                secrets=password_of(engine),
+                **options,
+            )
+            self._add(check, remover(session))
 
 
-def db_session_checks(
-    session: Any,
-    query_cb: QueryCallback | None,
-    model: Any,
-    level: int,
-    *,
-    replica_required: bool = False,
-    **options: Unpack[Options],
-) -> list[Check]:
-    """Return a check for each engine of ``session``.
-
-    A replica whose reads go to the primary while it is away (``c2c_fails_over`` of its engine, as c2c-db says it) is of
-    level 2 at least, and is shown from ``level`` on. Unless ``replica_required``.
-
-    Raises:
-        ConfigurationError: It has no engine.
-    """
-
-    def query(session: Session) -> Any:
-        if model is not None and session.execute(select(literal(1)).select_from(model).limit(1)).first() is None:
-            raise JsonCheckException(f"{getattr(model, '__name__', model)} record not found")
-        if query_cb is not None:
-            return query_cb(session)
-        if model is None:
-            session.execute(text("SELECT 1"))
-        return None
-
-    options.setdefault("shown_from", level)
-    return [
-        Check(
-            name=f"db_engine_{name}",
-            run=on_engine(engine, query),
-            level=max(level, _SPARE_LEVEL) if spare else level,
-            kind="db",
-            secrets=password_of(engine),
-            **options,
-        )
-        for name, engine in engines(session)
-        for spare in (not replica_required and getattr(engine, "c2c_fails_over", False),)
-    ]
-
-
-def engines(session: Any) -> Iterator[tuple[str, Engine]]:
+def engines(session: Any) -> "Iterator[tuple[str, Engine]]":
     """Yield the name and the engine of each server of a session, the primary's first.
 
     Raises:
@@ -80,11 +91,11 @@ def engines(session: Any) -> Iterator[tuple[str, Engine]]:
             yield name, replica
 
 
-def _name(engine: Engine, default: str = "sqlalchemy") -> str:
+def _name(engine: "Engine", default: str = "sqlalchemy") -> str:
     return str(getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None) or default)
 
 
-def _bind(session: Any) -> Engine:
+def _bind(session: Any) -> "Engine":
     # Asking a scoped_session for its bind would make a session; its factory knows too.
     factory = getattr(session, "session_factory", session)
     found = getattr(factory, "kw", {}).get("bind") or getattr(session, "bind", None)
@@ -96,8 +107,10 @@ def _bind(session: Any) -> Engine:
     )
 
 
-def on_engine(engine: Engine, query: QueryCallback) -> Callable[[Any], Any]:
+def on_engine(engine: "Engine", query: "Callable[[Session], Any]") -> Callable[[Any], Any]:
     """Return what runs ``query`` with a session of its own on ``engine``, closed after it."""
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.orm import Session
 
     def ask() -> Any:
         with Session(engine) as session:
@@ -115,6 +128,17 @@ def on_engine(engine: Engine, query: QueryCallback) -> Callable[[Any], Any]:
     return run
 
 
-def password_of(engine: Engine) -> tuple[str, ...]:
+def password_of(engine: "Engine") -> tuple[str, ...]:
     """Return what no report may show of an engine."""
     return (str(engine.url.password),) if engine.url.password else ()
+
+
+def remover(session: Any) -> Callable[[], Any] | None:
+    """Return what gives back the session that a thread took from a scoped_session.
+
+    One whose scope is something else than the thread (the request, mostly) is left to whoever ends that.
+    """
+    from sqlalchemy.util import ThreadLocalRegistry
+
+    of_thread = hasattr(session, "c2c_rw_bind") or isinstance(getattr(session, "registry", None), ThreadLocalRegistry)
+    return getattr(session, "remove", None) if of_thread else None

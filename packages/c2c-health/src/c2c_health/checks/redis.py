@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from typing import Any, Unpack
-
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, ResponseError
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from c2c_broadcast import BroadcastSettings, ConfigurationError, broadcast
 from c2c_health._check import DEFAULT_TIMEOUT, Check, JsonCheckException, Options
-from c2c_health.checks import secrets_of, shown
+from c2c_health.checks import Kind, secrets_of, shown
 
 _QUICK = 2.0
 _INFO = {
@@ -22,22 +17,28 @@ _INFO = {
     "used_memory": "used_memory_human",
 }
 _PROBE, _PROBE_SECONDS = "c2c_health_check", 60
-_Sentinel: Callable[..., Any] = Sentinel  # redis-py leaves it without types
 
 
-def redis_check(url: str, name: str | None, level: int, **options: Unpack[Options]) -> Check:
-    """Return the check of a Redis by URL.
+class Redises(Kind):
+    """Adds checks of Redis."""
 
-    Raises:
-        ConfigurationError: It is no URL of a Redis.
-    """
-    url = url if "://" in url else f"redis://{url}"
-    try:
-        address = shown(url)
-    except ValueError as error:
-        raise ConfigurationError(f"The health check of the Redis: {error}") from None
-    connect = _by_url(url, **_quick(options.get("timeout", DEFAULT_TIMEOUT)))
-    return _check(name or address, connect, url, level, **options)
+    def add_redis_check(self, url: str, name: str | None = None, level: int = 1, **options: Unpack[Options]) -> None:
+        """Check that a Redis answers PING. It is named by the URL without user and password.
+
+        The Redis of the settings has such a check by itself, at level 2.
+
+        Raises:
+            ConfigurationError: It is no URL of a Redis, or redis-py is not installed.
+        """
+        if find_spec("redis") is None:
+            raise ConfigurationError("The Redis check needs redis: pip install 'c2c-health[redis]'")
+        url = url if "://" in url else f"redis://{url}"
+        try:
+            address = shown(url)
+        except ValueError as error:
+            raise ConfigurationError(f"The health check of the Redis: {error}") from None
+        connect = _by_url(url, **_quick(options.get("timeout", DEFAULT_TIMEOUT)))
+        self._add(_check(name or address, connect, url, level, **options))
 
 
 def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple[Check, str]:
@@ -57,20 +58,28 @@ def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple
         asked = _quick(_QUICK) | (settings.redis_sentinel_options or {})
 
         def connect() -> Any:
-            sentinel: Any = _Sentinel(settings.redis_sentinels, sentinel_kwargs=asked)
-            return sentinel.master_for(service, **{**_quick(_QUICK), "db": settings.redis_db, **options})
+            from redis import sentinel
+
+            made: Callable[..., Any] = sentinel.Sentinel  # redis-py leaves it without types
+            found = made(settings.redis_sentinels, sentinel_kwargs=asked)
+            return found.master_for(service, **{**_quick(_QUICK), "db": settings.redis_db, **options})
 
         address = f"redis_sentinel_{service}"
     return _check(address if name == "url" else name, connect, url, level, writes=True), address
 
 
 def _quick(timeout: float) -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     # Redis-py's retries would outlast the deadline; the next probe is the retry.
     return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
 
 
 def _by_url(url: str, **options: Any) -> Callable[[], Any]:
     """Return what connects. Options of the URL win, as redis-py has it; ``ssl`` is a matter of its scheme."""
+    from redis import Redis
+
     options.pop("ssl", None)
     try:
         Redis.from_url(url, **options).close()
@@ -82,35 +91,30 @@ def _by_url(url: str, **options: Any) -> Callable[[], Any]:
 def _check(
     name: str, connect: Callable[[], Any], url: str, level: int, *, writes: bool = False, **options: Unpack[Options]
 ) -> Check:
+    """Return the check, whose result is what the server says of itself; where ``writes``, it has to take them."""
+
     def run(_request: Any) -> dict[str, Any]:
+        from redis.exceptions import NoPermissionError, ResponseError
+
         # A connection of its own, each time: one that is kept says nothing of whether others can connect.
         with closing(connect()) as client:
-            return _state(client, writes=writes)
+            client.ping()
+            try:
+                info = client.info()
+            except ResponseError:  # a user who may not ask (ACL)
+                info = {}
+            found = {part: info[key] for part, key in _INFO.items() if key in info}
+            try:
+                if writes:
+                    client.set(_PROBE, "1", ex=_PROBE_SECONDS)
+            except NoPermissionError:  # this name is not for this user, which says nothing of the server
+                pass
+            except ResponseError as error:  # OOM, READONLY, MISCONF, NOREPLICAS
+                raise JsonCheckException(f"it refuses writes: {error}", found) from error
+        unsaved = broadcast.health().unsaved if writes else {}
+        if unsaved:
+            names = ", ".join(f"{state} ({reason})" for state, reason in sorted(unsaved.items()))
+            raise JsonCheckException(f"shared state is not stored: {names}", found)
+        return found
 
     return Check(name=name, run=run, level=level, kind="redis", secrets=tuple(secrets_of(url)), **options)
-
-
-def _state(client: Any, *, writes: bool) -> dict[str, Any]:
-    """Return what the server says of itself.
-
-    Raises:
-        JsonCheckException: It refuses writes, or what the base stores there; where ``writes`` wants to know.
-    """
-    client.ping()
-    try:
-        info = client.info()
-    except ResponseError:  # a user who may not ask (ACL)
-        info = {}
-    found = {name: info[key] for name, key in _INFO.items() if key in info}
-    if writes:
-        try:
-            client.set(_PROBE, "1", ex=_PROBE_SECONDS)
-        except NoPermissionError:  # this name is not for this user, which says nothing of the server
-            pass
-        except ResponseError as error:  # OOM, READONLY, MISCONF, NOREPLICAS
-            raise JsonCheckException(f"it refuses writes: {error}", found) from error
-        unsaved = broadcast.health().unsaved
-        if unsaved:
-            names = ", ".join(f"{name} ({reason})" for name, reason in sorted(unsaved.items()))
-            raise JsonCheckException(f"shared state is not stored: {names}", found)
-    return found
