@@ -17,6 +17,22 @@ No answer below is cached: `Cache-Control` is left out where it says so (`no-cac
 An operator sends the secret as header `X-API-Key`, as parameter `secret`, or has the cookie of a log-in: see
 [operator access](../packages/c2c-broadcast.md#operator-access).
 """
+# What has an address of its own, and is not asked at the demo's.
+_MORE = {
+    "c2c-health": """### The probe address: `GET /live`, `/ready`, `/health_check`, `/metrics`
+
+Where `C2C_PROBE_ADDRESS` (`:8081`, or the path of a unix socket) is set, these are served there, without a base
+path, beside the request threads and from memory, by whichever process of the service is free: also while all
+request threads are busy. `/livez` and `/readyz` are the same as `/live` and `/ready`. They answer **200**, or
+**500** (`C2C_HEALTH_FAILURE_STATUS`) when something fails, with the reports that are shown above, to everybody who
+reaches the port; `/metrics` is what Prometheus reads elsewhere. Another path is **404**, another method **405**, a
+check that there is none of **400**.
+
+```sh
+curl http://localhost:8081/ready
+```
+"""
+}
 _UNCACHED = "max-age=0, must-revalidate, no-cache, no-store"
 _WHO = {"public": "Anybody", "operator": "An operator"}
 
@@ -30,6 +46,7 @@ def written(answers: dict[str, Any]) -> str:
             parts.append(f"### `{ask.title}`\n\n{ask.says}\n")
             parts += [f"```sh\n{_curl(ask)}\n```\n"]
             parts += [_answer(who, answers[f"{package}/{number:02}/{who} {ask.title}"]) for who in ask.who]
+        parts += [_MORE[package]] if package in _MORE else []
     return "\n".join(parts)
 
 

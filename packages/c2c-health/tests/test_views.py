@@ -1,7 +1,9 @@
 """The report over HTTP: status, levels, filters, and what a misspelt probe gets."""
 
+import sys
 import threading
 import time
+import types
 
 import pytest
 from pyramid.threadlocal import get_current_request
@@ -342,6 +344,16 @@ def test_checks_of_what_is_known_late(service):
     assert made.get("/health_check").json["successes"]["late"]["result"] == "here"
     made.get("/health_check")
     assert seen == [made.config.registry]
+
+
+@pytest.mark.parametrize(("worker", "told"), [(0, 1), (3, 0)])
+def test_uwsgi_that_forks_unheard(service, monkeypatch, caplog, worker, told):
+    """An application that is made in uWSGI's master is told what its workers need; one made in a worker is not."""
+    uwsgi = types.ModuleType("uwsgi")
+    uwsgi.worker_id = lambda: worker
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    assert service().app
+    assert caplog.text.count("lazy-apps = true") == told
 
 
 def test_background_runs(service):

@@ -1,6 +1,7 @@
 """``HealthCheck`` and ``config.add_health_check``: which checks an application has, and their reports."""
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -148,6 +149,9 @@ class Checks:
             if _VERSION not in self._checks and not any(check.kind == "version" for check in self.all):
                 self._registry[_FACADE].add_version_check(_VERSION, _OWN_LEVEL)
             self.tell(VersionSeen(self.versions.git_hash, 1))
+        uwsgi = sys.modules.get("uwsgi")
+        if uwsgi is not None and uwsgi.worker_id() == 0:
+            _LOG.warning("uWSGI forks without telling Python, so no check would end in a worker: set lazy-apps = true")
         for function in self.at_live:
             function(self._registry)
         probes.add(self)
