@@ -23,23 +23,44 @@ SWITCHES = (
 )
 
 
-def status(process, path):
-    """Return the status of an answer."""
-    url = f"http://127.0.0.1:{process.port}{path}"
-    return requests.get(url, headers={"X-API-Key": "a-long-enough-secret"}, timeout=60).status_code
+# In a process of its own, as metrics and log levels are the process's.
+ASK = """
+import sys
+from webtest import TestApp
+from c2c_meta.wsgi import application
+for path in sys.stdin.read().split():
+    print(path, TestApp(application).get(path, headers={"X-API-Key": "a-long-enough-secret"}, status="*").status_int)
+"""
 
 
-@pytest.mark.parametrize("exclude", ["", *(name for name in SHORT_NAMES.values() if name != "c2c_broadcast"), "all"])
-def test_each(folder, exclude):
-    """What is left out has no views; all the rest is there."""
-    left_out = {*SHORT_NAMES.values()} - {"c2c_broadcast"} if exclude == "all" else {exclude}
+def expected(left_out):
+    """Return what each path answers."""
+    return {path: 404 if package in left_out else 200 for path, package in VIEWS.items()}
+
+
+@pytest.mark.parametrize("exclude", ["", "all"])
+def test_served(folder, exclude):
+    """With all packages and with none a service starts for real, answers, and ends."""
+    left_out = {*SHORT_NAMES.values()} - {"c2c_broadcast"} if exclude == "all" else set()
     folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {' '.join(sorted(left_out))}\n{SWITCHES}")
     process = folder.serve(params="--worker-class gthread --threads 2 --workers 1")
-    assert {path: status(process, path) for path in VIEWS} == {
-        path: 404 if package in left_out else 200 for path, package in VIEWS.items()
-    }
+    url = f"http://127.0.0.1:{process.port}"
+    secret = {"X-API-Key": "a-long-enough-secret"}
+    found = {path: requests.get(f"{url}{path}", headers=secret, timeout=60).status_code for path in VIEWS}
+    assert found == expected(left_out)
     assert "Traceback" not in process.log
     assert process.stop() == 0
+
+
+@pytest.mark.parametrize("exclude", [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
+def test_each(folder, exclude):
+    """What is left out has no views; all the rest is there."""
+    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {exclude}\n{SWITCHES}")
+    done = folder.run("python", "-c", ASK, stdin=" ".join(VIEWS), C2CWSGIUTILS_CONFIG="production.ini")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith(("/c2c", "/metrics"))]
+    assert {path: int(status) for path, status in lines} == expected({exclude})
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_unknown(folder):
