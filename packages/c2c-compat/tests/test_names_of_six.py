@@ -1,8 +1,10 @@
 """The names of c2cwsgiutils 6."""
 
 import argparse
+import os
 import pstats
 import runpy
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,20 @@ def test_metrics_of_other_processes() -> None:
     finally:
         prometheus.MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS.clear()
         c2cwsgiutils.broadcast.unsubscribe("rivers_metrics")
+
+
+def test_who_tells_no_metrics() -> None:
+    """A process that does not tell its metrics in time is named in a metric."""
+    prometheus = c2cwsgiutils.prometheus
+    c2cwsgiutils.broadcast.subscribe("slow_metrics", lambda: time.sleep(4))
+    prometheus.MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS.append("slow_metrics")
+    try:
+        (metric,) = prometheus.MultiProcessCustomCollector().collect()
+        assert metric.name == "c2cwsgiutils_silent"
+        assert str(os.getpid()) in {sample.labels["pid"] for sample in metric.samples}
+    finally:
+        prometheus.MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS.clear()
+        c2cwsgiutils.broadcast.unsubscribe("slow_metrics")
 
 
 @pytest.mark.parametrize(("port", "said"), [("x", "is not a port"), ("70000", "is not a port")])

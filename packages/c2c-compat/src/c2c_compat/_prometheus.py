@@ -45,10 +45,7 @@ def start(registry: CollectorRegistry | None = None) -> None:
     """Serve the metrics of this service's processes on ``C2C_PROMETHEUS_PORT``; nothing where it is unset or empty.
 
     Called in gunicorn's master. With ``PROMETHEUS_MULTIPROC_DIR`` the application's own metrics are those of all
-    workers, else those of this process. A port that is taken is one error line.
-
-    Args:
-        registry: more collectors
+    workers, else those of this process. A port that is taken is one error line. ``registry`` has more collectors.
 
     Raises:
         ConfigurationError: The port is no number.
@@ -65,16 +62,14 @@ def start(registry: CollectorRegistry | None = None) -> None:
         add_provider(cast("Any", MultiProcessCollector)(CollectorRegistry()))
     if registry is not None and registry is not REGISTRY:
         add_provider(registry)
-    add_provider(_TOLD)
+    add_provider(MultiProcessCustomCollector())
     try:
         start_http_server(int(text), settings=settings)
     except OSError as error:
         _LOG.error("Metrics are not served: port %s of C2C_PROMETHEUS_PORT: %s", text, error.strerror)  # one line
 
 
-def start_single_process() -> None:
-    """Serve the metrics of a process that is alone; as `start`."""
-    start()
+start_single_process = start
 
 
 def cleanup() -> None:
@@ -98,13 +93,16 @@ def serialize_collected_data(collector: Any) -> list[SerializedMetric]:
 
 
 class MultiProcessCustomCollector:
-    """Metrics that the subscribers of `MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS` tell, within 2 s."""
+    """What subscribers of `MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS` tell within 2 s, and who told nothing."""
 
     def collect(self) -> Iterator[Metric]:
         """Ask all processes."""
         merged: dict[str, Metric] = {}
+        silent: set[tuple[str, str]] = set()
         for channel in MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS:
-            for told in broadcast.broadcast(channel, expect_answers=True, timeout=2) or ():
+            answers = broadcast.ask(channel, timeout=2)
+            silent |= {(one.hostname, str(one.pid)) for one in (*answers.missing, *answers.late)}
+            for told in answers.answers:
                 for one in told or ():
                     args = one["args"]
                     if args["name"] not in merged:
@@ -112,9 +110,13 @@ class MultiProcessCustomCollector:
                     for sample in one["samples"]:
                         merged[args["name"]].add_sample(sample["name"], sample["labels"], sample["value"])
         yield from merged.values()
-
-
-_TOLD = MultiProcessCustomCollector()
+        if silent:
+            metric = GaugeMetricFamily(
+                build_metric_name("silent"), "Processes that told no metrics", labels=["hostname", "pid"]
+            )
+            for who in silent:
+                metric.add_metric(who, 1)
+            yield metric
 
 
 class MemoryMapCollector:
@@ -126,9 +128,7 @@ class MemoryMapCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Read the maps of the processes."""
-        metric = GaugeMetricFamily(
-            self._name, "Memory of a process by mapped file", labels=["pid", "name"], unit="bytes"
-        )
+        metric = GaugeMetricFamily(self._name, "Memory by mapped file", labels=["pid", "name"], unit="bytes")
         for labels, kilobytes in self._provider.get_data():
             metric.add_metric([labels["pid"], labels["name"]], float(kilobytes) * 1024)
         yield metric
