@@ -27,9 +27,9 @@ def test_nothing_is_set(make_service, caplog):
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        ("c2c.auth.github.client_id", "set C2C_AUTH_GITHUB_CLIENT_ID"),
-        ("c2c.auth.github.repository", "set C2C_AUTH_GITHUB_REPOSITORY"),
-        ("c2c.auth.github.auth.secret", "set C2C_AUTH_GITHUB_SECRET"),
+        ("c2c.auth.github.client_id", "No log-in without C2C_AUTH_GITHUB_CLIENT_ID"),
+        ("c2c.auth.github.repository", "No log-in without C2C_AUTH_GITHUB_REPOSITORY"),
+        ("c2c.auth.github.auth.secret", "No log-in without C2C_AUTH_GITHUB_SECRET"),
     ],
 )
 def test_something_is_missing(github, make_service, caplog, left_out, said):

@@ -86,7 +86,7 @@ SAME = {
     "acceptance.print": "c2c_testing",
     "acceptance.utils": "c2c_testing",
 }
-OUR_OWN = {"HealthCheck", "JsonCheckException", "init", "init_daemon", "get_expected_secret", "is_enabled"}
+OUR_OWN = {"HealthCheck", "JsonCheckException", "init", "init_daemon", "get_expected_secret", "is_auth", "is_enabled"}
 
 
 def module(name: str) -> ModuleType:
@@ -144,7 +144,7 @@ assert dict(os.environ) == environment and logging.root.handlers == handlers
 import requests, redis, c2c_stats
 from c2c_broadcast import broadcast
 assert requests.Session.send.__module__ == "requests.sessions", requests.Session.send
-assert not c2c_stats.BACKENDS and broadcast._PROCESS.broadcaster is None
+assert not c2c_stats.BACKENDS and not broadcast._PROCESS
 heavy = {{"sentry_sdk", "pyinstrument", "gunicorn", "alembic", "lxml", "skimage", "jinja2"}} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Provider = GitHub | OpenId
 
+_LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("c2c_broadcast.audit")
 _KEY = "c2c_auth.policy"
 _LEVELS: tuple[Level, ...] = ("known", "read", "operate")
@@ -45,7 +46,7 @@ _LONGEST_COOKIE = 3_800
 class Operator:
     """Who asks: ``levels`` are what they may (``known``, ``read``, ``operate``).
 
-    ``how`` is ``github``, ``oidc`` or ``secret``; with the secret nobody in particular asks.
+    ``how`` is ``github``, ``oidc`` or ``secret``; with the secret nobody in particular asks. ``token`` is GitHub's.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Operator:
     url: str
     levels: tuple[Level, ...]
     how: str
+    token: str = field(default="", repr=False)
 
 
 class Cookie:
@@ -282,7 +284,8 @@ def operator_of(request: Any) -> Operator | None:
     if found is None:
         return None
     session, level = found
-    return Operator(session.name, session.login, session.url, _LEVELS[: _LEVELS.index(level) + 1], session.provider)
+    levels = _LEVELS[: _LEVELS.index(level) + 1]
+    return Operator(session.name, session.login, session.url, levels, session.provider, session.token)
 
 
 def check_access(request: Any, repository: str | None = None, access: str | None = None) -> bool:
@@ -308,6 +311,8 @@ def includeme(config: Configurator) -> None:
     if _KEY in config.registry:
         return
     settings = load(AuthSettings, config.get_settings())
+    for line in settings.in_vain():
+        _LOG.warning(line)
     configured = settings.providers()
     providers: list[Provider] = [GitHub(settings)] if "github" in configured else []
     if "oidc" in configured:

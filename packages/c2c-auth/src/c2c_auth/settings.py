@@ -1,20 +1,21 @@
 """The settings of the log-ins: those of GitHub under the names of c2cwsgiutils 6.1."""
 
 import ipaddress
-import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from c2c_broadcast import setting
-
-_LOG = logging.getLogger(__name__)
+from c2c_broadcast import declarations, setting
 
 AccessType = Literal["pull", "triage", "push", "maintain", "admin"]
 SHORTEST_SECRET = 16
+_NEEDED = {
+    "github": ("github_client_id", "github_client_secret", "github_repository", "secret"),
+    "oidc": ("oidc_issuer", "oidc_client_id", "oidc_operate", "secret"),
+}
 # Names that c2cwsgiutils 6.1 documented and did not read -> those that are read.
 _NEVER_READ = {
     "C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE": "C2C_AUTH_GITHUB_ACCESS_TYPE",
@@ -112,28 +113,17 @@ class AuthSettings:
     oidc_read: tuple[str, ...] = _oidc("READ", (), parse=_commas, help="its values that let see")
 
     def providers(self) -> set[str]:
-        """Return who is configured, of ``github`` and ``oidc``; log what is set in vain."""
-        for name, right in _NEVER_READ.items():
-            if os.environ.get(name):
-                _LOG.warning("Nothing reads %s: use %s", name, right)
+        """Return who is configured, of ``github`` and ``oidc``."""
         if any(len(one) < SHORTEST_SECRET for one in self.secret):
-            _LOG.error(
-                "No log-in: each of C2C_AUTH_GITHUB_SECRET (commas separate several) needs %s characters",
-                SHORTEST_SECRET,
-            )
             return set()
-        found = set()
-        for provider, needed in (
-            ("github", ("client_id", "client_secret", "repository")),
-            ("oidc", ("issuer", "client_id", "operate")),
-        ):
-            missing = [name for name in needed if not getattr(self, f"{provider}_{name}")]
-            if len(missing) == len(needed):
-                continue
-            missing += [] if self.secret else ["secret"]
-            if missing:
-                names = ", ".join(f"C2C_AUTH_{provider}_{name}".upper() for name in missing)
-                _LOG.warning("No log-in with %s: set %s", provider, names)
-            else:
-                found.add(provider)
-        return found
+        return {name for name, needed in _NEEDED.items() if all(getattr(self, one) for one in needed)}
+
+    def in_vain(self) -> Iterator[str]:
+        """Yield what is to be said of settings that have no effect."""
+        yield from (f"Nothing reads {name}: use {right}" for name, right in _NEVER_READ.items() if os.environ.get(name))
+        if any(len(one) < SHORTEST_SECRET for one in self.secret):
+            yield f"No log-in: each of C2C_AUTH_GITHUB_SECRET (commas separate several) needs {SHORTEST_SECRET} letters"
+        for needed in _NEEDED.values():
+            missing = [str(declarations(AuthSettings)[one][0].env) for one in needed if not getattr(self, one)]
+            if missing and any(getattr(self, one) for one in needed if one != "secret"):
+                yield f"No log-in without {', '.join(missing)}"

@@ -1,20 +1,16 @@
 """Questions about operators that services ask themselves."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import make_dataclass
 from enum import Enum
 from typing import Any, TypedDict
 
-from c2c_broadcast import BroadcastSettings, is_auth, load, setting, settings_of
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPFound
 
-_SHORTEST_SECRET = 16
-_GITHUB = {
-    "C2C_AUTH_GITHUB_CLIENT_ID": "c2c.auth.github.client_id",
-    "C2C_AUTH_GITHUB_CLIENT_SECRET": "c2c.auth.github.client_secret",
-    "C2C_AUTH_GITHUB_REPOSITORY": "c2c.auth.github.repository",
-    "C2C_AUTH_GITHUB_SECRET": "c2c.auth.github.auth.secret",
-}
+import c2c_auth
+from c2c_auth import AuthSettings, operator_of
+from c2c_broadcast import BroadcastSettings, load, setting, settings_of
 
 
 class AuthenticationType(Enum):
@@ -41,6 +37,13 @@ class UserDetails(TypedDict, total=False):
     token: Mapping[str, Any]
 
 
+class _Token(dict[str, str]):
+    """GitHub's token: a log shows none of it."""
+
+    def __repr__(self) -> str:
+        return "{'access_token': '***'}"
+
+
 def auth_type(settings: Mapping[str, Any] | None) -> AuthenticationType:
     """Return how operators are known: by the secret where there is one, whatever else is set.
 
@@ -49,25 +52,47 @@ def auth_type(settings: Mapping[str, Any] | None) -> AuthenticationType:
     """
     if load(BroadcastSettings, settings or {}).secret is not None:
         return AuthenticationType.SECRET
-    found = [os.environ.get(name) or (settings or {}).get(key) or "" for name, key in _GITHUB.items()]
-    if all(found) and len(found[-1]) >= _SHORTEST_SECRET:
-        return AuthenticationType.GITHUB
-    return AuthenticationType.NONE
+    has_github = "github" in load(AuthSettings, settings or {}).providers()
+    return AuthenticationType.GITHUB if has_github else AuthenticationType.NONE
+
+
+def is_auth(request: Any) -> bool:
+    """Tell whether somebody is logged in, with any account: what one may do, ``check_access`` tells."""
+    return operator_of(request) is not None
 
 
 def is_auth_user(request: Any) -> tuple[bool, UserDetails]:
     """Tell whether somebody is logged in, and who: with the secret nobody in particular."""
-    return is_auth(request), {}
+    who = operator_of(request)
+    if who is None or who.how == "secret":
+        return who is not None, {}
+    token = _Token(access_token=who.token)
+    return True, {"login": who.login, "name": who.name, "url": who.url, "token": token}
 
 
-def check_access(request: Any, repo: str | None = None, access_type: str | None = None) -> bool:  # noqa: ARG001 # with the secret there is one right
-    """Tell whether the request is an operator's."""
-    return bool(is_auth(request))
+def check_access(request: Any, repo: str | None = None, access_type: str | None = None) -> bool:
+    """Tell whether the user has a right on a repository, by default those of the settings; the secret has all."""
+    return bool(c2c_auth.check_access(request, repo, access_type))
 
 
 def check_access_config(request: Any, auth_config: AuthConfig) -> bool:
-    """Tell whether the request has the right that a part of the service asks for."""
-    return check_access(request, auth_config.get("github_repository"), auth_config.get("github_access_type"))
+    """Tell whether the user has the right that a part of the service asks for; without a repository nobody has."""
+    repository = auth_config.get("github_repository")
+    if not repository:
+        who = operator_of(request)
+        return who is not None and who.how == "secret"
+    return check_access(request, repository, auth_config.get("github_access_type") or None)
+
+
+def add_routes(config: Configurator) -> None:
+    """Have the addresses of the log-in, which services make by name, where nobody logs in: they lead to the page."""
+    if auth_type(config.get_settings()) is not AuthenticationType.GITHUB:
+        for name in ("login", "callback", "logout"):
+            config.add_operator_view(_to_the_page, name=f"github_{name}", path=f"/github-{name}", public=True)
+
+
+def _to_the_page(_request: Any) -> HTTPFound:
+    return HTTPFound(".")
 
 
 def get_expected_secret(request: Any) -> str:
@@ -76,7 +101,7 @@ def get_expected_secret(request: Any) -> str:
 
 
 def is_enabled(config: Any, env_name: str | None = None, config_name: str | None = None) -> bool:
-    """Tell whether a view for operators has a place: there is a secret, and its switch, where it has one, is on.
+    """Tell whether a view for operators has a place: somebody may be one, and its switch, where it has one, is on.
 
     Args:
         config: the Configurator
@@ -87,7 +112,7 @@ def is_enabled(config: Any, env_name: str | None = None, config_name: str | None
         ConfigurationError: The switch is neither true nor false.
     """
     settings = config.get_settings()
-    if load(BroadcastSettings, settings).secret is None:
+    if auth_type(settings) is AuthenticationType.NONE:
         return False
     if env_name is None and config_name is None:
         return True

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pyramid.config import Configurator
 
 from c2c_broadcast import load
+from c2c_compat._access import add_routes
 from c2c_compat._additional import add_sections
 from c2c_compat._era import say_once, set_defaults
 from c2c_compat._loggers import adopt
@@ -23,6 +24,7 @@ def add(config: Configurator) -> None:
     keep_driver()
     include(config, "c2c_meta")
     add_sections(config)
+    add_routes(config)
 
 
 def including(package: str) -> Callable[[Configurator], None]:

@@ -13,6 +13,7 @@ _PACKAGES = (
     "c2c_logging",
     "c2c_meta",
     "c2c_rest",
+    "c2c_auth",
     "c2c_sentry",
     "c2c_stats",
 )

@@ -1,6 +1,6 @@
 """Who is an operator."""
 
-from c2c_broadcast import auth_view, is_auth
+from c2c_broadcast import auth_view
 from c2c_compat._access import (
     AuthConfig,
     AuthenticationType,
@@ -9,6 +9,7 @@ from c2c_compat._access import (
     check_access,
     check_access_config,
     get_expected_secret,
+    is_auth,
     is_auth_user,
     is_enabled,
 )

@@ -1,5 +1,12 @@
 """What wrote ``versions.json``."""
 
-from c2c_compat._package_version import package_version as _get_package_version
+import re
 
 __all__ = ["_get_package_version"]
+
+_LINE = re.compile(r"\A(?:# Editable install with no version control )?\(?([A-Za-z0-9._-]+)===?([^ )]+)\)?")
+
+
+def _get_package_version(text: str) -> tuple[str, str] | tuple[None, None]:
+    found = _LINE.fullmatch(text.strip())
+    return (found[1], found[2]) if found else (None, None)
