@@ -15,7 +15,7 @@ GARBAGE = ["garbage", "huge", "drip", "slow", 500, 429]
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Wait for two seconds in place of five."""
-    monkeypatch.setattr("c2c_auth.provider.Asker.ask.__kwdefaults__", {"timeout": 2.0})
+    monkeypatch.setattr("c2c_auth.provider.Asker.ask.__kwdefaults__", {"bearer": "", "timeout": 2.0})
 
 
 @pytest.mark.parametrize("path", ["/token", "/user"])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from c2c_auth.provider import Asker, AwayError, Bearer, Level, LoginError, Session
+from c2c_auth.provider import Asker, AwayError, Level, LoginError, Session
 from c2c_auth.settings import AuthSettings
 from c2c_broadcast.process import at_fork
 
@@ -97,7 +97,7 @@ class GitHub:
         """
         _, found = self._ask("POST", self._settings.github_token_url, data={**grant, **self._client})
         token = str(found.get("access_token", ""))
-        status, user = self._ask("GET", self._settings.github_user_url, auth=Bearer(token)) if token else (0, {})
+        status, user = self._ask("GET", self._settings.github_user_url, bearer=token) if token else (0, {})
         login = user.get("login")
         if status != _OK or not isinstance(login, str):
             raise LoginError("it does not take the code")
@@ -128,7 +128,7 @@ class GitHub:
             return  # it was said; the cookie is gone, and the user can revoke the token at GitHub
 
     def _asked(self, token: str, repository: str) -> frozenset[str] | None:
-        status, found = self._ask("GET", f"{self._settings.github_repo_url}/{quote(repository)}", auth=Bearer(token))
+        status, found = self._ask("GET", f"{self._settings.github_repo_url}/{quote(repository)}", bearer=token)
         if status == _UNAUTHORIZED:
             return None
         if status == _FORBIDDEN:  # too many requests, for one

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import jwt
 
-from c2c_auth.provider import Asker, AwayError, Bearer, Level, LoginError, Session
+from c2c_auth.provider import Asker, AwayError, Level, LoginError, Session
 from c2c_auth.settings import AuthSettings
 
 SESSION = 3600
@@ -53,8 +53,7 @@ class OpenId:
         _, token = self._ask("POST", self._url("token_endpoint"), data=form, auth=who)
         claims = self._verified(token.get("id_token"), nonce)
         if not self._values(claims) and "userinfo_endpoint" in self._configuration():
-            bearer = Bearer(str(token.get("access_token", "")))
-            _, info = self._ask("GET", self._url("userinfo_endpoint"), auth=bearer)
+            _, info = self._ask("GET", self._url("userinfo_endpoint"), bearer=str(token.get("access_token", "")))
             # Core 1.0, 5.3.2: another subject's must not be used.
             claims = {**info, **claims} if info.get("sub") == claims["sub"] else claims
         login = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
@@ -66,13 +65,6 @@ class OpenId:
         if not {*session.values}.isdisjoint(self._settings.oidc_operate):
             return "operate"
         return "known" if {*session.values}.isdisjoint(self._settings.oidc_read) else "read"
-
-    def has_right(self, session: Session, repository: str | None, access: str | None) -> bool:
-        """Tell whether the user is an operator; of repositories this provider knows nothing."""
-        return repository is None and access is None and self.level(session) == "operate"
-
-    def end(self, session: Session) -> None:
-        """Do nothing: no token was kept."""
 
     def _verified(self, token: Any, nonce: str) -> dict[str, Any]:
         """Return the claims of an ID token (Core 1.0, 3.1.3.7)."""

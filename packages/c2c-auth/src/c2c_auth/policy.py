@@ -100,6 +100,7 @@ class LoginPolicy:
 
     def __init__(self, settings: AuthSettings, providers: list["Provider"]) -> None:
         self.providers = {provider.name: provider for provider in providers}
+        self.github = next((provider for provider in providers if isinstance(provider, GitHub)), None)
         self._proxy_url = settings.github_proxy_url
         # A session is void as soon as what it is for is another: service, repository, issuer, claim.
         about = [settings.github_client_id, settings.github_repository, settings.oidc_issuer, settings.oidc_client_id]
@@ -202,7 +203,8 @@ class LoginPolicy:
             return HTTPSeeOther(own_url(request, given=""))
         found, request.environ[self._in_environ] = self.found(request), None
         if found is not None:
-            self.providers[found[0].provider].end(found[0])
+            if self.github is not None and found[0].token:
+                self.github.end(found[0])
             _audit(request, found[0].login, provider, "logged out")
         response = HTTPSeeOther(own_url(request))
         self._session.set(request, response, {}, 0)
@@ -298,7 +300,9 @@ def check_access(request: Any, repository: str | None = None, access: str | None
         return who is not None
     policy: LoginPolicy = request.registry[_KEY]
     found = policy.found(request)
-    return found is not None and policy.providers[who.how].has_right(found[0], repository, access)
+    if policy.github is None or found is None or not who.token:
+        return repository is None and access is None and "operate" in who.levels
+    return policy.github.has_right(found[0], repository, access)
 
 
 def includeme(config: Configurator) -> None:

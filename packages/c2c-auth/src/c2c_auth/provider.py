@@ -63,7 +63,9 @@ class Asker:
         self._pool = Pool(f"c2c-auth-{title}", threads=8, queued=50)
         self._away = False
 
-    def ask(self, method: str, url: str, *, timeout: float = TIMEOUT, **more: Any) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, method: str, url: str, *, bearer: str = "", timeout: float = TIMEOUT, **more: Any
+    ) -> tuple[int, dict[str, Any]]:
         """Return the status and the JSON object that was answered; ``more`` are arguments of ``requests.request``.
 
         Raises:
@@ -74,7 +76,7 @@ class Asker:
 
         def work() -> None:
             try:
-                future.set_result(_asked(method, url, until, more))
+                future.set_result(_asked(method, url, until, bearer, more))
             except Exception as error:  # noqa: BLE001 # raised where one waits
                 future.set_exception(error)
 
@@ -94,9 +96,12 @@ class Asker:
         return answer
 
 
-def _asked(method: str, url: str, until: float, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def _asked(method: str, url: str, until: float, bearer: str, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     left = max(0.001, until - time.monotonic())  # less than asked for, where other questions were before this one
     headers = {"Accept": "application/json", "User-Agent": "c2c-auth"}
+    if bearer:
+        headers["Authorization"] = f"Bearer {bearer}"
+        more["auth"] = lambda request: request  # else a .netrc would win
     with requests.request(method, url, headers=headers, timeout=left, stream=True, **more) as response:
         body = b""
         # As it comes: an answer that drips is cut at its time.
@@ -110,15 +115,3 @@ def _asked(method: str, url: str, until: float, more: dict[str, Any]) -> tuple[i
     with contextlib.suppress(ValueError, RecursionError):
         data = json.loads(body)
     return response.status_code, data if isinstance(data, dict) else {}
-
-
-class Bearer(requests.auth.AuthBase):
-    """Send a token. As authentication, not as a header: a .netrc would win, and a redirect to another host get it."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: Any) -> Any:
-        """Sign a request."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
