@@ -96,15 +96,17 @@ def test_closed(urls, notes, new_service):
     service.app.get(_PATH, status=403)
     service.app.get(f"{_PATH}?readonly=true", status=403)
     disabled = new_service(notes, **urls(), **{"c2c.secret": "a-secret-for-operators"})
-    disabled.app.get(_PATH, headers=_HEADERS, status=404)
+    told = disabled.app.get(_PATH, headers=_HEADERS, status=404).json["message"]
+    assert told == "/c2c/db/maintenance is off: set C2C_DB_MAINTENANCE_VIEW_ENABLED"
+    disabled.app.get(_PATH, status=404)
 
 
 def test_section(urls, notes, new_service):
-    """The index page has its section where the view is: only with a secret."""
-    names = [section.name for section in sections(new_service(notes, **urls(), **_SETTINGS).config.registry)]
-    assert "db_maintenance" in names
-    closed = new_service(notes, **urls(), **{"c2c.db_maintenance_view_enabled": "true"})
-    assert "db_maintenance" not in [section.name for section in sections(closed.config.registry)]
+    """The index page has its section where the view is enabled, for operators, whoever knows them."""
+    found = {section.name: section for section in sections(new_service(notes, **urls(), **_SETTINGS).config.registry)}
+    assert found["db_maintenance"].operators_only
+    disabled = new_service(notes, **urls(), **{"c2c.secret": "a-secret-for-operators"})
+    assert "db_maintenance" not in [section.name for section in sections(disabled.config.registry)]
 
 
 def test_waits_for_the_replica_side(pair, urls, notes, new_service):

@@ -38,6 +38,24 @@ def test_sections_lead_to_views(make_service):
     assert routes["c2c_profiler"]["pattern"] == "/prof"
 
 
+def test_what_is_off_says_what_switches_it_on():
+    """An operator reads the variable in the 404, of the public view too; others read nothing."""
+    from pyramid.config import Configurator
+    from webtest import TestApp
+
+    config = Configurator(settings={"c2c.secret": "a-secret-for-operators"})
+    config.include("c2c_debug")
+    app = TestApp(config.make_wsgi_app())
+    for path, variable in (
+        ("debug/stacks", "C2C_DEBUG_VIEW_ENABLED"),
+        ("debug/time", "C2C_DEBUG_VIEW_ENABLED"),
+        ("sql_profiler", "C2C_SQL_PROFILER_ENABLED"),
+    ):
+        told = app.get(f"/c2c/{path}", headers={"X-API-Key": "a-secret-for-operators"}, status=404).json["message"]
+        assert told == f"/c2c/{path} is off: set {variable}"
+        assert variable not in app.get(f"/c2c/{path}", status=404).text
+
+
 def test_the_profilers_link_is_at_the_root(make_service):
     """An application with a route prefix has it at the root all the same: the filter is outside of it."""
     from pyramid.config import Configurator

@@ -272,6 +272,9 @@ def test_includes_and_applications(make_app):
     assert routes(first)["route/GET/hello/200"]["nb"] == 2
     assert "memory" in stats.BACKENDS
     second.get("/c2c/stats.json", status=404)
+    third = make_app(configure, c2c__stats_view="false", c2c__secret="a-secret-for-operators")
+    told = third.get("/c2c/stats.json", headers={"X-API-Key": "a-secret-for-operators"}, status=404).json["message"]
+    assert told == "/c2c/stats.json is off: set STATS_VIEW"
 
 
 def test_route_prefix_and_moved_metrics(make_app):

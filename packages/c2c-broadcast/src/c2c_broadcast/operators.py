@@ -107,10 +107,10 @@ def operators_of(registry: Any) -> Operators:
     return found
 
 
-def is_auth(request: Any) -> bool:
-    """Tell whether the request comes from an operator. Never raises."""
+def is_auth(request: Any, level: Level = "operate") -> bool:
+    """Tell whether the request comes from an operator of this level. Never raises."""
     found = request.registry.get(_KEY)
-    return found is not None and found.judge(request).at_least("operate")
+    return found is not None and found.judge(request).at_least(level)
 
 
 def auth_view(request: Any) -> None:

@@ -136,8 +136,8 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_db_observer", add_db_observer)
     config.add_tween(TWEEN, over="pyramid_tm.tm_tween_factory")
     add_error_views(config)
-    if application.settings.maintenance_view_enabled:
-        add_maintenance_view(config, application.maintenance)
+    enabled = application.settings.maintenance_view_enabled
+    add_maintenance_view(config, application.maintenance, enabled=enabled)
     config.action(None, _say_what_loses_marks, args=(application, config.registry), order=_LAST)
 
 

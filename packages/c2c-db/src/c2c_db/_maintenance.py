@@ -9,7 +9,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest
 
-from c2c_broadcast import Field, Form, Link, Live, Section, json_error, settings_of
+from c2c_broadcast import Field, Form, Link, Live, Section, json_error
 from c2c_broadcast.shared_state import Entry, SharedState
 
 _LOG = logging.getLogger(__name__)
@@ -82,16 +82,17 @@ _WORDS = {"true": True, "false": False}
 _LONGEST_REASON = 500
 
 
-def add_maintenance_view(config: Configurator, maintenance: Maintenance) -> None:
-    """Add the operator view, and its section of the index page."""
-    if settings_of(config.registry).secret is None:
-        return  # nobody is an operator
-    config.add_section(_SECTION)
+def add_maintenance_view(config: Configurator, maintenance: Maintenance, *, enabled: bool) -> None:
+    """Add the operator view, and its section of the index page; where it is off, what tells how to switch it on."""
+    if enabled:
+        config.add_section(_SECTION)
     config.add_operator_view(
         partial(_view, maintenance),
         name="db_maintenance",
         path="/db/maintenance",
         changes_state=lambda request: "readonly" in request.params,
+        level="read",
+        off=None if enabled else "C2C_DB_MAINTENANCE_VIEW_ENABLED",
     )
 
 

@@ -1,5 +1,7 @@
 """What ``config.include("c2c_debug")`` does."""
 
+from functools import partial
+
 from pyramid.config import Configurator
 
 from c2c_broadcast import Field, Form, Link, Live, Section, load, masker_of
@@ -32,33 +34,36 @@ def includeme(config: Configurator) -> None:
     if settings.requests_in_flight:
         config.include(running)
     if settings.debug_view_enabled:
-        _add_debug_views(config)
+        _subscribe(config.registry[KEY])
+        config.add_section(_RUNNING)
+        config.add_section(_DEBUG)
     if settings.sql_profiler_enabled:
         sql_view.install(config.registry, masker_of(config.registry))
-        add = config.add_operator_view
-        add(sql_view.view, name="sql_profiler", path="/sql_profiler", changes_state=sql_view.changes)
         config.add_section(_SQL)
+    _add_views(config, settings)
     if settings.profiler_path is not None:
         _add_profiler_link(config, settings.profiler_path)
 
 
-def _add_debug_views(config: Configurator) -> None:
-    _subscribe(config.registry[KEY])
-    add = config.add_operator_view
-    add(running.view, name="debug_running", path="/debug/running")
-    add(stacks.view, name="debug_stacks", path="/debug/stacks")
-    add(memory.memory_view, name="debug_memory", path="/debug/memory")
+def _add_views(config: Configurator, settings: DebugSettings) -> None:
+    """Add the views; of those that are off, what tells an operator how to switch them on."""
+    off = None if settings.sql_profiler_enabled else "C2C_SQL_PROFILER_ENABLED"
+    add = partial(config.add_operator_view, off=off)
+    add(sql_view.view, name="sql_profiler", path="/sql_profiler", changes_state=sql_view.changes, level="read")
+    add = partial(config.add_operator_view, off=None if settings.debug_view_enabled else "C2C_DEBUG_VIEW_ENABLED")
+    add(running.view, name="debug_running", path="/debug/running", level="read")
+    add(stacks.view, name="debug_stacks", path="/debug/stacks", level="read")
+    add(memory.memory_view, name="debug_memory", path="/debug/memory", level="read")
+    add(memory.memory_maps_view, name="debug_memory_maps", path="/debug/memory_maps", level="read")
+    add(references.view, name="debug_show_refs", path="/debug/show_refs.dot", level="read")
+    add(request_views.headers, name="debug_headers", path="/debug/headers", level="read")
+    # These do something: they call the application, take its time, or log.
     add(memory.memory_diff_view, name="debug_memory_diff", path="/debug/memory_diff")
     add(memory.memory_diff_view, name="debug_memory_diff_of", path="/debug/memory_diff/*path")
-    add(memory.memory_maps_view, name="debug_memory_maps", path="/debug/memory_maps")
-    add(references.view, name="debug_show_refs", path="/debug/show_refs.dot")
     add(sampling.view, name="debug_profile", path="/debug/profile")
     add(request_views.sleep, name="debug_sleep", path="/debug/sleep")
-    add(request_views.headers, name="debug_headers", path="/debug/headers")
     add(request_views.error, name="debug_error", path="/debug/error")
     add(request_views.now, name="debug_time", path="/debug/time", public=True)
-    config.add_section(_RUNNING)
-    config.add_section(_DEBUG)
 
 
 def _add_profiler_link(config: Configurator, path: str) -> None:

@@ -58,7 +58,7 @@ def includeme(config: "Configurator") -> None:
         tag_transactions()
     off = None if settings.log_view_enabled else "C2C_LOG_VIEW_ENABLED"
     config.add_operator_view(
-        level_view, name="logging_level", path="/logging/level", changes_state=changes_level, off=off
+        level_view, name="logging_level", path="/logging/level", changes_state=changes_level, level="read", off=off
     )
     if off is None:
         LEVELS.follow()

@@ -143,7 +143,7 @@ def add(config: Configurator) -> None:
     history.worker = Worker("c2c-page-history", history.turn)
     config.add_tween("c2c_page.history.tween_factory", under=INGRESS)
     tell(config, "history", lambda: {"points": history.found()})
-    config.add_operator_view(_view, name="history", path="/history")
+    config.add_operator_view(_view, name="history", path="/history", level="read")
     live = Live(title="The last 30 minutes", kind="history", route="c2c_history", every=EVERY)
     config.add_section(Section(name="history", title="History", order=12, live=(live,)))
 

@@ -29,7 +29,9 @@ def add(config: Configurator) -> None:
     """Add the view, and what each process answers to it."""
     registry = config.registry
     tell(config, "members", lambda: facts(registry))
-    config.add_operator_view(lambda request: ask_all(request.registry, "members"), name="members", path="/members")
+    config.add_operator_view(
+        lambda request: ask_all(request.registry, "members"), name="members", path="/members", level="read"
+    )
     config.add_section(
         Section(
             name="members",

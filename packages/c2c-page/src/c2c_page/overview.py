@@ -70,7 +70,9 @@ def add(config: Configurator) -> None:
     registry = config.registry
     overview = registry.setdefault(_KEY, Overview(registry))
     tell(config, "overview", overview.mine)
-    config.add_operator_view(lambda request: overview_of(request.registry).all(), name="overview", path="/overview")
+    config.add_operator_view(
+        lambda request: overview_of(request.registry).all(), name="overview", path="/overview", level="read"
+    )
     live = Live(title="Differences", kind="differences", route="c2c_overview", every=_EVERY)
     text = "what is not the same everywhere, or was changed by hand"
     config.add_section(Section(name="differences", title="Differences", order=35, text=text, live=(live,)))

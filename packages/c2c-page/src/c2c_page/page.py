@@ -31,7 +31,7 @@ def add(config: Configurator) -> None:
 
 def _page(request: Any) -> Response:
     """Show the page; a POST is a log-in or a log-out, and its credentials never come into a URL."""
-    operator = is_auth(request)
+    operator = is_auth(request, "read")
     given = request.POST.get("secret") if request.method == "POST" else None
     if given == "" or (given and operator):
         return HTTPSeeOther(request.route_path("c2c_index"))

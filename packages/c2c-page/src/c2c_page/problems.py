@@ -157,7 +157,7 @@ def add(config: Configurator) -> None:
 
     config.action("c2c_page.watch", lambda: problems_of(registry), order=LAST)
     tell(config, "problems", mine)
-    config.add_operator_view(_view, name="problems", path="/problems", changes_state=_changes)
+    config.add_operator_view(_view, name="problems", path="/problems", changes_state=_changes, level="read")
     live = Live(title="Problems", kind="problems", route="c2c_problems", every=_EVERY)
     text = "warnings and errors of all processes, since they started"
     config.add_section(Section(name="problems", title="Problems", order=30, text=text, live=(live,)))

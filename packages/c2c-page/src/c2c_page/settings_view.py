@@ -20,7 +20,7 @@ _TWICE = "pyramid."
 
 def add(config: Configurator) -> None:
     """Add the view and its section."""
-    config.add_operator_view(_view, name="settings", path="/settings")
+    config.add_operator_view(_view, name="settings", path="/settings", level="read")
     live = Live(title="In force", kind="settings", route="c2c_settings", help="in this process; secrets are masked")
     config.add_section(Section(name="settings", title="Settings", order=90, live=(live,)))
 

@@ -94,11 +94,11 @@ def includeme(config: "Configurator") -> None:
             http_cache=0,
         )
     config.add_section(_section(settings))
-    if settings.stats_view:
-        config.add_operator_view(
-            _stats_view.view,
-            name="stats",
-            path="/stats.json",
-            public=True,
-            changes_state=False if settings.stats_public_reset else _stats_view.resets,
-        )
+    config.add_operator_view(
+        _stats_view.view,
+        name="stats",
+        path="/stats.json",
+        public=True,
+        changes_state=False if settings.stats_public_reset else _stats_view.resets,
+        off=None if settings.stats_view else "STATS_VIEW",
+    )
