@@ -146,11 +146,11 @@ def test_daemon_without_debug_view(tmp_path: Path) -> None:
     code = (
         "import c2cwsgiutils.debug as debug\nfrom c2c_broadcast import broadcast\n"
         "from pyramid.config import Configurator\n"
-        "debug.init_daemon()\nprint(broadcast._PROCESS.broadcaster is None)\n"
+        "debug.init_daemon()\nprint(not broadcast._PROCESS)\n"
         "debug.init_daemon(Configurator(settings={'c2c.debug_view_enabled': 'false'}))\n"
-        "print(broadcast._PROCESS.broadcaster is None)\n"
+        "print(not broadcast._PROCESS)\n"
         "debug.init_daemon({'c2c.debug_view_enabled': 'true'})\n"
-        "print(broadcast._PROCESS.broadcaster is None)"
+        "print(not broadcast._PROCESS)"
     )
     assert python(tmp_path, code).stdout.split() == ["True", "True", "False"]
     assert python(tmp_path, code, C2C_DEBUG_VIEW_ENABLED="1").stdout.split() == ["False", "False", "False"]

@@ -211,3 +211,24 @@ def test_globals(folder):
     process = folder.serve(TINY_PORT="1")
     assert process.get("/globals")[2].keys() == {"here", "__file__"}
     assert json.dumps(process.get("/hello")[2]["settings"]) == "{}"
+
+
+@pytest.mark.parametrize("server", ["c2c-run", "pserve"])
+def test_names_that_nothing_reads(folder, server):
+    """A variable and a key that are nearly settings are named with those, in one line of the process that is built."""
+    tiny = (folder.path / "tiny.py").read_text()
+    folder.write(
+        "tiny.py", tiny.replace("config.add_subscriber(", 'config.include("c2c_meta"); config.add_subscriber(', 1)
+    )
+    folder.setting("c2c.stats_vew = true")
+    if server == "c2c-run":
+        process = folder.serve(params="--workers 1", STATS_VEIW="true", TINY_PORT="0")
+    else:
+        port = folder.free_port()
+        environ = {"TINY_PORT": str(port), "STATS_VEIW": "true"}
+        process = folder.start("pserve", "c2c://production.ini", port=port, **environ).up()
+    told = "Settings that nothing reads: STATS_VEIW (is it STATS_VIEW?); c2c.stats_vew (is it c2c.stats_view?)"
+    assert process.log.count(told) == 1, process.log
+    checked = folder.run("c2c-settings", "production.ini", STATS_VEIW="true", TINY_PORT="0")
+    assert checked.returncode == 1
+    assert "ERROR nothing reads c2c.stats_vew: is it c2c.stats_view?" in checked.stdout
