@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from c2c_testing.servers import free_port
+
 
 def complete(member, count):
     """Tell whether a member's broadcast reaches everybody."""
@@ -102,6 +104,16 @@ def test_redis_that_hangs(new_redis_server, team):
         assert len(found["answers"]) == 1
     for member in members:
         back_within(member, 2, 15)
+
+
+def test_an_ask_waits_no_longer_than_it_says(new_redis_server, team):
+    """However long the options let redis-py wait for a reply, who asks waits for its own time-out."""
+    redis = new_redis_server()
+    (member,) = team(redis, 1, C2C_REDIS_OPTIONS="socket_timeout=90")
+    with redis.paused():
+        found = member("ask", channel="ping", timeout=1)
+        assert found["seconds"] < 45
+        assert (len(found["answers"]), found["complete"]) == (1, False)
 
 
 class Server:
@@ -316,3 +328,84 @@ class TlsFront(Relay):
                     if not data:
                         return
                     (far if source is near else near).sendall(data)
+
+
+def test_redis_that_loads(new_redis_server, team):
+    """A Redis that loads its data (LOADING) is away for that while: said once, nobody waits, and all are back."""
+    redis = new_redis_server(settings={"enable-debug-command": "yes", "loading-process-events-interval-bytes": 1024})
+    redis.execute("DEBUG", "POPULATE", 6000)
+    members = team(redis, 2)
+    redis.execute("CONFIG", "SET", "key-load-delay", 1000)
+    loading = threading.Thread(target=redis.execute, args=("DEBUG", "RELOAD"), kwargs={"timeout": 60})
+    loading.start()
+    while "LOADING" not in (members[0]("health")["error"] or ""):
+        found = members[0]("ask", channel="ping", timeout=30)
+        assert found["seconds"] < 15
+        assert loading.is_alive()
+    assert not members[0]("ask", channel="ping", timeout=30)["complete"]
+    loading.join()
+    back_within(members[0], 2, 30)
+    assert members[0].log.count("WARNING") == 1
+
+
+def refused(member, word):
+    """Return the commands of a member that Redis refuses with a word."""
+    return sorted(command for command, why in member("health")["refused"].items() if word in why)
+
+
+def test_redis_that_became_a_replica(new_redis_server, new_member, prefix, eventually):
+    """READONLY costs what writes: it is named once, and put right when the server is a primary again."""
+    redis = new_redis_server()
+    member = new_member(redis, "start")
+    back_within(member, 1, 20)
+    redis.execute("REPLICAOF", "127.0.0.1", "1")
+    eventually(lambda: f"HSET {prefix}members" in refused(member, "READONLY"))
+    found = member("ask", channel="ping", timeout=30)
+    assert (len(found["answers"]), found["complete"]) == (1, False)
+    assert member("change", name="levels", key="k", value=1)["everywhere"] is False
+    assert "READONLY" in member("health")["unsaved"]["levels"]
+    assert member.log.count(f"refuses HSET {prefix}members: READONLY") == 1
+    assert "can't be used" not in member.log
+    redis.execute("REPLICAOF", "NO", "ONE")
+    eventually(lambda: member("entries", name="levels")["everywhere"])
+    back_within(member, 1, 20)
+    assert redis.execute("HKEYS", f"{prefix}state_levels") == ["k"]
+
+
+def test_redis_that_can_not_save(new_redis_server, new_member, prefix, tmp_path, eventually):
+    """MISCONF (snapshots fail, so writes are refused) is named, and nothing is said to be everywhere meanwhile."""
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    redis = new_redis_server(settings={"dir": folder, "save": "3600 1"})
+    member = new_member(redis, "start")
+    back_within(member, 1, 20)
+    folder.rmdir()
+    redis.execute("BGSAVE")
+    eventually(lambda: f"HSET {prefix}members" in refused(member, "MISCONF"))
+    assert member("change", name="levels", key="k", value=1)["everywhere"] is False
+    assert "MISCONF" in member("health")["unsaved"]["levels"]
+    assert member("health")["listening"]
+    assert "can't be used" not in member.log
+    redis.execute("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+    eventually(lambda: member("entries", name="levels")["everywhere"])
+    back_within(member, 1, 20)
+
+
+def test_a_cluster(new_redis_server, new_member, prefix, eventually):
+    """Keys that are on another node of a cluster (MOVED) are refused, by name; what this node does, works."""
+    here, there = (
+        new_redis_server(databases=1, settings={"cluster-enabled": "yes", "cluster-port": free_port()})
+        for _ in range(2)
+    )
+    slot = here.execute("CLUSTER", "KEYSLOT", f"{prefix}members")
+    here.execute("CLUSTER", "ADDSLOTS", *[one for one in range(16384) if one != slot])
+    there.execute("CLUSTER", "ADDSLOTS", slot)
+    here.execute("CLUSTER", "MEET", "127.0.0.1", there.port, there.execute("CONFIG", "GET", "cluster-port")[1])
+    eventually(lambda: "cluster_state:ok" in here.execute("CLUSTER", "INFO"), 60)
+    member = new_member(here, "start")
+    eventually(lambda: refused(member, "MOVED") == [f"HGETALL {prefix}members", f"HSET {prefix}members"])
+    found = member("ask", channel="ping", timeout=30)
+    assert (len(found["answers"]), found["complete"]) == (1, False)
+    assert member("health")["connected"]
+    assert member.log.count(f"refuses HSET {prefix}members: MOVED") == 1
+    assert member.log.count("WARNING") == member.log.count("refuses")

@@ -165,20 +165,20 @@ class Host:
 
     def _receive(self, selector: selectors.BaseSelector, part: "_Part") -> None:
         """Read some of a request, and hand it over when it is whole."""
-        sock, frame, registered = part.sock, b"", part.sock in selector.get_map()
+        sock, frame = part.sock, b""
         try:
             while not frame and (chunk := sock.recv(_CHUNK)):
                 part.data += chunk
                 frame = _frame(part.data)
         except BlockingIOError:
-            if not registered and len(selector.get_map()) < _MOST_CONNECTIONS:
+            if not part.registered and len(selector.get_map()) < _MOST_CONNECTIONS:
                 selector.register(sock, selectors.EVENT_READ, part)
-                registered = True
-            if registered:
+                part.registered = True
+            if part.registered:
                 return
         except (OSError, BadMessageError):
             pass
-        if registered:
+        if part.registered:
             selector.unregister(sock)
         request = self._answering.read(frame) if frame else None
         if request is None:
@@ -194,6 +194,7 @@ class _Part:
         sock.setblocking(False)
         self.sock = sock
         self.data = bytearray()
+        self.registered = False
         self.deadline = time.monotonic() + _PATIENCE
 
 

@@ -62,6 +62,8 @@ _OF_CLIENTS = ("max_connections", "single_connection_client", "auto_close_connec
 _ONCE = {"retry": Retry(NoBackoff(), 0)}  # what fails is tried again by who asked for it, not by redis-py
 _NAMED = ("_",) if redis.VERSION < (5, 3) else ()  # before 5.3 pools want the name of a command
 
+_PLAIN = (RedisError, ResponseError, redis.ConnectionError, RedisTimeoutError)
+
 _parse_url: Any = parse_url  # redis-py leaves some functions without types
 _Sentinel: Any = Sentinel
 _SentinelPool: Any = SentinelConnectionPool
@@ -148,8 +150,13 @@ def _name(command: tuple[Any, ...]) -> str:
     return f"{command[0]} {command[1]}" if command[0].startswith("H") else str(command[0])
 
 
-class SilentError(Exception):
-    """Redis is connected and says nothing."""
+def _said(error: Exception) -> str:
+    """Return what an error says, masked, with its code (NOPERM, READONLY, OOM, LOADING)."""
+    text, kind = str(error), type(error)
+    # redis-py takes the code off the text of its own kinds of errors, and since 7.1 keeps it beside it.
+    named = not text or (isinstance(error, RedisError) and kind not in _PLAIN)
+    code = getattr(error, "status_code", None) or (kind.__name__ if named else "")
+    return mask(text if text.startswith(code) else f"{code} {text}".strip())
 
 
 @dataclass(slots=True)
@@ -317,7 +324,7 @@ class Redis:
                 pool.release(connection)
         except (RedisError, OSError) as error:
             if patience == self._source.timeout or not isinstance(error, RedisTimeoutError):
-                self.error = mask(str(error))
+                self.error = _said(error)
                 self._suspect |= isinstance(error, RedisTimeoutError)
             return None
         for index, (command, result) in enumerate(zip(commands, results, strict=True)):
@@ -330,9 +337,7 @@ class Redis:
 
     def _refuse(self, command: str, error: Exception) -> None:
         new = command not in self.refused
-        # redis-py takes the code off some errors' text (NOPERM, READONLY, OOM), and since 7.1 keeps it beside it.
-        code = getattr(error, "status_code", None) or type(error).__name__
-        why = self.refused[command] = mask(f"{error}" if f"{error}".startswith(code) else f"{code} {error}")
+        why = self.refused[command] = _said(error)
         if new:
             _LOG.warning("Redis (%s) refuses %s: %s (the rest works)", self._source.name, command, why)
 
@@ -419,14 +424,14 @@ class Redis:
                 message = pubsub.get_message(timeout=_TICK)
                 heard += message is not None and message["type"] == "subscribe"
                 if time.monotonic() > deadline:
-                    raise SilentError("it does not confirm subscriptions")
+                    raise RedisError("it does not confirm subscriptions")
             self.refused.pop("SUBSCRIBE", None)
         except ResponseError as error:
             self._refuse("SUBSCRIBE", error)
             self._deaf = True
         results = self._run(("TIME",))
         if results is None or not isinstance(results[0], tuple | None):
-            raise SilentError(self.error or "it is no Redis")
+            raise RedisError(self.error or "it is no Redis")
         self._me = replace(self._me, joined=self._set_clock(results[0]))
         self.connected, self.error, self._suspect = True, None, False
         self._beat()
@@ -439,7 +444,7 @@ class Redis:
         heard = pinged = time.monotonic()
         while not self._worker.closing:
             if self._suspect:
-                raise SilentError(self.error or "a command had no reply in time")
+                raise RedisError(self.error or "a command had no reply in time")
             message = None
             if self._deaf:
                 time.sleep(_TICK)
@@ -457,7 +462,7 @@ class Redis:
             if self._deaf:
                 continue
             if now - heard > self._source.timeout + _PING:
-                raise SilentError(f"it was silent for {now - heard:.1f} s")
+                raise RedisError(f"it was silent for {now - heard:.1f} s")
             if now - max(heard, pinged) >= _PING:
                 self._pubsub.ping()
                 pinged = now
@@ -467,7 +472,7 @@ class Redis:
         if self.connected:
             self._awaited = (dict(self._roster), time.monotonic() + RECOVERY)
             self.connected = False
-        self.error = mask(f"{error}" or type(error).__name__)
+        self.error = _said(error)
         self._failures += 1
         if self._failures == _ALARM:
             _LOG.warning(
@@ -489,7 +494,7 @@ class Redis:
         results = self._run(*commands)
         self._next_beat = time.monotonic() + HEARTBEAT
         if results is None:
-            raise SilentError(self.error or "it takes no commands")
+            raise RedisError(self.error or "it takes no commands")
         if results[2] is not None:
             self._forget_gone(self._others(results[2]))
         for (name, state), stored in zip(states.items(), results[3::2], strict=True):

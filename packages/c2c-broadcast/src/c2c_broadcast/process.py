@@ -13,6 +13,7 @@ import contextlib
 import functools
 import logging
 import os
+import queue
 import re
 import shutil
 import socket
@@ -522,7 +523,9 @@ class Pool:
         self._lock = threading.Lock()
         self._jobs: deque[tuple[Hashable, int | None, Callable[[], Any]]] = deque()
         self._running: Counter[Hashable] = Counter()
-        self._free: list[threading.Event] = []  # of the threads that wait for a job
+        self._free: list[
+            queue.SimpleQueue[None]
+        ] = []  # of the threads that wait for a job: the cheapest way to wake one
         self._closed = False
         self.count = 0
         """How many threads there are."""
@@ -546,7 +549,7 @@ class Pool:
             self._closed = False
             starts = not self._free and self.count < self._threads
             if self._free:
-                self._free.pop().set()
+                self._free.pop().put(None)
             elif limit is not None and self._running[kind] >= limit:
                 starts = False  # who runs one of that kind takes it then
             self.count += starts
@@ -567,10 +570,11 @@ class Pool:
         with self._lock:
             self._closed = True
             while self._free:
-                self._free.pop().set()
+                self._free.pop().put(None)
 
     def _work(self) -> None:
-        event, in_time = threading.Event(), True
+        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        in_time = True
         while True:
             with self._lock:
                 item = next((one for one in self._jobs if one[1] is None or self._running[one[0]] < one[1]), None)
@@ -581,14 +585,16 @@ class Pool:
                     self.count -= 1
                     return
                 else:
-                    event.clear()
-                    self._free.append(event)
+                    self._free.append(woken)
             if item is None:
                 # A job that comes in the moment of the time-out is seen by the look at the jobs.
-                in_time = event.wait(self._idle)
-                with self._lock:
-                    if event in self._free:
-                        self._free.remove(event)
+                try:
+                    woken.get(timeout=self._idle)
+                except queue.Empty:
+                    in_time = False
+                    with self._lock:
+                        if woken in self._free:
+                            self._free.remove(woken)
                 continue
             in_time = True
             try:
