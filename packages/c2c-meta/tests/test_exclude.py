@@ -63,6 +63,20 @@ def test_each(folder, exclude):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("exclude", [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
+def test_not_imported(folder, exclude):
+    """What is left out costs no memory: it is not imported, and SQLAlchemy not for c2c-db's sake."""
+    program = f"""
+import sys
+from pyramid.config import Configurator
+config = Configurator(settings={{"c2c.exclude": "{exclude}", "c2c.secret": "a-long-enough-secret"}})
+config.include("c2c_meta")
+config.make_wsgi_app()
+print("{exclude}" in sys.modules, "sqlalchemy" in sys.modules)
+"""
+    assert folder.python(program).split() == ["False", str(exclude != "c2c_db")]
+
+
 def test_unknown(folder):
     """What can't be left out stops the start, and is named with what can."""
     folder.setting("pyramid.includes = c2c_meta\nc2c.exclude = c2c_helth")

@@ -1,21 +1,23 @@
 """Metrics of what other packages tell: decisions and states of databases, health checks, versions."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from c2c_db import Decided, Probed, StateChanged
-from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_stats import automatic
 
+if TYPE_CHECKING:  # one of them may be excluded, and is not imported then
+    from c2c_health import HealthChecked, RequestThreadsSeen, VersionSeen
+
 _TIMED = frozenset({"db", "alembic"})
-_VERSIONS: dict[
-    str, str
-] = {}  # what each alembic check saw last: an older version is no longer shown as the present one
-_OUTCOMES = {State.PASSED: "success", State.DEGRADED: "degraded", State.FAILED: "failure"}
-_VALUES = {State.PASSED: 1.0, State.DEGRADED: 0.5, State.FAILED: 0.0}
+# What each alembic check saw last: an older version is no longer shown as the present one.
+_VERSIONS: dict[str, str] = {}
+_OUTCOMES = {"passed": "success", "degraded": "degraded", "failed": "failure"}
+_VALUES = {"passed": 1.0, "degraded": 0.5, "failed": 0.0}
 
 
 def database_metrics(event: Any) -> None:
     """Observe c2c-db: count decisions by reason and changes of state, show the lag."""
+    from c2c_db import Decided, Probed, StateChanged
+
     if isinstance(event, Decided):
         tags = {"engine": event.engine, "role": str(event.role), "reason": event.reason}
         automatic("counter", ("db", "decision"), tags).inc()
@@ -25,7 +27,7 @@ def database_metrics(event: Any) -> None:
         automatic("gauge", ("db", "lag"), {"engine": event.engine}).set(event.lag)
 
 
-def count_check(event: HealthChecked) -> None:
+def count_check(event: "HealthChecked") -> None:
     """Count a run of a health check, time it where it asked a database, and show how the check stands."""
     automatic("counter", ("health_check",), {"name": event.name, "outcome": _OUTCOMES[event.outcome]}).inc()
     automatic("gauge", ("health_check_state",), {"name": event.name}).set(_VALUES[event.state])
@@ -38,7 +40,7 @@ def count_check(event: HealthChecked) -> None:
             automatic("gauge", ("alembic_version",), {"name": event.name, "version": version}).set(value)
 
 
-def note_threads(event: RequestThreadsSeen) -> None:
+def note_threads(event: "RequestThreadsSeen") -> None:
     """Show how busy the request threads of this host's processes are, and how many connections wait for them."""
     for name, value in (("busy_threads", event.busy), ("threads", event.threads), ("listen_backlog", event.backlog)):
         if value is not None:
@@ -59,7 +61,7 @@ def metrics_page() -> tuple[str, bytes]:
     return headers["Content-Type"], body
 
 
-def count_version(event: VersionSeen) -> None:
+def count_version(event: "VersionSeen") -> None:
     """Count the processes that run a version."""
     automatic("counter", ("version",), {"version": event.version}).inc(event.count)
 
