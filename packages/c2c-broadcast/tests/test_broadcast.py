@@ -41,9 +41,9 @@ def test_init_twice_and_late(process_wide):
     broadcast.subscribe("one", lambda: 1)
     broadcast.init({}, environ={})
     assert broadcast.ask("one").answers == [1]
-    node = process_wide.running()
+    node = process_wide.start()
     broadcast.init({}, environ={})
-    assert process_wide.running() is node
+    assert process_wide.start() is node
 
 
 def test_own_process_has_ended_its_callback(process_wide):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -10,12 +11,14 @@ import sys
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from c2c_broadcast import broadcast
-from c2c_broadcast._host import _was_read
+from c2c_broadcast._call import Call
+from c2c_broadcast._host import Exchange, _was_read
 from c2c_testing.servers import stopped
 
 _HERE = Path(__file__).parent
@@ -375,7 +378,7 @@ def test_bad_frames(new_broadcaster, data):
         member.subscribe("x", lambda: 1)
         member.start()
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(str(two.running().host.path))
+        sock.connect(str(two.start().host.path))
         sock.sendall(data)
         assert one.ask("x", timeout=30).answers == [1, 1]
     assert two.health().listening
@@ -390,6 +393,19 @@ def test_read_or_not():
         assert not _was_read(near)
         far.recv(1)
         assert _was_read(near)
+
+
+def test_who_waits_sleeps(new_broadcaster):
+    """An answer that came before others were expected wakes the asking thread once, not all the time."""
+    me, call = new_broadcaster().members()[0], Call("x", 1)
+    exchange = Exchange(call)
+    call.expect([me])
+    call.answer(me.id, {"answer": 1})
+    call.expect([replace(me, id="another")])
+    assert select.select([call.fd], [], [], 0)[0]
+    exchange.wait(0)
+    assert not select.select([call.fd], [], [], 0)[0]
+    call.close()
 
 
 def test_many_threads_start_it_at_once(new_broadcaster):

@@ -1,18 +1,26 @@
 """One ``ask``: whom it expects and what came, who the members are, and how messages look."""
 
 import json
+import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from c2c_broadcast.process import Process
+from c2c_broadcast.secrets import Masker
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of the longest message, 16 MiB."""
 _ENVELOPE = 4096  # a little more than what is sent
+_LONGEST_NAME = 200
+_LONGEST_ERROR = 2_000
+_LONGEST_READ = 1_000_000
+
+_LOG = logging.getLogger("c2c_broadcast.broadcast")
 
 
 class BroadcastError(Exception):
@@ -244,3 +252,47 @@ def decode_object(data: bytes, **shape: type) -> dict[str, Any]:
         if type(message.get(key)) is not kind:
             raise BadMessageError(f"its {key!r} is missing or no {kind.__name__}")
     return message
+
+
+def checked(channel: str, params: Mapping[str, Any] | None = None, timeout: float = 0.0) -> str:
+    """Return the parameters as JSON."""
+    if not isinstance(channel, str) or not 0 < len(channel) <= _LONGEST_NAME or not channel.isprintable():
+        raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise BroadcastError(f"broadcast channel {channel!r}: timeout is a number of seconds, not {timeout!r:.50}")
+    if not isinstance(params, Mapping | None):
+        raise BroadcastError(f"broadcast channel {channel!r}: its parameters go by name, in a dict: {params!r:.200}")
+    try:
+        return encode(dict(params or {}))
+    except UnsendableError as error:
+        raise BroadcastError(f"broadcast channel {channel!r}: its parameters: {error}") from None
+
+
+def run(channel: str, callback: Callable[..., Any], params: Mapping[str, Any], me: Member) -> str:
+    """Call ``callback(**params)``; return its answer, or how it failed, as a part of a JSON object.
+
+    A dict gets ``hostname`` and ``pid`` of this process, unless it has such keys.
+    """
+    try:
+        answer = callback(**params)
+    except BaseException as error:  # noqa: BLE001 # the boundary of a foreign function, in a thread that must live on
+        _LOG.warning("The callback of the broadcast channel %r failed", channel, exc_info=True)
+        return f'"failure":{encode(asdict(failure_of(me, error)))}'
+    if isinstance(answer, dict):
+        answer = {"hostname": me.hostname, "pid": me.pid} | answer
+    try:
+        return f'"answer":{encode(answer)}'
+    except UnsendableError as error:
+        _LOG.warning("What the callback of the broadcast channel %r returned can't be sent: %s", channel, error)
+        return f'"failure":{encode(asdict(failure_of(me, error)))}'
+
+
+def failure_of(me: Member, error: BaseException) -> Failure:
+    """Return an exception as a failed answer, without its secrets."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 # a foreign __str__ may raise anything
+        text = "(its text can't be made)"
+    # Masked before it is cut: half a URL would not show its password for one.
+    masked = Masker.of(os.environ)(text[:_LONGEST_READ])
+    return Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_ERROR])

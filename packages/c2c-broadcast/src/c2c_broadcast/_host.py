@@ -19,14 +19,16 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from c2c_broadcast._call import MAX_MESSAGE, BadMessageError, Call, Member, decode_object
 from c2c_broadcast.process import Process, family, service_folder, this_process
+
+if TYPE_CHECKING:
+    from c2c_broadcast.broadcast import Broadcaster
 
 _LEFT = ".left"
 _BACKLOG = 1024
@@ -35,16 +37,6 @@ _CHUNK = 1 << 18
 _PATIENCE = 5.0  # seconds for a peer to take an answer, or to send the rest of its request
 _DYING = 0.02  # a process that was killed is looked at again so soon, until the kernel has ended it
 _LONGEST = MAX_MESSAGE + 8192
-
-
-class Answering(Protocol):
-    """What answers requests."""
-
-    def read(self, data: bytes) -> dict[str, Any] | None:
-        """Return a request, None where it is none."""
-
-    def take(self, request: dict[str, Any], reply: Callable[[str], None]) -> None:
-        """Answer a request: ``reply(text)`` is called once, from any thread."""
 
 
 def state_folder(prefix: str) -> Path:
@@ -60,9 +52,9 @@ def state_folder(prefix: str) -> Path:
 class Host:
     """This process among those of its family that have the same prefix."""
 
-    def __init__(self, me: Member, prefix: str, answering: Answering) -> None:
+    def __init__(self, me: Member, prefix: str, owner: "Broadcaster") -> None:
         self._me = me
-        self._answering = answering
+        self._owner = owner
         self._folder = state_folder(prefix)
         own = this_process().name
         for old in self._folder.glob(f"{own}-*{_LEFT}"):
@@ -180,11 +172,11 @@ class Host:
             pass
         if part.registered:
             selector.unregister(sock)
-        request = self._answering.read(frame) if frame else None
+        request = self._owner.read(frame) if frame else None
         if request is None:
             sock.close()
         else:
-            self._answering.take(request, partial(_reply, sock))
+            self._owner.take(request, partial(_reply, sock))
 
 
 class _Part:
@@ -264,7 +256,9 @@ class Exchange:
         if self._dying:
             seconds = min(seconds, _DYING)
         for fd, event in self._poll.poll(max(seconds, 0.0) * 1000):
-            peer = self._peers.get(fd)  # none is another thread that has reported: the caller looks
+            peer = self._peers.get(fd)
+            if peer is None:  # another thread has reported: the caller looks
+                os.read(fd, _CHUNK)
             if peer is not None and event & select.POLLOUT:
                 self._write(peer)
             if peer is not None and event & ~select.POLLOUT and fd in self._peers:

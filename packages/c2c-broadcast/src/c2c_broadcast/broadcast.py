@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import functools
 import logging
-import math
 import os
 import secrets
 import sys
@@ -23,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from c2c_broadcast._call import (
     Answers,
@@ -33,19 +32,21 @@ from c2c_broadcast._call import (
     Failure,
     Member,
     Missing,
-    UnsendableError,
+    checked,
     decode,
     decode_object,
     encode,
+    failure_of,
+    run,
 )
 from c2c_broadcast._errors import ConfigurationError
 from c2c_broadcast._host import Exchange, Host
 from c2c_broadcast.process import PROC, BusyError, Pool, at_exit, at_fork, family, host_name, this_process
-from c2c_broadcast.secrets import Masker
 from c2c_broadcast.settings import BroadcastSettings, load
 
 if TYPE_CHECKING:
     from c2c_broadcast._redis import Redis, Source
+    from c2c_broadcast.shared_state import Kept
 
 __all__ = [
     "Answers",
@@ -78,9 +79,6 @@ MAX_DEPTH = 5
 """Callbacks that broadcast may be nested so deep."""
 MAX_PER_CHANNEL = 4
 """Of a pool's eight threads one channel takes at most so many."""
-_LONGEST_NAME = 200
-_LONGEST_ERROR = 2_000
-_LONGEST_READ = 1_000_000
 _MOST_COMPLAINTS = 100
 # While a caller waits, members elsewhere that died meanwhile are looked for so often (seconds).
 _FIRST_CHECK = 0.1
@@ -111,24 +109,7 @@ class Health:
     refused: Mapping[str, str]
 
 
-class Kept(Protocol):
-    """A shared state, as far as it is needed here."""
-
-    @property
-    def unsaved(self) -> str | None:
-        """Why it is not stored."""
-
-    def begin(self) -> None:
-        """Take what changed before this process listened."""
-
-    def differs(self, stored: Mapping[bytes, bytes]) -> bool:
-        """Tell whether Redis has something else than this process."""
-
-    def merge(self, stored: Mapping[bytes, bytes]) -> None:
-        """Agree with what Redis has, both ways."""
-
-
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """This process while it takes part."""
 
     me: Member
@@ -137,6 +118,7 @@ class _Node(NamedTuple):
 
     @property
     def parts(self) -> "list[Host | Redis]":
+        """What reaches other processes."""
         return [part for part in (self.host, self.redis) if part is not None]
 
 
@@ -154,11 +136,11 @@ class Broadcaster:
         self._application = application or Path(sys.argv[0] or "python").name
         self._chosen = settings is not None
         self._told_of_second = False
-        self._source = _source(self.settings)
+        self.source = _source(self.settings)
         self._numbers = count(1)
         self._complaints: set[str] = set()
         self._pools = {depth: Pool("c2c-broadcast-callback") for depth in range(1, MAX_DEPTH + 1)}
-        self._node: _Node | None = None
+        self._node: Node | None = None
         self.after_fork()
         at_fork(self)
 
@@ -175,11 +157,6 @@ class Broadcaster:
         """Whether this process takes part."""
         return self._node is not None
 
-    @property
-    def uses_redis(self) -> bool:
-        """Whether a Redis is configured."""
-        return self._source is not None
-
     def configure(self, settings: BroadcastSettings, application: str | None = None) -> None:
         """Use these settings. The first ones stay: others are named in one warning, and change nothing.
 
@@ -188,19 +165,19 @@ class Broadcaster:
         """
         source = _source(settings)
         with self._lock:
-            first, same = self.settings, _relevant(settings) == _relevant(self.settings)
+            first, same = _described(self.settings, self.source), _relevant(settings) == _relevant(self.settings)
             second = self._chosen and not same
             tells = second and not self._told_of_second
             self._told_of_second |= second
             if not second:
-                self.settings, self._source, self._chosen = settings, source, True
+                self.settings, self.source, self._chosen = settings, source, True
                 self._application = application or self._application
         if tells:
             _LOG.warning(
                 "The broadcasts of this process are set up already (%s): the other settings of a second application "
                 "(%s) change nothing",
-                _described(first),
-                _described(settings),
+                first,
+                _described(settings, source),
             )
         if not second and not same and self._node is not None:
             self._leave()
@@ -211,7 +188,7 @@ class Broadcaster:
         node = self._node
         redis = None if node is None else node.redis
         return Health(
-            transport="redis" if self.uses_redis else "host",
+            transport="host" if self.source is None else "redis",
             started=node is not None,
             connected=node is not None and (redis is None or redis.connected),
             listening=node is None or all(part.listening for part in node.parts),
@@ -222,10 +199,6 @@ class Broadcaster:
         )
 
     # -- taking part --
-
-    def start(self) -> None:
-        """Take part from now on; returns at once, a connection is made meanwhile. More than once is fine."""
-        self.running()
 
     def close(self) -> None:
         """Leave. Subscriptions are kept, the next use starts anew, and other settings may be chosen."""
@@ -242,8 +215,8 @@ class Broadcaster:
         for pool in self._pools.values():
             pool.close()
 
-    def running(self) -> _Node:
-        """Return this process as a member, started."""
+    def start(self) -> Node:
+        """Take part from now on; returns at once, a connection is made meanwhile. More than once is fine."""
         if self._node is not None:
             return self._node
         node = self._new_node()
@@ -254,7 +227,7 @@ class Broadcaster:
         if not first:
             for part in node.parts:
                 part.close()  # another thread was faster
-            return self.running()
+            return self.start()
         try:
             for part in node.parts:
                 part.start()
@@ -266,7 +239,7 @@ class Broadcaster:
             state.begin()
         return node
 
-    def _new_node(self) -> _Node:
+    def _new_node(self) -> Node:
         process, machine = this_process(), ""
         with contextlib.suppress(
             OSError
@@ -280,19 +253,15 @@ class Broadcaster:
             me = replace(me, family=f"{machine} {family().name}" if machine else "")
         except OSError as error:
             self.complain(f"The other processes of this service on this host can't be reached: {error}")
-        if self._source is None:
-            return _Node(me, host, None)
+        if self.source is None:
+            return Node(me, host, None)
         from c2c_broadcast._redis import Redis
 
-        return _Node(me, host, Redis(self._source, me, self))
-
-    def load(self, state: str) -> dict[bytes, bytes] | None:
-        """Return what Redis has of a shared state, None where that can't be known; starts nothing."""
-        return None if self._source is None else self._source.load(state)
+        return Node(me, host, Redis(self.source, me, self))
 
     def subscribe(self, channel: str, callback: Callback) -> None:
         """As the function ``subscribe``."""
-        channel = _checked_channel(channel)
+        checked(channel)
         if not callable(callback):
             raise BroadcastError(f"broadcast channel {channel!r}: its callback is no function, but {callback!r:.200}")
         before = self._callbacks.get(channel, callback)
@@ -306,7 +275,7 @@ class Broadcaster:
 
     def members(self) -> list[Member]:
         """Return all processes that are known to take part, this one first."""
-        node = self.running()
+        node = self.start()
         found = [] if node.host is None else [member for _, member in node.host.members()[0]]
         if node.redis is not None:
             found += node.redis.members()
@@ -342,12 +311,12 @@ class Broadcaster:
         own: bool = True,
     ) -> Call:
         """Send a request and wait for what is expected; return all of it."""
-        channel, text, depth = _checked_channel(channel), _checked(channel, params, timeout), _DEPTH.get() + 1
+        text, depth = checked(channel, params, timeout), _DEPTH.get() + 1
         if depth > MAX_DEPTH:
             raise BroadcastError(
                 f"broadcast channel {channel!r}: {MAX_DEPTH} callbacks are nested: one of them asks for itself"
             )
-        node, deadline, call = self.running(), time.monotonic() + timeout, Call(channel, next(self._numbers))
+        node, deadline, call = self.start(), time.monotonic() + timeout, Call(channel, next(self._numbers))
         self._calls[call.number] = call
         exchange = Exchange(call)
         try:
@@ -422,13 +391,13 @@ class Broadcaster:
 
         def job() -> None:
             _DEPTH.set(depth)
-            say(_run(channel, callback, decode(params) if isinstance(params, str) else params, me))
+            say(run(channel, callback, decode(params) if isinstance(params, str) else params, me))
 
         try:
             self._pools[depth].submit(job, channel, MAX_PER_CHANNEL)
         except BusyError as error:
             self.complain(f"A broadcast on the channel {channel!r} is dropped: {error}")
-            say(f'"failure":{encode(asdict(_failure(me, error)))}')
+            say(f'"failure":{encode(asdict(failure_of(me, error)))}')
 
     def take_answer(self, data: bytes) -> None:
         """Take an answer that came through Redis; one to a call that has ended is dropped."""
@@ -470,13 +439,8 @@ def _source(settings: BroadcastSettings) -> "Source | None":
     return Source(settings)  # bad settings stop the start-up, not the first broadcast
 
 
-def _described(settings: BroadcastSettings) -> str:
-    where = "Redis" if settings.redis_url or settings.redis_sentinels else "no Redis"
-    if settings.redis_url:
-        where = Masker.of({"url": settings.redis_url})(settings.redis_url.partition("?")[0])
-    if settings.redis_sentinels:
-        where = f"service {settings.redis_servicename} of {len(settings.redis_sentinels)} sentinels"
-    return f"{where}, prefix {settings.broadcast_prefix}"
+def _described(settings: BroadcastSettings, source: "Source | None") -> str:
+    return f"{'no Redis' if source is None else source.name}, prefix {settings.broadcast_prefix}"
 
 
 def _relevant(settings: BroadcastSettings) -> dict[str, Any]:
@@ -486,54 +450,6 @@ def _relevant(settings: BroadcastSettings) -> dict[str, Any]:
 def _name(callback: Callback) -> str:
     """Name a function; two applications that include the same package subscribe functions of one name."""
     return f"{getattr(callback, '__module__', '?')}.{getattr(callback, '__qualname__', type(callback).__qualname__)}"
-
-
-def _checked_channel(channel: str) -> str:
-    if not isinstance(channel, str) or not channel or len(channel) > _LONGEST_NAME or not channel.isprintable():
-        raise BroadcastError(f"a broadcast channel's name is 1 to 200 printable characters, not {channel!r:.220}")
-    return channel
-
-
-def _checked(channel: str, params: Mapping[str, Any] | None, timeout: float) -> str:
-    """Return the parameters as JSON."""
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
-        raise BroadcastError(f"broadcast channel {channel!r}: timeout is a number of seconds, not {timeout!r:.50}")
-    if not isinstance(params, Mapping | None):
-        raise BroadcastError(f"broadcast channel {channel!r}: its parameters go by name, in a dict: {params!r:.200}")
-    try:
-        return encode(dict(params or {}))
-    except UnsendableError as error:
-        raise BroadcastError(f"broadcast channel {channel!r}: its parameters: {error}") from None
-
-
-def _run(channel: str, callback: Callback, params: Mapping[str, Any], me: Member) -> str:
-    """Call ``callback(**params)``; return its answer, or how it failed, as a part of a JSON object.
-
-    A dict gets ``hostname`` and ``pid`` of this process, unless it has such keys.
-    """
-    try:
-        answer = callback(**params)
-    except BaseException as error:  # noqa: BLE001 # the boundary of a foreign function, in a thread that must live on
-        _LOG.warning("The callback of the broadcast channel %r failed", channel, exc_info=True)
-        return f'"failure":{encode(asdict(_failure(me, error)))}'
-    if isinstance(answer, dict):
-        answer = {"hostname": me.hostname, "pid": me.pid} | answer
-    try:
-        return f'"answer":{encode(answer)}'
-    except UnsendableError as error:
-        _LOG.warning("What the callback of the broadcast channel %r returned can't be sent: %s", channel, error)
-        return f'"failure":{encode(asdict(_failure(me, error)))}'
-
-
-def _failure(me: Member, error: BaseException) -> Failure:
-    """Return an exception as a failed answer, without its secrets."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 # a foreign __str__ may raise anything
-        text = "(its text can't be made)"
-    # Masked before it is cut: half a URL would not show its password for one.
-    masked = Masker.of(os.environ)(text[:_LONGEST_READ])
-    return Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_ERROR])
 
 
 # -- the process's own --
@@ -631,8 +547,7 @@ def ask(channel: str, params: Mapping[str, Any] | None = None, timeout: float = 
     Returns as soon as all live members answered, after ``timeout`` seconds at the latest.
 
     Raises:
-        BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
-            endlessly.
+        BroadcastError: As of ``broadcast``.
     """
     return get_broadcaster().ask(channel, params, timeout)
 

@@ -115,8 +115,8 @@ class Entry:
         return entry
 
 
-class _Shared:
-    """One state in this process, which all ``SharedState`` of its name share: a ``Kept`` of the broadcaster.
+class Kept:
+    """One state as this process keeps it, for all ``SharedState`` of its name.
 
     What is in ``entries``, ended ones too, is touched under the lock only; nothing foreign is called under it.
     """
@@ -265,7 +265,7 @@ class _Shared:
     def change(self, change: Entry, timeout: float) -> Entry:
         """Make a change here, in the stores and in the other processes; return what is known of it."""
         self.load()
-        origin = self._broadcaster.running().me.id
+        origin = self._broadcaster.start().me.id
         with self._lock:
             now = self.clock()
             latest = max((entry.version for entry in self.entries.values()), default=0)
@@ -281,10 +281,9 @@ class _Shared:
         self._file()
         self._store({entry.key: entry.dump()}, [])
         saved = self.unsaved is None
-        if told := self._tell_others([entry], timeout):
-            self._unconfirmed.pop(entry.key, None)
-        else:
-            self._unconfirmed[entry.key] = entry
+        told = self._tell_others([entry], timeout)
+        self._unconfirmed.pop(entry.key, None)
+        self._unconfirmed |= {} if told else {entry.key: entry}
         return replace(entry, everywhere=saved and told)
 
     def _tell_others(self, entries: Iterable[Entry], timeout: float) -> bool:
@@ -307,7 +306,7 @@ class _Shared:
 
     def reach_all(self) -> bool:
         """Tell whether a change reaches every process now, and all changes are stored."""
-        self._broadcaster.running()
+        self._broadcaster.start()
         if (entries := self._unconfirmed.copy()) and self._tell_others(entries.values(), _PATIENCE):
             self._unconfirmed.clear()
         health = self._broadcaster.health()
@@ -344,7 +343,7 @@ class _Shared:
             self._tell_others(lacking, 0)
 
     def _store(self, fields: Mapping[str, str], useless: list[bytes]) -> None:
-        redis = self._broadcaster.running().redis
+        redis = self._broadcaster.start().redis
         self._unstored = None if redis is None else redis.save(self.name, fields, useless)
 
     # -- what a process that begins knows --
@@ -358,12 +357,12 @@ class _Shared:
         """Look, once in this process, at what others know; where the state is required, in Redis too."""
         if self.loaded:
             return
-        known, asks = self._read(), self.required and self._broadcaster.uses_redis
-        if asks:
+        known, source = self._read(), self._broadcaster.source if self.required else None
+        if source is not None:
             found = threading.Event()
 
             def ask() -> None:
-                stored = self._broadcaster.load(self.name)
+                stored = source.load(self.name)
                 if stored is not None:
                     self.apply(stored.values())
                     found.set()
@@ -372,9 +371,8 @@ class _Shared:
             known = found.wait(_PATIENCE) or known
         if known:
             self._file()
-        if known or not asks:
-            self.known = True
-        else:
+        self.known = known or source is None
+        if not self.known:
             self._broadcaster.complain(
                 f"Shared state {self.name}: neither Redis nor another process can say what is in force. "
                 "Until one does, the safe side holds."
@@ -483,8 +481,8 @@ class SharedState:
         broadcaster = broadcaster or get_broadcaster()
         shared = broadcaster.states.get(name)
         if shared is None:
-            shared = broadcaster.states.setdefault(name, _Shared(name, broadcaster, clock))
-        assert isinstance(shared, _Shared)
+            shared = broadcaster.states.setdefault(name, Kept(name, broadcaster, clock))
+        assert isinstance(shared, Kept)
         self._shared = shared
         shared.required |= required
         if check is not None:
