@@ -317,10 +317,10 @@ class Kept:
 
     def differs(self, stored: Mapping[bytes, bytes]) -> bool:
         """Tell whether Redis has something else than this process."""
-        if stored != self._dumps or not self.known:
-            return True
-        self._unstored = None
-        return False
+        with self._lock:  # a change is taken under it before it is stored: what is said here is not older
+            same = self.known and stored == self._dumps
+            self._unstored = None if same else self._unstored
+        return not same
 
     def merge(self, stored: Mapping[bytes, bytes]) -> None:
         """Agree with what Redis has, both ways: FLUSHALL, an eviction or an old backup are put right by this."""
@@ -335,9 +335,9 @@ class Kept:
                 one for key, one in self.entries.items() if stored.get(key.encode()) != self._dumps[key.encode()]
             ]
             useless = [field for field in stored if field not in self._dumps]
+            self._unstored = self._unstored if lacking or useless else None
         self.known = self.loaded = True
         self._file()
-        self._unstored = None
         if lacking or useless:
             self._store({entry.key: entry.dump() for entry in lacking}, useless)
             self._tell_others(lacking, 0)
