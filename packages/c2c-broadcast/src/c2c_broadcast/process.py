@@ -29,22 +29,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = [
-    "BusyError",
-    "Family",
-    "Pool",
-    "Process",
-    "Worker",
-    "at_exit",
-    "at_fork",
-    "family",
-    "host_name",
-    "memory_maps",
-    "service_folder",
-    "start_ticks",
-    "this_process",
-]
-
 _LOG = logging.getLogger(__name__)
 
 PROC = Path("/proc")
@@ -574,29 +558,27 @@ class Pool:
 
     def _work(self) -> None:
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
-        in_time = True
         while True:
             with self._lock:
                 item = next((one for one in self._jobs if one[1] is None or self._running[one[0]] < one[1]), None)
                 if item is not None:
                     self._jobs.remove(item)
                     self._running[item[0]] += 1
-                elif self._closed or not in_time:
+                elif self._closed:
                     self.count -= 1
                     return
                 else:
                     self._free.append(woken)
             if item is None:
-                # A job that comes in the moment of the time-out is seen by the look at the jobs.
-                try:
+                with contextlib.suppress(queue.Empty):
                     woken.get(timeout=self._idle)
-                except queue.Empty:
-                    in_time = False
-                    with self._lock:
-                        if woken in self._free:
-                            self._free.remove(woken)
+                    continue
+                with self._lock:
+                    if woken in self._free:  # else a job came in this moment
+                        self._free.remove(woken)
+                        self.count -= 1
+                        return
                 continue
-            in_time = True
             try:
                 item[2]()
             except Exception:  # noqa: BLE001 # the boundary of the job
