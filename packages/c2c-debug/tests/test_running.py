@@ -5,6 +5,8 @@ import threading
 import time
 
 import pytest
+import redis
+import requests
 import sqlalchemy as sa
 from pyramid.response import FileResponse, Response
 
@@ -90,6 +92,44 @@ def _until(check):
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("ask", "phase", "said"),
+    [
+        ("http", "http", "GET {url}/slow"),
+        ("command", "redis", "BLPOP"),
+        ("pipeline", "redis", "PIPELINE"),
+    ],
+)
+def test_phases_of_other_services(make_service, http_sink, redis_server, ask, phase, said):
+    """A request that waits for another service or for Redis says for which; its query, which may be secret, is not."""
+    http_sink.answer(path="/slow", delay=1.0)
+    client = redis.Redis.from_url(redis_server.url)
+    inside = threading.Event()
+    seen = []
+
+    def view(request):
+        inside.set()
+        if ask == "http":
+            requests.get(f"{http_sink.url}/slow?token=canary", timeout=30)
+        elif ask == "command":
+            client.blpop("nobody-pushes", timeout=1)
+        else:
+            client.pipeline(transaction=False).blpop("nobody-pushes", timeout=1).execute()
+        seen.append(listing()[0])
+        return Response("x")
+
+    app = _service(make_service, view).app
+    thread = threading.Thread(target=app.get, args=("/thing/1",))
+    thread.start()
+    assert inside.wait(60)
+    found = []
+    _until(lambda: seen or found.extend(one for one in listing() if one["phase"] == phase) or found)
+    thread.join(60)
+    client.close()
+    assert [(one["phase"], one["text"]) for one in found] == [(phase, said.format(url=http_sink.url))]
+    assert (seen[0]["phase"], seen[0]["text"]) == ("view", None)
 
 
 def test_phases_of_rendering_and_body(make_service):

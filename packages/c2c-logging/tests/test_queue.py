@@ -90,6 +90,28 @@ def test_a_reader_that_took_nothing_is_waited_for_once():
     assert queue.close(30)
 
 
+def test_who_waits_for_all_waits_for_the_count_of_dropped_items():
+    """What says how many were dropped is itself put in the queue, and is written before the process ends."""
+    blocked = threading.Event()
+    seen = []
+
+    def consume(batch, hurry):
+        blocked.wait(60)
+        if batch == ["7 dropped"]:
+            time.sleep(0.5)
+        seen.extend(batch)
+
+    def tell(count):
+        queue.put(f"{count} dropped", 1)
+
+    queue = Queue("test", consume, Bounds(items=3, batch=1, wait=0.0), dropped=tell)
+    for number in range(10):
+        queue.put(number, 1)
+    threading.Timer(0.2, blocked.set).start()
+    assert queue.flush(60)
+    assert seen[-1] == "7 dropped"
+
+
 def test_nobody_waits_for_what_is_away():
     """A server that is away may be so for days."""
     blocked = threading.Event()
