@@ -57,6 +57,15 @@ def test_an_id_that_the_application_assigns(log, make_app):
     assert len(make_app(empty).get("/hello/you", headers=IDS).json["id"]) == 36
 
 
+def test_what_is_everybodys_is_left_alone(make_app):
+    """Neither logging's record factory nor Pyramid's class of requests is changed for other applications."""
+    before, names = logging.getLogRecordFactory(), dir(Request)
+    make_app().get("/hello/you")
+    assert logging.getLogRecordFactory() is before
+    assert dir(Request) == names
+    assert not hasattr(Request, "c2c_request_id")
+
+
 def test_before_the_route_is_known(log):
     """A line of a tween has no route yet, one of the view has."""
     config = Configurator()

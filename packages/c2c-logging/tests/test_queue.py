@@ -139,6 +139,42 @@ def test_it_tells_how_far_behind_it_is():
     assert queue.behind is None
 
 
+def test_who_waits_does_not_wait_for_a_batch():
+    """``flush`` has written what there is, however long a batch would have gathered."""
+    seen = []
+    queue = Queue("test", lambda batch, hurry: seen.extend(batch), Bounds(batch=100, wait=3_000.0))
+    queue.put("x", 1)
+    assert queue.flush(60)
+    assert seen == ["x"]
+    assert queue.close(30)
+
+
+def test_where_there_is_no_thread_it_is_done_at_once(monkeypatch):
+    """At the interpreter's end, or where the system gives no more threads, without patience."""
+    seen = []
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    queue = Queue("test", lambda batch, hurry: seen.append((batch, hurry())), Bounds(wait=0.0))
+    queue.put("x", 1)
+    queue.put("y", 1)
+    assert seen == [(["x"], True), (["y"], True)]
+
+
+def test_after_a_close_there_is_patience_again():
+    """A handler that is used after ``close`` waits for a server that is away, as before."""
+    hurried = []
+    queue = Queue("test", lambda batch, hurry: hurried.append(hurry()), Bounds(wait=0.0))
+    queue.put("x", 1)
+    assert queue.close(0.0) or queue.close(30)
+    hurried.clear()
+    queue.put("y", 1)
+    assert queue.flush(30)
+    assert hurried == [False]
+
+
 def test_batches():
     """A batch is full, or what came in the time."""
     sizes = []

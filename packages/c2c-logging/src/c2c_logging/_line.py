@@ -343,7 +343,15 @@ def fit(line: str, limit: int, mark: str = "truncated") -> str:
         room -= size
     cut = _cut(found, max(share, _SHORTEST))
     shorter = dumps(cut)
-    return shorter if len(shorter) <= limit else dumps({**_first(cut, limit - len(mark) - 10), mark: True})
+    if len(shorter) <= limit:
+        return shorter
+    kept, room = {}, limit - len(dumps({mark: True}))
+    for name, value in cut.items():
+        size = len(dumps({name: value}))  # the braces are a comma's and more
+        if size <= room and name != mark:
+            kept[name] = value
+            room -= size
+    return dumps({**kept, mark: True})
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -368,25 +376,6 @@ def _cut(value: Any, size: int) -> Any:
         half = keep // 2
         shorter = f"{value[:half]}...({len(value) - 2 * half} characters left out)...{value[len(value) - half :]}"
     return shorter
-
-
-def _first(value: Any, room: int) -> Any:
-    """Return as many of the first items of a value as take ``room`` bytes."""
-    if isinstance(value, list):
-        return list(_first(dict(enumerate(value)), room).values())
-    if not isinstance(value, dict):
-        return value
-    kept = {}
-    for key, item in value.items():
-        room -= len(dumps(key)) + 2
-        shorter = _first(item, room - 2)
-        size = len(dumps(shorter))
-        if size <= room:
-            kept[key] = shorter
-            room -= size
-        else:
-            room += len(dumps(key)) + 2
-    return kept
 
 
 # -- exceptions --------------------------------------------------------------------------------------------------------

@@ -210,22 +210,19 @@ class SyslogSender:
             choices = [(family, kind, target) for family, kind, _, _, target in found]
         problem: OSError = OSError("no address")
         for number, (family, kind, target) in enumerate(choices):
-            try:
-                candidate = socket.socket(family, kind)
-            except OSError as error:
-                problem = error
-                continue
-            candidate.settimeout(_TIMEOUT)
-            try:
-                candidate.connect(target)
-                if kind == socket.SOCK_DGRAM and family != socket.AF_UNIX and number < len(choices) - 1:
-                    self._is_sent = _is_taken(candidate, line)
-            except OSError as error:
-                candidate.close()
-                problem = error
-                continue
-            self._socket = candidate
-            return candidate
+            with contextlib.ExitStack() as stack:
+                try:
+                    candidate = stack.enter_context(socket.socket(family, kind))
+                    candidate.settimeout(_TIMEOUT)
+                    candidate.connect(target)
+                    if kind == socket.SOCK_DGRAM and family != socket.AF_UNIX and number < len(choices) - 1:
+                        self._is_sent = _is_taken(candidate, line)
+                except OSError as error:
+                    problem = error
+                else:
+                    stack.pop_all()
+                    self._socket = candidate
+                    return candidate
         raise problem
 
     def _disconnect(self) -> None:
@@ -266,16 +263,13 @@ def _has_hung_up(stream: socket.socket) -> bool:
 def _address(given: Address) -> str | tuple[str, int]:
     if isinstance(given, str) and given:
         return given
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         host, port = given
-        number = int(port)
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"address of a syslog handler: {given!r}: must be (host, port) or the path of a unix socket"
-        ) from None
-    if not isinstance(host, str) or not host or not 0 < number <= _HIGHEST_PORT:
-        raise ConfigurationError(f"address of a syslog handler: {given!r}: must be a host's name and a port")
-    return host, number
+        if isinstance(host, str) and host and 0 < int(port) <= _HIGHEST_PORT:
+            return host, int(port)
+    raise ConfigurationError(
+        f"address of a syslog handler: {given!r}: must be (host, port) or the path of a unix socket"
+    )
 
 
 def _facility(given: int | str) -> int:
