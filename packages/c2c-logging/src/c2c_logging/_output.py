@@ -77,8 +77,6 @@ class Output:
 
     def _write_at_once(self, data: bytes) -> bytes | None:
         """Write what the reader takes; a rest is kept apart, for no part of a line may be dropped."""
-        if self._rest:
-            return data
         done = self._try(data) if len(data) <= _SLOT or self._has_room(len(data)) else 0
         if done == len(data):
             return None
