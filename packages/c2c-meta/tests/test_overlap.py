@@ -9,7 +9,7 @@ import time
 import pytest
 
 GTHREAD = "--worker-class gthread --threads 4"
-SLOW = 3.0
+SLOW = 5.0
 
 
 class Load:

@@ -64,6 +64,13 @@ def test_check(folder):
     assert bad.returncode == 2
     assert "C2C_HEALTH_LINGER" in bad.stderr
     assert bad.stderr.count("\n") == 1
+    folder.setting("c2c.stats_vew = true")
+    near = _run(folder, "--check", STATS_VEIW="1")
+    assert (near.returncode, near.stdout) == (0, good.stdout)
+    assert near.stderr.splitlines() == [
+        "c2c-run: nothing reads STATS_VEIW: is it STATS_VIEW?",
+        "c2c-run: nothing reads c2c.stats_vew: is it c2c.stats_view?",
+    ]
 
 
 def test_version(folder):

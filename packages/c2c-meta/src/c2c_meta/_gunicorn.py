@@ -7,7 +7,8 @@ set there run too.
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from c2c_meta._run import config_path, uses_gevent
 
@@ -45,21 +46,28 @@ def check_settings(path: str) -> str | None:
     from c2c_broadcast import ConfigurationError, load
     from c2c_meta._ini import Ini, IniError
     from c2c_meta._ini_check import application_values
-    from c2c_meta._packages import SHORT_NAMES
-    from c2c_meta._settings import MetaSettings
 
     try:
         values = application_values(Ini(path))
-        for name in set(SHORT_NAMES.values()) - set(load(MetaSettings, values).exclude):
-            package = importlib.import_module(name)
-            for setting in package.__all__:
-                if setting.endswith("Settings"):
-                    load(getattr(package, setting), values)
+        for settings in settings_classes(values):
+            load(settings, values)
     except (ConfigurationError, IniError) as error:
         return " ".join(str(error).split())
     except ImportError as error:
         return f"a package can't be imported: {error}: pip install c2c-meta"
     return None
+
+
+def settings_classes(values: Mapping[str, str]) -> Iterator[type[Any]]:
+    """Yield the settings classes of all packages that take part, imported for that."""
+    from c2c_broadcast import load
+    from c2c_meta._packages import SHORT_NAMES
+    from c2c_meta._settings import MetaSettings
+
+    yield MetaSettings
+    for name in set(SHORT_NAMES.values()) - set(load(MetaSettings, values).exclude):
+        package = importlib.import_module(name)
+        yield from (getattr(package, setting) for setting in package.__all__ if setting.endswith("Settings"))
 
 
 def _check_in_a_child(path: str) -> Callable[[], bool]:

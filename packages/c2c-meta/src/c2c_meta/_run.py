@@ -49,12 +49,18 @@ def _check(path: str) -> NoReturn:
         IniError: logging can't be set up
     """
     from c2c_meta._application import set_up_logging_once
-    from c2c_meta._gunicorn import check_settings
+    from c2c_meta._gunicorn import check_settings, settings_classes
 
     set_up_logging_once(path)
     problem = check_settings(path)
     if problem is not None:
         raise UsageError(problem)
+    from c2c_broadcast.settings import misspelt
+    from c2c_meta._ini_check import ini_settings
+
+    values = ini_settings(path)
+    for name, near in misspelt(settings_classes(values), values).items():
+        sys.stderr.write(f"c2c-run: nothing reads {name}: is it {near}?\n")
     sys.stdout.write(f"{path}: nothing is wrong\n")
     sys.exit(0)
 
