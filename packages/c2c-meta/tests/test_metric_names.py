@@ -4,8 +4,15 @@ from typing import Any
 
 import c2c_stats as stats
 from c2c_db import Decided, Probed, StateChanged
-from c2c_health import HealthChecked, State, VersionSeen
-from c2c_meta._glue_stats import count_check, count_version, database_metrics
+from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
+from c2c_meta._glue_stats import (
+    count_check,
+    count_lost,
+    count_version,
+    database_metrics,
+    note_queue_time,
+    note_threads,
+)
 
 
 class _Event:
@@ -24,6 +31,11 @@ def _events() -> None:
     database_metrics(_Event(Probed, engine="sqlalchemy_slave", lag=1.5))
     for kind, outcome in (("db", State.PASSED), ("alembic", State.DEGRADED), ("url", State.FAILED)):
         count_check(_Event(HealthChecked, name=kind, kind=kind, outcome=outcome, state=outcome, seconds=0.1))
+    disk = {"name": "live_disk", "kind": "live", "outcome": State.DEGRADED, "state": State.DEGRADED}
+    count_check(_Event(HealthChecked, **disk, seconds=0.0))
+    note_threads(_Event(RequestThreadsSeen, busy=3, threads=8, backlog=2))
+    note_queue_time(0.25)
+    count_lost("oom", 2)
     count_version(_Event(VersionSeen, version="abc", count=2))
 
 
@@ -40,6 +52,21 @@ NAMES = {
     "sql.manual.health_check.alembic",
     "alembic_version.alembic.x",
     "version.abc",
+    "busy_threads",
+    "threads",
+    "listen_backlog",
+    "queue",
+    "requests_lost.oom",
+}
+VALUES = {
+    "health_check_state.db": 1,
+    "health_check_state.alembic": 0.5,
+    "health_check_state.live_disk": 0.5,
+    "health_check_state.url": 0,
+    "busy_threads": 3,
+    "threads": 8,
+    "listen_backlog": 2,
+    "requests_lost.oom": 2,
 }
 
 
@@ -51,7 +78,9 @@ def test_paths_without_tags(statsd_sink: Any) -> None:
         statsd_sink.wait("version.abc")
     finally:
         stats.init_backends({})
-    assert {one.name for one in statsd_sink.metrics} >= NAMES
+    found = {one.name: one.value for one in statsd_sink.metrics}
+    assert found.keys() >= NAMES
+    assert {name: found[name] for name in VALUES} == VALUES
     assert not [datagram for datagram in statsd_sink.datagrams if b"#" in datagram]
 
 

@@ -67,7 +67,8 @@ class ErrorView:
             message = outcome.detail if insider and outcome.detail else outcome.message
             body = {**mask.data(outcome.members), "message": mask(message), "status": outcome.status}
             if insider:
-                body["stacktrace"] = mask("".join(traceback.format_exception(error)), limit=40_000)
+                with contextlib.suppress(SystemError):  # of threads that format at once, before 3.11.5 (gh-106905)
+                    body["stacktrace"] = mask("".join(traceback.format_exception(error)), limit=40_000)
             as_problem = wants_problem(request)
             if as_problem:
                 body = problem(body, request)
