@@ -170,6 +170,15 @@ def test_an_ini_file(ini):
     assert "fail bad level=2" in done.stdout
 
 
+def test_an_ini_file_in_another_folder(ini, tmp_path_factory):
+    """What it imports is looked for beside it, as c2c-run does, wherever the command is started."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    done = subprocess.run(
+        [_COMMAND, str(ini())], capture_output=True, text=True, check=False, cwd=elsewhere, env={"PATH": ""}
+    )
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["pass", "good"]), done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "arguments", "message"),
     [

@@ -1,5 +1,7 @@
 """What a check may do: whatever it returns or raises is an outcome that a report can hold."""
 
+import traceback
+
 import pytest
 
 from c2c_broadcast import ConfigurationError
@@ -55,6 +57,19 @@ def test_a_result_that_json_cannot_hold_is_a_failure(make, result):
     verdict = make().run([Check(name="odd", run=lambda request: result)], object())["odd"]
     assert not verdict.passing
     assert verdict.message.startswith("returned ")
+
+
+def test_a_stack_that_python_can_not_format(make, monkeypatch):
+    """Before 3.11.5 threads that format at once made it raise SystemError (gh-106905): the plain frames are there."""
+
+    def broken(error):
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr(traceback, "format_exception", broken)
+    outcome = make().run([Check(name="it", run=lambda request: 1 / 0)], object())["it"].outcome
+    assert outcome.message == "division by zero"
+    assert "test_perform.py" in outcome.stacktrace
+    assert outcome.stacktrace.endswith("ZeroDivisionError: division by zero")
 
 
 def test_an_endless_stack_is_cut(make):

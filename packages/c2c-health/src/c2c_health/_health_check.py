@@ -59,11 +59,7 @@ class Checks:
         self._parts: dict[str, State] = {}
 
     def add(self, check: Check) -> None:
-        """Add a check.
-
-        Raises:
-            ConfigurationError: There is one of this name.
-        """
+        """Add a check; ConfigurationError where there is one of this name."""
         if check.name in self._checks:
             raise ConfigurationError(f"Two health checks are named {check.name}: give one of them another name=")
         self._checks[check.name] = check
@@ -76,11 +72,7 @@ class Checks:
     def report(
         self, max_level: str | None, names: Sequence[str], request: Any, *, stacktraces: bool = False
     ) -> dict[str, Any]:
-        """Return the report of the checks up to ``max_level``, or of those named; run now where it is not known.
-
-        Raises:
-            SelectionError: A name or the level can't be right.
-        """
+        """Return the report of what ``select`` finds; run now where it is not known."""
         wanted = select(self.all, max_level, names)
         self.runner.start(self.all)
         verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
@@ -158,22 +150,11 @@ class Checks:
 
 
 def checks_of(registry: Any) -> Checks:
-    """Return the checks of an application.
-
-    Raises:
-        ConfigurationError: It did not include this package.
-    """
+    """Return the checks of an application; ConfigurationError where it did not include this package."""
     found: Checks | None = registry.get(CHECKS)
     if found is None:
         raise ConfigurationError('There are no health checks here: config.include("c2c_health") is missing')
     return found
-
-
-def install(registry: Any, settings: HealthSettings, masker: Masker) -> Checks:
-    """Return the checks of an application, made at the first call."""
-    if CHECKS not in registry:
-        registry[CHECKS] = Checks(settings, registry, masker)
-    return checks_of(registry)
 
 
 def shutting_down(registry: Any) -> None:

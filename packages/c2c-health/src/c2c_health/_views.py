@@ -18,7 +18,7 @@ from c2c_broadcast.broadcast import Answers
 from c2c_broadcast.process import family, host_name
 from c2c_health import version
 from c2c_health._check import SelectionError, select
-from c2c_health._health_check import CHECKS, HealthCheck, add_health_check, checks_of, install
+from c2c_health._health_check import CHECKS, Checks, HealthCheck, add_health_check, checks_of
 from c2c_health._request_threads import queue_time, request_threads
 from c2c_health._settings import HealthSettings
 
@@ -217,8 +217,11 @@ def includeme(config: Configurator) -> None:
         ConfigurationError: A setting can't be read.
     """
     config.include("c2c_broadcast")
+    settings = load(HealthSettings, config.get_settings())
     first = CHECKS not in config.registry
-    checks = install(config.registry, load(HealthSettings, config.get_settings()), masker_of(config.registry))
+    if first:
+        config.registry[CHECKS] = Checks(settings, config.registry, masker_of(config.registry))
+    checks = checks_of(config.registry)
     HealthCheck(config)
     if first:
         checks.versions = version.read(checks.settings.versions_path)

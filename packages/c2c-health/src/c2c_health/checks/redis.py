@@ -42,13 +42,7 @@ class Redises(Kind):
 
 
 def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple[Check, str]:
-    """Return the check of the Redis that the base is set to use, and what its address names it.
-
-    ``name`` is its name; ``url`` is for the address.
-
-    Raises:
-        ConfigurationError: Its URL or options can't be used.
-    """
+    """Return the check of the base's own Redis, and what its address names it; ``name`` may be ``url`` for that."""
     options = settings.redis_options or {}
     if not settings.redis_sentinels:
         url = settings.redis_url or ""
