@@ -221,6 +221,8 @@ def test_two_phases_leave_a_mark(new_postgres_pair, notes, new_service):
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
 
 
+# pg8000 leaves the socket of a connection whose server died to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_pg8000(pair, notes, new_service, until, eighty):
     """A third driver, which takes none of libpq's arguments: reads, writes, read-only, marks, a dead replica."""
     settings = eighty()
@@ -249,7 +251,7 @@ def test_a_dead_replica_is_one_warning(pair, urls, notes, new_service, until, dr
     assert not any(record.exc_info for record in caplog.records)
 
 
-def test_a_restarted_primary_is_no_error(pair, urls, notes, new_service, driver, caplog):
+def test_a_restarted_primary_is_no_error(pair, urls, notes, new_service, driver, caplog, until):
     """Connections of the pool that died with a restart of the primary are no error and no traceback."""
     service = new_service(notes, **urls(driver))
     service.app.post("/notes")
@@ -258,6 +260,5 @@ def test_a_restarted_primary_is_no_error(pair, urls, notes, new_service, driver,
     pair.primary.restart()
     session.close()
     transaction.abort()
-    service.app.post("/notes", status="*")
-    service.app.post("/notes")
+    until(lambda: service.app.post("/notes", status="*").status_int == 200)
     assert not [record for record in caplog.records if record.levelno > logging.WARNING or record.exc_info]

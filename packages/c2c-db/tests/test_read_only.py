@@ -144,3 +144,42 @@ def test_autocommit_engines(pair, urls, notes, new_service, driver, two):
             service.app.get("/bad")
         assert service.app.post("/notes").json["server"] == "primary"  # connections are as they were
     assert pair.primary.execute("SELECT count(*) FROM note") == [(2,)]
+
+
+def test_the_replicas_engine(pair, urls, notes, new_service, driver):
+    """Who uses the replica's engine itself can't write either, AUTOCOMMIT or not."""
+    settings = {**urls(driver), "c2c.db.replica_kind": "any", "c2c.db.read_your_writes": "off"}
+    settings["sqlalchemy_slave.url"] = settings["sqlalchemy.url"].replace("127.0.0.1", "localhost")
+    engine = new_service(notes, **settings).database.scoped_session.c2c_ro_bind
+    insert = text("INSERT INTO note (text) VALUES ('x')")
+    with pytest.raises(ReadOnlySessionError), engine.begin() as connection:
+        connection.execute(insert)
+    engine = new_service(notes, **{**settings, "sqlalchemy_slave.isolation_level": "AUTOCOMMIT"}).database.replicas
+    with pytest.raises(ReadOnlySessionError), engine.all[0].engine.connect() as connection:
+        connection.execute(insert)
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(0,)]
+
+
+def test_one_connection_without_transactions(pair, urls, new_service, driver):
+    """A connection of the replica side that is made AUTOCOMMIT by itself is READ ONLY, too."""
+
+    def set_up(config):
+        session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+
+        def view(_request):
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+            session.execute(text("INSERT INTO note (text) VALUES ('x')"))
+
+        config.add_route("note", "/note")
+        config.add_view(view, route_name="note", renderer="json")
+        config.add_route("read", "/read")
+        config.add_view(lambda _request: session.scalar(text("SELECT 1")), route_name="read", renderer="json")
+
+    settings = {**urls(driver), "c2c.db.replica_kind": "any", "c2c.db.read_your_writes": "off"}
+    settings["sqlalchemy_slave.url"] = settings["sqlalchemy.url"].replace("127.0.0.1", "localhost")
+    service = new_service(set_up, **settings)
+    assert service.app.get("/read").json == 1
+    with pytest.raises(ReadOnlySessionError):
+        service.app.get("/note")
+    assert service.app.get("/read").json == 1
+    assert pair.primary.execute("SELECT count(*) FROM note") == [(0,)]

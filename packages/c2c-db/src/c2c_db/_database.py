@@ -14,7 +14,15 @@ from sqlalchemy.engine import ExceptionContext
 
 from c2c_broadcast import ConfigurationError, load, settings_of
 from c2c_broadcast.process import at_fork
-from c2c_db._engines import can_enforce, enforce, engine_name, is_enforced, open_engines, reset_on_return
+from c2c_db._engines import (
+    can_enforce,
+    enforce,
+    enforce_always,
+    engine_name,
+    is_enforced,
+    open_engines,
+    reset_on_return,
+)
 from c2c_db._failures import DatabaseError, Failure, MaintenanceError, ReadOnlySessionError, failure_of
 from c2c_db._maintenance import Maintenance
 from c2c_db._marks import Mark, Tokens, Written, brings_marks, later
@@ -166,8 +174,7 @@ class RunningDatabase:
         # Which are read-only whatever happens: their sessions write nothing.
         self._read_only = frozenset(engines if settings.enforce_readonly or self._knows_positions else ())
         for engine in (first.engine, *engines):
-            if engine is first.engine or not settings.enforce_readonly:
-                reset_on_return(engine)
+            (enforce_always if settings.enforce_readonly and engine is not first.engine else reset_on_return)(engine)
             watch_statements(engine)
             event.listen(engine, "handle_error", self._on_error)
         for engine in engines:

@@ -205,22 +205,31 @@ def can_enforce(engine: Engine) -> bool:
     return engine.dialect.name == "postgresql"
 
 
+def enforce_always(engine: Engine) -> None:
+    """Make each connection of an engine read-only from its start, for whoever uses it."""
+
+    def connected(raw: Any, record: Any) -> None:
+        record.info[_READ_ONLY] = how = _how(engine.dialect, raw)
+        _set(engine.dialect, raw, how, value=True)
+
+    if can_enforce(engine):
+        event.listen(engine, "connect", connected)
+
+
 def enforce(connection: Connection) -> None:
     """Make a transaction read-only: its BEGIN says so, without a round trip, unless a listener was faster."""
-    if connection.info.get(_READ_ONLY):
-        return
     raw: Any = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite":
-        connection.info[_READ_ONLY] = "connection"
-    elif raw.autocommit:
-        connection.info[_READ_ONLY] = "session"  # there is no BEGIN
-    elif is_libpq(connection.engine.url) and raw.info.transaction_status == _IDLE:
-        connection.info[_READ_ONLY] = "connection"
+    how, done = _how(connection.dialect, raw), connection.info.get(_READ_ONLY)
+    if done == "session" or (done == "connection" and how == done):
+        return
+    is_sqlite = connection.dialect.name == "sqlite"
+    is_early = is_sqlite or (is_libpq(connection.engine.url) and raw.info.transaction_status == _IDLE)
+    if how == "session" or is_early:
+        connection.info[_READ_ONLY] = how
+        _set(connection.dialect, raw, how, value=True)
     else:
         connection.info[_READ_ONLY] = ""  # it ends with the transaction
         _run(raw, "SET TRANSACTION READ ONLY")
-        return
-    _set(connection.dialect, raw, connection.info[_READ_ONLY], value=True)
 
 
 def is_enforced(connection: Connection) -> bool:
@@ -240,6 +249,11 @@ def reset_on_return(engine: Engine) -> None:
                 record.invalidate(error)
 
     event.listen(engine, "checkin", checkin)
+
+
+def _how(dialect: Any, raw: Any) -> str:
+    # Where there is no BEGIN, only the server's session can be told.
+    return "session" if dialect.name != "sqlite" and raw.autocommit else "connection"
 
 
 def _set(dialect: Any, raw: Any, how: str, *, value: bool) -> None:

@@ -37,7 +37,6 @@ INTERVAL = 1.0
 """Seconds between two probes of a replica that answers."""
 LONGEST_INTERVAL = 15.0
 """Seconds between two probes of one that does not; it grows to this from ``INTERVAL``, doubling."""
-_BUSY_INTERVAL = 0.25
 FRESH = 3.0
 """Seconds for which a probe's answer is knowledge."""
 _REMEMBERED = 120
@@ -168,7 +167,7 @@ class Replica(Server):
     def begin(self) -> None:
         super().begin()
         self.tracker = Tracker(self._settings.max_lag, time.monotonic())
-        self._traffic = self._is_busy = False
+        self._traffic = False
         self._parked = True
 
     def look(self) -> State:
@@ -199,7 +198,6 @@ class Replica(Server):
 
     def look_at_it(self) -> None:
         """Ask for its role and positions; of what is no streaming replica only whether it answers."""
-        self._is_busy = False
         self.tracker.probing_since = time.monotonic()
         seen = None
         if self._knows_wal:
@@ -216,7 +214,6 @@ class Replica(Server):
     def unanswered(self, error: Exception) -> None:
         """Take the lack of an answer. One that took too long is an answer, of a server that has much to do."""
         if sqlstate(error) == _QUERY_CANCELED:
-            self._is_busy = True
             self.tracker.probing_since = None  # what was known holds as long as it is fresh
         else:
             self.failed(error, probed=True)
@@ -231,7 +228,7 @@ class Replica(Server):
         return super().ask_now()
 
     def pause(self) -> float:
-        return _BUSY_INTERVAL if self._is_busy else self.tracker.interval()
+        return self.tracker.interval()
 
     def _tell(self, before: State, *, probed: bool) -> None:
         after, lag, reason = self.tracker.known, self.tracker.lag, self.tracker.reason
