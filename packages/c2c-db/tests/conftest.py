@@ -119,16 +119,23 @@ def until() -> Callable[..., None]:
 
 
 @pytest.fixture
-def new_service() -> Iterator[Callable[..., Service]]:
-    """Give a function that makes an application: ``new_service(set_up, **settings)``."""
+def new_service(until: Callable[..., None]) -> Iterator[Callable[..., Service]]:
+    """Give a function that makes an application: ``new_service(set_up, **settings)``.
+
+    It waits until each replica is known to be there or not, as a loaded machine takes its time; not with ``known=False``.
+    """
     services: list[Service] = []
 
-    def make(set_up: Callable[[Configurator], None], route_prefix: str | None = None, **settings: Any) -> Service:
+    def make(
+        set_up: Callable[[Configurator], None], route_prefix: str | None = None, *, known: bool = True, **settings: Any
+    ) -> Service:
         config = Configurator(settings=settings, route_prefix=route_prefix)
         config.include("c2c_db")
         set_up(config)
         service = Service(config)
         services.append(service)
+        for database in databases(config.registry).values() if known else ():
+            until(lambda database=database: all(one.state is not State.UNKNOWN for one in database.replica_states()))
         return service
 
     yield make

@@ -86,7 +86,7 @@ def test_stopped_under_load(pair, urls, notes, new_service, driver, until, caplo
 def test_down_from_the_start(pair, urls, notes, new_service, until):
     """An application starts, and reads, without its replica."""
     with pair.replica.down():
-        service = new_service(notes, **urls())
+        service = new_service(notes, known=False, **urls())
         assert service.app.get("/notes").json["server"] == "primary"
         until(lambda: service.replica_state is State.OFFLINE)
         service.app.get("/notes")
@@ -96,7 +96,7 @@ def test_down_from_the_start(pair, urls, notes, new_service, until):
 def test_hangs_from_the_start(pair, urls, notes, new_service):
     """With a replica that hangs (SIGSTOP) from the start, the first read waits for the probe, the next does not."""
     with pair.replica.paused():
-        service = new_service(notes, **urls())
+        service = new_service(notes, known=False, **urls())
         started = time.monotonic()
         assert service.app.get("/notes").json["server"] == "primary"
         first = time.monotonic() - started
@@ -219,7 +219,7 @@ def test_no_probes_without_traffic(pair, urls, notes, new_service, until):
         notes(config)
         config.add_db_observer(lambda event: events.append(event) if isinstance(event, Probed) else None)
 
-    service = new_service(set_up, **urls())
+    service = new_service(set_up, known=False, **urls())
     [replica] = service.database.replicas.all
     assert events == []
     service.app.get("/notes")
