@@ -122,7 +122,7 @@ def until() -> Callable[..., None]:
 def new_service(until: Callable[..., None]) -> Iterator[Callable[..., Service]]:
     """Give a function that makes an application: ``new_service(set_up, **settings)``.
 
-    It waits until each replica is known to be there or not, as a loaded machine takes its time; not with ``known=False``.
+    It waits until each replica is known to be there or not, as a loaded machine takes its time, unless ``known=False``.
     """
     services: list[Service] = []
 

@@ -155,7 +155,7 @@ def test_a_password_of_the_hour(pair, urls, notes, new_service, driver):
         given.append(named.get("application_name"))
         named["password"] = pair.primary.password
 
-    service = new_service(notes, **settings)
+    service = new_service(notes, known=False, **settings)
     for named in service.database.engines:
         event.listen(named.engine, "do_connect", bring)
     assert service.app.get("/notes").json["server"] == "replica"
