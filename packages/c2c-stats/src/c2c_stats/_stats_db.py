@@ -15,7 +15,7 @@ from c2c_stats._series import identify
 from c2c_stats._settings import StatsSettings, parse_address
 from c2c_stats._statsd import Chunk, Format, Sender, pack
 from c2c_stats.prometheus._exposition import prometheus_name
-from c2c_stats.prometheus._push import PushgatewayGroupPublisher
+from c2c_stats.prometheus._providers import PushgatewayGroupPublisher
 
 try:
     from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, table, text

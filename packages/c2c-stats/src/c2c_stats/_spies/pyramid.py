@@ -12,7 +12,7 @@ from typing import Any
 from c2c_stats._api import automatic
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import SQL
+from c2c_stats._spies import SQL
 
 _NAME = "Server-Timing"
 _LONGEST = 100

@@ -11,7 +11,7 @@ from redis.asyncio import cluster as asyncio_cluster
 
 from c2c_stats._api import automatic
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import patch
+from c2c_stats._spies import patch
 
 PIPELINE = "PIPELINE"
 

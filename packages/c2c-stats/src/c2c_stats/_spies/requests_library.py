@@ -9,7 +9,7 @@ from requests.adapters import HTTPAdapter
 
 from c2c_stats._api import automatic
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import patch
+from c2c_stats._spies import patch
 from c2c_stats._spies.pyramid import METHODS, OTHER
 
 FAILED = 999

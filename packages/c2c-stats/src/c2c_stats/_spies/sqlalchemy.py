@@ -19,7 +19,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from c2c_stats._api import automatic
 from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
-from c2c_stats._spies._patch import SQL, patch, unpatch
+from c2c_stats._spies import SQL, patch, unpatch
 
 LONGEST = 8192
 """Characters of a statement that are looked at."""

@@ -4,11 +4,13 @@ import contextlib
 import gzip
 import logging
 import os
+import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, exposition
 from prometheus_client.metrics_core import Metric
@@ -263,3 +265,47 @@ def metrics_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 def view(request: Any) -> Any:
     """Answer in the Prometheus or OpenMetrics text format, as ``Accept`` says; compressed where that is accepted."""
     return request.get_response(metrics_app)
+
+
+def add_provider(provider: Collector) -> None:
+    """Show a provider's metrics (or those of any prometheus_client collector) at each scrape of this process.
+
+    Adding it again changes nothing.
+    """
+    if provider not in PROVIDERS:
+        PROVIDERS.append(provider)
+
+
+def remove_provider(provider: Collector) -> None:
+    """Show a provider's metrics no more; nothing where it was not added."""
+    if provider in PROVIDERS:
+        PROVIDERS.remove(provider)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds, for a client that sends nothing
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
+        """Log nothing: a scrape is no news."""
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] | None = None) -> WSGIServer:
+    """Serve scrapes from a thread of this process, on any path: for daemons, and frameworks without WSGI.
+
+    ``address`` is by default all of the host's; with ``port`` 0 the system chooses, ``server_port`` tells it.
+    All processes that were forked from one are in each answer. ``shutdown()`` of the answer ends it. ``settings``
+    are as in ``enable_prometheus``.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+        OSError: The port is taken.
+    """
+    enable_prometheus(settings)
+    server = _Server((address, port), _Handler)
+    server.set_app(metrics_app)
+    threading.Thread(target=server.serve_forever, name="c2c-stats-metrics", daemon=True).start()
+    return server
