@@ -77,7 +77,10 @@ class CellsFile:
         if self._full or self._fd < 0:
             return False
         try:
-            os.posix_fallocate(self._fd, self._size, SEGMENT)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._fd, self._size, SEGMENT)
+            else:  # macOS
+                os.ftruncate(self._fd, self._size + SEGMENT)
             segment = mmap.mmap(self._fd, SEGMENT, offset=self._size)
         except (OSError, ValueError) as error:
             self._full = True
