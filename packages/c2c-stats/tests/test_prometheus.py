@@ -1,6 +1,8 @@
 """/metrics: read back by prometheus_client's own parsers."""
 
 import gzip
+import subprocess
+import sys
 
 import prometheus_client
 import pytest
@@ -272,3 +274,31 @@ def test_no_page(make_app):
     """With C2C_METRICS_PATH=none the application has no page of metrics, and no link to one."""
     app = make_app(c2c__metrics_path="none")
     app.get("/metrics", status=404)
+
+
+FORKED = """
+import os
+import c2c_stats as stats
+from c2c_stats.prometheus import enable_prometheus
+from c2c_stats.prometheus._scrape import answer
+stats.init_backends({"c2c.stats_view": "true"})
+enable_prometheus()
+counter = stats.bound_counter(["c"])
+counter.inc(10)
+stats.timer(["t"]).stop()
+if os.fork() == 0:
+    counter.inc()
+    stats.timer(["t"]).stop()
+    lines = answer("", "")[0].decode().splitlines()
+    print([line for line in lines if line.startswith(("c2c_c_total", "c2c_t_seconds_count"))])
+    snapshot = stats.BACKENDS["memory"].snapshot()
+    print(snapshot["counters"], snapshot["timers"]["t"][0], flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_fork_counts_nothing_twice():
+    """What the parent recorded is the parent's: the sum of both has it once, the child's own numbers do not have it."""
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == ["['c2c_t_seconds_count 2.0', 'c2c_c_total 11.0']", "{'c': 1.0} 1.0"]

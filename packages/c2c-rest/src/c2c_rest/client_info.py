@@ -391,8 +391,7 @@ class Filter:
 
     def _correct(self, environ: dict[str, Any]) -> None:
         if not environ.keys().isdisjoint(_ORIGINALS):
-            # A client has sent them, and could tell anything.
-            _drop(environ, _ORIGINALS)
+            _drop(environ, _ORIGINALS)  # a client has sent them, and could tell anything
         if environ.keys().isdisjoint(_HEADERS):
             return
         if self._is_proxy is None or self._is_proxy(environ.get("REMOTE_ADDR", "")):
