@@ -469,3 +469,31 @@ def test_a_fork_while_another_thread_sends(statsd_sink):
         assert done.wait(60) == 0
     finally:
         done.kill()
+
+
+# What is registered first is called last before a fork: after the sink has stopped.
+FORK_AFTER_THE_STOP = """
+import os, sys, threading
+import c2c_stats as stats
+seen = []
+def before():
+    seen.extend(thread.name for thread in threading.enumerate())
+    stats.increment_counter(["late"])
+os.register_at_fork(before=before)
+stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
+stats.increment_counter(["parent"])
+pid = os.fork()
+if not pid:
+    stats.increment_counter(["child"], 7)
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert seen == ["MainThread"], seen
+"""
+
+
+def test_a_fork_right_after_the_stop(statsd_sink):
+    """No thread of ours is there at a fork; one that was started right after the stop is the parent's alone."""
+    subprocess.run([sys.executable, "-c", FORK_AFTER_THE_STOP, statsd_sink.address], check=True, timeout=120)
+    assert statsd_sink.wait("child")[0].value == 7
+    assert [metric.value for metric in statsd_sink.wait("late")] == [1]
+    assert [metric.value for metric in statsd_sink.named("parent")] == [1]
