@@ -330,19 +330,21 @@ class TlsFront(Relay):
                     (far if source is near else near).sendall(data)
 
 
-def test_redis_that_loads(new_redis_server, team):
+def test_redis_that_loads(new_redis_server, team, eventually):
     """A Redis that loads its data (LOADING) is away for that while: said once, nobody waits, and all are back."""
     redis = new_redis_server(settings={"enable-debug-command": "yes", "loading-process-events-interval-bytes": 1024})
-    redis.execute("DEBUG", "POPULATE", 6000)
+    redis.execute("DEBUG", "POPULATE", 90_000)
     members = team(redis, 2)
     redis.execute("CONFIG", "SET", "key-load-delay", 1000)
-    loading = threading.Thread(target=redis.execute, args=("DEBUG", "RELOAD"), kwargs={"timeout": 60})
+    loading = threading.Thread(target=redis.execute, args=("DEBUG", "RELOAD"), kwargs={"timeout": 180})
     loading.start()
     while "LOADING" not in (members[0]("health")["error"] or ""):
         found = members[0]("ask", channel="ping", timeout=30)
         assert found["seconds"] < 15
         assert loading.is_alive()
     assert not members[0]("ask", channel="ping", timeout=30)["complete"]
+    eventually(lambda: "LOADING" in members[0].log, 60)
+    redis.execute("CONFIG", "SET", "key-load-delay", 0)
     loading.join()
     back_within(members[0], 2, 30)
     assert members[0].log.count("WARNING") == 1
