@@ -197,6 +197,15 @@ def test_arguments_after_dashes(folder):
     assert len({process.get("/hello")[2]["pid"] for _ in range(50)}) == 1
 
 
+def test_an_ini_file_in_another_folder(folder, tmp_path_factory):
+    """What it names is found beside it, wherever the service is started."""
+    elsewhere = str(tmp_path_factory.mktemp("elsewhere"))
+    words = (str(folder.path / "production.ini"), "--", "--chdir", elsewhere)
+    process = folder.serve(*words, params="--workers 1", PYTHONPATH="")
+    assert process.get("/hello")[0] == 200
+    assert process.stop() == 0
+
+
 def test_reload(folder):
     """--reload serves code as it is changed."""
     process = folder.serve(params=f"{GTHREAD} --workers 1 --reload --reload-engine poll")

@@ -15,6 +15,8 @@ from c2c_meta._run import config_path, uses_gevent
 
 def main() -> None:
     """Serve until told to stop; exit 2 with one line when logging or a setting can't be what it says."""
+    # What the file names may be beside it, wherever this is started; gunicorn's own folder (--chdir) comes first.
+    sys.path.append(os.path.dirname(os.path.abspath(config_path(os.environ))))  # noqa: PTH100, PTH120
     checked = _check_in_a_child(config_path(os.environ))
     if uses_gevent(sys.argv[1:], os.environ):
         _patch()
