@@ -13,9 +13,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadGateway, HTTPBadRequest, HTTPForbidden, HTTPFound, HTTPSeeOther
 from pyramid.threadlocal import get_current_request
@@ -65,7 +62,12 @@ class Cookie:
     """
 
     def __init__(self, name: str, secrets: tuple[str, ...], purpose: str) -> None:
-        self._name = name
+        # 6 MB, for those who log in only.
+        from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        self._name, self._invalid = name, InvalidToken
         keys = [HKDF(SHA256(), 32, None, purpose.encode()).derive(one.encode()) for one in secrets]
         self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
@@ -76,7 +78,7 @@ class Cookie:
             if name == self._name and value.isascii() and len(value) <= _LONGEST_COOKIE:
                 try:
                     content: dict[str, Any] = json.loads(self._fernet.decrypt(value.strip('"'), ttl=age))
-                except InvalidToken:  # forged, cut, of another service, or too old
+                except self._invalid:  # forged, cut, of another service, or too old
                     continue
                 if good(content):
                     return content

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-
 from c2c_broadcast.process import BusyError, Pool
 
 _LOG = logging.getLogger(__name__)
@@ -84,7 +81,7 @@ class Asker:
             self._pool.submit(work)
             answer = future.result(timeout)
         # Those of requests are OSErrors.
-        except (AwayError, OSError, BusyError, ValueError, urllib3.exceptions.HTTPError) as error:
+        except (AwayError, OSError, BusyError, ValueError) as error:
             why = f"{urlsplit(url).netloc}: {error if isinstance(error, AwayError) else type(error).__name__}"
             away, self._away = self._away, True
             if not away:
@@ -97,6 +94,9 @@ class Asker:
 
 
 def _asked(method: str, url: str, until: float, bearer: str, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    import requests  # 4 MB, for those who log in only
+    from urllib3.exceptions import HTTPError
+
     left = max(0.001, until - time.monotonic())  # less than asked for, where other questions were before this one
     headers = {"Accept": "application/json", "User-Agent": "c2c-auth"}
     if bearer:
@@ -105,10 +105,13 @@ def _asked(method: str, url: str, until: float, bearer: str, more: dict[str, Any
     with requests.request(method, url, headers=headers, timeout=left, stream=True, **more) as response:
         body = b""
         # As it comes: an answer that drips is cut at its time.
-        while chunk := response.raw.read1(64 * 1024, decode_content=True):
-            body += chunk
-            if len(body) > _LONGEST_BODY or time.monotonic() > until:
-                raise AwayError("an answer too long or too slow")
+        try:
+            while chunk := response.raw.read1(64 * 1024, decode_content=True):
+                body += chunk
+                if len(body) > _LONGEST_BODY or time.monotonic() > until:
+                    raise AwayError("an answer too long or too slow")
+        except HTTPError as error:
+            raise AwayError(type(error).__name__) from None
     if response.status_code >= _SERVER_ERROR or response.status_code == _TOO_MANY:
         raise AwayError(f"status {response.status_code}")
     data: Any = None
