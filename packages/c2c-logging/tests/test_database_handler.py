@@ -298,15 +298,23 @@ def test_after_a_fork_the_child_has_its_own_connection(make, database):
     handler, log = make(database)
     log.info("parent")
     flush(handler)
+
+    def server_process():
+        with handler._log._engine.connect() as connection:
+            return connection.scalar(sa.text("SELECT pg_backend_pid()"))
+
+    before = server_process()
     pid = os.fork()
     if pid == 0:
         log.info("child")
+        handler.flush()
+        log.info("own: %s", server_process() != before)
         handler.close()
         os._exit(0)
     os.waitpid(pid, 0)
     log.info("parent again")
     flush(handler)
-    assert sorted(row.msg for row in rows(handler)) == ["child", "parent", "parent again"]
+    assert sorted(row.msg for row in rows(handler)) == ["child", "own: True", "parent", "parent again"]
 
 
 def test_what_is_queued_is_written_at_exit(database, make, tmp_path):

@@ -179,3 +179,16 @@ def test_sys_exc_info_is_not_needed():
     error = caught(plain)
     assert sys.exc_info() == (None, None, None)
     assert "OwnError" in exception_text(error, error.__traceback__)
+
+
+def test_a_chain_without_end_is_cut():
+    """Of a hundred causes the last twenty are told: those that are nearest to what was seen."""
+    error = ValueError("number 0")
+    for number in range(1, 100):
+        following = ValueError(f"number {number}")
+        following.__cause__ = error
+        error = following
+    text = exception_text(error, None)
+    assert text.count("direct cause") == 19
+    assert text.startswith("ValueError: number 80\n")
+    assert text.endswith("ValueError: number 99\n")

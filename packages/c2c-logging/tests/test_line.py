@@ -277,6 +277,15 @@ def test_ten_megabytes_fit(log, extra):
     assert line["msg"] == "the message"
 
 
+def test_what_is_far_too_long_is_cut_before_it_is_looked_at(log, monkeypatch):
+    """Masking takes its time: of 10 MB no more is looked at than a line can hold."""
+    seen = []
+    mask = _values.MASKING.mask
+    monkeypatch.setattr(_values.MASKING, "mask", lambda text: seen.append(len(text)) or mask(text))
+    log.info("y" * 10_000_000, extra={"big": "x" * 10_000_000})
+    assert max(seen) <= 40_000
+
+
 def test_a_long_message_and_a_long_traceback(log):
     """Both ends stay: how it began, and what happened in the end."""
     log.error("first %s last", "y" * 10_000_000, exc_info=raised(ValueError("begin " + "x" * 10_000_000)))

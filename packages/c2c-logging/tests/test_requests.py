@@ -160,6 +160,16 @@ def test_without_a_timeout_it_warns_once_a_place(http_sink, caplog):
     assert "canary" not in first
 
 
+def test_places_are_bounded(http_sink, caplog):
+    """Code that is made anew for each call warns a thousand times, and takes no more memory then."""
+    instrument_requests()
+    OUTGOING._warned.update(("made.py", number) for number in range(1_000))
+    with caplog.at_level(logging.WARNING, "c2c_logging.requests"):
+        requests.get(http_sink.url)  # that is the point
+    assert not caplog.records
+    assert len(OUTGOING._warned) == 1_000
+
+
 def test_twice_is_once_and_back(http_sink):
     """Patching again does not patch the patch; taking it back gives the original."""
     instrument_requests()
