@@ -52,8 +52,7 @@ _FIRST_ERROR = 400
 # The path of the operators' part, in the registry.
 _OPERATORS = "c2c_rest.operators"
 _CALLBACK = "c2c_rest.callback"
-# What http_cache=0 says, which is not said of a pre-flight.
-_UNCACHED = ("Expires", "Pragma", "Last-Modified")
+_UNCACHED = ("Expires", "Pragma", "Last-Modified")  # what http_cache=0 says, which is not said of a pre-flight
 
 
 def include_cornice(config: Configurator) -> None:
