@@ -199,9 +199,9 @@ def test_arguments_after_dashes(folder):
 
 def test_an_ini_file_in_another_folder(folder, tmp_path_factory):
     """What it names is found beside it, wherever the service is started."""
-    elsewhere = str(tmp_path_factory.mktemp("elsewhere"))
-    words = (str(folder.path / "production.ini"), "--", "--chdir", elsewhere)
-    process = folder.serve(*words, params="--workers 1", PYTHONPATH="")
+    path = folder.path / "production.ini"
+    folder.path = tmp_path_factory.mktemp("elsewhere")
+    process = folder.serve(str(path), params="--workers 1", PYTHONPATH="")
     assert process.get("/hello")[0] == 200
     assert process.stop() == 0
 
