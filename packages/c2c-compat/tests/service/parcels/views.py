@@ -3,7 +3,7 @@
 import logging
 
 import requests
-from pyramid.httpexceptions import HTTPNotFound
+from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent, HTTPNotFound
 
 from c2cwsgiutils import services, stats
 from parcels import cache, models
@@ -16,6 +16,8 @@ echo = services.create("echo", "/echo")
 cached = services.create("cache", "/cache")
 broken = services.create("broken", "/broken")
 proxied = services.create("proxied", "/proxied")
+moved = services.create("moved", "/moved")
+nothing = services.create("nothing", "/nothing")
 
 
 @parcels.get()
@@ -75,3 +77,15 @@ def proxied_get(request):
     """Tell what the request is taken for, and what another service is told."""
     told = requests.get(request.params["other"], timeout=30).json() if "other" in request.params else None
     return {"url": request.url, "client": request.client_addr, "id": request.c2c_request_id, "told": told}
+
+
+@moved.get()
+def moved_get(request):
+    """Say where it is now."""
+    raise HTTPMovedPermanently(request.route_url("parcels"))
+
+
+@nothing.get()
+def nothing_get(request):
+    """Have nothing to say."""
+    raise HTTPNoContent
