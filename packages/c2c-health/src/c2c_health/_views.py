@@ -250,7 +250,7 @@ def includeme(config: Configurator) -> None:
         links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
         packages = Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says")
         config.add_section(section(name="versions", title="Versions", order=85, live=(packages,)))
-    config.add_section(section(name="health", title="Health", order=10, links=tuple(links), live=(shown,)))
+    config.add_section(section(name="health", title="Health checks", order=10, links=tuple(links), live=(shown,)))
     config.add_tween("c2c_health._views.tween_factory", under=INGRESS)
 
 
