@@ -232,14 +232,16 @@ class Redis:
         call.whole = False
         if not self._usable(timeout):
             return
-        commands = (("TIME",), ("PUBLISH", self._ask_channel, self._head + message[1:]), ("HGETALL", self._key))
-        results = self._run(*commands, timeout=end - time.monotonic())
-        if results is None or results[1] is None or results[2] is None:
+        sent = self._run(("PUBLISH", self._ask_channel, self._head + message[1:]), timeout=timeout)
+        if sent is None or sent[0] is None:
+            return
+        results = self._run(("TIME",), ("HGETALL", self._key), timeout=end - time.monotonic())
+        if results is None or results[1] is None:
             return
         # Where it may not listen or tell of itself, others can't answer this process, or don't know it.
         call.whole = whole and not self._deaf and f"HSET {self._key}" not in self.refused
         call.begun = self._set_clock(results[0])
-        others = self._others(results[2])
+        others = self._others(results[1])
         call.expect(others)
         awaited, until = self._awaited
         if time.monotonic() < until:
@@ -307,7 +309,7 @@ class Redis:
         patience = min(max(timeout, _LEAST), self._source.timeout)
         results: list[Any] = []
         try:
-            if len(commands) == 1 and timeout == math.inf:
+            if len(commands) == 1 and patience == self._source.timeout:
                 # By redis-py's own door: what watches its commands (c2c-stats) sees this one, too.
                 results.append(self._client.execute_command(*commands[0]))
             else:
