@@ -1,5 +1,6 @@
 """Try c2c-testing, which has nothing to include: a test run with its plugin asks a server of its own."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,3 +50,15 @@ def images() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Image.new("RGB", (32, 32), "red").save(f"{folder}/expected.png")
         check_image(folder, Image.open(f"{folder}/expected.png"), f"{folder}/expected.png")
+
+
+def screenshots() -> None:
+    """Ask for a picture where there is no browser: the error says what to install."""
+    from c2c_testing.image import check_screenshot
+
+    os.environ["PATH"], said = "", ""
+    try:
+        check_screenshot("http://127.0.0.1/", tempfile.gettempdir(), "page.png")
+    except RuntimeError as error:
+        said = str(error)
+    assert "apt install chromium" in said, said

@@ -4,8 +4,6 @@ It knows no feature. What it shows comes as data: sections (``config.add_section
 (``config.add_page_fact``) and what operators changed by hand (``config.add_page_state``).
 """
 
-from typing import Any
-
 from pyramid.config import Configurator
 
 from c2c_page import history, members, overview, page, problems, settings_view
@@ -34,6 +32,5 @@ def includeme(config: Configurator) -> None:
     config.registry[_KEY] = True
     config.add_directive("add_page_fact", overview.add_page_fact)
     config.add_directive("add_page_state", overview.add_page_state)
-    part: Any
-    for part in (history, problems, overview, members, settings_view, page):
-        part.add(config)
+    for one in (history.add, problems.add, overview.add, members.add, settings_view.add, page.add):
+        one(config)

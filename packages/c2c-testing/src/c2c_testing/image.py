@@ -1,11 +1,10 @@
 """Compare images with expected ones by their structural similarity. Needs the extra ``c2c-testing[images]``."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from c2c_testing import _chromium
 
 try:
     from c2c_testing import _pixels
@@ -13,6 +12,8 @@ except ImportError as _error:
     raise ImportError(f"{_error}: pip install 'c2c-testing[images]'") from _error
 
 Name = str | os.PathLike[str]
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 __all__ = ["check_image", "check_image_file", "check_screenshot"]
 
@@ -112,6 +113,8 @@ def check_screenshot(  # noqa: PLR0913, PLR0917 - those of check_image and of th
 ) -> None:
     """Check that a page, as a headless Chromium shows it, looks like the expected image: see ``check_image``.
 
+    Needs the extra ``c2c-testing[screenshots]`` and a Chromium on ``PATH``.
+
     Args:
         url: of the page
         result_folder: as for ``check_image``
@@ -128,6 +131,24 @@ def check_screenshot(  # noqa: PLR0913, PLR0917 - those of check_image and of th
     Raises:
         RuntimeError: there is no Chromium, or it cannot show the page; the message says why
     """
-    png = _chromium.screenshot(url, _chromium.View(width, height, sleep / 1000, headers or {}, media or ()))
-    image = _pixels.decode(png)
-    check_image(result_folder, image, expected_filename, level, generate_expected_image, use_mask)
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        raise RuntimeError(f"{error}: pip install 'c2c-testing[screenshots]'") from error
+    program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if program is None:
+        raise RuntimeError(f"No Chromium on PATH ({', '.join(_CHROMIUM)}): on Debian, apt install chromium")
+    try:
+        with sync_playwright() as driver:
+            # Chromium refuses root a sandbox.
+            browser = driver.chromium.launch(executable_path=program, chromium_sandbox=os.geteuid() != 0)
+            page = browser.new_page(viewport={"width": width, "height": height}, extra_http_headers={**(headers or {})})
+            features = {"features": [dict(feature) for feature in media or ()]}
+            page.context.new_cdp_session(page).send("Emulation.setEmulatedMedia", features)
+            page.goto(url)
+            page.wait_for_timeout(sleep)
+            png = page.screenshot()
+            browser.close()
+    except Error as error:
+        raise RuntimeError(f"Chromium cannot show {url}: {error}") from error
+    check_image(result_folder, _pixels.decode(png), expected_filename, level, generate_expected_image, use_mask)

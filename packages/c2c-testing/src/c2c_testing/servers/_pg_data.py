@@ -1,11 +1,12 @@
 """The data folder of a PostgreSQL server: made by initdb or copied, and its settings."""
 
+import atexit
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._template import TEMPLATES
 
 # Speed before durability: the data live as long as the test run. A killed server still keeps what was committed,
 # because the kernel has it; only a power cut would not.
@@ -28,6 +29,40 @@ FAST: Mapping[str, str | int] = {
     "log_destination": "stderr",
     "logging_collector": "off",
 }
+
+
+class Templates:
+    """Copies of what initdb made, which takes long, one for each user and password; they vanish with this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._keeper: Keeper | None = None
+        self._made: dict[tuple[str, str], Path] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they are; None as long as there is none."""
+        return self._keeper.folder if self._keeper else None
+
+    def find(self, user: str, password: str) -> Path | None:
+        """Return the data folder to copy."""
+        return self._made.get((user, password)) if self._owner == os.getpid() else None
+
+    def keep(self, user: str, password: str, data: Path, uid: int) -> None:
+        """Copy a data folder whose server was never started."""
+        with self._lock:
+            if self._keeper is None or self._owner != os.getpid():
+                # The first one, or we were forked: what our parent has goes with it.
+                self._keeper, self._owner, self._made = Keeper(uid), os.getpid(), {}
+                atexit.register(self._keeper.close)
+            if (user, password) not in self._made:
+                copy = self._keeper.folder / str(len(self._made))
+                self._keeper.run(["cp", "-a", data, copy], {})
+                self._made[user, password] = copy
+
+
+TEMPLATES = Templates()
 
 
 def make_data(keeper: Keeper, programs: Path, data: Path, login: tuple[str, str]) -> None:
