@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -143,3 +146,11 @@ def test_the_sql_report_names_the_application_s_line(client: Client) -> None:
         assert all("/acceptance_app/views.py:" in line for line in lines())
     finally:
         client.get("/c2c/sql_profiler?enable=0", operator=True)
+
+
+def test_the_graph_of_models() -> None:
+    """The application's own script prints the graph of its classes."""
+    script = Path(__file__).parent.parent / "app/models_graph.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("digraph"), done.stderr
+    assert '"Hello"' in done.stdout

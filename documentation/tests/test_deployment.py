@@ -68,6 +68,23 @@ def test_bash_can_read_the_scripts(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True, timeout=60)
 
 
+def test_the_guides_dockerfile_installs_as_root() -> None:
+    """The image's user can't write what is installed; a service's image goes back to it at the end."""
+    guide = blocks(ROOT / "docs/guides/docker.md")
+    lines = next(block.text for block in guide if block.title == "Dockerfile").splitlines()
+    assert lines.index("USER 0") < min(number for number, line in enumerate(lines) if line.startswith("RUN"))
+    assert lines[-1] == "USER 33333"
+    targets = {
+        line.split()[-1] for line in (DOCKER / "Dockerfile").read_text().splitlines() if line.startswith("FROM ")
+    }
+    named = {
+        line.split("`")[1]
+        for line in (ROOT / "docs/guides/docker.md").read_text().splitlines()
+        if line.startswith("| `")
+    }
+    assert named <= targets
+
+
 def test_the_composition_has_what_it_promises() -> None:
     """Application, primary, replica, Redis, statsd exporter and Prometheus, each with a health check."""
     wanted = {"application", "primary", "replica", "redis", "statsd-exporter", "prometheus"}

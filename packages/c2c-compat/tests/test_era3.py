@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import zope.sqlalchemy
 from pyramid.config import Configurator
+from pyramid.request import Request
 from sqlalchemy import event, text
 
 from c2c_testing.servers import Postgres
 from c2cwsgiutils import db
 from c2cwsgiutils.acceptance.connection import CacheExpected
 from c2cwsgiutils.acceptance.utils import retry_timeout
+from c2cwsgiutils.pyramid import includeme
 
 _SERVICE = Path(__file__).parent / "service"
 
@@ -100,6 +102,43 @@ def test_alembic_from_anywhere(tmp_path: Path, postgres: Postgres) -> None:
         check=False,
     )
     assert "'result': '4a8c1bb4e775'" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_slave_of_its_own(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slave that is no replica is read by GET; a GET that writes does so there, and is told what its server says."""
+    monkeypatch.setenv("C2C_COMPAT_ERA", "3")
+    urls = {}
+    for side in ("primary", "slave"):
+        urls[side] = postgres.create_database(f"sides_{side}")
+        postgres.execute("CREATE TABLE side (name text PRIMARY KEY)", database=f"sides_{side}")
+        postgres.execute("INSERT INTO side VALUES (%s)", [side], database=f"sides_{side}")
+    config = Configurator(settings={"sqlalchemy.url": urls["primary"], "sqlalchemy_slave.url": urls["slave"]})
+    config.include(includeme)
+    session, _, _ = db.setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+
+    def read(_request: object) -> list[str]:
+        return [str(row[0]) for row in session.execute(text("SELECT name FROM side ORDER BY name"))]
+
+    def write(request: Any) -> dict[str, str]:
+        session.execute(text("INSERT INTO side VALUES (:name)"), {"name": request.params["name"]})
+        return {}
+
+    for name, view in {"read": read, "write": write}.items():
+        config.add_route(name, f"/{name}")
+        config.add_view(view, route_name=name, renderer="json")
+    app = config.make_wsgi_app()
+
+    def ask(path: str, method: str = "GET") -> Any:
+        return Request.blank(path, method=method).get_response(app)
+
+    retry_timeout(lambda: ask("/read").json == ["slave"])
+    assert ask("/read", "PUT").json == ["primary"]
+    assert ask("/write?name=new").status_int == 200
+    assert ask("/read").json == ["new", "slave"]
+    again = ask("/write?name=new")
+    assert (again.status_int, again.json["status"]) == (400, 400)
+    assert "side_pkey" in again.json["message"]
+    session.remove()
 
 
 def test_listeners_of_the_session(postgres: Postgres) -> None:
