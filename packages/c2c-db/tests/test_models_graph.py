@@ -79,7 +79,7 @@ def test_errors(run, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"c2c-models-graph: error: {message}\n"
+    assert capsys.readouterr().err == f"c2c-models-graph: {message}\n"
 
 
 def test_models_that_can_not_be_mapped(tmp_path):
@@ -100,7 +100,7 @@ def test_models_that_can_not_be_mapped(tmp_path):
         cwd=tmp_path,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("c2c-models-graph: error: the classes of broken_models can't be mapped: ")
+    assert done.stderr.startswith("c2c-models-graph: the classes of broken_models can't be mapped: ")
     assert done.stderr.count("\n") == 1
 
 

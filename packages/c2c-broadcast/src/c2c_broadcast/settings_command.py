@@ -1,6 +1,5 @@
 """``c2c-settings``: every setting of every installed package, its value, and where that came from."""
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -11,7 +10,7 @@ from typing import Any, TextIO
 
 import plaster
 
-from c2c_broadcast.secrets import mask
+from c2c_broadcast.command import Parser, one_line
 from c2c_broadcast.settings import misspelt, resolve
 
 GROUP = "c2c.settings"
@@ -43,14 +42,14 @@ def _row(*cells: str) -> dict[str, str]:
 
 def main(argv: list[str] | None = None, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
     """Print the table; exit 0, 1 where a setting can't be read or is misspelt, 2 where the ini file can't."""
-    parser = argparse.ArgumentParser(prog="c2c-settings", description=__doc__)
+    parser = Parser("c2c-broadcast", prog="c2c-settings", description=__doc__)
     parser.add_argument("--json", action="store_true", help="a list of objects, with package and ini key, instead")
     parser.add_argument("ini", nargs="?", help="ini file or plaster URI; without it, the environment alone")
     arguments = parser.parse_args(argv)
     try:
         settings = _read(arguments.ini) if arguments.ini else {}
     except Exception as error:  # noqa: BLE001 # any loader, any error: one line
-        err.write(f"c2c-settings: {arguments.ini}: {mask(' '.join(str(error).split()))}\n")
+        err.write(f"c2c-settings: {arguments.ini}: {one_line(error)}\n")
         return 2
     found = list(rows(settings, os.environ))
     try:

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, configure_mappers
 
+from c2c_broadcast.command import Parser, one_line
+
 __all__ = ["generate_model_graph", "main", "model_graph"]
 
 _HEAD = """\
@@ -116,15 +118,15 @@ def generate_model_graph(module: ModuleType, arguments: Sequence[str] | None = N
 
     Exits with 2 and one line on standard error where the base is not there.
     """
-    parser = argparse.ArgumentParser(description="Print the ORM classes as a graph (Graphviz DOT).")
+    parser = Parser("c2c-db", description="Print the ORM classes as a graph (Graphviz DOT).")
     _add_arguments(parser)
     _print(module, parser.parse_args(arguments), parser)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``c2c-models-graph MODULE [BASE]``."""
-    parser = argparse.ArgumentParser(
-        prog="c2c-models-graph", description="Print the ORM classes of a module as a graph (Graphviz DOT)."
+    parser = Parser(
+        "c2c-db", prog="c2c-models-graph", description="Print the ORM classes of a module as a graph (Graphviz DOT)."
     )
     parser.add_argument("module", metavar="MODULE", help="the module with the models, such as my_service.models")
     _add_arguments(parser)
@@ -163,6 +165,4 @@ def _print(module: ModuleType, options: argparse.Namespace, parser: argparse.Arg
 
 
 def _fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    first = message.strip().partition("\n")[0]
-    sys.stderr.write(f"{parser.prog}: error: {first}\n")
-    sys.exit(2)
+    parser.exit(2, f"{parser.prog}: {one_line(message)}\n")

@@ -8,10 +8,10 @@ from importlib.metadata import entry_points
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from c2c_broadcast import BroadcastSettings, ConfigurationError, load, mask
+from c2c_broadcast import BroadcastSettings, ConfigurationError, load
+from c2c_broadcast.command import Parser, one_line
 from c2c_health._views import text
 from c2c_health.checks import shown
-from c2c_health.version import Parser
 
 _TIMEOUT = 30.0  # seconds for the answer of a URL
 _ENDS = ("/health_check", "/health/live", "/health/ready")
@@ -24,6 +24,7 @@ class CommandError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report, one line a check; return 0 when all pass, 1 when one fails, 2 where nothing can be checked."""
     parser = Parser(
+        "c2c-health",
         prog="c2c-health-check",
         description="Run the health checks of a service: over HTTP, or of an ini file's application in this process.",
         epilog="C2C_BASE_PATH says where a service's views are; what an ini file's application reads: c2c-settings.",
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = ask(options.target, level)
     except (CommandError, ConfigurationError) as error:
-        sys.stderr.write(f"c2c-health-check: {mask(' '.join(str(error).split()))}\n")
+        sys.stderr.write(f"c2c-health-check: {one_line(error)}\n")
         return 2
     sys.stdout.write(text(report))
     return 1 if report["failures"] else 0

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from c2c_broadcast import load
+from c2c_broadcast.command import Parser
 from c2c_health._settings import HealthSettings
 
 __all__ = ["get_version"]
@@ -76,18 +77,6 @@ def get_version(settings: Mapping[str, Any] | None = None) -> str | None:
     return found.git_hash if found else None
 
 
-class Parser(argparse.ArgumentParser):
-    """The parser of a command: a mistake is one line and exit status 2; ``--version`` is this package's."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_argument("--version", action="version", version=f"%(prog)s {importlib.metadata.version('c2c-health')}")
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with 2."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help says what there is)\n")
-
-
 class GenversionError(Exception):
     """There is nothing to write; the message is one line with the remedy."""
 
@@ -95,6 +84,7 @@ class GenversionError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the file; return 0, or 2 after one line where that can't be."""
     parser = Parser(
+        "c2c-health",
         prog="c2c-genversion",
         usage="%(prog)s [[GIT_TAG] GIT_HASH]",
         description=f"Write {_FILE} in the current folder: the version of the service and of all installed packages. "

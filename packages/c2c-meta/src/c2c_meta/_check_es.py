@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from c2c_broadcast import ConfigurationError, load, setting
-from c2c_meta._command_line import Parser, one_line
+from c2c_broadcast.command import Parser, one_line
 from c2c_meta._elasticsearch import Elasticsearch, ElasticsearchError
 
 _LOG = logging.getLogger("c2c_meta.check_es")
@@ -58,7 +58,9 @@ class CheckSettings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure once; return 0, 1 where the new record did not come in time, 2 where nothing can be measured."""
-    parser = Parser(prog="c2c-check-es", description=__doc__, epilog="Its settings are variables: see the README.")
+    parser = Parser(
+        "c2c-meta", prog="c2c-check-es", description=__doc__, epilog="Its settings are variables: see the README."
+    )
     parser.add_argument("--prometheus-url", metavar="URL", help="Pushgateway that gets the gauges, too")
     parser.add_argument("--prometheus-instance", metavar="NAME", help="label `instance` of the pushed group")
     arguments = parser.parse_args(argv)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from c2c_meta._command_line import Parser, one_line
+from c2c_broadcast.command import Parser, one_line
 
 _FOLDER = Path("reports", "coverage")
 _XML = "coverage.xml"
@@ -88,6 +88,7 @@ def _map(given: str) -> tuple[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
+        "c2c-meta",
         prog="c2c-coverage-report",
         description="Write one report (Cobertura XML, HTML, a table) of what all processes of an acceptance test ran.",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2c_meta._command_line import Parser, one_line
+from c2c_broadcast.command import Parser, one_line
 
 if TYPE_CHECKING:
     from c2c_testing import PrintConnection
@@ -73,7 +73,7 @@ def _fail(message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="c2c-test-print", description=__doc__)
+    parser = Parser("c2c-meta", prog="c2c-test-print", description=__doc__)
     parser.add_argument("--url", default=_URL, help=f"root of the print server; default: {_URL}")
     parser.add_argument(
         "--app", action="append", metavar="NAME", help="an app to test, by default all; can be repeated"

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, TextIO
 
 from c2c_broadcast import ConfigurationError, load, mask
+from c2c_broadcast.command import Parser
 from c2c_stats._notices import say
 from c2c_stats._series import identify
 from c2c_stats._settings import StatsSettings, parse_address
@@ -259,7 +260,7 @@ def _settings(arguments: argparse.Namespace) -> StatsSettings:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="c2c-stats-db", description=__doc__)
+    parser = Parser("c2c-stats", prog="c2c-stats-db", description=__doc__)
 
     def option(name: str, help_: str, **keywords: Any) -> None:
         names = dict.fromkeys([name, "--" + name.removeprefix("--").replace("-", "_")])

@@ -4,7 +4,6 @@ with in_flight("import of tiles"):
     ...
 """
 
-import argparse
 import contextlib
 import sys
 import time
@@ -17,6 +16,7 @@ from pyramid.tweens import INGRESS
 from pyramid.viewderivers import VIEW
 
 from c2c_broadcast import mask, masker_of
+from c2c_broadcast.command import Parser
 from c2c_broadcast.process import host_name
 from c2c_debug.running import phases
 from c2c_debug.running.lost import Watch, all_files, begin, count_with, family_files, sweep, take_over
@@ -116,14 +116,7 @@ def _line(one: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Show what is in flight in all processes of this user on this host: ``c2c-running``."""
-    parser = argparse.ArgumentParser(description="Show the requests that are being handled by this user's processes.")
-    parser.add_argument("--version", action="version", version=_version())
-    parser.parse_args(arguments)
+    about = "Show the requests that are being handled by this user's processes."
+    Parser("c2c-debug", prog="c2c-running", description=about).parse_args(arguments)
     sys.stdout.write(text())
     return 0
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"c2c-debug {version('c2c-debug')}"
