@@ -466,6 +466,35 @@ def test_a_pool_has_bounds():
     until(lambda: pool.count == 0)
 
 
+def test_a_kind_at_its_limit_starts_no_threads():
+    """However many jobs of one kind come at once, it has as many threads as may run; another kind is not held up."""
+    pool, done, counts = Pool("c2c-test", threads=100), [], []
+
+    def job():
+        time.sleep(0.0005)
+        done.append(threading.get_ident())
+
+    def submit():
+        for _ in range(150):
+            pool.submit(job, "one", 5)
+            counts.append(pool.count)
+            time.sleep(0.0001)
+
+    callers = [threading.Thread(target=submit) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    other = threading.Event()
+    pool.submit(other.set, "two", 1)
+    assert other.wait(60)
+    for caller in callers:
+        caller.join(60)
+    deadline = time.monotonic() + 60
+    while len(done) < 1_200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert max(counts) <= 6
+
+
 def test_a_pool_goes_on_after_an_error_and_lets_idle_threads_go(caplog):
     """A job that fails is logged; a thread without work ends, and comes with the next job."""
     pool = Pool("c2c-test", idle=0.05)

@@ -507,9 +507,8 @@ class Pool:
         self._lock = threading.Lock()
         self._jobs: deque[tuple[Hashable, int | None, Callable[[], Any]]] = deque()
         self._running: Counter[Hashable] = Counter()
-        self._free: list[
-            queue.SimpleQueue[None]
-        ] = []  # of the threads that wait for a job: the cheapest way to wake one
+        # Of the threads that wait for a job: the cheapest way to wake one.
+        self._free: list[queue.SimpleQueue[None]] = []
         self._closed = False
         self.count = 0
         """How many threads there are."""
@@ -531,11 +530,11 @@ class Pool:
                 raise BusyError(f"{self._name}: {self._queued:,} jobs wait already")
             self._jobs.append(item)
             self._closed = False
-            starts = not self._free and self.count < self._threads
-            if self._free:
+            # Threads without a job: those that wait for one, and those that were woken or started and look for one.
+            able, looking = self._able(), self.count - self._running.total() - len(self._free)
+            starts = able > looking + len(self._free) and self.count < self._threads
+            if able > looking and self._free:
                 self._free.pop().put(None)
-            elif limit is not None and self._running[kind] >= limit:
-                starts = False  # who runs one of that kind takes it then
             self.count += starts
         if not starts:
             return
@@ -549,6 +548,14 @@ class Pool:
                 self._jobs.remove(item)
             raise BusyError(f"{self._name}: {error}") from error
 
+    def _able(self) -> int:
+        """Return how many of the jobs that wait may run now; of a kind at its limit, who runs one takes the next."""
+        kinds, able = Counter(self._running), 0
+        for kind, limit, _ in self._jobs:
+            kinds[kind] += 1
+            able += limit is None or kinds[kind] <= limit
+        return able
+
     def close(self) -> None:
         """Let the threads end, each after the jobs that wait. A job submitted later starts a thread again."""
         with self._lock:
@@ -558,8 +565,14 @@ class Pool:
 
     def _work(self) -> None:
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        kind, ran = None, False
         while True:
             with self._lock:
+                # One step from a job to the next: a thread between the two would look busy, and another be started.
+                if ran:
+                    self._running[kind] -= 1
+                    self._running += Counter()  # without those that are 0
+                    ran = False
                 item = next((one for one in self._jobs if one[1] is None or self._running[one[0]] < one[1]), None)
                 if item is not None:
                     self._jobs.remove(item)
@@ -583,7 +596,5 @@ class Pool:
                 item[2]()
             except Exception:  # noqa: BLE001 # the boundary of the job
                 _LOG.exception("Thread %s: a job failed", self._name)
-            with self._lock:
-                self._running[item[0]] -= 1
-                self._running += Counter()  # without those that are 0
+            kind, ran = item[0], True
             del item  # what it holds (a request, a session) is not kept by an idle thread
