@@ -1,6 +1,8 @@
 """Requests in flight: rows, phases, the listing."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 
@@ -292,3 +294,16 @@ def test_no_folder_is_said_and_felt_by_nobody(make_service, monkeypatch, caplog)
 
 def _no_folder():
     raise PermissionError("no shared memory")
+
+
+def test_a_process_that_became_another_program_is_shown():
+    """After an exec (as of c2c-run) it has the same id and start: the file that it left is no obstacle."""
+    code = (
+        "import os, sys\n"
+        "from c2c_debug.running.table import TABLE\n"
+        "assert TABLE.row() is not None\n"
+        "if len(sys.argv) < 2:\n"
+        "    os.execv(sys.executable, [*sys.orig_argv, 'again'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

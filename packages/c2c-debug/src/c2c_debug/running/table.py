@@ -213,6 +213,7 @@ def running_folder() -> Path:
 
 
 def _made(path: Path) -> mmap.mmap:
+    path.unlink(missing_ok=True)  # this process made it before an exec
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         # All of it is taken now: where shared memory is full, writing to what is not there would end the process.
