@@ -164,8 +164,8 @@ class Table:
             if self._local is not None:  # another thread was faster
                 return False
             try:
-                self._path = running_folder() / f"{family().name}-{this_process().name}"
-                self.buffer = _made(self._path)
+                path = running_folder() / f"{family().name}-{this_process().name}"
+                self.buffer, self._path = _made(path), path
             except OSError as error:
                 failure = error
             self.free.extend(range(ROWS if failure is None else 0))
