@@ -8,7 +8,7 @@ import c2c_health
 from c2c_broadcast import ConfigurationError
 from c2c_meta._glue import check_replica
 from c2c_meta._include import included_packages
-from c2c_meta._packages import SHORT_NAMES
+from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
 
 SECRET = "a-long-enough-secret"
 
@@ -24,7 +24,8 @@ def test_everything_is_included_in_order() -> None:
     """One include brings all packages that have something to include."""
     found = included_packages(configured().registry)
     assert {"c2c_logging", "c2c_stats", "c2c_rest", "c2c_db", "c2c_health"} <= set(found)
-    assert list(found) == [name for name in SHORT_NAMES.values() if name in found]
+    wanted = [*SHORT_NAMES.values(), *OPTIONAL_SHORT_NAMES.values()]
+    assert list(found) == [name for name in wanted if name in found]
 
 
 def test_packages_can_be_left_out() -> None:
