@@ -77,11 +77,11 @@ def test_recycled_workers_take_part(new_demo: Callable[..., Demo], preload: bool
 
 
 def test_a_service_without_redis(new_demo: Callable[..., Demo]) -> None:
-    """An empty C2C_REDIS_URL is none: the service runs, and each process answers for itself."""
+    """An empty C2C_REDIS_URL is none: the service runs, and the processes of this host know each other."""
     demo = new_demo(workers=2, environ={"C2C_REDIS_URL": ""})
     client = Client(demo)
-    answer = client.members()
-    assert len(answer["members"]) == 1
+    wait_for(lambda: client.members()["complete"])
+    assert sorted(member["pid"] for member in client.members()["members"]) == demo.service.workers()
     assert client.get("/hello")["value"]
 
 

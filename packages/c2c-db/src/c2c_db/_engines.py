@@ -89,13 +89,18 @@ def _read(text: str, name: str) -> URL:
 
 def hosts_of(url: URL) -> tuple[str, ...]:
     """Return the ``host:port`` of a URL with several hosts, nothing where there is at most one."""
-    hosts = ",".join(url.normalized_query.get("host", ())).split(",")
+    hosts = _query(url, "host").split(",")
     if len(hosts) == 1:
         return ()
-    ports = ",".join(url.normalized_query.get("port", ())).split(",")
+    ports = _query(url, "port").split(",")
     if ports != [""]:  # libpq's other form: host=a,b&port=1,2; one port is that of all hosts
         return tuple(f"{host}:{ports[min(number, len(ports) - 1)]}" for number, host in enumerate(hosts))
     return tuple(hosts)
+
+
+def _query(url: URL, name: str) -> str:
+    value = url.query.get(name, "")  # URL.normalized_query of SQLAlchemy 2.0.0 raises
+    return value if isinstance(value, str) else ",".join(value)
 
 
 def one_url_a_host(url: URL) -> Iterator[URL]:
