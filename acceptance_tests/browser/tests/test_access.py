@@ -38,6 +38,7 @@ def test_nothing_hinders_people(new_page: Opener, axe: str, options: dict[str, A
 
 def show_all(page: Page) -> None:
     """Let each part show what it can."""
+    page.live("stacks").get_by_label("also the waiting ones").check()  # nobody may be at work
     for kind, button, shown in (
         ("stacks", "Take stacks", "details.stack"),
         ("memory", "Count objects", "tbody tr"),
