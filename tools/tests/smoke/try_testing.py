@@ -56,9 +56,12 @@ def screenshots() -> None:
     """Ask for a picture where there is no browser: the error says what to install."""
     from c2c_testing.image import check_screenshot
 
-    os.environ["PATH"], said = "", ""
+    path, said = os.environ["PATH"], ""
+    os.environ["PATH"] = ""
     try:
         check_screenshot("http://127.0.0.1/", tempfile.gettempdir(), "page.png")
     except RuntimeError as error:
         said = str(error)
+    finally:
+        os.environ["PATH"] = path  # The functions after this one start programs.
     assert "apt install chromium" in said, said
