@@ -45,9 +45,12 @@ class Service(LocalServer):
 
     _stop_timeout = GRACEFUL + 1.5
 
-    def __init__(self, keeper: Keeper, port: int, environ: Mapping[str, str], arguments: Sequence[str]) -> None:
+    def __init__(
+        self, keeper: Keeper, port: int, environ: Mapping[str, str], arguments: Sequence[str], app: Path
+    ) -> None:
         super().__init__(keeper, port)
         self._environ = environ
+        self._app = app
         self._arguments = arguments
 
     @property
@@ -58,7 +61,7 @@ class Service(LocalServer):
     def _argv(self) -> Sequence[str | Path]:
         return [
             Path(sys.executable).parent / "c2c-run",
-            APP / "production.ini",
+            self._app / "production.ini",
             "--",
             *f"--bind {self.host}:{self.port} --graceful-timeout {GRACEFUL}".split(),
             *self._arguments,
@@ -118,8 +121,9 @@ def service(
     workers: int = 3,
     arguments: Sequence[str] = RECYCLED,
     environ: Mapping[str, str] | None = None,
+    app: Path = APP,
 ) -> Iterator[Demo]:
-    """Start the application on these servers, with gunicorn's ``arguments``, and stop it at the end."""
+    """Start the application of a folder on these servers, with gunicorn's ``arguments``, and stop it at the end."""
     secret = secrets.token_urlsafe(12)
     variables = {
         "SQLALCHEMY_URL": pair.primary.url,
@@ -135,7 +139,7 @@ def service(
         **(environ or {}),
     }
     keeper = Keeper(os.geteuid())
-    running = Service(keeper, port, variables, arguments)
+    running = Service(keeper, port, variables, arguments, app)
     try:
         running.start()
         yield Demo(running, pair, redis, variables["C2C_SECRET"])

@@ -4,6 +4,8 @@ The demo works while they are taken: requests, errors, a level that was changed;
 """
 
 import contextlib
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,9 +103,12 @@ def main() -> None:
     """Take them all."""
     expect.set_options(timeout=PATIENCE)
     FOLDER.mkdir(exist_ok=True)
+    # A check's name has the path of its file: that is to be nobody's.
+    app = Path(tempfile.gettempdir()) / "demo"
+    shutil.copytree(start.APP, app, dirs_exist_ok=True, ignore=shutil.ignore_patterns("src"))
     with (
         start.databases() as servers,
-        start.service(*servers, port=free_port()) as demo,
+        start.service(*servers, port=free_port(), arguments=start.PATIENT[-2:], app=app) as demo,
         sync_playwright() as playwright,
         launch(playwright) as browser,
         traffic(demo.service.url),

@@ -187,6 +187,38 @@ def test_workers_of_gunicorn(tmp_path, options):
         assert all(sorted(one["workers"]) == sorted(seen) for one in seen.values())
 
 
+ONCE = """
+import logging, os, sys
+from pathlib import Path
+from c2c_broadcast import process
+process._SHARED_MEMORY = Path(sys.argv[1])
+process.tempfile.gettempdir = lambda: sys.argv[1]
+logging.basicConfig(format="%(message)s")
+log = logging.getLogger("c2c")
+for _ in range(3):
+    if os.fork() == 0:
+        for key in ("one", "two", "one"):
+            process.warn_once(log, "Nothing reads %s", key)
+        os._exit(0)
+for _ in range(3):
+    os.wait()
+"""
+
+
+def test_a_warning_of_a_service_is_said_once(tmp_path):
+    """Of three processes that warn of two things, each twice, one says each; a service started anew says it again."""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", ONCE, str(tmp_path)], capture_output=True, text=True, check=True)
+        assert sorted(done.stderr.splitlines()) == ["Nothing reads one", "Nothing reads two"]
+
+
+def test_a_warning_without_a_folder_is_once_a_process(tmp_path):
+    """Where nothing can be written it is said nevertheless, in each process."""
+    nowhere = tmp_path / "away"
+    done = subprocess.run([sys.executable, "-c", ONCE, str(nowhere)], capture_output=True, text=True, check=True)
+    assert sorted(done.stderr.splitlines()) == ["Nothing reads one"] * 3 + ["Nothing reads two"] * 3
+
+
 # -- the folder -------------------------------------------------------------------------------------------------------
 
 FOLDER = """

@@ -1,6 +1,8 @@
 """The plaster loader, in process and through Pyramid's commands."""
 
 import json
+import os
+import signal
 
 import plaster
 import pytest
@@ -211,6 +213,23 @@ def test_globals(folder):
     process = folder.serve(TINY_PORT="1")
     assert process.get("/globals")[2].keys() == {"here", "__file__"}
     assert json.dumps(process.get("/hello")[2]["settings"]) == "{}"
+
+
+@pytest.mark.parametrize("preload", ["", " --preload"])
+def test_a_warning_of_the_start_is_one_line_a_service(folder, preload):
+    """Workers, and one in the place of a killed one, say it once; a service started anew says it again."""
+    tiny = (folder.path / "tiny.py").read_text()
+    folder.write(
+        "tiny.py", tiny.replace("config.add_subscriber(", 'config.include("c2c_meta"); config.add_subscriber(', 1)
+    )
+    for _ in range(2):
+        process = folder.serve(params=f"--workers 3{preload}", STATS_VEIW="true", TINY_PORT="0")
+        before = process.workers(3)
+        os.kill(min(before), signal.SIGKILL)
+        process.workers(1, before)
+        for told in ("Proxy headers are believed from everybody", "STATS_VEIW (is it STATS_VIEW?)"):
+            assert process.log.count(told) == 1, process.log
+        process.stop()
 
 
 @pytest.mark.parametrize("server", ["c2c-run", "pserve"])

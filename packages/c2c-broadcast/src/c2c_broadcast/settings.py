@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from c2c_broadcast._errors import ConfigurationError
+from c2c_broadcast.process import warn_once
 from c2c_broadcast.secrets import MASKED, mask
 
 _LOG = logging.getLogger(__name__)
@@ -414,4 +415,4 @@ def warn_of_names(settings: Mapping[str, Any], environ: Mapping[str, str] = os.e
         ("Settings that nothing reads: %s", near),
     ):
         if found:
-            _LOG.warning(message, "; ".join(found))
+            warn_once(_LOG, message, "; ".join(found))

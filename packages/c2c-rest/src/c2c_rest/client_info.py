@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from pyramid.config import global_registries
 
 from c2c_broadcast import load, mask, setting
+from c2c_broadcast.process import warn_once
 
 _FORWARDED = "HTTP_FORWARDED"
 _FOR = "HTTP_X_FORWARDED_FOR"
@@ -359,7 +360,7 @@ class Filter:
         ConfigurationError: A setting can't be read.
     """
 
-    def __init__(self, application: Callable[..., Any], settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], settings: Mapping[str, Any] | None = None) -> None:
         if settings is None:
             settings = getattr(global_registries.last, "settings", None) or {}
         self._application = application
@@ -374,8 +375,8 @@ class Filter:
         }
         self._said: set[str] = set()
         if self._is_proxy is None:
-            _LOG.warning(
-                "Proxy headers are believed from everybody: name the networks of your proxies in C2C_TRUSTED_PROXIES"
+            warn_once(
+                _LOG, "Proxy headers are believed from everybody: name your proxies' networks in C2C_TRUSTED_PROXIES"
             )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -386,8 +387,7 @@ class Filter:
             if value is not None:
                 environ[_SEEN] = True
                 _set(environ, key, value)
-        result: Iterable[bytes] = self._application(environ, start_response)
-        return result
+        return self._application(environ, start_response)
 
     def _correct(self, environ: dict[str, Any]) -> None:
         if not environ.keys().isdisjoint(_ORIGINALS):
