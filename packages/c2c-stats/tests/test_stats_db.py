@@ -184,17 +184,22 @@ def test_progress_on_a_terminal(database):
             return True
 
     err = Terminal()
-    assert main(["--db", database, "--schema", "many"], err) == 0
+    assert main(["--db", database, "--schema", "many", "--verbosity", "INFO"], err) == 0
     assert "100/200 many.t100" in err.getvalue()
     assert err.getvalue().endswith("\r\x1b[K")
+
+
+SENT = ["--schema", "public", "--statsd-address", "127.0.0.1:1"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--db", "nonsense", "--schema", "public"], 2, "Could not parse SQLAlchemy URL"),
-        (["--db", "nosuchdb://x/y", "--schema", "public"], 2, "nosuchdb"),
-        (["--db", "postgresql://u:hidden-word@127.0.0.1:1/x", "--schema", "public"], 1, "refused"),
+        (["--db", "postgresql://x/y", "--schema", "public"], 2, "give --statsd-address or --prometheus-url"),
+        (["--db", "sqlite://", *SENT], 2, "only PostgreSQL is measured"),
+        (["--db", "nonsense", *SENT], 2, "--db is no URL"),
+        (["--db", "nosuchdb://x/y", *SENT], 2, "nosuchdb"),
+        (["--db", "postgresql://u:hidden-word@127.0.0.1:1/x", *SENT], 1, "refused"),
         (["--db", "postgresql://x/y", "--schema", "public", "--statsd-address", "nowhere"], 2, "host:8125"),
     ],
 )
@@ -211,7 +216,7 @@ def test_bad_arguments(arguments, status, said):
     ("absent", "status"), [(["psycopg2"], 0), (["psycopg"], 0), ([], 0), (["psycopg2", "psycopg"], 2)]
 )
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_the_driver_that_is_there(database, scheme, absent, status):
+def test_the_driver_that_is_there(database, statsd_sink, scheme, absent, status):
     """A URL without a driver means the one that is installed, whichever SQLAlchemy would take."""
     code = (
         "import sys\n"
@@ -220,17 +225,17 @@ def test_the_driver_that_is_there(database, scheme, absent, status):
         "sys.exit(main(sys.argv[1:]))\n"
     )
     url = f"{scheme}://{database.partition('://')[2]}"
-    arguments = [sys.executable, "-c", code, "--db", url, "--schema", "public"]
+    arguments = [sys.executable, "-c", code, "--db", url, "--statsd-address", statsd_sink.address]
     done = subprocess.run(arguments, timeout=120, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (status, 1 if status else 0), done.stderr
 
 
-def test_sinks_that_fail(database):
+def test_sinks_that_fail(database, statsd_sink):
     """A sink that can't be reached makes the status 1; so does a schema that is not there."""
     status, said = run("--db", database, "--schema", "public", "--prometheus-url", "http://127.0.0.1:1")
     assert status == 1
     assert "refused" in said
-    status, said = run("--db", database, "--schema", "nowhere", "--schema", "public")
+    status, said = run("--db", database, "--schema", "nowhere", "--statsd-address", statsd_sink.address)
     assert (status, said) == (1, "c2c-stats-db: there is no schema 'nowhere'\n")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2c_broadcast import mask
 from c2c_broadcast.command import Parser, one_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ _FAILURES = (OSError, AssertionError, KeyError, TypeError, ValueError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print; return 0, 1 where an example can't be printed, 2 where there is nothing to print."""
     arguments = _parser().parse_args(argv)
+    if not arguments.url.startswith(("http://", "https://")):
+        return _fail(f"--url {mask(arguments.url)} is no URL: give it as in {_URL}")
+    if not arguments.timeout > 0:
+        return _fail(f"--timeout {arguments.timeout:g} is not more than 0 seconds")
     try:
         from c2c_testing import PrintConnection
     except ModuleNotFoundError as error:

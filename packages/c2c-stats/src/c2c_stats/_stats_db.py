@@ -60,6 +60,7 @@ _INDEX_COLUMNS = (
 # No parameters at all: then drivers leave percent signs alone.
 _VERBATIM = {"no_parameters": True}
 _BAR = 30
+_QUIET = frozenset({"WARNING", "ERROR"})
 # Between two datagrams: so that thousands of lines do not overrun the server's buffer.
 _PAUSE = 0.002
 
@@ -234,9 +235,14 @@ def _to_gateway(publisher: PushgatewayGroupPublisher, prefix: str, measures: lis
 
 def _engine(url_text: str) -> Engine:
     """Return the engine of a URL. ``postgresql://`` means whichever driver is installed, psycopg2 or psycopg 3."""
-    url = make_url(url_text)
+    try:
+        url = make_url(url_text)
+    except ArgumentError:
+        raise ValueError("--db is no URL: give postgresql://user:password@host/name") from None
     if url.drivername == "postgres":
         url = url.set(drivername="postgresql")
+    if url.get_backend_name() != "postgresql":
+        raise ValueError(f"--db is of {url.drivername}, and only PostgreSQL is measured")
     try:
         return create_engine(url, isolation_level="AUTOCOMMIT")
     except ModuleNotFoundError as missing:
@@ -256,6 +262,8 @@ def _settings(arguments: argparse.Namespace) -> StatsSettings:
             raise ValueError(f"--statsd-address {arguments.statsd_address!r}: {error}") from None
     if arguments.statsd_prefix is not None:
         settings = dataclasses.replace(settings, statsd_prefix=arguments.statsd_prefix)
+    if settings.statsd_address is None and not arguments.prometheus_url and arguments.verbosity in _QUIET:
+        raise ValueError("nowhere to send: give --statsd-address or --prometheus-url, or --verbosity INFO to look")
     return settings
 
 
