@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks._case import Case, Missing
-from benchmarks._table import markdown
+from benchmarks._table import Found, markdown
 
 _FILE = Path(__file__).with_name("RESULTS.md")
 _VERSIONS = (
@@ -20,11 +19,13 @@ _HEAD = """# Results
 
 Written by `make bench`; don't edit. Contenders of a case take turns within one run. "median" is of the rounds, "spread"
 is how far the middle half of them is apart; "ours is" the median of the rounds' ratios, ours to the contender's: the
-figure that holds on other machines. A bar is what that is to reach.
+figure that holds on other machines. A bar is what that is to reach. What is more than 20 % apart is measured again,
+twice at most, and called noisy where it stays so: no bar is met by it. Instructions (callgrind) know no noise. What a
+missed bar is due to is in [PROFILE.md](PROFILE.md).
 """
 
 
-def write_results(cases: Sequence[Case | Missing], seconds: float) -> Path:
+def write_results(cases: Sequence[Found], seconds: float) -> Path:
     """Write the file; return its path."""
     machine = (
         f"{time.strftime('%Y-%m-%d')}, {platform.python_implementation()} {platform.python_version()},"

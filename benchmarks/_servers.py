@@ -66,7 +66,7 @@ def server(place: Place, name: str, workers: int, arguments: tuple[str, ...] = (
     """Start a contender's server; give its port and the process id of its master, once it answers."""
     port = free_port()
     environ = {**os.environ, CONTENDER: request.WHOLE if name == WITH_REDIS else name, "PYTHONPATH": str(_ROOT)}
-    if name in {request.WHOLE, WITH_REDIS}:
+    if name in {request.WHOLE, WITH_REDIS, request.WHOLE_NO_DATABASE}:
         environ[STATSD_PORT] = str(place.statsd_port)
     if name == WITH_REDIS:
         environ["C2C_REDIS_URL"] = place.redis_url

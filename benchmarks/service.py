@@ -1,8 +1,7 @@
 """What the toolkit costs a service that runs: its start and its memory. Run: ``python -m benchmarks service``.
 
 The base (Pyramid, pyramid_tm, cornice, SQLAlchemy) under gunicorn, the same with c2c-meta whole under c2c-run, the same
-with OpenTelemetry's instrumentation: all with the same arguments (threads, no access log). Bar (issue 12): two workers'
-memory (PSS) 75 MB where the base's is 62.
+with OpenTelemetry's instrumentation: all with the same arguments (threads, no access log). Bars: issue 26.
 """
 
 import re
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import request
-from benchmarks._case import Case, alternate
+from benchmarks._case import Case, Measured, alternate
 from benchmarks._servers import LIMIT, WITH_REDIS, Place, answers, children, place, server
 from benchmarks._table import show
 
@@ -30,6 +29,8 @@ def cases() -> Iterator[Case]:
         yield _start(shared)
         yield _memory(shared, "two workers' memory (PSS)", ())
         yield _memory(shared, "the same with --preload", _PRELOAD)
+        yield _without_database(shared)
+    yield _growth()
 
 
 def _start(shared: Place) -> Case:
@@ -40,22 +41,43 @@ def _start(shared: Place) -> Case:
 
     names = (request.WHOLE, request.BASE)
     found = alternate({name: lambda name=name: seconds(name) for name in names}, 2)  # type: ignore[misc] # of a loop
-    return Case("start of five workers, to the first answer", "s", found[request.WHOLE], (found[request.BASE],))
+    bar = found[request.BASE].bar(most=1.2)
+    return Case("start of five workers, to the first answer", "s", found[request.WHOLE], (bar,))
 
 
 def _memory(shared: Place, title: str, arguments: tuple[str, ...]) -> Case:
     def megabytes(name: str) -> float:
-        with server(shared, name, 2, arguments) as (port, master):
-            _wait_for_workers(master, 2)
-            for _ in range(_WARM_UP):
-                answers(port)
-            return sum(_pss(pid) for pid in children(master))
+        return _megabytes(shared, name, arguments)
 
     names = (request.WHOLE, WITH_REDIS, request.BASE, request.OPEN_TELEMETRY)
     found = alternate({name: lambda name=name: megabytes(name) for name in names}, 1)  # type: ignore[misc] # of a loop
     ours = found.pop(request.WHOLE)
-    found[request.BASE] = found[request.BASE].bar(most=75 / 62)
+    found[request.BASE] = found[request.BASE].bar(most=1.15)
     return Case(title, "MB", ours, tuple(found.values()))
+
+
+def _without_database(shared: Place) -> Case:
+    found = {name: _megabytes(shared, name, ()) for name in (request.WHOLE_NO_DATABASE, request.BASE_NO_DATABASE)}
+    ours, base = (Measured(name, (taken,)) for name, taken in found.items())
+    return Case("two workers' memory, no database", "MB", ours, (base.bar(most=1.15),))
+
+
+def _megabytes(shared: Place, name: str, arguments: tuple[str, ...]) -> float:
+    with server(shared, name, 2, arguments) as (port, master):
+        _wait_for_workers(master, 2)
+        for _ in range(_WARM_UP):
+            answers(port)
+        return sum(_pss(pid) for pid in children(master))
+
+
+def _growth() -> Case:
+    """Make a million requests in one process."""
+    with request.served(request.WHOLE) as (one,):
+        one.ask("ping", 100_000)
+        before = Measured("after 100,000", (_pss(one.pid),))
+        one.ask("ping", 900_000)
+        after = Measured(request.WHOLE, (_pss(one.pid),))
+    return Case("memory after 1,000,000 requests", "MB", after, (before.bar(most=1.02),))
 
 
 def _wait_for_workers(master: int, count: int) -> None:
