@@ -47,6 +47,20 @@ def test_short_key(github, make_service, caplog):
     assert "short" not in caplog.text.replace("shorter", "")
 
 
+@pytest.mark.parametrize("by", ["environment", "ini"])
+def test_use_session(monkeypatch, github, caplog, by):
+    """The setting of 6.1 that kept the state in a session is said to be without effect, at DEBUG only."""
+    caplog.set_level("DEBUG", logger="c2c_auth")
+    if by == "environment":
+        monkeypatch.setenv("C2C_USE_SESSION", "1")
+        include(github)
+    else:
+        include({**github, "c2c.use_session": "true"})
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("c2c_auth")]
+    assert [level for level, line in said if "C2C_USE_SESSION has no effect" in line] == ["DEBUG"]
+    assert "WARNING" not in dict(said)
+
+
 def test_names_that_nothing_reads(monkeypatch, github, caplog):
     """Names that c2cwsgiutils 6.1 documented and never read are named, with the right one."""
     monkeypatch.setenv("C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE", "admin")

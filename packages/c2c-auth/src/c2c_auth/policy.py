@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -319,6 +320,8 @@ def includeme(config: Configurator) -> None:
     settings = load(AuthSettings, config.get_settings())
     for line in settings.in_vain():
         _LOG.warning(line)
+    if os.environ.get("C2C_USE_SESSION") or config.get_settings().get("c2c.use_session"):
+        _LOG.debug("C2C_USE_SESSION has no effect: the state of a log-in is always checked, in a cookie of its own")
     configured = settings.providers()
     providers: list[Provider] = [GitHub(settings)] if "github" in configured else []
     if "oidc" in configured:
