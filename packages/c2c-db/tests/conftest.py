@@ -78,6 +78,27 @@ def urls(pair: PostgresPair) -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture
+def urls_of_role(pair: PostgresPair, urls: Callable[..., dict[str, str]]) -> Iterator[Callable[[str], dict[str, str]]]:
+    """Give a function that makes a user of the tables, and returns its settings: ``urls_of_role(name)``."""
+    made: list[str] = []
+
+    def make(name: str) -> dict[str, str]:
+        pair.primary.execute(f"DROP ROLE IF EXISTS {name}")
+        pair.primary.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}-p4ssword'")
+        made.append(name)
+        pair.primary.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+        pair.primary.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {name}")
+        pair.wait_caught_up()
+        login = f"{pair.primary.user}:{pair.primary.password}"
+        return {key: url.replace(login, f"{name}:{name}-p4ssword") for key, url in urls().items()}
+
+    yield make
+    for name in made:
+        pair.primary.execute(f"DROP OWNED BY {name}")
+        pair.primary.execute(f"DROP ROLE {name}")
+
+
+@pytest.fixture
 def notes() -> Callable[[Configurator], None]:
     """Give what sets a small service up: GET /notes counts on its side, POST /notes adds one, GET /bad writes."""
 

@@ -47,6 +47,12 @@ class _Clients:
         return answers
 
 
+def _stays_known(service, times):
+    for _ in range(times):
+        time.sleep(0.5)
+        assert service.database.primary.hangs
+
+
 @pytest.mark.parametrize("pool", ["warm", "pinged", "cold"])
 def test_writers_are_freed(pair, urls, notes, new_service, driver, pool, until):
     """Warm pool or cold, a write is a 503 in time; once it is known, at once; unmarked reads notice nothing."""
@@ -69,9 +75,7 @@ def test_writers_are_freed(pair, urls, notes, new_service, driver, pool, until):
         first = clients.join()
         clients.ask("POST", 6)
         later = clients.join()
-        for _ in range(12):  # it stays known, though it is asked all the while
-            time.sleep(0.5)
-            assert service.database.primary.hangs
+        _stays_known(service, 12)  # though it is asked all the while
     assert {(method, status, after) for method, status, after, _ in first} == {
         ("POST", 503, "1"),
         ("GET", 200, None),
@@ -163,9 +167,7 @@ def test_a_disk_that_hangs(pair, urls, notes, new_service, driver, until):
         first = clients.join()
         clients.ask("POST", 4)
         later = clients.join()
-        for _ in range(6):  # it stays known, though it answers questions all the while
-            time.sleep(0.5)
-            assert service.database.primary.hangs
+        _stays_known(service, 6)  # though it answers questions all the while
     finally:
         pair.primary.set(synchronous_standby_names=None)
     assert {(method, status) for method, status, *_ in first} == {("POST", 503), ("GET", 200)}

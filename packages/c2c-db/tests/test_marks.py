@@ -110,48 +110,30 @@ def test_a_second_bind(pair, urls, note, new_service):
         engine.dispose()
 
 
-def test_urls_that_differ(pair, urls, notes, new_service):
+def test_urls_that_differ(pair, urls, urls_of_role, notes, new_service):
     """Without a secret, processes whose URLs differ by host, user, password and parameters share marks."""
-    pair.primary.execute("DROP ROLE IF EXISTS second")
-    pair.primary.execute("CREATE ROLE second LOGIN PASSWORD 'second-p4ssword'")
-    pair.primary.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO second")
-    pair.wait_caught_up()
-    login = f"{pair.primary.user}:{pair.primary.password}"
     others = {
-        key: url.replace(login, "second:second-p4ssword").replace("127.0.0.1", "localhost") + "?application_name=two"
-        for key, url in urls().items()
+        key: url.replace("127.0.0.1", "localhost") + "?application_name=two"
+        for key, url in urls_of_role("second").items()
     }
-    try:
-        one, two = new_service(notes, **urls()), new_service(notes, **others)
-        with pair.replay_paused():
-            two.app.cookiejar = one.app.cookiejar
-            one.app.post("/notes")
-            assert two.app.get("/notes").json == {"count": 1, "server": "primary"}
-    finally:
-        pair.primary.execute("DROP OWNED BY second")
-        pair.primary.execute("DROP ROLE second")
+    one, two = new_service(notes, **urls()), new_service(notes, **others)
+    with pair.replay_paused():
+        two.app.cookiejar = one.app.cookiejar
+        one.app.post("/notes")
+        assert two.app.get("/notes").json == {"count": 1, "server": "primary"}
 
 
-def test_no_permission_for_the_identity(pair, urls, notes, new_service, caplog):
+def test_no_permission_for_the_identity(pair, urls_of_role, notes, new_service, caplog):
     """Where nobody may ask for what all processes share, the URL's part of it does, and one warning says what to do."""
     pair.primary.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
-    pair.primary.execute("DROP ROLE IF EXISTS simple")
-    pair.primary.execute("CREATE ROLE simple LOGIN PASSWORD 'simple-p4ssword'")
-    pair.primary.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO simple")
-    pair.primary.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO simple")
     try:
-        pair.wait_caught_up()
-        login = f"{pair.primary.user}:{pair.primary.password}"
-        settings = {key: url.replace(login, "simple:simple-p4ssword") for key, url in urls().items()}
-        service = new_service(notes, **settings)
+        service = new_service(notes, **urls_of_role("simple"))
         with pair.replay_paused():
             service.app.post("/notes")
             assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
         assert [r.levelname for r in caplog.records if "pg_control_system" in r.getMessage()] == ["WARNING"]
     finally:
         pair.primary.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
-        pair.primary.execute("DROP OWNED BY simple")
-        pair.primary.execute("DROP ROLE simple")
 
 
 def test_services_of_one_host(pair, urls, notes, new_service):

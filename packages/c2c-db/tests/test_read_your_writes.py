@@ -117,18 +117,11 @@ def test_a_time_window_instead(pair, urls, notes, new_service):
         assert off.app.get("/notes").json["server"] == "replica"
 
 
-def test_no_permission_for_positions(pair, urls, notes, new_service, caplog):
+def test_no_permission_for_positions(pair, urls_of_role, notes, new_service, caplog):
     """Where the user may not ask for the position, two seconds on the primary do; the log says so once."""
     pair.primary.execute("REVOKE EXECUTE ON FUNCTION pg_current_wal_flush_lsn() FROM PUBLIC")
-    pair.primary.execute("DROP ROLE IF EXISTS plain")
-    pair.primary.execute("CREATE ROLE plain LOGIN PASSWORD 'plain-p4ssword'")
-    pair.primary.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO plain")
-    pair.primary.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO plain")
     try:
-        pair.wait_caught_up()
-        login = f"{pair.primary.user}:{pair.primary.password}"
-        settings = {key: url.replace(login, "plain:plain-p4ssword") for key, url in urls().items()}
-        service = new_service(notes, **settings)
+        service = new_service(notes, **urls_of_role("plain"))
         with pair.replay_paused():
             service.app.post("/notes")
             service.app.post("/notes")
@@ -138,8 +131,6 @@ def test_no_permission_for_positions(pair, urls, notes, new_service, caplog):
             assert service.app.get("/notes").json["server"] == "replica"
     finally:
         pair.primary.execute("GRANT EXECUTE ON FUNCTION pg_current_wal_flush_lsn() TO PUBLIC")
-        pair.primary.execute("DROP OWNED BY plain")
-        pair.primary.execute("DROP ROLE plain")
 
 
 def test_cookies_of_other_applications(pair, urls, notes, new_service):

@@ -64,6 +64,7 @@ class DatabaseSession(Session):
         self.effect = Effect.READS
         self.may_write = True
         self.is_movable = True  # nothing was done that the next server would not know
+        self.statement: str | None = None  # the last one: whether it could be moved after counts when more follows
         self.tried: list[Engine] = []
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **more: Any) -> Any:
@@ -122,6 +123,7 @@ class DatabaseSession(Session):
         self.tried.clear()
         self.effect = Effect.READS
         self.is_movable = True
+        self.statement = None
 
     def _read(self, read: Callable[..., Any], statement: Any, args: Any, kwargs: Any) -> Any:
         if self.role is Role.PRIMARY:
@@ -150,6 +152,7 @@ class DatabaseSession(Session):
         # Nothing is written in a session of this side: what is rolled back are reads, done again when asked for.
         self.rollback()
         self.begun.clear()
+        self.statement = None
         self.bind = self._engine = other
 
 
@@ -158,19 +161,19 @@ def watch_statements(engine: Engine) -> None:
 
     def before(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
         session: DatabaseSession | None = connection.info.get(_SESSION)
-        if session is not None and session.effect is not Effect.WRITES:
+        if session is None:
+            return
+        if session.effect is not Effect.WRITES:
             session.note(effect_of(statement))
-
-    def after(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
-        session: DatabaseSession | None = connection.info.get(_SESSION)
-        if session is not None and session.is_movable and session.role is Role.REPLICA:
-            session.is_movable = not session.steering.isolates and is_plain_read(statement)
+        if session.is_movable and session.role is Role.REPLICA:
+            done, session.statement = session.statement, statement
+            if done is not None:
+                session.is_movable = not session.steering.isolates and is_plain_read(done)
 
     def checkin(_raw: Any, record: Any) -> None:
         record.info.pop(_SESSION, None)
 
     event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
     event.listen(engine, "checkin", checkin)
 
 
