@@ -179,12 +179,17 @@ def _give_up(why: str) -> NoReturn:
 
 
 def _follow(log: Path, stop: threading.Event) -> None:
-    """Print what the service logs, until told to stop."""
-    with log.open(errors="replace") as lines:
+    """Print what the service logs, until told to stop.
+
+    Written past ``sys.stdout``: where nobody reads it the write waits for ever, and would keep the lock that the main
+    thread and the end of the process want.
+    """
+    with log.open("rb") as lines:
         while not stop.is_set():
-            text = lines.read()
+            text = lines.read(512)
             if text:
-                print(text, end="", flush=True)
+                while text:
+                    text = text[os.write(1, text) :]
             else:
                 stop.wait(0.2)
 
@@ -192,7 +197,15 @@ def _follow(log: Path, stop: threading.Event) -> None:
 def main() -> int:
     """Run until Ctrl-C."""
     stop = threading.Event()
+    follower: threading.Thread | None = None
+
+    def interrupted(*_: object) -> None:
+        # The event, too: an exception that is raised while the interpreter runs a finalizer is lost.
+        stop.set()
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, interrupted)
     port = _port()
     try:
         print("Starting PostgreSQL (primary and streaming replica) and Redis ...", flush=True)
@@ -206,7 +219,6 @@ def main() -> int:
                     pass
                 died = not demo.service.running
                 stop.set()
-                follower.join(2)
     except KeyboardInterrupt:
         stop.set()
         died = False
@@ -214,7 +226,10 @@ def main() -> int:
         _give_up(f"a server does not start: {error}")
     if died:
         _give_up("the application ended by itself: its log is above")
-    print("Stopped.", flush=True)
+    if follower:
+        follower.join(2)
+    if not follower or not follower.is_alive():
+        print("Stopped.", flush=True)
     return 0
 
 
