@@ -20,7 +20,9 @@ def show(cases: Iterable[Found]) -> list[Found]:
             print(f"{case.name}: not measured: {case.why}")
             continue
         if isinstance(case, Growth):
-            print(f"{case.name}: {', '.join(f'{size:,} {case.of} {taken}' for size, taken in points(case))}", flush=True)
+            print(
+                f"{case.name}: {', '.join(f'{size:,} {case.of} {taken}' for size, taken in points(case))}", flush=True
+            )
             continue
         print(case.name + (f" ({case.note})" if case.note else ""))
         for _, name, median, spread, ratio, bar in rows(case):
@@ -46,7 +48,10 @@ def _verdict(ours: Measured, peer: Measured) -> tuple[str, str]:
     if ratio is None:
         return "", ""
     bars = []
-    for sign, bar, met in (("<=", peer.most, ratio <= (peer.most or 0)), (">=", peer.least, ratio >= (peer.least or 0))):
+    for sign, bar, met in (
+        ("<=", peer.most, ratio <= (peer.most or 0)),
+        (">=", peer.least, ratio >= (peer.least or 0)),
+    ):
         if bar is not None:
             spread = ours.spread_beside(peer)
             said = f"noisy, {spread * 100:.0f} %" if spread > NOISY else "met" if met else "MISSED"

@@ -198,12 +198,12 @@ def cases() -> Iterator[Case]:
             name: Measured(_NAMES[name], tuple(times[int(len(times) * part)] for times in rounds))
             for name, rounds in taken.items()
         }
-        yield Case(
-            f"ask {_MEMBERS} processes of one host: {title}", "ms", found["host"], (found["hand"].bar(most=bars[0]), found["bare"])
+        by_hand = [found["hand"].bar(most=bar) for bar in bars]
+        title_of_hosts, title_by_redis = (
+            f"ask {_MEMBERS} processes {how}: {title}" for how in ("of one host", "by Redis")
         )
-        yield Case(
-            f"ask {_MEMBERS} processes by Redis: {title}", "ms", found["ask"], (found["hand"].bar(most=bars[1]), found["bare"]), note
-        )
+        yield Case(title_of_hosts, "ms", found["host"], (by_hand[0], found["bare"]))
+        yield Case(title_by_redis, "ms", found["ask"], (by_hand[1], found["bare"]), note)
         yield Case(
             f"the same by {_CALLERS} callers at once: {title}",
             "ms",

@@ -1,9 +1,9 @@
 """What importing costs, each in a fresh process. Run: ``python -m benchmarks imports``.
 
 Processor time and memory (private and its share of what is shared, PSS) from an interpreter that has done nothing, each
-package beside Pyramid alone; then a whole application made: c2c-meta with everything on beside its base. Bar (issue 26):
-importing takes 1.25 times the base's time. What is made has no bar of time: it is operator views, settings read and
-checked, and the exporters, that the base hasn't got.
+package beside Pyramid alone; then a whole application made: c2c-meta with everything on beside its base. Bar (issue
+26): importing takes 1.25 times the base's time. What is made has no bar of time: it is operator views, settings read
+and checked, and the exporters, that the base hasn't got.
 """
 
 import subprocess

@@ -166,9 +166,8 @@ def make(name: str, port: int = 0) -> Any:
 def _alone(package: str, port: int) -> Any:
     from pyramid.config import Configurator
 
-    # What its users would set; an address where nobody answers is none of a request's business.
-    settings = {"c2c.statsd_address": f"127.0.0.1:{port}", "c2c.sentry.url": "http://key@127.0.0.1:9/1"}
-    config = Configurator(settings={"c2c.secret": "a secret that nobody guesses", **settings})
+    settings = {"c2c.statsd_address": f"127.0.0.1:{port}", "c2c.secret": "a secret that nobody guesses"}
+    config = Configurator(settings=settings)
     config.include(package)
     _add_views(config, None)
     return config.make_wsgi_app()

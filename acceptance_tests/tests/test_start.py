@@ -1,5 +1,6 @@
 """``make run`` itself: what it prints, Ctrl-C, a busy port, and settings that can't be followed."""
 
+import fcntl
 import os
 import re
 import signal
@@ -70,6 +71,21 @@ def test_it_prints_the_urls_and_ctrl_c_stops_everything(running: tuple["subproce
         while _answers(port):
             assert time.monotonic() < deadline, f"something still listens on {port}"
             time.sleep(0.1)
+
+
+def test_ctrl_c_where_nobody_reads(running: tuple["subprocess.Popen[str]", str]) -> None:
+    """Ctrl-C ends the demo although what it prints stands in a full pipe, as of a terminal that is stopped."""
+    process, printed = running
+    assert process.stdout
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    url = re.findall(r"^http\S+$", printed, re.MULTILINE)[0]
+    with requests.Session() as session:
+        for number in range(1_000):
+            session.get(f"{url}?missing={number}", timeout=30)
+            session.get(f"{url}/../c2c/nowhere{number}", timeout=30)
+    time.sleep(1)  # so that what they logged is printed
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=90) == 0
 
 
 def _answers(port: int) -> bool:

@@ -300,6 +300,7 @@ class StatsdBackend(BuiltIn):
         self._interval = interval
         self._sender = Sender(address)
         self._worker = Worker("c2c-stats-statsd", self._flush)
+        self._closed = False
         self.forked()
 
     def forked(self) -> None:
@@ -312,8 +313,12 @@ class StatsdBackend(BuiltIn):
         self._sender = Sender(self._address)
 
     def start(self) -> None:
+        """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped."""
         self._fresh = True
-        self._worker.wake()
+        if not self._closed:
+            self._worker.wake()
+            if self._closed:  # by another thread, meanwhile
+                self._worker.close(0)
 
     def stop(self) -> None:
         """Send what is recorded, and end the thread; one that hangs in a look-up ends later, by itself."""
@@ -321,6 +326,7 @@ class StatsdBackend(BuiltIn):
             self._worker = Worker("c2c-stats-statsd", self._flush)
 
     def close(self) -> None:
+        self._closed = True
         self._worker.close(0)
 
     def _send_now(self, series: Series, _value: float = 0.0) -> None:
@@ -343,7 +349,7 @@ class StatsdBackend(BuiltIn):
                 series.kept.popleft()
                 self._lost += 1
         if not self._interval:
-            self._worker.wake()
+            self.start()
 
     def _flush(self) -> float:
         """Send all that was recorded since the last time, in the worker's thread."""
