@@ -300,7 +300,7 @@ class StatsdBackend(BuiltIn):
         self._interval = interval
         self._sender = Sender(address)
         self._worker = Worker("c2c-stats-statsd", self._flush)
-        self._closed = False
+        self._closed = threading.Event()
         self.forked()
 
     def forked(self) -> None:
@@ -315,9 +315,9 @@ class StatsdBackend(BuiltIn):
     def start(self) -> None:
         """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped."""
         self._fresh = True
-        if not self._closed:
+        if not self._closed.is_set():
             self._worker.wake()
-            if self._closed:  # by another thread, meanwhile
+            if self._closed.is_set():  # by another thread, meanwhile
                 self._worker.close(0)
 
     def stop(self) -> None:
@@ -326,7 +326,7 @@ class StatsdBackend(BuiltIn):
             self._worker = Worker("c2c-stats-statsd", self._flush)
 
     def close(self) -> None:
-        self._closed = True
+        self._closed.set()
         self._worker.close(0)
 
     def _send_now(self, series: Series, _value: float = 0.0) -> None:
