@@ -41,6 +41,10 @@ FILES = {
     "section": ("[app:main]", "[app:other]"),
     "syntax": ("use = call:tiny:main", "use"),
     "twice": ("[loggers]", "[app:main]"),
+    "egg": ("call:tiny:main", "egg:no-such-thing"),
+    "inside": ("call:tiny:main", "call:nowhere.tiny:main"),
+    "factory": ("use = call:tiny:main", "paste.app_factory = tinyy:main"),
+    "nothing": ("use = call:tiny:main", "c2c.base_path = /c2c"),
     "undefined": ("[loggers]", "x = %(NOWHERE)s\n[loggers]"),
 }
 SECRET = "canary-pw"
@@ -51,6 +55,12 @@ MISTAKES: list[tuple[str, dict[str, str], str]] = [
     ("c2c-run missing.ini", {}, "missing.ini: no such file"),
     ("c2c-run", {"C2CWSGIUTILS_CONFIG": "nowhere.ini"}, "nowhere.ini: no such file"),
     ("c2c-run class.ini", {}, "did you mean JsonLogHandler?"),
+    ("c2c-run module.ini", {}, "[app:main] use = call:tinyy:main: there is no module 'tinyy'"),
+    ("c2c-run --check module.ini", {}, "there is no module 'tinyy'"),
+    ("c2c-run --check inside.ini", {}, "there is no module 'nowhere.tiny'"),
+    ("c2c-run egg.ini", {}, "no distribution 'no-such-thing' is installed"),
+    ("c2c-run --check factory.ini", {}, "[app:main] paste.app_factory = tinyy:main: there is no module 'tinyy'"),
+    ("c2c-run nothing.ini", {}, "[app:main] has neither use nor paste.app_factory"),
     ("c2c-run package.ini", {}, "No module named 'c2c_loging'"),
     ("c2c-run level.ini", {}, "[logger_root] level = 'INFOO': must be one of"),
     ("c2c-run keys.ini", {}, "has no [handler_jsn], which [handlers] names"),

@@ -44,13 +44,15 @@ def main() -> None:
 
 
 def check_settings(path: str) -> str | None:
-    """Read the settings of all packages that take part; return what is wrong with one, None where nothing is."""
+    """Look for what makes the application, read all packages' settings; return what is wrong, None if nothing is."""
     from c2c_broadcast import ConfigurationError, load
     from c2c_meta._ini import Ini, IniError
-    from c2c_meta._ini_check import application_values
+    from c2c_meta._ini_check import application_values, check_factories
 
     try:
-        values = application_values(Ini(path))
+        ini = Ini(path)
+        values = application_values(ini)
+        check_factories(ini)
         for settings in settings_classes(values):
             load(settings, values)
     except (ConfigurationError, IniError) as error:

@@ -1,7 +1,12 @@
 """What can be known to be wrong with an ini file before anything is imported."""
 
+import importlib.metadata
+import importlib.util
+import os
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from c2c_meta._ini import Ini, IniError
 
@@ -52,6 +57,51 @@ def application_name(ini: Ini) -> str | None:
         if name and name != "config":
             return name
     return None
+
+
+def check_factories(ini: Ini) -> None:
+    """Raise IniError where a part of the main application is made by a module or distribution that does not exist.
+
+    For a process that ends after it: modules are looked for where gunicorn will look for them. Nothing is said where
+    gunicorn is told to look elsewhere.
+    """
+    given = " ".join([*sys.argv[1:], os.environ.get("GUNICORN_PARAMS", ""), os.environ.get("GUNICORN_CMD_ARGS", "")])
+    files = [Path(word) for word in ("gunicorn.conf.py", *re.split(r"[\s=]", given)) if word.endswith(".py")]
+    texts = [given, *(file.read_text(errors="replace") for file in files if file.is_file())]
+    if any(word in text for text in texts for word in ("chdir", "pythonpath")):
+        return
+    sys.path[:] = [str(Path.cwd()), *sys.path, str(Path(ini.path).resolve().parent)]
+    for section in _used(ini, next(name for name in ini.sections() if _is_main(name))):
+        values = ini[section]
+        made = [
+            (key, values[key].strip()) for key in values if key == "use" or re.fullmatch(r"paste\.\w+_factory1?", key)
+        ]
+        if not made and section.partition(":")[0] in ("app", "application"):
+            raise IniError(
+                f"{ini.path}: [{section}] has neither use nor paste.app_factory: what makes the application?"
+            )
+        for key, value in made:
+            missing = _missing(value if key == "use" else f"call:{value}")
+            if missing:
+                raise IniError(f"{ini.path}: [{section}] {key} = {value}: {missing}")
+
+
+def _missing(factory: str) -> str:
+    """Return what is not there of ``call:module:function`` or ``egg:distribution#name``, else an empty text."""
+    kind, _, rest = factory.partition(":")
+    name = re.split("[:#]", rest)[0].strip()
+    try:
+        if kind == "egg":
+            importlib.metadata.distribution(name)
+            return ""
+        there = kind != "call" or importlib.util.find_spec(name) is not None
+    except importlib.metadata.PackageNotFoundError:
+        return f"no distribution {name!r} is installed: pip install it"
+    except ModuleNotFoundError:
+        there = False
+    except Exception:  # noqa: BLE001 # of a package around it, or an empty name: the start shows its traceback
+        there = True
+    return "" if there else f"there is no module {name!r}: install it, or start where it is"
 
 
 def logging_values(ini: Ini) -> dict[str, dict[str, str]]:
