@@ -1,48 +1,37 @@
-"""What the diagnosis costs those who are diagnosed. Run: ``python -m benchmarks debug``.
-
-Contenders alternate within one run; the best round counts for single costs, the median for the slow-down.
-"""
+"""What the diagnosis costs those who are diagnosed. Run: ``python -m benchmarks debug``."""
 
 import json
 import logging
-import statistics
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.engine.default import DefaultDialect
 
 from benchmarks._case import Case, alternate, timed
+from benchmarks._table import show
 from c2c_debug.running import begin
-from c2c_debug.running.table import SQL, TABLE
+from c2c_debug.running.table import TABLE
 from c2c_debug.sampling import sample
-from c2c_debug.sql.profiler import SqlProfiler
-from c2c_debug.stacks import names, rendered, stacks
+from c2c_debug.stacks import names, stacks
 
 _THREADS = 20
 _DEPTH = 25
 
 
 def main() -> None:
-    """Print each cost and its bar."""
-    _stacks()
-    _sampling()
-    _statements()
-    _rows()
+    """Print the table."""
+    show(cases())
 
 
 def cases() -> Iterator[Case]:
-    """Take the stacks of twenty threads, beside the standard library's way."""
+    """Take stacks, sample a busy thread, show a request in flight."""
 
     def by_the_library() -> object:
         return [traceback.format_stack(frame) for frame in sys._current_frames().values()]  # noqa: SLF001 # the way
 
-    with _waiting_threads():
+    with _waiting_threads(lambda: None):
         found = alternate(
             {
                 "c2c-debug": timed(lambda: (stacks(), names()), 10, scale=1e3),
@@ -52,19 +41,28 @@ def cases() -> Iterator[Case]:
         )
     peer = found["traceback.format_stack"]
     yield Case(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames", "ms", found["c2c-debug"], (peer,))
+    yield _sampled()
+    yield _row()
 
 
 @contextmanager
-def _waiting_threads() -> Iterator[None]:
+def _waiting_threads(work: Callable[[], object]) -> Iterator[None]:
+    """Let threads wait deep in calls, and one more do its work all the time."""
     end = threading.Event()
 
-    def deep(left: int) -> None:
+    def deep(left: int, last: Callable[[], object]) -> None:
         if left:
-            deep(left - 1)
+            deep(left - 1, last)
         else:
-            end.wait()
+            last()
 
-    threads = [threading.Thread(target=deep, args=(_DEPTH,), daemon=True) for _ in range(_THREADS)]
+    def works() -> None:
+        while not end.is_set():
+            work()
+            end.wait(0)
+
+    threads = [threading.Thread(target=deep, args=(_DEPTH, end.wait), daemon=True) for _ in range(_THREADS - 1)]
+    threads.append(threading.Thread(target=deep, args=(_DEPTH, works), daemon=True))
     for thread in threads:
         thread.start()
     time.sleep(0.2)
@@ -74,91 +72,32 @@ def _waiting_threads() -> Iterator[None]:
         thread.join()
 
 
-def _stacks() -> None:
-    """Take the stacks of twenty threads."""
-    with _waiting_threads():
-        take = _best(lambda: (stacks(), names()), 200, 20)
-        found, named = stacks(), names()
-        render = _best(lambda: rendered(found, named, "host/1"), 50, 5)
-    print(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames: taken in {take * 1e3:.3f} ms (bar 0.5), ", end="")
-    print(f"made JSON of in {render * 1e3:.3f} ms more, during which other threads have their turns")
-
-
-def _sampling() -> None:
-    """Sample a busy application with twenty threads at 100 Hz."""
-    end = threading.Event()
-
-    def waits(left: int = _DEPTH) -> None:
-        if left:
-            waits(left - 1)
-        else:
-            end.wait()
-
-    done = [0]
+def _sampled() -> Case:
+    """Count what a busy thread does a second, sampled at 100 Hz and not."""
     document = json.dumps({"items": [{"id": number, "name": f"name {number}"} for number in range(100)]})
+    done = [0]
 
-    def works(left: int = _DEPTH) -> None:
-        if left:
-            works(left - 1)
-            return
-        while not end.is_set():
-            json.loads(document)
-            done[0] += 1
+    def work() -> None:
+        json.loads(document)
+        done[0] += 1
 
-    threads = [threading.Thread(target=waits, daemon=True) for _ in range(_THREADS - 1)]
-    threads.append(threading.Thread(target=works, daemon=True))
-    for thread in threads:
-        thread.start()
+    def rate(watch: Callable[[], object]) -> Callable[[], float]:
+        def sampled() -> float:
+            before, start = done[0], time.perf_counter()
+            watch()
+            return (done[0] - before) / (time.perf_counter() - start)
 
-    def rate(watch: Callable[[], Any]) -> float:
-        before, start = done[0], time.perf_counter()
-        watch()
-        return (done[0] - before) / (time.perf_counter() - start)
+        return sampled
 
-    ratios = []
-    for _ in range(60):
-        alone = rate(lambda: time.sleep(0.5))
-        sampled = rate(lambda: sample(0.5, 100))
-        after = rate(lambda: time.sleep(0.5))
-        ratios.append(sampled / ((alone + after) / 2))
-    end.set()
-    for thread in threads:
-        thread.join()
-    slower = (1 - statistics.median(ratios)) * 100
-    print(f"sampling at 100 Hz with {_THREADS} threads: a busy one is {slower:.1f} % slower (bar 3)")
+    with _waiting_threads(work):
+        asked = {"sampled": rate(lambda: sample(0.5, 100)), "not sampled": rate(lambda: time.sleep(0.5))}
+        found = alternate(asked, 20)
+    peer = found["not sampled"].bar(least=0.97)
+    return Case("a busy thread, sampled at 100 Hz with 19 others", "1/s", found["sampled"], (peer,))
 
 
-def _statements() -> None:
-    """Run statements on SQLite: what is on top of them."""
-    engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
-    statement = sa.text("SELECT 1")
-    before = DefaultDialect.do_execute
-    profiler = SqlProfiler()
-    logging.getLogger("c2c_debug.sql_profiler").setLevel(logging.ERROR)  # of SQLite it has nothing to say
-
-    with engine.connect() as connection:
-
-        def run() -> None:
-            connection.execute(statement)
-
-        costs = []
-        for _ in range(30):
-            off = _best(run, 10, 100)
-            profiler.switch("analyze")
-            on = _best(run, 10, 100)
-            profiler.switch(None)
-            costs.append(on - off)
-    engine.dispose()
-    untouched = DefaultDialect.do_execute is before
-    print(
-        f"SQL profiler off: the database is called by {'SQLAlchemy itself' if untouched else 'OURS'} (bar: 0 us); ",
-        end="",
-    )
-    print(f"with the report on {statistics.median(costs) * 1e6:+.2f} us on a statement of {off * 1e6:.0f} us (bar 5)")
-
-
-def _rows() -> None:
-    """Show a request, and a phase of it, beside a call of the log that says nothing."""
+def _row() -> Case:
+    """Show a request, beside a call of the log that says nothing."""
     log = logging.getLogger("benchmarks.nothing")
     log.setLevel(logging.WARNING)
     begin()
@@ -170,33 +109,10 @@ def _rows() -> None:
         row.route(b"things\x003f0f2a3e-1111-2222-3333-444455556666")
         row.end(begun)
 
-    def phase() -> None:
-        row.enter(SQL, b"SELECT things.id, things.name FROM things WHERE things.id = %(id)s", 1234)
-        row.leave()
-
-    found = alternate(
-        {
-            "request": timed(request, 1000, scale=1e6),
-            "phase": timed(phase, 1000, scale=1e6),
-            "log.debug": timed(lambda: log.debug("nothing"), 1000, scale=1e6),
-        },
-        30,
-    )
-    print(
-        "requests in flight: "
-        + ", ".join(f"{name} {min(one.samples):.2f}" for name, one in found.items())
-        + " us (bars 2, 1)"
-    )
-
-
-def _best(what: Callable[[], Any], rounds: int, times: int) -> float:
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(times):
-            what()
-        best = min(best, (time.perf_counter() - start) / times)
-    return best
+    asked = {"c2c-debug": timed(request, 1000), "a disabled log.debug": timed(lambda: log.debug("nothing"), 1000)}
+    found = alternate(asked, 30)
+    peer = found["a disabled log.debug"].bar(most=2.0)
+    return Case("row of a request in flight", "us", found["c2c-debug"], (peer,))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from pyramid.threadlocal import get_current_request
 from pythonjsonlogger.orjson import OrjsonFormatter
 from structlog.processors import CallsiteParameter
 
-from benchmarks._case import Case, alternate, timed
-from benchmarks._table import show
+from benchmarks._case import Case, Growth, alternate, timed
+from benchmarks._table import Found, show
 from c2c_logging import JsonLogHandler
 from c2c_logging._request_ids import CURRENT, RequestContext
 
 _ROUNDS = 60
+_SIZES = (100, 1_000, 4_000, 16_000, 32_000)
 _OURS = "c2c-logging"
 _JSON_LOGGER = "python-json-logger with orjson"
 _HANDLER = "structlog with orjson, as a handler of logging"
@@ -56,9 +57,9 @@ def main() -> None:
     show(cases())
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[Found]:
     """Measure lines inside a request of Pyramid."""
-    found: list[Case] = []
+    found: list[Found] = []
     config = Configurator(settings={})
     config.include("c2c_logging")
     config.add_route("hello", "/api/hello")
@@ -77,7 +78,7 @@ def cases() -> Iterator[Case]:
     yield from found
 
 
-def _lines(request: Any) -> Iterator[Case]:
+def _lines(request: Any) -> Iterator[Found]:
     with open(os.devnull, "w") as sink, open(os.devnull, "wb") as bytes_sink:  # noqa: PTH123 # os.devnull is no Path
         logs = _contenders(sink, bytes_sink)
         error = _ten_frames()
@@ -99,6 +100,9 @@ def _lines(request: Any) -> Iterator[Case]:
         yield _case(
             "a nested extra of 3.4 kB", {name: _nested(name, log) for name, log in logs.items()}, bars, lines=20
         )
+        sizes = {size: timed(_text(logs[_OURS], size), 20, clock=time.thread_time) for size in _SIZES}
+        points = tuple((size, min(take() for _ in range(20))) for size, take in sizes.items())
+        yield Growth("a JSON log line of so many bytes", "bytes", "us", points)
         yield _case("a level that is off", {name: _disabled(log) for name, log in logs.items()}, {}, lines=2_000)
 
 

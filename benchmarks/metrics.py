@@ -4,6 +4,7 @@ In processor time of all threads of the process, so that what a peer leaves to a
 sinks, statsd and Prometheus; each peer to its one. Bars: issue 26.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +15,9 @@ from datadog.dogstatsd.base import DogStatsd
 from pyramid.config import Configurator
 
 import c2c_stats as stats
-from benchmarks._case import Case, alternate, timed
+from benchmarks._case import Case, Growth, alternate, timed
 from benchmarks._statsd_reader import statsd_reader
-from benchmarks._table import show
+from benchmarks._table import Found, show
 
 _OURS = "c2c-stats, statsd and Prometheus"
 _DATADOG = "datadog, buffered and aggregated"
@@ -36,7 +37,7 @@ def main() -> None:
     show(cases())
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[Found]:
     """Count and time."""
     with statsd_reader() as port:
         config = Configurator(settings={"c2c.statsd_address": f"127.0.0.1:{port}"})
@@ -52,7 +53,7 @@ def cases() -> Iterator[Case]:
     stats.init_backends({})
 
 
-def _calls(dog: DogStatsd, plain: Any) -> Iterator[Case]:
+def _calls(dog: DogStatsd, plain: Any) -> Iterator[Found]:
     registry = prometheus_client.CollectorRegistry()
     counter = prometheus_client.Counter("c", "c", list(_TAGS), registry=registry)
     histogram = prometheus_client.Histogram("h", "h", list(_TAGS), registry=registry)
@@ -68,6 +69,7 @@ def _calls(dog: DogStatsd, plain: Any) -> Iterator[Case]:
             _PROMETHEUS: lambda: counter.labels(**_TAGS).inc(),
         },
     )
+    yield _threads(lambda: stats.increment_counter(_KEY, tags=_TAGS))
     yield _case(
         "a duration with two tags",
         {
@@ -83,6 +85,25 @@ def _calls(dog: DogStatsd, plain: Any) -> Iterator[Case]:
         {_OURS: lambda: ours_timer.observe(0.0015), _BOUND: lambda: bound_histogram.observe(0.0015)},
         {_BOUND: 0.8},
     )
+
+
+def _threads(call: Callable[[], object]) -> Growth:
+    """Count from so many threads at once; what each count takes of the process's time."""
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    points = []
+    for count in (1, 4, 16, 64):
+        threads = [threading.Thread(target=work, args=(64_000 // count,)) for _ in range(count)]
+        begin = time.process_time()
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        points.append((count, (time.process_time() - begin) / 64_000 * 1e6))
+    return Growth("a counter with two tags, of so many threads", "threads", "us", tuple(points))
 
 
 def _case(name: str, calls: dict[str, Call], bars: dict[str, float] | None = None) -> Case:

@@ -177,6 +177,11 @@ def _ping(_request: Any) -> dict[str, str]:
     return {"hello": "world"}
 
 
+def _sleep(_request: Any) -> dict[str, str]:
+    time.sleep(60)
+    return {}
+
+
 def _selects(session_of: Callable[[Any], Any], count: int) -> Callable[[Any], dict[str, int]]:
     from sqlalchemy import text
 
@@ -192,6 +197,8 @@ def _selects(session_of: Callable[[Any], Any], count: int) -> Callable[[Any], di
 def _add_views(config: Any, session_of: Callable[[Any], Any] | None) -> None:
     config.add_route("ping", "/ping")
     config.add_view(_ping, route_name="ping", renderer="json", request_method="GET")
+    config.add_route("sleep", "/sleep")
+    config.add_view(_sleep, route_name="sleep", renderer="json")
     if session_of is not None:
         for kind, count in _STATEMENTS.items():
             config.add_route(kind, f"/{kind}")
