@@ -190,7 +190,7 @@ def test_workers_of_gunicorn(tmp_path, options):
 ONCE = """
 import logging, os, sys
 from pathlib import Path
-from c2c_broadcast import process
+from c2c_broadcast import process, settings
 process._SHARED_MEMORY = Path(sys.argv[1])
 process.tempfile.gettempdir = lambda: sys.argv[1]
 logging.basicConfig(format="%(message)s")
@@ -198,7 +198,7 @@ log = logging.getLogger("c2c")
 for _ in range(3):
     if os.fork() == 0:
         for key in ("one", "two", "one"):
-            process.warn_once(log, "Nothing reads %s", key)
+            settings.warn_once(log, "Nothing reads %s", key)
         os._exit(0)
 for _ in range(3):
     os.wait()

@@ -11,7 +11,6 @@ what can wait is made by whoever first uses it, in the process that uses it.
 import atexit
 import contextlib
 import functools
-import hashlib
 import logging
 import os
 import queue
@@ -243,28 +242,6 @@ def service_folder(name: str, *, on_disk: bool = False) -> Path:
     path = folder / name
     _private(path)
     return path
-
-
-_SAID: set[str] = set()  # by this process, where there is no folder
-
-
-def warn_once(log: logging.Logger, message: str, *args: object) -> None:
-    """Log a warning about how the service is set up: once a service, not once a worker.
-
-    The first process of the family that says this text is the only one, until the service is started anew: a worker
-    that is recycled does not repeat it. Where the family can't have a folder, it is once a process.
-    """
-    text = message % args if args else message
-    name = hashlib.sha256(f"{log.name} {text}".encode()).hexdigest()
-    try:
-        (service_folder("said") / name).touch(0o600, exist_ok=False)
-    except FileExistsError:
-        return
-    except OSError:
-        if name in _SAID:
-            return
-        _SAID.add(name)
-    log.warning("%s", text)
 
 
 class _Folders(dict[tuple[int, int, bool], Path]):

@@ -13,6 +13,7 @@ The environment wins over the ini file; empty means unset; the type is the annot
 import contextlib
 import dataclasses
 import difflib
+import hashlib
 import importlib.metadata
 import importlib.util
 import logging
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from c2c_broadcast._errors import ConfigurationError
-from c2c_broadcast.process import warn_once
+from c2c_broadcast.process import service_folder
 from c2c_broadcast.secrets import MASKED, mask
 
 _LOG = logging.getLogger(__name__)
@@ -404,6 +405,28 @@ def _elsewhere(name: str) -> bool:
             if any(f'"{name}"' in file.read_text("utf-8", "replace") for file in Path(folder).rglob("*.py")):
                 return True
     return False
+
+
+_SAID: set[str] = set()  # by this process, where there is no folder
+
+
+def warn_once(log: logging.Logger, message: str, *args: object) -> None:
+    """Log a warning about how the service is set up: once a service, not once a worker.
+
+    The first process of the family that says this text is the only one, until the service is started anew: a worker
+    that is recycled does not repeat it. Where the family can't have a folder, it is once a process.
+    """
+    text = message % args if args else message
+    name = hashlib.sha256(f"{log.name} {text}".encode()).hexdigest()
+    try:
+        (service_folder("said") / name).touch(0o600, exist_ok=False)
+    except FileExistsError:
+        return
+    except OSError:
+        if name in _SAID:
+            return
+        _SAID.add(name)
+    log.warning("%s", text)
 
 
 def warn_of_names(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pyramid.config import global_registries
 
 from c2c_broadcast import load, mask, setting
-from c2c_broadcast.process import warn_once
+from c2c_broadcast.settings import warn_once
 
 _FORWARDED = "HTTP_FORWARDED"
 _FOR = "HTTP_X_FORWARDED_FOR"
