@@ -441,6 +441,32 @@ def test_a_close_is_bounded_and_a_worker_closes_itself():
     assert inside[:2] == [(True, True), True]
 
 
+def test_a_worker_that_was_abandoned():
+    """Beside a thread that did not end in time another one works; each ends, however many closed at once."""
+    go, done = threading.Event(), []
+
+    def work():
+        done.append(threading.current_thread())
+        if len(done) == 1:
+            go.wait(60)
+
+    worker = Worker("c2c-test-abandoned", work)
+    worker.wake()
+    until(lambda: done)
+    closes = [threading.Thread(target=worker.close, args=(0.5,), kwargs={"abandon": True}) for _ in range(3)]
+    for close in closes:
+        close.start()
+    closes[0].join()
+    worker.wake()
+    until(lambda: len(done) == 2)
+    for close in closes:
+        close.join()
+    assert done[0] is not done[1]
+    assert worker.close(timeout=60)
+    go.set()
+    until(lambda: not any(thread.name == "c2c-test-abandoned" for thread in threading.enumerate()))
+
+
 def test_a_worker_goes_on_after_an_error(caplog):
     """What work raises is logged once a minute, and tried again."""
     calls = []

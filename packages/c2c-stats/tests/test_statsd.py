@@ -414,6 +414,26 @@ def test_a_thread_that_hangs_does_not_end_the_sending(slow_name, statsd_sink):
     statsd_sink.wait("b")
 
 
+def test_two_stops_while_a_thread_hangs(slow_name):
+    """Of all threads that were started while a look-up hung, none is left once the backend is closed."""
+    configure("statsd.example:8125")
+    stats.increment_counter(["a"])
+    stops = [threading.Thread(target=SINK.stop) for _ in range(2)]
+    for stop in stops:
+        stop.start()
+        wait_until(lambda: not SINK._started)
+        stats.increment_counter(["a"])
+        time.sleep(1)
+    stops[0].join()
+    stats.increment_counter(["a"])
+    SINK.exporter("statsd").start()
+    stops[1].join()
+    stats.increment_counter(["a"])
+    stats.init_backends({})
+    slow_name.set()
+    wait_until(lambda: not any(thread.name == "c2c-stats-statsd" for thread in threading.enumerate()))
+
+
 def test_a_record_while_the_sink_stops(statsd_sink, monkeypatch):
     """A thread that records while another one stops the sink, before a fork say, is not left without a sender."""
     configure(statsd_sink.address)

@@ -425,10 +425,11 @@ class Worker:
                 return False
         return True
 
-    def close(self, timeout: float = 2.0) -> bool:
+    def close(self, timeout: float = 2.0, *, abandon: bool = False) -> bool:
         """Let ``work()`` be called a last time and the thread end; a later ``wake()`` starts it again.
 
         Waits at most ``timeout`` seconds, and tells whether it has ended. Called by ``work()`` itself it does not wait.
+        With ``abandon`` the next ``wake()`` starts another thread beside one that did not end in time.
         """
         with self._lock:
             run = self._run
@@ -436,7 +437,13 @@ class Worker:
                 return True
             run.closing = True
             run.event.set()
-        return self.is_own_thread or run.done.wait(timeout)
+        if self.is_own_thread or run.done.wait(timeout):
+            return True
+        if abandon:
+            with self._lock:
+                if self._run is run:
+                    self._run = None
+        return False
 
     @property
     def running(self) -> bool:

@@ -322,8 +322,7 @@ class StatsdBackend(BuiltIn):
 
     def stop(self) -> None:
         """Send what is recorded, and end the thread; one that hangs in a look-up ends later, by itself."""
-        if not self._worker.close():
-            self._worker = Worker("c2c-stats-statsd", self._flush)
+        self._worker.close(abandon=True)
 
     def close(self) -> None:
         self._closed.set()
