@@ -105,6 +105,17 @@ def test_an_own_check_of_the_configured_redis_comes_first(service, redis_server)
     assert found["level"] == 1
 
 
+def test_redis_5(service, redis_server):
+    """No check says HELLO, which Redis 5 does not know: what is spoken is RESP 2."""
+    redis_server.execute("CONFIG", "RESETSTAT")
+    made = service(**{"c2c.redis_url": redis_server.url})
+    made.health.add_redis_check(redis_server.url, "mine")
+    made.get("/health_check?max_level=2")
+    said = redis_server.info("commandstats")
+    assert "cmdstat_ping" in said
+    assert "cmdstat_hello" not in said
+
+
 def test_sentinels(service, redis_sentinel):
     """The Redis that sentinels name has a check too."""
     made = service(

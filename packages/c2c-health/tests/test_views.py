@@ -125,6 +125,13 @@ def test_a_query_that_nobody_can_read(five):
         assert "UTF-8" in five.get(f"/health_check?{query}", status=400).json["message"]
 
 
+def test_a_report_without_its_status(service):
+    """Where the status is not wanted in the report it is the answer's alone."""
+    made = service(**{"c2c.health.status_key": "false"})
+    made.health.add_custom_check("broken", lambda request: 1 / 0)
+    assert set(made.get("/health_check", status=500).json) == {"successes", "failures"}
+
+
 def test_the_status_of_failures_in_each_member(service):
     """With ``scope=all`` each process' own report has the status that is set."""
     made = service(**{"c2c.secret": SECRET, "c2c.health.failure_status": "503"})

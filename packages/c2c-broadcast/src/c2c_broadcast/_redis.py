@@ -74,8 +74,9 @@ class Source:
     """How to reach the Redis of the settings: by URL or by Sentinel, with the options of redis-py."""
 
     def __init__(self, settings: BroadcastSettings) -> None:
-        times = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
-        options: dict[str, Any] = {**times, "socket_keepalive": True, "protocol": 2}  # what every server speaks
+        # RESP 2 is what every server speaks, Sentinels too: redis-py 8 would begin with HELLO.
+        times = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "protocol": 2}
+        options: dict[str, Any] = {**times, "socket_keepalive": True}
         self.prefix = settings.broadcast_prefix
         self._sentinel: Any = None
         self._service = settings.redis_servicename or ""

@@ -20,11 +20,12 @@ def get(settings: Mapping[str, Any] | None = None) -> tuple[Any, Any, Any]:
     import redis.sentinel
 
     found = load(BroadcastSettings, settings or {})
-    options = {"decode_responses": True, **(found.redis_options or {})}
+    # RESP 2, which Redis 5 speaks too: redis-py 8 would begin with HELLO.
+    options = {"decode_responses": True, "protocol": 2, **(found.redis_options or {})}
     if found.redis_sentinels:
         make: Callable[..., Any] = redis.sentinel.Sentinel
         # Where nothing else is said, the Sentinels have the same time-outs, as in redis-py.
-        asked = {name: value for name, value in options.items() if name.startswith("socket_")}
+        asked = {name: value for name, value in options.items() if name.startswith(("socket_", "protocol"))}
         sentinel = make(found.redis_sentinels, sentinel_kwargs=asked | (found.redis_sentinel_options or {}), **options)
         name, number = found.redis_servicename, found.redis_db
         return sentinel.master_for(name, db=number), sentinel.slave_for(name, db=number), sentinel

@@ -38,6 +38,12 @@ class HealthSettings:
         key="c2c.health.replica_required",
         help="a replica that is away fails its check's level, even where reads go to the primary meanwhile",
     )
+    status_key: bool = setting(
+        default=True,
+        env="C2C_HEALTH_STATUS_KEY",
+        key="c2c.health.status_key",
+        help="a report in which a check failed says its HTTP status as `status`, too",
+    )
     redis_name: str = setting(
         "redis",
         env="C2C_HEALTH_REDIS_NAME",

@@ -190,6 +190,8 @@ def _in_form(request: Any, found: Report) -> Any:
     if form == JSON:
         request.response.status_int = status
         request.response.vary = ("Accept",)
+        if not checks_of(request.registry).settings.status_key:
+            return {part: found[part] for part in ("successes", "failures")}
         return found
     if form == HEALTH_JSON:
         versions = checks_of(request.registry).versions

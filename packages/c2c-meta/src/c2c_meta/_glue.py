@@ -76,8 +76,10 @@ def _check_replicas(registry: Any) -> None:
         for replica in database.engines[1:]:
             # Where its reads go to the primary meanwhile, one that is away is no reason to take the service out.
             level = 2 if getattr(replica.engine, "c2c_fails_over", False) else 1
+            # Where the engine's own check is red then, this one only says more: it is in no report of the usual levels.
+            level, shown_from = (3, 3) if health_check.settings.replica_required else (level, 1)
             look = partial(check_replica, database, replica.name)
-            health_check.add_custom_check(f"db_replica_{replica.name}", look, level=level, shown_from=1)
+            health_check.add_custom_check(f"db_replica_{replica.name}", look, level=level, shown_from=shown_from)
 
 
 def check_replica(database: Any, name: str, _request: Any) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def _quick(timeout: float) -> dict[str, Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    # Redis-py's retries would outlast the deadline; the next probe is the retry.
-    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    times = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    # Redis-py's retries would outlast the deadline; the next probe is the retry. RESP 2 is what every server speaks:
+    # redis-py 8 begins with HELLO, which Redis 5 does not know.
+    return {**times, "retry": Retry(NoBackoff(), 0), "protocol": 2}
 
 
 def _by_url(url: str, **options: Any) -> Callable[[], Any]:
