@@ -1,13 +1,17 @@
 """A copy of the service of 2020, installed as far as Python needs it, and what runs it."""
 
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -47,7 +51,6 @@ class Deployment:
     syslog: SyslogSink
     statsd: StatsdSink
     sentry: SentrySink
-    pair: PostgresPair
     folder: Path
 
     key = {"X-API-Key": SECRET}  # noqa: RUF012 # frozen
@@ -81,32 +84,24 @@ def new_database(postgres_pair: PostgresPair) -> Iterator[Callable[[str], Mappin
         postgres_pair.primary.drop_database(name)
 
 
-@pytest.fixture(scope="module", params=["", "--preload"], ids=["own", "preload"])
-def deployment(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[str], Mapping[str, str]],
-    postgres_pair: PostgresPair,
-    redis_server: Redis,
-) -> Iterator[Deployment]:
+@contextmanager
+def deployed(request: pytest.FixtureRequest, name: str, redis_url: str, **more: str) -> Iterator[Deployment]:
     """Start the service as a deployment of 2020 did, by environment variables; each of its names is an old one."""
-    folder = installed(tmp_path_factory.mktemp("deployment"))
-    name = "preload" if request.param else "own"
+    folder = installed(request.getfixturevalue("tmp_path_factory").mktemp("deployment"))
     with ExitStack() as stack:
         syslog, statsd, sentry = (stack.enter_context(sink()) for sink in (SyslogSink, StatsdSink, SentrySink))
         environment = {
-            **new_database(f"parcels_{name}"),
             "PYTHON": sys.executable,
             "PYTHONPATH": str(folder),
             "PYTHONWARNINGS": "ignore",
-            "MORE_PARAMS": request.param,
+            "MORE_PARAMS": "",
             "LOG_TYPE": "json",
             "LOG_LEVEL": "INFO",
             "OTHER_LOG_LEVEL": "WARNING",
             "LOG_HOST": syslog.address[0],
             "LOG_PORT": str(syslog.address[1]),
             "C2C_SECRET": SECRET,
-            "C2C_REDIS_URL": redis_server.url,
+            "C2C_REDIS_URL": redis_url,
             "C2C_REDIS_OPTIONS": "socket_timeout=3",
             "C2C_REDIS_TIMEOUT": "3",
             "C2C_BROADCAST_PREFIX": f"broadcast_{name}_",
@@ -122,16 +117,297 @@ def deployment(
             "STATS_VIEW": "1",
             "STATSD_ADDRESS": statsd.address,
             "STATSD_PREFIX": "parcels",
-            "STATSD_USE_TAGS": "true",
-            "STATSD_TAG_Instance": "test",
             "SENTRY_URL": sentry.dsn,
             "SENTRY_CLIENT_ENVIRONMENT": "staging",
             "SENTRY_TAG_SERVICE": "parcels",
             "C2C_HEALTH_LINGER": "0",
             "PARCELS_IMPORTS": "1",
+            **more,
         }
         composition = LocalComposition(request, f"parcels-{name}", folder / "composition.toml", environment=environment)
         url = f"http://127.0.0.1:{composition.environment['API_PORT']}/api/"
         connection = stack.enter_context(Connection(url, "https://parcels.example"))
-        yield Deployment(composition, connection, syslog, statsd, sentry, postgres_pair, folder)
+        yield Deployment(composition, connection, syslog, statsd, sentry, folder)
         assert not [*syslog.errors, *statsd.errors, *sentry.errors]
+
+
+@pytest.fixture(scope="module")
+def deploy(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Deployment]]:
+    """Give a function that starts the service for a block: its name, its Redis, and more variables."""
+    return partial(deployed, request)
+
+
+@pytest.fixture(scope="module", params=["", "--preload"], ids=["own", "preload"])
+def deployment(
+    request: pytest.FixtureRequest,
+    deploy: Callable[..., AbstractContextManager[Deployment]],
+    new_database: Callable[[str], Mapping[str, str]],
+    redis_server: Redis,
+) -> Iterator[Deployment]:
+    """Give the service on a primary and its streaming replica, with tags at statsd."""
+    name = "preload" if request.param else "own"
+    urls = new_database(f"parcels_{name}")
+    more = {"MORE_PARAMS": request.param, "STATSD_USE_TAGS": "true", "STATSD_TAG_Instance": "test"}
+    with deploy(name, redis_server.url, **urls, **more, MIGRATED_TOO=urls["SQLALCHEMY_URL"]) as running:
+        yield running
+
+
+# What COMMAND answered in 5.0 (https://redis.io/docs/latest/commands/redis-5-0-commands/).
+KNOWN = frozenset(
+    [
+        "append",
+        "asking",
+        "auth",
+        "bgrewriteaof",
+        "bgsave",
+        "bitcount",
+        "bitfield",
+        "bitop",
+        "bitpos",
+        "blpop",
+        "brpop",
+        "brpoplpush",
+        "bzpopmax",
+        "bzpopmin",
+        "client",
+        "cluster",
+        "command",
+        "config",
+        "dbsize",
+        "debug",
+        "decr",
+        "decrby",
+        "del",
+        "discard",
+        "dump",
+        "echo",
+        "eval",
+        "evalsha",
+        "exec",
+        "exists",
+        "expire",
+        "expireat",
+        "flushall",
+        "flushdb",
+        "geoadd",
+        "geodist",
+        "geohash",
+        "geopos",
+        "georadius",
+        "georadius_ro",
+        "georadiusbymember",
+        "georadiusbymember_ro",
+        "get",
+        "getbit",
+        "getrange",
+        "getset",
+        "hdel",
+        "hexists",
+        "hget",
+        "hgetall",
+        "hincrby",
+        "hincrbyfloat",
+        "hkeys",
+        "hlen",
+        "hmget",
+        "hmset",
+        "hscan",
+        "hset",
+        "hsetnx",
+        "hstrlen",
+        "hvals",
+        "incr",
+        "incrby",
+        "incrbyfloat",
+        "info",
+        "keys",
+        "lastsave",
+        "latency",
+        "lindex",
+        "linsert",
+        "llen",
+        "lolwut",
+        "lpop",
+        "lpush",
+        "lpushx",
+        "lrange",
+        "lrem",
+        "lset",
+        "ltrim",
+        "memory",
+        "mget",
+        "migrate",
+        "module",
+        "monitor",
+        "move",
+        "mset",
+        "msetnx",
+        "multi",
+        "object",
+        "persist",
+        "pexpire",
+        "pexpireat",
+        "pfadd",
+        "pfcount",
+        "pfdebug",
+        "pfmerge",
+        "pfselftest",
+        "ping",
+        "psetex",
+        "psubscribe",
+        "psync",
+        "pttl",
+        "publish",
+        "pubsub",
+        "punsubscribe",
+        "randomkey",
+        "readonly",
+        "readwrite",
+        "rename",
+        "renamenx",
+        "replconf",
+        "replicaof",
+        "restore",
+        "role",
+        "rpop",
+        "rpoplpush",
+        "rpush",
+        "rpushx",
+        "sadd",
+        "save",
+        "scan",
+        "scard",
+        "script",
+        "sdiff",
+        "sdiffstore",
+        "select",
+        "set",
+        "setbit",
+        "setex",
+        "setnx",
+        "setrange",
+        "shutdown",
+        "sinter",
+        "sinterstore",
+        "sismember",
+        "slaveof",
+        "slowlog",
+        "smembers",
+        "smove",
+        "sort",
+        "spop",
+        "srandmember",
+        "srem",
+        "sscan",
+        "strlen",
+        "subscribe",
+        "substr",
+        "sunion",
+        "sunionstore",
+        "swapdb",
+        "sync",
+        "time",
+        "touch",
+        "ttl",
+        "type",
+        "unlink",
+        "unsubscribe",
+        "unwatch",
+        "wait",
+        "watch",
+        "xack",
+        "xadd",
+        "xclaim",
+        "xdel",
+        "xgroup",
+        "xinfo",
+        "xlen",
+        "xpending",
+        "xrange",
+        "xread",
+        "xreadgroup",
+        "xrevrange",
+        "xsetid",
+        "xtrim",
+        "zadd",
+        "zcard",
+        "zcount",
+        "zincrby",
+        "zinterstore",
+        "zlexcount",
+        "zpopmax",
+        "zpopmin",
+        "zrange",
+        "zrangebylex",
+        "zrangebyscore",
+        "zrank",
+        "zrem",
+        "zremrangebylex",
+        "zremrangebyrank",
+        "zremrangebyscore",
+        "zrevrange",
+        "zrevrangebylex",
+        "zrevrangebyscore",
+        "zrevrank",
+        "zscan",
+        "zscore",
+        "zunionstore",
+    ]
+)
+CLIENT = frozenset(["getname", "help", "id", "kill", "list", "pause", "reply", "setname", "unblock"])
+
+
+class Redis5(socketserver.ThreadingTCPServer):
+    """Stand before a server; ``refused`` has the commands that Redis 5 would not have known."""
+
+    daemon_threads = True
+
+    def __init__(self, behind: Redis) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.behind = (behind.host, behind.port)
+        self.refused: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        """``redis://127.0.0.1:port/0``."""
+        return f"redis://127.0.0.1:{self.server_address[1]}/0"
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    server: Redis5
+
+    def handle(self) -> None:
+        """Pass commands on; one that Redis 5 does not know by a name that the server does not know either."""
+        with socket.create_connection(self.server.behind) as behind, suppress(OSError):
+            threading.Thread(target=_copy, args=(behind, self.connection), daemon=True).start()
+            for words in _commands(self.rfile):
+                name = words[0].decode().lower()
+                if name not in KNOWN or (name == "client" and words[1].decode().lower() not in CLIENT):
+                    self.server.refused.add(b" ".join(words[:2]).decode().upper())
+                    words[0] = b"UNKNOWN-" + words[0]
+                behind.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words))
+
+
+def _commands(stream: BinaryIO) -> Iterator[list[bytes]]:
+    while line := stream.readline():
+        words = []
+        for _ in range(int(line[1:])):
+            size = int(stream.readline()[1:])
+            words.append(stream.read(size + 2)[:-2])
+        yield words
+
+
+def _copy(one: Any, other: Any) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="session")
+def five(redis_server: Redis) -> Iterator[Redis5]:
+    """Give a Redis 5."""
+    with Redis5(redis_server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from c2c_broadcast import ConfigurationError
+from c2c_broadcast import ConfigurationError, declarations, load
 from c2c_compat import _era
 
 INI_OF_THREE = """
@@ -73,7 +74,7 @@ def test_a_distribution_tells(tmp_path: Path, requirement: str, number: int) -> 
 
 
 def test_what_is_set_wins() -> None:
-    """An era is defaults: a setting that is there stays, and one that no installed package knows is not made."""
+    """An era is defaults: a setting that is there stays."""
     settings = {"c2c.db.enforce_readonly": "true", "c2c.compat_era": "6"}
     assert _era.set_defaults(settings).number == 6
     assert settings["c2c.db.enforce_readonly"] == "true"
@@ -83,3 +84,17 @@ def test_what_is_set_wins() -> None:
     _era.set_defaults(three)
     assert three["c2c.stats_public_reset"] == "true"
     assert "c2c.json.pretty_print" not in three
+
+
+@pytest.mark.parametrize("number", ["3", "6"])
+def test_each_default_is_a_setting(number: str) -> None:
+    """The packages that are installed know all that an era sets, and take the value."""
+    settings = {"c2c.compat_era": number}
+    _era.set_defaults(settings)
+    known: dict[str, type] = {}
+    for point in entry_points(group="c2c.settings"):
+        cls = point.load()
+        known |= {declaration.key: cls for declaration, _ in declarations(cls).values() if declaration.key}
+    assert settings.keys() <= known.keys()
+    for key, value in settings.items():
+        load(known[key], {key: value}, {})

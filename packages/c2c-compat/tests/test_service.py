@@ -33,7 +33,7 @@ def test_views(deployment: Any) -> None:
 
 def test_replica(deployment: Any) -> None:
     """``force_slave`` sends a POST to the replica, once that is known to be there: a loaded machine takes its time."""
-    expected = {"same": "x", "read_only": "on"}
+    expected = {"same": "x", "owner": "Anna", "read_only": "on"}
     retry_timeout(lambda: deployment.connection.post_json("echo", json="x") == expected)
 
 

@@ -4,18 +4,16 @@ An era is nothing but defaults of settings: what the ini file or the environment
 """
 
 import configparser
-import contextlib
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import distributions, entry_points
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal
 
-from c2c_broadcast import ConfigurationError, declarations, load, setting
+from c2c_broadcast import load, setting
 
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2C_COMPAT_ERA"
@@ -26,7 +24,8 @@ _REQUIREMENT = re.compile(r"c2cwsgiutils *(?:\[[^\]]*\])? *\(?((?:[<>=!~^][^;)]*
 _LOWER = re.compile(r"(?:>=|==|~=|>|\^) *([0-9]+)")
 
 _ALWAYS = {
-    # A slave is whatever database the URL names, and a GET that writes does what it did.
+    # A slave is whatever database the URL names, and a GET that writes does what it did. What a client wrote it reads
+    # for a while (``c2c.db.read_your_writes``): such a slave has no position to wait for.
     "c2c.db.replica_kind": "any",
     "c2c.db.enforce_readonly": "false",
     "c2c.redirects_no_cache": "true",
@@ -39,7 +38,6 @@ _DEFAULTS: Mapping[int, Mapping[str, str]] = {
     3: {
         **_ALWAYS,
         "c2c.stats_public_reset": "true",
-        "c2c.versions_public": "true",
     },
     6: {
         **_ALWAYS,
@@ -99,26 +97,11 @@ def era_of(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ)
 def set_defaults(settings: MutableMapping[str, Any]) -> Era:
     """Give the settings what the era's c2cwsgiutils did by default, where they say nothing themselves."""
     era = era_of(settings)
-    for key, value in _usable(era.number).items():
+    for key, value in _DEFAULTS[era.number].items():
         settings.setdefault(key, value)
     if era.number == 6 and os.environ.get("C2C_PROMETHEUS_PORT"):  # noqa: PLR2004 # one door
         settings.setdefault("c2c.metrics_path", "none")
     return era
-
-
-@lru_cache(maxsize=2)
-def _usable(number: int) -> dict[str, str]:
-    """Return the era's defaults, but those that the versions of the packages which are installed do not know."""
-    found = {}
-    for point in entry_points(group="c2c.settings"):
-        cls = point.load()
-        for declaration, _ in declarations(cls).values():
-            value = _DEFAULTS[number].get(declaration.key or "")
-            if value is not None:
-                with contextlib.suppress(ConfigurationError):
-                    load(cls, {declaration.key or "": value}, {})
-                    found[declaration.key or ""] = value
-    return found
 
 
 def say_once(era: Era, registry: Any) -> None:

@@ -28,7 +28,7 @@ def main():
     with stats.timer_context(["importer", "run"]):
         LOG.debug("Nothing to import")
     try:
-        with sentry.capture_exceptions():
+        with sentry.capture_exceptions(), stats.outcome_timer_context(["importer", "import"]):
             import_parcels()
     except RuntimeError as error:
         LOG.warning("%s", error)

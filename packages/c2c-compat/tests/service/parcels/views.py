@@ -3,7 +3,8 @@
 import logging
 
 import requests
-from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent, HTTPNotFound
+from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent, HTTPNotFound, exception_response
+from sqlalchemy import text
 
 from c2cwsgiutils import services, stats
 from parcels import cache, models
@@ -18,6 +19,7 @@ broken = services.create("broken", "/broken")
 proxied = services.create("proxied", "/proxied")
 moved = services.create("moved", "/moved")
 nothing = services.create("nothing", "/nothing")
+faults = services.create("faults", "/faults")
 
 
 @parcels.get()
@@ -28,6 +30,12 @@ def parcels_get(request):
     stats.increment_counter(["parcels", "listed"], len(found))
     LOG.info("Listed %d parcels", len(found))
     return [{"id": one.id, "owner": one.owner} for one in found]
+
+
+@parcels.put()
+def parcels_put(request):
+    """Tell what is there where writes go to."""
+    return parcels_get(request)
 
 
 @parcels.post()
@@ -49,15 +57,10 @@ def parcel_get(request):
 
 @echo.post()
 def echo_post(request):
-    """Say the same, on the replica."""
-    return {"same": request.json, "read_only": models.DBSession.execute(models_text()).scalar()}
-
-
-def models_text():
-    """Ask the database whether this transaction may write."""
-    from sqlalchemy import text
-
-    return text("SHOW transaction_read_only")
+    """Say the same, on the replica, and whether a transaction there may write."""
+    first = models.DBSession.query(models.Parcel.owner).order_by(models.Parcel.id).first()
+    read_only = models.DBSession.execute(text("SHOW transaction_read_only")).scalar()
+    return {"same": request.json, "owner": first.owner, "read_only": read_only}
 
 
 @cached.post()
@@ -89,3 +92,16 @@ def moved_get(request):
 def nothing_get(request):
     """Have nothing to say."""
     raise HTTPNoContent
+
+
+@faults.get()
+def faults_get(request):
+    """Write in a GET, ask the database what it can't answer, or raise the status that is asked for."""
+    if "id" in request.params:
+        models.DBSession.add(models.Parcel(id=int(request.params["id"]), owner="a visitor"))
+        models.DBSession.flush()
+    elif "text" in request.params:
+        models.DBSession.execute(text("SELECT * FROM parcels.parcel WHERE id = 'a text'"))
+    else:
+        raise exception_response(int(request.params["status"]), detail="as you wish")
+    return {}
