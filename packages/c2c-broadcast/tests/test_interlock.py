@@ -63,7 +63,7 @@ def test_a_refused_command_costs_that_command(new_redis_server, new_member, even
 
 
 def test_a_server_without_hello(new_redis_server, team):
-    """Redis 5 knows no HELLO: nobody says it. (An ACL can't take it away: it is how one logs in.)"""
+    """Redis 5 knows no HELLO: nobody says it. An ACL could not take it away, since one logs in by it."""
     redis = new_redis_server()
     redis.execute("ACL", "SETUSER", "default", "-client")
     team(redis, 2)
