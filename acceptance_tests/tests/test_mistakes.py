@@ -74,6 +74,16 @@ MISTAKES: list[tuple[str, dict[str, str], str]] = [
     ("c2c-run --chek ok.ini", {}, "unrecognized arguments: --chek"),
     ("c2c-run ok.ini ok.ini", {}, "unrecognized arguments: ok.ini"),
     ("c2c-run ok.ini", {"GUNICORN_PARAMS": "'unclosed"}, "GUNICORN_PARAMS can't be read"),
+    ("c2c-run ok.ini", {"GUNICORN_PARAMS": "-b :99999"}, "port must be 0-65535"),
+    ("c2c-run ok.ini", {"GUNICORN_PARAMS": "-b :0 -k nonsense"}, "class uri 'nonsense' invalid or not found"),
+    ("c2c-run ok.ini -- -b :0 -c nowhere.py", {}, "'nowhere.py' doesn't exist"),
+    ("c2c-run ok.ini -- -b :0 -w 0", {}, "--workers 0: nobody would answer"),
+    ("c2c-run ok.ini -- -b :0 -t -1", {}, "Value must be positive: -1"),
+    ("c2c-run ok.ini -- -b :0 --log-level loud", {}, "--log-level loud: must be one of critical"),
+    ("c2c-run ok.ini -- -b :0 --certfile /none", {}, "/none"),
+    ("c2c-run ok.ini -- -b :0 --worker-tmp-dir /none", {}, "--worker-tmp-dir /none: there is no such folder"),
+    ("c2c-run ok.ini -- -b :0 -p /none/pid", {}, "/none doesn't exist"),
+    ("c2c-run ok.ini -- -b :0 --user nobodyx", {}, "No such user: 'nobodyx'"),
     ("c2c-run --check ok.ini", {"STATS_VIEW": "ture"}, "STATS_VIEW, ini key c2c.stats_view: 'ture': is neither true"),
     ("c2c-run --check ok.ini", {"C2C_REDIS_URL": f"http://u:{SECRET}@x"}, "must look like redis://"),
     ("c2c-run --check ok.ini", {"C2C_REDIS_OPTIONS": "timeout"}, "must look like socket_timeout=3"),
@@ -148,10 +158,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator["list[Future[_Don
 
 @pytest.mark.parametrize("number", range(len(MISTAKES)), ids=_NAMES)
 def test_a_mistake_is_one_line_with_the_remedy(made: "list[Future[_Done]]", number: int) -> None:
-    """Exit 2, nothing but one line, which begins with the command and has what helps; no secret."""
+    """Exit 2, nothing but one line, which begins with the command and has what helps; no secret.
+
+    What only shows when gunicorn starts follows its line in the log.
+    """
     command, _, told = MISTAKES[number]
     done = made[number].result()
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.returncode == 2, done.stderr
+    assert all("Starting gunicorn" in line for line in done.stdout.splitlines()), done.stdout
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith(f"{command.split()[0]}: ")
     assert told in done.stderr

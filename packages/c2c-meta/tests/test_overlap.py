@@ -81,6 +81,43 @@ def test_recycling_with_a_slow_start(slow, workers):
     assert process.stop() == 0
 
 
+@pytest.mark.parametrize("signal_sent", [True, False], ids=["SIGHUP", "max-requests"])
+def test_a_new_worker_that_cannot_start(folder, signal_sent):
+    """Those that are there serve on, and are replaced once the application can be loaded again."""
+    source = (folder.path / "tiny.py").read_text()
+    folder.write("tiny.py", "import os.path\nassert not os.path.exists('broken'), 'broken'\n" + source)
+    limit = "" if signal_sent else " --max-requests 30"
+    process = folder.serve(params=f"{GTHREAD} --workers 2{limit}")
+    before = process.workers(2)
+    folder.write("broken", "")
+    with Load(process) as load:
+        if signal_sent:
+            process.popen.send_signal(signal.SIGHUP)
+        folder.until(lambda: "Those that are there serve on" in process.log)
+        answered = load.answered
+        folder.until(lambda: load.answered > answered + 100)
+        assert load.pids == before
+        (folder.path / "broken").unlink()
+        if signal_sent:
+            process.popen.send_signal(signal.SIGHUP)
+        folder.until(lambda: load.pids - before)
+    assert load.lost == []
+    assert process.stop() == 0
+
+
+def test_a_reload_of_a_broken_configuration(folder):
+    """It is said, and the service goes on with the one it has."""
+    folder.write("gunicorn.conf.py", "timeout = 33\n")
+    process = folder.serve(params=f"{GTHREAD} --workers 1")
+    before = process.workers(1)
+    for broken in ("timeout = (", "timeout = -1\n"):
+        folder.write("gunicorn.conf.py", broken)
+        process.popen.send_signal(signal.SIGHUP)
+    folder.until(lambda: process.log.count("the configuration stays as it was") == len(("(", "-1")))
+    folder.until(lambda: process.get("/hello")[2]["pid"] not in before)
+    assert process.stop() == 0
+
+
 def test_a_control_socket_of_its_own(folder):
     """Two services of one user have each theirs; one that is asked for is taken."""
     first, second = folder.serve(), folder.serve()

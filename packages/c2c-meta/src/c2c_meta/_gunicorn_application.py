@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+from gunicorn import glogging
 from gunicorn.app import base
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import LoggerClass
+from gunicorn.errors import HaltServer
 from gunicorn.util import get_arity
 
 from c2c_broadcast.process import service_folder
@@ -20,6 +23,15 @@ from c2c_meta import _workers
 
 _LOGGER = "c2c_meta._gunicorn_logger.Logger"
 _FOR_STACKS, _FOR_ENDS = 0.2, 2.0  # seconds
+_NEXT_START = 5.0
+"""Seconds between a start that failed and the next one."""
+_LEVELS = ", ".join(glogging.Logger.LOG_LEVELS)
+
+
+def _refuse(what: object) -> NoReturn:
+    """Say in one line what can't be, and end; gunicorn adds a traceback to some of it, and says 1 or 255."""
+    sys.stderr.write(f"c2c-run: {str(what).splitlines()[0].rstrip(' :')}\n")
+    sys.exit(2)
 
 
 def _same_program(server: Any) -> None:
@@ -38,6 +50,16 @@ class WatchingArbiter(Arbiter):
         """The workers that this master killed because they had not ended in time."""
         self.told: set[int] = set()
         """Those that are to end and finish what they have in hand."""
+        self._next_start = 0.0
+
+    def start(self) -> None:
+        """Listen; exit 2 with one line where that can't be."""
+        try:
+            super().start()
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            _refuse(f"{', '.join(map(str, self.cfg.bind))}: {error}")
+        except SystemExit:  # gunicorn has tried for five seconds, and logged it
+            _refuse(f"can't listen at {', '.join(map(str, self.cfg.bind))}: end what does, or choose another with --bind")
 
     def reap_workers(self) -> None:
         """Note how each one ended: gunicorn asks the system, logs it and forgets it before it calls ``child_exit``."""
@@ -53,6 +75,11 @@ class WatchingArbiter(Arbiter):
         os.waitpid = noting
         try:
             super().reap_workers()
+        except HaltServer as error:  # a worker that can't start is no reason to end those that serve
+            if not any(map(_workers.is_ready, self.WORKERS.values())):
+                raise
+            self._next_start = time.monotonic() + _NEXT_START
+            self.log.error("%s Those that are there serve on; no other start for %g s", error.reason, _NEXT_START)
         finally:
             os.waitpid = waitpid
             self.statuses.clear()  # those of workers were asked for; of other children (as process 1) nobody asks
@@ -68,7 +95,7 @@ class WatchingArbiter(Arbiter):
         missing = self.num_workers - len(staying)
         if not missing and any(_workers.has_served_its_share(worker) for worker in staying):
             missing = 1
-        for _ in range(missing):
+        for _ in range(missing if time.monotonic() >= self._next_start else 0):
             self.spawn_worker()
         self._end_surplus()
 
@@ -122,10 +149,38 @@ class GunicornApplication(WSGIApplication):
         base.Arbiter = WatchingArbiter  # gunicorn has no other way to choose it
         super().run()
 
+    def do_load_config(self) -> None:
+        """Read the configuration; exit 2 with one line where it can't be what it says."""
+        try:
+            self.load_default_config()
+            self.load_config()
+        except Exception as error:  # noqa: BLE001 # what its settings raise, and those of a class that they name
+            _refuse(error)
+
+    def reload(self) -> None:
+        """Read the configuration again, at SIGHUP; go on with the one there is where the new one can't be."""
+        before = self.cfg
+        try:
+            super().reload()
+        except SystemExit:  # its reason is in the log
+            self.cfg = before
+            logging.getLogger("gunicorn.error").error("SIGHUP: the configuration stays as it was")
+
     def load_config(self) -> None:
-        """Read the configuration, at the start and at each SIGHUP."""
+        """Read the configuration, at the start and at each SIGHUP.
+
+        Raises:
+            RuntimeError, ValueError: It has a value that can't be used; the message's first line names it.
+        """
         super().load_config()
         cfg = self.cfg
+        cfg.worker_class  # noqa: B018 # looks for it
+        if cfg.workers < 1:
+            raise ValueError("--workers 0: nobody would answer; give 1 or more")
+        if cfg.loglevel.lower() not in glogging.Logger.LOG_LEVELS:
+            raise ValueError(f"--log-level {cfg.loglevel}: must be one of {_LEVELS}")
+        if cfg.worker_tmp_dir and not Path(cfg.worker_tmp_dir).is_dir():
+            raise ValueError(f"--worker-tmp-dir {cfg.worker_tmp_dir}: there is no such folder")
         for name, (hook, at_the_end) in _HOOKS.items():
             theirs = cfg.settings[name].get()
             cfg.set(name, _both(get_arity(hook), *((theirs, hook) if at_the_end else (hook, theirs))))
