@@ -91,7 +91,9 @@ def panel(url: str, of: dict[str, Any], begun: float) -> str:
     across, high, span = width - 16, height - 50 - 14 * min(len(found), 5), time.time() - begun
     lines, legend = [], []
     for (name, points), colour in zip(found, COLOURS * 9, strict=False):
-        path = " ".join(f"{(at - begun) / span * across:.1f},{high - value / top * (high - 4):.1f}" for at, value in points)
+        path = " ".join(
+            f"{(at - begun) / span * across:.1f},{high - value / top * (high - 4):.1f}" for at, value in points
+        )
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         last = shown(points[-1][1], unit) if points else ""
         legend.append(f'<p><span style="color: {colour}">&#9644;</span> {html.escape(name)} {last}</p>')

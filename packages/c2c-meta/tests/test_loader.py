@@ -223,11 +223,17 @@ def test_a_warning_of_the_start_is_one_line_a_service(folder, preload):
         "tiny.py", tiny.replace("config.add_subscriber(", 'config.include("c2c_meta"); config.add_subscriber(', 1)
     )
     for _ in range(2):
-        process = folder.serve(params=f"--workers 3{preload}", STATS_VEIW="true", TINY_PORT="0")
+        given = {"STATS_VEIW": "true", "C2C_SECRET": "short", "TINY_PORT": "0"}
+        process = folder.serve(params=f"--workers 3{preload}", **given)
         before = process.workers(3)
         os.kill(min(before), signal.SIGKILL)
         process.workers(1, before)
-        for told in ("Proxy headers are believed from everybody", "STATS_VEIW (is it STATS_VIEW?)"):
+        told_once = ("Proxy headers are believed from everybody", "STATS_VEIW (is it STATS_VIEW?)", "C2C_SECRET is shorter")
+        for told in told_once:
+            "Proxy headers are believed from everybody",
+            "STATS_VEIW (is it STATS_VIEW?)",
+            "C2C_SECRET is shorter",
+        ):
             assert process.log.count(told) == 1, process.log
         process.stop()
 

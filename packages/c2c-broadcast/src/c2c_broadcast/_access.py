@@ -21,6 +21,7 @@ from webob.cookies import JSONSerializer, SignedSerializer
 from c2c_broadcast import broadcast
 from c2c_broadcast._call import BroadcastError
 from c2c_broadcast.process import host_name
+from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class SecretPolicy:
         self.cookie = OperatorCookie(secret)
         self.lockout = Lockout(self.cookie)
         if len(secret) < SHORTEST_SECRET:
-            _LOG.warning("C2C_SECRET is shorter than %s characters: choose a longer one", SHORTEST_SECRET)
+            warn_once(_LOG, "C2C_SECRET is shorter than %s characters: choose a longer one", SHORTEST_SECRET)
 
     def judge(self, request: Any) -> Credentials:
         """Return what the request brought; a wrong secret counts against its address, whatever it was sent to."""

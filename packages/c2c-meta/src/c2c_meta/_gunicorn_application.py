@@ -59,7 +59,9 @@ class WatchingArbiter(Arbiter):
         except (OSError, OverflowError, RuntimeError, ValueError) as error:
             _refuse(f"{', '.join(map(str, self.cfg.bind))}: {error}")
         except SystemExit:  # gunicorn has tried for five seconds, and logged it
-            _refuse(f"can't listen at {', '.join(map(str, self.cfg.bind))}: end what does, or choose another with --bind")
+            _refuse(
+                f"can't listen at {', '.join(map(str, self.cfg.bind))}: end what does, or choose another with --bind"
+            )
 
     def reap_workers(self) -> None:
         """Note how each one ended: gunicorn asks the system, logs it and forgets it before it calls ``child_exit``."""
@@ -79,7 +81,8 @@ class WatchingArbiter(Arbiter):
             if not any(map(_workers.is_ready, self.WORKERS.values())):
                 raise
             self._next_start = time.monotonic() + _NEXT_START
-            self.log.error("%s Those that are there serve on; no other start for %g s", error.reason, _NEXT_START)
+            text = "%s Those that are there serve on; no other start for %g s"
+            self.log.error(text, error.reason, _NEXT_START)  # noqa: TRY400 # the worker has logged why
         finally:
             os.waitpid = waitpid
             self.statuses.clear()  # those of workers were asked for; of other children (as process 1) nobody asks
@@ -159,12 +162,13 @@ class GunicornApplication(WSGIApplication):
 
     def reload(self) -> None:
         """Read the configuration again, at SIGHUP; go on with the one there is where the new one can't be."""
-        before = self.cfg
+        before: Any = self.cfg
         try:
             super().reload()
-        except SystemExit:  # its reason is in the log
+        except SystemExit:
             self.cfg = before
-            logging.getLogger("gunicorn.error").error("SIGHUP: the configuration stays as it was")
+            log = logging.getLogger("gunicorn.error")
+            log.error("SIGHUP: the configuration stays as it was")  # noqa: TRY400 # the line before says why
 
     def load_config(self) -> None:
         """Read the configuration, at the start and at each SIGHUP.
