@@ -1,7 +1,6 @@
 """Broadcasts between processes on a real Redis."""
 
 import json
-import signal
 import threading
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 from c2c_broadcast._call import MAX_MESSAGE
 from c2c_broadcast.broadcast import Broadcaster
+from c2c_testing.servers import stopped
 
 
 def pids(answers):
@@ -67,13 +67,12 @@ def test_large_answers(redis_server, team):
 def test_stopped_member(redis_server, team):
     """A stopped member is named, delays only this caller, later nobody, and is back when it goes on."""
     members = team(redis_server)
-    stopped = members[1]
-    stopped.signal(signal.SIGSTOP)
-    try:
-        found = members[0]("ask", channel="ping", timeout=1)
-        # The caller's second; less where the machine kept all of them from giving a sign of life just before.
-        assert found["seconds"] < 8
-        assert [missing["pid"] for missing in found["missing"]] == [stopped.pid]
+    silent = members[1].pid
+    with stopped(silent):
+        found = members[0]("ask", channel="ping", timeout=3)
+        # The caller's seconds; less where the machine kept all of them from giving a sign of life just before.
+        assert found["seconds"] < 10
+        assert [missing["pid"] for missing in found["missing"]] == [silent]
         assert found["missing"][0]["application"] == "member"
         assert abs(found["missing"][0]["last_seen"] - time.time()) < 30
         assert not found["complete"]
@@ -82,10 +81,8 @@ def test_stopped_member(redis_server, team):
         time.sleep(7)
         found = members[0]("ask", channel="ping", timeout=30)
         assert found["seconds"] < 10
-        assert [missing["pid"] for missing in found["missing"]] == [stopped.pid]
-        assert stopped.pid in members[0]("members")
-    finally:
-        stopped.signal(signal.SIGCONT)
+        assert [missing["pid"] for missing in found["missing"]] == [silent]
+        assert silent in members[0]("members")
     deadline = time.monotonic() + 20
     while not members[0]("ask", channel="ping", timeout=5)["complete"]:
         assert time.monotonic() < deadline

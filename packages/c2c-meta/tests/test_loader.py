@@ -228,8 +228,7 @@ def test_a_warning_of_the_start_is_one_line_a_service(folder, preload):
         before = process.workers(3)
         os.kill(min(before), signal.SIGKILL)
         process.workers(1, before)
-        told_once = ("Proxy headers are believed from everybody", "STATS_VEIW (is it STATS_VIEW?)", "C2C_SECRET is shorter")
-        for told in told_once:
+        for told in (
             "Proxy headers are believed from everybody",
             "STATS_VEIW (is it STATS_VIEW?)",
             "C2C_SECRET is shorter",
