@@ -646,7 +646,7 @@ def use():
     assert worker.close(5), "not closed"
     pool.close()
     done.clear()
-    os.write(1, b"used\n")  # whole: parent and child write at once
+    os.write(1, b"used\\n")  # whole: parent and child write at once
 use()
 pid = os.fork()
 use()

@@ -162,7 +162,7 @@ class GunicornApplication(WSGIApplication):
 
     def reload(self) -> None:
         """Read the configuration again, at SIGHUP; go on with the one there is where the new one can't be."""
-        before: Any = self.cfg
+        before = vars(self)["cfg"]
         try:
             super().reload()
         except SystemExit:
