@@ -1,15 +1,21 @@
 """Which era a service is of: what says so first."""
 
+import importlib
+import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from pyramid.config import Configurator
 
 from c2c_broadcast import ConfigurationError, declarations, load
 from c2c_compat import _era
+from c2cwsgiutils import db
+from c2cwsgiutils.pyramid import includeme
 
 INI_OF_THREE = """
 [pipeline:main]
@@ -52,6 +58,20 @@ def test_the_order(tmp_path: Path) -> None:
         _era.era_of({}, {"C2C_COMPAT_ERA": "5"})
 
 
+@pytest.mark.parametrize("name", ["wsgi.create_application", "wsgi_app.application"])
+def test_who_asks_for_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A server that asks c2cwsgiutils itself is one of 3, whatever the ini file looks like."""
+    ini = tmp_path / "production.ini"
+    ini.write_text(INI_OF_SIX)
+    monkeypatch.setenv("C2CWSGIUTILS_CONFIG", str(ini))
+    module, _, name = name.partition(".")
+    found = importlib.import_module(f"c2cwsgiutils.{module}")
+    assert _era.era_of({}).number == 6
+    with suppress(LookupError):  # there is no application in the file
+        getattr(found, name)
+    assert _era.era_of({}).number == 3
+
+
 @pytest.mark.parametrize(
     ("requirement", "number"),
     [
@@ -84,6 +104,22 @@ def test_what_is_set_wins() -> None:
     _era.set_defaults(three)
     assert three["c2c.stats_public_reset"] == "true"
     assert "c2c.json.pretty_print" not in three
+
+
+def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """One line has the era, the reason and the variable; a name of 6 in a service of 3 is one warning that names it."""
+    caplog.set_level(logging.INFO)
+    config = Configurator(settings={"sqlalchemy.url": "sqlite://", "more.url": "sqlite://"})
+    for _ in range(2):
+        config.include(includeme)
+        config.commit()
+    db.init(config)
+    db.init(config, "more")
+    said = [one.getMessage() for one in caplog.records if one.name == "c2c_compat._era"]
+    assert said == [
+        "c2c-compat does as c2cwsgiutils 3 did: nothing of 6 was found; C2C_COMPAT_ERA changes it",
+        "c2cwsgiutils.db.init is of c2cwsgiutils 6, and this service was taken for one of 3: set C2C_COMPAT_ERA=6",
+    ]
 
 
 @pytest.mark.parametrize("number", ["3", "6"])

@@ -1,14 +1,19 @@
 """A Dockerfile of that time on the image of today: read, and its commands run, since there is no docker here."""
 
+import configparser
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
+
+from c2cwsgiutils.pyramid_logging import PyramidCeeSysLogHandler
 
 SERVICE = Path(__file__).parent / "service"
 IMAGE = Path(__file__).parents[3] / "docker/Dockerfile"
+EXAMPLE = Path(__file__).parents[3] / "acceptance_tests/app"
 
 
 def stages(path: Path) -> dict[str, tuple[str, list[tuple[str, str]]]]:
@@ -71,3 +76,13 @@ def test_what_it_runs(tmp_path: Path) -> None:
     start = json.loads(dict(steps)["CMD"])
     done = subprocess.run([*start, "--help"], env={"PATH": path}, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_application() -> None:
+    """It has what such a service looks up there: the CEE handler in its ini, and a script for the graph of models."""
+    ini = configparser.RawConfigParser()
+    ini.read(EXAMPLE / "production.ini")
+    assert "cee" in ini["handlers"]["keys"].split(", ")
+    assert ini["handler_cee"]["class"] == "c2c_logging.PyramidCeeSysLogHandler"
+    assert resolve_name(ini["handler_cee"]["class"]) is PyramidCeeSysLogHandler
+    assert "generate_model_graph(" in (EXAMPLE / "models_graph.py").read_text()

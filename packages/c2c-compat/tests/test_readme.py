@@ -146,3 +146,16 @@ def test_example() -> None:
     exec(compile(code, "README.md", "exec"), names)
     app = TestApp(names["main"]({}, **{"sqlalchemy.url": "sqlite://"}))
     assert "db_engine_sqlalchemy" in app.get("/api/c2c/health_check").json["successes"]
+
+
+def test_what_shows_it() -> None:
+    """Each row selects tests that are there: each word of a selection is in the name of a test or of a file of them."""
+    rows = re.findall(r"^\| (.+) \| `(.*)` \|$", README.split("## What shows it\n")[1].split("\n## ")[0], re.MULTILINE)[
+        1:
+    ]
+    assert [int(what.partition(".")[0]) for what, _ in rows if what[0].isdigit()] == list(range(1, 14))
+    files = {path.stem: path.read_text() for path in Path(__file__).parent.glob("test_*.py")}
+    names = {*files, *(name for text in files.values() for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE))}
+    for what, arguments in rows:
+        words = arguments.split("-k ")[1].strip("\"'").split(" or ")
+        assert all(any(word in name for name in names) for word in words), what
