@@ -330,3 +330,56 @@ def test_engines_refuse_too(pair, urls, notes, new_service, until):
             pass
         assert time.monotonic() - started < 1 + _ROOM
     until(lambda: service.app.post("/notes", status="*").status_int == 200)
+
+
+def test_both_hang(pair, urls, notes, new_service, until):
+    """Who waits for a replica does not wait for the primary after that: it is asked meanwhile, unused as it is."""
+    service = new_service(notes, **urls())
+    reader, marked = TestApp(service.app.app), TestApp(service.app.app)
+    marked.post("/notes")
+    reader.get("/notes")
+    primary = service.database.primary
+    until(lambda: not primary.records)
+    clients = _Clients(service.app.app)
+    with pair.primary.paused(), pair.replica.paused():
+        clients.ask("GET", 3)
+        clients.ask("GET", 1, marked)
+        until(lambda: primary.silent_since is not None)
+        assert not primary.records  # nobody has come to it yet
+        first = clients.join()
+        assert primary.hangs
+        clients.ask("GET", 3)
+        later = clients.join()
+    assert {(status, after) for _, status, after, _ in (*first, *later)} == {(503, "1")}
+    assert max(seconds for *_, seconds in first) < 5 + _ROOM
+    assert max(seconds for *_, seconds in later) < 1 + _ROOM
+    until(lambda: service.app.get("/notes", status="*").status_int == 200)
+
+
+def test_who_connects_is_freed_too(pair, urls, notes, new_service, until):
+    """Who connects to a server waits no longer than until it is known to hang, whatever the driver would do."""
+    more = {"sqlalchemy.connect_args": {"connect_timeout": 120}, "c2c.db.primary_timeout": "100"}
+    service = new_service(notes, **urls(), **more)
+    primary = service.database.primary
+    clients = _Clients(service.app.app)
+    connecting = f"c2c_db connect {primary.name}"
+    with pair.primary.paused():
+        clients.ask("POST")
+        until(lambda: any(thread.name == connecting for thread in threading.enumerate()))
+        primary.silent_since = primary.alive_at = time.monotonic() - 60
+        [(_, status, *_, seconds)] = clients.join()
+    assert status == 503
+    assert seconds < 5 + _ROOM
+
+
+def test_who_waits_for_a_replica_is_not_forgotten(pair, urls, notes, new_service, until):
+    """A read that waits for a replica is freed, however often that is asked and though nobody else comes."""
+    service = new_service(notes, **urls())
+    [replica] = service.database.replicas.all
+    service.app.get("/notes")
+    with pair.replica.paused():
+        clients = _Clients(service.app.app)
+        clients.ask("GET")
+        until(lambda: replica.silent_since is not None)
+        until(lambda: replica.ask_soon() or clients.answers)
+    assert [status for _, status, *_ in clients.join()] == [200]

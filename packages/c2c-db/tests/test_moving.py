@@ -1,9 +1,10 @@
 """Reads that go on elsewhere within their transaction, and those that may not."""
 
+import gc
 import threading
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from c2c_db import State, init, setup_session, use_replica
@@ -154,3 +155,71 @@ def test_what_may_have_written_does_not_move(pair, urls, new_service):
     assert service.app.get("/read").json == 0
     service.app.get("/read?fail", status=503)
     assert service.app.get("/read").json == 0
+
+
+def _cut_after(pair, session, statement):
+    """Have the connection cut once, between a statement's execute and its first fetch."""
+    cut = []
+
+    def executed(connection, _cursor, sql, *_more):
+        if statement in sql and not cut:
+            cut.append(connection.connection.dbapi_connection.info.backend_pid)
+            assert pair.replica.execute("SELECT pg_terminate_backend(%s, 5000)", cut) == [(True,)]
+
+    event.listen(session.c2c_ro_bind, "after_cursor_execute", executed)
+    return cut
+
+
+_STREAMED = {"stream_results": True}
+# psycopg has it that a cursor of a connection that was cut wants closing.
+_LEFT_CURSOR = "ignore:.*ServerCursor:ResourceWarning"
+
+
+@pytest.mark.filterwarnings(_LEFT_CURSOR)
+@pytest.mark.parametrize("tenant", ["set_config('c2c.tenant', 'five', true)", "'' FROM note"])
+def test_a_fetch_that_fails(pair, urls, new_service, driver, tenant):
+    """A read that is cut between execute and fetch is asked again elsewhere: what it sets, it sets there."""
+    seen = []
+    new_service(lambda config: seen.append(setup_session(config, "sqlalchemy", "sqlalchemy_slave")[0]), **urls(driver))
+    [session] = seen
+    pair.primary.execute("INSERT INTO note (text) VALUES ('x')")
+    pair.wait_caught_up()
+    cut = _cut_after(pair, session, tenant)
+    with use_replica():
+        assert session.scalar(text("SELECT count(*) FROM note")) == 1
+        sql = text(f"SELECT pg_backend_pid() || ' ' || {tenant}")
+        pid, _, found = session.scalar(sql, execution_options=_STREAMED).partition(" ")
+        assert found == ("five" if "five" in tenant else "")
+        assert cut not in ([], [int(pid)])
+        left = session.scalar(text("SELECT current_setting('c2c.tenant', true)"))
+        assert (left == "five") == ("five" in tenant)
+        # What it set counts for what follows, which is not asked elsewhere without it.
+        for server in (pair.primary, pair.replica):
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s", [int(pid)])
+        if "five" in tenant:
+            with pytest.raises(OperationalError):
+                session.scalar(text("SELECT count(*) FROM note"))
+        else:
+            assert session.scalar(text("SELECT count(*) FROM note")) == 1
+        session.remove()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings(_LEFT_CURSOR)
+@pytest.mark.parametrize("before", ["SET LOCAL c2c.tenant = 'five'", "SELECT md5('x') FROM note"])
+def test_a_fetch_that_fails_after_what_counts(pair, urls, new_service, driver, before):
+    """It is not where something came before that the other server does not know, or that may have been a write."""
+    seen = []
+    more = {"c2c.db.enforce_readonly": "false", "c2c.db.replica_kind": "any"} if "md5" in before else {}
+    new_service(
+        lambda config: seen.append(setup_session(config, "sqlalchemy", "sqlalchemy_slave")[0]), **urls(driver, **more)
+    )
+    [session] = seen
+    cut = _cut_after(pair, session, "count")
+    with use_replica():
+        session.execute(text(before))
+        with pytest.raises(OperationalError):
+            session.scalar(text("SELECT count(*) FROM note"), execution_options=_STREAMED)
+        assert len(cut) == 1
+        session.remove()
+    gc.collect()

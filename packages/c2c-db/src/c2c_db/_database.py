@@ -164,7 +164,7 @@ class RunningDatabase:
         first, others = open_engines(database)
         timeout = settings.primary_timeout if application.serves else None
         self.primary = Primary(self.name, first, application.observers, timeout)
-        replicas = [Replica(self.name, one, application.observers, timeout, settings) for one in others]
+        replicas = [Replica(self.primary, one, timeout, settings) for one in others]
         self.replicas = Replicas(self.primary, replicas, settings)
         self.leaves_marks = settings.read_your_writes != "off" and bool(replicas)
         self._knows_positions = settings.replica_kind == "streaming"

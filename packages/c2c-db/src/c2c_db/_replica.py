@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -15,8 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from c2c_db._engines import Opened
 from c2c_db._failures import Failure, NoReplicaError, failure_of, sqlstate
 from c2c_db._marks import Mark
-from c2c_db._observers import Observers, Probed, State
-from c2c_db._server import PATIENCE, Primary, Server, ask, first_line
+from c2c_db._observers import Probed, State
+from c2c_db._server import ASKED, PATIENCE, Primary, Server, ask, first_line, lasts
 from c2c_db._settings import DbSettings
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _REPLAY_LIMIT = 0.05
 _PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
 # Seconds without an answer and without the end of a call, after which reads that wait are freed.
 _FREED_AFTER = 2.0
+# Seconds without an answer, after which the primary is asked whether it hangs, too.
+_DOUBT = 0.5
 INTERVAL = 1.0
 """Seconds between two probes of a replica that answers."""
 LONGEST_INTERVAL = 15.0
@@ -157,11 +159,10 @@ class Replica(Server):
     first look, probes once an interval as long as somebody looks.
     """
 
-    def __init__(
-        self, database: str, opened: Opened, observers: Observers, timeout: float | None, settings: DbSettings
-    ) -> None:
+    def __init__(self, primary: Primary, opened: Opened, timeout: float | None, settings: DbSettings) -> None:
+        self._primary = primary
         self._settings = settings
-        super().__init__(database, opened, observers, timeout, _FREED_AFTER)
+        super().__init__(primary.database, opened, primary.observers, timeout, _FREED_AFTER)
         self._knows_wal = self.is_postgresql and settings.replica_kind == "streaming"
 
     def begin(self) -> None:
@@ -219,13 +220,20 @@ class Replica(Server):
             self.failed(error, probed=True)
 
     def ask_now(self) -> float | None:
-        """Ask it, where somebody looked since it was asked; else the thread sleeps until one does."""
-        self._parked = not self._traffic
+        """Ask it, where somebody looked since it was asked, or waits in vain; else the thread sleeps until one does."""
+        waits = self.silent_since is not None and bool(self.records)
+        self._parked = not (self._traffic or waits)
         if self._parked and not self._traffic:  # looked at again: somebody may have come between the two lines
             self.silent_since = None
             return None
         self._parked = self._traffic = False
         return super().ask_now()
+
+    def watch(self, records: tuple[Any, ...], now: float) -> None:
+        """Where it seems to hang, have the primary asked, too: who waits for the one is not to wait for both."""
+        silent = self.silent_since
+        if (silent is not None and now - silent > _DOUBT) or any(lasts(one, ASKED, now, _DOUBT) for one in records):
+            self._primary.doubt(now)
 
     def pause(self) -> float:
         return self.tracker.interval()

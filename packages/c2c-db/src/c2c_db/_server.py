@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -36,7 +36,7 @@ _CONNECT_LIMIT = 2
 _STATEMENT_LIMIT_MS = 100
 # Of a connection that somebody has (monotonic seconds): since when, since when it commits, and is asked by us; of one
 # in the pool, since when it lies there.
-_USED, _COMMITS, _ASKED, _IDLE = "c2c_db.used", "c2c_db.commits", "c2c_db.asked", "c2c_db.idle"
+_USED, _COMMITS, ASKED, _IDLE = "c2c_db.used", "c2c_db.commits", "c2c_db.asked", "c2c_db.idle"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
 # What is flushed contains the commit that has just returned; with synchronous_commit off only what is inserted does.
 # (The inserted position is up to 200 ms ahead of what a replica can get, so it is not taken without need.)
@@ -123,11 +123,11 @@ class Server(abc.ABC):
     def limited(self, connection: Connection) -> Iterator[Any]:
         """Give the driver's connection for a question of our own: one that takes more than a second is cut."""
         info = connection.info
-        info[_ASKED] = time.monotonic()
+        info[ASKED] = time.monotonic()
         try:
             yield connection.connection.dbapi_connection
         finally:
-            info.pop(_ASKED, None)
+            info.pop(ASKED, None)
 
     def probe(self, sql: str, limit: float = PATIENCE) -> tuple[Any, ...]:
         """Return the row that a question brings, by a connection of its own, within about 2 s and ``limit``."""
@@ -171,8 +171,10 @@ class Server(abc.ABC):
                 connecting.set_exception(error)
 
         threading.Thread(target=connect, name=f"c2c_db connect {self.name}", daemon=True).start()
+        while not connecting.done() and not self.hangs and time.monotonic() - started < self._limit * _CONNECTING:
+            wait((connecting,), _TICK)
         try:
-            return connecting.result(self._limit * _CONNECTING)
+            return connecting.result(0)
         except Exception as error:
             if time.monotonic() - started > HUNG:
                 # It took the whole limit for connecting: that it hangs is known now.
@@ -232,7 +234,7 @@ class Server(abc.ABC):
         self.watch(records, now)
         hangs = self.hangs
         for record in records:
-            if (hangs or lasts(record, _ASKED, now)) and record.dbapi_connection is not None:
+            if (hangs or lasts(record, ASKED, now)) and record.dbapi_connection is not None:
                 cut(record.dbapi_connection)
         if records or self.silent_since is not None or now - self._noticed_at < _LINGER:
             return _TICK
@@ -254,14 +256,14 @@ class Server(abc.ABC):
             return
         # It lay in the pool: its server may have been restarted meanwhile. Where it is dead, the pool connects anew.
         driver: Any = self.engine.dialect.dbapi
-        record.info[_ASKED] = now
+        record.info[ASKED] = now
         try:
             if not self.engine.dialect.do_ping(raw):  # as SQLAlchemy before 2.0.5 says it
                 raise InvalidatePoolError("a connection in the pool was dead")
         except driver.Error as error:
             raise InvalidatePoolError("a connection in the pool was dead") from error
         finally:
-            record.info.pop(_ASKED, None)
+            record.info.pop(ASKED, None)
 
     def _checkin(self, raw: Any, record: Any) -> None:
         now = record.info[_IDLE] = time.monotonic()
@@ -395,8 +397,12 @@ class Primary(Server):
         if any(lasts(record, _COMMITS, now, doubt) for record in records):
             self._doubts_disk = True
         self._say_that_it_hangs()
-        waits = any(lasts(record, _USED, now, doubt) for record in records)
-        if waits and self.silent_since is None and now - self._asked_at > _DOUBT_INTERVAL:
+        if any(lasts(record, _USED, now, doubt) for record in records):
+            self.doubt(now)
+
+    def doubt(self, now: float) -> None:
+        """Have it asked whether it hangs, unless it is being asked, or just was."""
+        if self.is_postgresql and self.silent_since is None and now - self._asked_at > _DOUBT_INTERVAL:
             self._asked_at = now
             self.ask_soon()
 
