@@ -1,19 +1,21 @@
 """Pictures of the dashboard and the alerts for the docs: ``python -m acceptance_tests.dashboards``.
 
-Prometheus (Debian's package of that name) scrapes the demo while it works, its replica dies and a worker is killed.
+Prometheus (Debian's package of that name) scrapes the demo while it works and is probed, its replica and its Redis die,
+and a worker is killed with a request in hand.
 The panels are drawn from ``grafana.json``, at their places, with what Prometheus answers to their queries; the alerts
 are Prometheus' own page.
 """
 
+import contextlib
 import html
 import json
 import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from playwright.sync_api import sync_playwright
 
 from acceptance_tests import demo as start
 from acceptance_tests.looking import launch
-from acceptance_tests.screenshots import traffic
+from acceptance_tests.screenshots import neutral_app, traffic
 from c2c_testing.servers import free_port
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -30,7 +32,7 @@ COLOURS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8
 STEP = 5
 CONFIG = """global: {{scrape_interval: 2s, evaluation_interval: 2s}}
 rule_files: ["{rules}"]
-scrape_configs: [{{job_name: demo, metrics_path: /api/metrics, static_configs: [{{targets: ["{target}"]}}]}}]
+scrape_configs: [{{job_name: demo, static_configs: [{{targets: ["{target}"]}}]}}]
 """
 PAGE = """<style>body {{margin: 0; background: #111217; color: #ccccdc; font: 12px sans-serif; width: 1200px;
 position: relative; height: {height}px}} div {{position: absolute; overflow: hidden; box-sizing: border-box}}
@@ -38,7 +40,7 @@ position: relative; height: {height}px}} div {{position: absolute; overflow: hid
 p {{margin: 0; line-height: 14px; white-space: nowrap}} svg {{display: block; margin: 4px 0}}</style>{panels}"""
 
 
-@contextmanager
+@contextlib.contextmanager
 def prometheus(target: str) -> Iterator[str]:
     """Run Prometheus with the alert rules, scraping a target; give its address."""
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +54,14 @@ def prometheus(target: str) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait()
+
+
+def probe(url: str, stop: threading.Event) -> None:
+    """Ask for health as an orchestrator and a monitor do, until told to stop."""
+    while not stop.wait(5):
+        for path in ("/ready", "/health_check?max_level=2"):
+            with contextlib.suppress(requests.RequestException):
+                requests.get(url + path, timeout=30)
 
 
 def asked(url: str, target: dict[str, Any], begun: float) -> Iterator[tuple[str, list[tuple[float, float]]]]:
@@ -102,30 +112,51 @@ def panel(url: str, of: dict[str, Any], begun: float) -> str:
     return f'<div class="panel" {style}>{title}{svg}{"".join(legend[:5])}</div>'
 
 
+def _lost(url: str) -> None:
+    with contextlib.suppress(requests.RequestException):
+        requests.get(f"{url}/api/sleep?seconds=20", timeout=60)
+
+
 def main() -> None:
     """Take both, after some minutes of work."""
-    minutes = float(os.environ.get("MINUTES", "8"))
+    quarter = float(os.environ.get("MINUTES", "8")) * 15
     panels = json.loads((DOCS / "dashboards" / "grafana.json").read_text())["panels"]
+    probes, stop = f"127.0.0.1:{free_port()}", threading.Event()
+    app = neutral_app()
     with (
         start.databases() as servers,
-        start.service(*servers, port=free_port(), arguments=start.PATIENT[-2:]) as demo,
-        prometheus(demo.service.url.removeprefix("http://")) as url,
+        start.service(
+            *servers, port=free_port(), arguments=start.PATIENT[-2:], environ={"C2C_PROBE_ADDRESS": probes}, app=app
+        ) as demo,
+        prometheus(probes) as url,
         traffic(demo.service.url),
         sync_playwright() as playwright,
         launch(playwright) as browser,
     ):
+        prober = threading.Thread(target=probe, args=(f"http://{probes}", stop))
+        prober.start()
         begun = time.time()
-        time.sleep(minutes * 30)
+        time.sleep(2 * quarter)
         demo.databases.replica.kill()
-        time.sleep(minutes * 15)
+        time.sleep(quarter / 2)
+        demo.redis.kill()
+        slow = [threading.Thread(target=_lost, args=(demo.service.url,)) for _ in range(9)]
+        for thread in slow:
+            thread.start()
+        time.sleep(5)
         os.kill(demo.service.workers()[0], signal.SIGKILL)
-        time.sleep(minutes * 15)
-        tab = browser.new_page(viewport={"width": 1200, "height": 900})
+        time.sleep(1.5 * quarter)
+        stop.set()
+        prober.join()
+        tab = browser.new_page(viewport={"width": 1200, "height": 560})
         height = max(of["gridPos"]["y"] + of["gridPos"]["h"] for of in panels) * 30
         tab.set_content(PAGE.format(height=height, panels="".join(panel(url, of, begun) for of in panels)))
         tab.screenshot(path=DOCS / "pictures" / "dashboard.png", full_page=True)
         tab.goto(f"{url}/classic/alerts")
         tab.wait_for_timeout(2_000)
+        tab.evaluate(
+            "document.body.innerHTML = document.body.innerHTML.replaceAll(/[^ >]*alerts.yaml/g, 'alerts.yaml')"
+        )
         tab.screenshot(path=DOCS / "pictures" / "alerts.png", full_page=True)
 
 

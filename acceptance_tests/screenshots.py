@@ -99,13 +99,18 @@ def phone(browser: Browser, demo: start.Demo) -> None:
         page.tab.screenshot(path=FOLDER / "phone.png")
 
 
+def neutral_app() -> Path:
+    """Copy the demo's files to a folder that is nobody's: a check's name has the path of its file."""
+    app = Path(tempfile.gettempdir()) / "demo"
+    shutil.copytree(start.APP, app, dirs_exist_ok=True, ignore=shutil.ignore_patterns("src"))
+    return app
+
+
 def main() -> None:
     """Take them all."""
     expect.set_options(timeout=PATIENCE)
     FOLDER.mkdir(exist_ok=True)
-    # A check's name has the path of its file: that is to be nobody's.
-    app = Path(tempfile.gettempdir()) / "demo"
-    shutil.copytree(start.APP, app, dirs_exist_ok=True, ignore=shutil.ignore_patterns("src"))
+    app = neutral_app()
     with (
         start.databases() as servers,
         start.service(*servers, port=free_port(), arguments=start.PATIENT[-2:], app=app) as demo,

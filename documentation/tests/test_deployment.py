@@ -190,14 +190,26 @@ def test_expressions_are_promql(title: str) -> None:
 
 
 def test_alerts_and_dashboard_are_about_metrics_that_exist(probed: Probed) -> None:
-    """Each metric that they name is there when the demo was used, and a worker was killed with a request in hand."""
+    """Each metric, and each value of a label, that they name is there once the demo was used.
+
+    An error was answered, and a worker was killed with a request in hand.
+    """
     _hold_metrics(probed.demo.service.url)
 
 
 def _hold_metrics(url: str) -> None:
-    names = {name for one in expressions().values() for name in re.findall(r"\b(?:c2c|pod_process)_\w+", one)}
+    texts = expressions().values()
+    names = {name for one in texts for name in re.findall(r"\b(?:c2c|pod_process)_\w+", one)}
     assert len(names) > 10
-    for path in ("/api/c2c/health_check?max_level=2", "/api/hello", "/api/outgoing/1"):
+    # Not those with ~: they leave out what may not be there.
+    labels = {
+        rf"{name}\{{[^}}]*{label}"
+        for one in texts
+        for name, matchers in re.findall(r"\b(c2c_\w+){([^}]*)}", one)
+        for label in re.findall(r'\w+="[^"]*"', matchers.replace("!=", "="))
+    }
+    assert len(labels) > 1
+    for path in ("/api/c2c/health_check?max_level=2", "/api/hello", "/api/outgoing/1", "/api/error"):
         requests.get(url + path, timeout=60)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(requests.get, f"{url}/api/sleep?seconds=600", timeout=60)
@@ -212,7 +224,11 @@ def _hold_metrics(url: str) -> None:
 
     def missing() -> set[str]:
         text = requests.get(f"{url}/api/metrics", timeout=60).text
-        return {name for name in names if not re.search(rf"^{name}\b", text, re.MULTILINE)}
+        return {
+            wanted
+            for wanted in (*(rf"{name}\b" for name in names), *labels)
+            if not re.search(f"^{wanted}", text, re.MULTILINE)
+        }
 
     try:
         retry_timeout(lambda: not missing(), 60, 0.5)

@@ -82,7 +82,9 @@ def test_kill_9_with_five_requests_in_flight(start, folder, preload):
     found = folder.until(lambda: len(all_ := _running(process, "/sleep")) == 5 and all_)
     assert found[0]["phase"] == "view"
     pids = {one["pid"] for one in found}
-    before = _counted(process, "sigkill")  # what services that ended as a whole left to be counted
+    # Before anything is lost, or Prometheus would see no increase. More than 0 by services that ended as a whole.
+    assert 'requests_lost_total{reason="graceful_timeout"}' in _metrics(process)
+    before = _counted(process, "sigkill")
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     folder.until(lambda: len(_lost(process)) >= 5)

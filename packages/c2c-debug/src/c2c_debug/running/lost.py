@@ -42,7 +42,10 @@ _COUNTERS: list[Callable[[str, int], None]] = []
 
 
 def count_with(counter: Callable[[str, int], None]) -> None:
-    """Have lost requests counted: ``counter(reason, number)`` is called in one process of the service for each loss."""
+    """Have lost requests counted: ``counter(reason, number)`` is called in one process of the service for each loss.
+
+    It is called with 0 of each reason, too, so that a metric is there before the first loss.
+    """
     if counter not in _COUNTERS:
         _COUNTERS.append(counter)
 
@@ -156,9 +159,10 @@ def sweep() -> int:
             others = root.alive and (root != own.root or f"{own.name}-{_WATCHED}" in names)
             if name.count("-") == _DASHES and not others and not process.alive:
                 found += _claim(folder / name, process.pid, "unknown", "", None)
-    for reason, number in _uncounted(folder).items():
+    numbers = _uncounted(folder)
+    for reason in REASONS:  # 0 too: Prometheus sees no increase in a series that begins with its first loss
         for counter in _COUNTERS:
-            counter(reason, number)
+            counter(reason, numbers[reason])
     return found
 
 
