@@ -147,6 +147,18 @@ def test_the_manifest_sets_variables_that_somebody_reads() -> None:
     assert {one["name"] for one in CONTAINER["env"]} <= {*declared(), *used_by_the_demo()}
 
 
+def test_the_manifests_of_the_guide_are_files_of_a_kustomization() -> None:
+    """What the guide shows is what ``kubectl apply -k`` takes; the image that it tags is the one of the manifest."""
+    folder = ROOT / "docs" / "kubernetes"
+    shown = {block.title: block.text for block in blocks(ROOT / "docs/guides/kubernetes.md") if block.title}
+    assert {path.name: path.read_text().strip() for path in folder.iterdir()} == {
+        name: shown[name].strip() for name in ("deployment.yaml", "podmonitor.yaml", "kustomization.yaml")
+    }
+    kustomization = yaml.safe_load(shown["kustomization.yaml"])
+    assert {"kustomization.yaml", *kustomization["resources"]} == {path.name for path in folder.iterdir()}
+    assert CONTAINER["image"] == "{name}:{newTag}".format(**kustomization["images"][0])
+
+
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
 def test_the_probes_of_the_manifest_answer(probe: str, probed: Probed) -> None:
     """What Kubernetes asks is green in a service that is well."""
