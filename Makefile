@@ -8,8 +8,9 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-ROOT := $(CURDIR)
-VENV := $(ROOT)/.venv
+# Names are relative, and this is quoted by the shell: the folder's own name may have anything in it.
+export ROOT := $(CURDIR)
+VENV := .venv
 UV := $(VENV)/bin/uv
 # The order of the layers: what breaks below is seen first.
 PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-auth c2c-page c2c-meta c2c-compat
@@ -25,7 +26,7 @@ TESTED := $(addprefix test-,$(PACKAGES))
 ISOLATED := $(PACKAGES:%=.venvs/%/.installed)
 BROWSER := $(patsubst packages/%/browser/tests,%,$(wildcard packages/*/browser/tests))
 # pytest of an environment, with a cache of its own: packages are tested at the same time.
-pytest = $(ROOT)/tools/run_tests $(ROOT)/$(1) $(ROOT)/.pytest_cache/$(2) $(if $(RETRY),--retry) -- $(ARGS)
+pytest = "$$ROOT"/tools/run_tests "$$ROOT/$(1)" "$$ROOT/.pytest_cache/$(2)" $(if $(RETRY),--retry) -- $(ARGS)
 say = printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help
@@ -44,7 +45,7 @@ $(UV): | constraints.txt
 
 $(VENV)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
 	@$(say) "installing all packages into .venv"
-	@$(UV) pip install --quiet --python $(VENV) -c constraints.txt --group dev \
+	@$(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev \
 		$(foreach p,$(PACKAGES),-e 'packages/$(p)[test]') -e acceptance_tests/app
 	@touch $@
 
@@ -90,7 +91,7 @@ acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 
 $(VENV)/.browser: $(VENV)/.installed
 	@$(say) "installing what drives the browser into .venv"
-	@$(UV) pip install --quiet --python $(VENV) -c constraints.txt --group browser
+	@$(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group browser
 	@touch $@
 
 .PHONY: test-browser
