@@ -12,6 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 export ROOT := $(CURDIR)
 VENV := .venv
 UV := $(VENV)/bin/uv
+# uv with pip's index and certificate, where pip is configured to have some.
+uv = . $(VENV)/uv.env && $(UV)
 # The order of the layers: what breaks below is seen first.
 PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-auth c2c-page c2c-meta c2c-compat
 ARGS ?=
@@ -39,13 +41,15 @@ help: ## this list
 $(UV): | constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(say) "creating .venv with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: on Debian, apt install python3-venv" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "PYTHON=$(PYTHON) is no Python >= 3.11: name another, as in: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@"$(PYTHON)" -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: on Debian, apt install python3-venv" >&2; exit 2; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(VENV)/bin/python -m pip config list | tools/uv_environ >$(VENV)/uv.env
 	@touch $@
 
 $(VENV)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
 	@$(say) "installing all packages into .venv"
-	@$(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev \
+	@$(uv) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev \
 		$(foreach p,$(PACKAGES),-e 'packages/$(p)[test]') -e acceptance_tests/app
 	@touch $@
 
@@ -55,8 +59,8 @@ setup: $(VENV)/.installed ## create or update .venv with every package, editable
 # One environment a package, holding what that package declares and nothing else.
 .venvs/%/.installed: $(UV) constraints.txt packages/*/pyproject.toml
 	@$(say) "installing $* alone into .venvs/$*"
-	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venvs/$*
-	@$(VENV)/bin/python tools/closure.py $* | xargs -d '\n' $(UV) pip install --quiet --python .venvs/$* -c constraints.txt
+	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python .venvs/$*
+	@$(VENV)/bin/python tools/closure.py $* | (. $(VENV)/uv.env && xargs -d '\n' $(UV) pip install --quiet --python .venvs/$* -c constraints.txt)
 	@touch $@
 
 # -- every day ------------------------------------------------------------------------------------------------------
@@ -91,7 +95,7 @@ acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 
 $(VENV)/.browser: $(VENV)/.installed
 	@$(say) "installing what drives the browser into .venv"
-	@$(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group browser
+	@$(uv) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group browser
 	@touch $@
 
 .PHONY: test-browser
@@ -138,8 +142,8 @@ RELEASE := .venvs/release
 
 $(RELEASE)/.installed: $(UV) pyproject.toml constraints.txt
 	@$(say) "installing the tools that build and release into $(RELEASE)"
-	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(RELEASE)
-	@$(UV) pip install --quiet --python $(RELEASE) -c constraints.txt --group release
+	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python $(RELEASE)
+	@$(uv) pip install --quiet --python $(RELEASE) -c constraints.txt --group release
 	@touch $@
 
 # A package's files are built anew when any file that goes into them has changed, or is gone.
@@ -178,7 +182,7 @@ bench: setup ## all benchmarks as one table, kept in benchmarks/RESULTS.md; ARGS
 
 .PHONY: constraints
 constraints: ## rewrite constraints.txt from what is installed in .venv, .venvs/docs and .venvs/release
-	@for e in $(VENV) $(wildcard .venvs/docs .venvs/release); do $(UV) pip freeze --quiet --python $$e --exclude-editable; done | sort -u | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^pip==' > constraints.new
+	@for e in $(VENV) $(wildcard .venvs/docs .venvs/release); do $(uv) pip freeze --quiet --python $$e --exclude-editable; done | sort -u | grep -E '^[A-Za-z0-9_.-]+==' | grep -vE '^pip==' > constraints.new
 	@mv constraints.new constraints.txt
 
 include documentation/targets.mk
