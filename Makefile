@@ -44,11 +44,13 @@ $(UV): | constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "PYTHON=$(PYTHON) is no Python >= 3.11: name another, as in: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(PYTHON)" -m venv $(VENV) || { echo "$(PYTHON) -m venv failed: on Debian, apt install python3-venv" >&2; exit 2; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(VENV)/bin/python -m pip config list | tools/uv_environ >$(VENV)/uv.env
 	@touch $@
 
-$(VENV)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
-	@$(say) "installing all packages into .venv"
+$(VENV)/uv.env: $(UV)
+	@$(VENV)/bin/python -m pip config list | tools/uv_environ >$@
+
+$(VENV)/.installed: $(VENV)/uv.env pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
+	@$(say) "installing all packages into .venv (300 MB)"
 	@$(uv) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev \
 		$(foreach p,$(PACKAGES),-e 'packages/$(p)[test]') -e acceptance_tests/app
 	@touch $@
@@ -57,7 +59,7 @@ $(VENV)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.to
 setup: $(VENV)/.installed ## create or update .venv with every package, editable
 
 # One environment a package, holding what that package declares and nothing else.
-.venvs/%/.installed: $(UV) constraints.txt packages/*/pyproject.toml
+.venvs/%/.installed: $(VENV)/uv.env constraints.txt packages/*/pyproject.toml
 	@$(say) "installing $* alone into .venvs/$*"
 	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python .venvs/$*
 	@$(VENV)/bin/python tools/closure.py $* | (. $(VENV)/uv.env && xargs -d '\n' $(UV) pip install --quiet --python .venvs/$* -c constraints.txt)
@@ -140,7 +142,7 @@ format: setup ## format the code and mend what ruff can
 
 RELEASE := .venvs/release
 
-$(RELEASE)/.installed: $(UV) pyproject.toml constraints.txt
+$(RELEASE)/.installed: $(VENV)/uv.env pyproject.toml constraints.txt
 	@$(say) "installing the tools that build and release into $(RELEASE)"
 	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python $(RELEASE)
 	@$(uv) pip install --quiet --python $(RELEASE) -c constraints.txt --group release

@@ -4,7 +4,7 @@ DOCS := .venvs/docs
 export NO_MKDOCS_2_WARNING := 1
 
 # What the site is built with, every package, and what the guides' commands need: an environment of its own.
-$(DOCS)/.installed: $(UV) pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
+$(DOCS)/.installed: $(VENV)/uv.env pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
 	@$(say) "installing what makes the documentation into .venvs/docs"
 	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python $(DOCS)
 	@$(uv) pip install --quiet --python $(DOCS)/bin/python -c constraints.txt --group docs \
