@@ -50,7 +50,7 @@ $(VENV)/uv.env: $(UV)
 	@$(VENV)/bin/python -m pip config list | tools/uv_environ >$@
 
 $(VENV)/.installed: $(VENV)/uv.env pyproject.toml constraints.txt packages/*/pyproject.toml acceptance_tests/app/pyproject.toml
-	@$(say) "installing all packages into .venv (300 MB)"
+	@$(say) "installing all packages into .venv (about 800 MB)"
 	@$(uv) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev \
 		$(foreach p,$(PACKAGES),-e 'packages/$(p)[test]') -e acceptance_tests/app
 	@touch $@

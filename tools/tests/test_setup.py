@@ -61,3 +61,12 @@ def test_what_pip_uses_uv_uses():
     given = {"PATH": os.environ["PATH"], "UV_SYSTEM_CERTS": "false"}
     done = subprocess.run(["bash", "-c", made + shown], env=given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "https://example.com/simple, file:///a file:///b, /etc/company.pem, false"
+
+
+def test_a_home_that_nobody_can_write_to():
+    """Uv's cache is in the environment then."""
+    given = {"PATH": os.environ["PATH"], "HOME": "/proc/nope"}
+    done = subprocess.run(
+        [ROOT / "tools" / "uv_environ"], env=given, input="", capture_output=True, text=True, check=True
+    )
+    assert 'UV_CACHE_DIR="$ROOT/.venv/uv-cache"' in done.stdout
