@@ -1,6 +1,7 @@
 """Applications round the package, on real databases."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
+from c2c_broadcast.process import service_folder
 from c2c_db import RunningDatabase, State, databases, init
 from c2c_db._database import application_of
 from c2c_testing.servers import PostgresPair
@@ -32,6 +34,12 @@ class Note(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_said() -> None:
+    """Let each test hear what is said once a service."""
+    shutil.rmtree(service_folder("said"))
 
 
 @pytest.fixture

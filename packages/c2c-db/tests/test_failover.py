@@ -56,7 +56,7 @@ def test_killed_under_load(pair, urls, notes, new_service, driver, until, caplog
         pair.start_replica()
         until(lambda: load.servers[-1] == "replica")
     assert load.errors == []
-    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+    assert [engine.pool.checkedout() for engine in service.database.engines] == [0, 0]
     states = [record.getMessage() for record in caplog.records if record.name == "c2c_db._replica"]
     assert [message.partition("(")[0] for message in states] == [
         "Replica sqlalchemy_slave: unknown -> usable ",
@@ -78,7 +78,7 @@ def test_stopped_under_load(pair, urls, notes, new_service, driver, until, caplo
             assert set(load.servers[-20:]) == {"primary"}
         until(lambda: load.servers[-1] == "replica")
     assert load.errors == []
-    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+    assert [engine.pool.checkedout() for engine in service.database.engines] == [0, 0]
     assert not [record for record in caplog.records if record.levelno > logging.WARNING or record.exc_info]
     assert load.slowest < 3 + 17  # the limit, and room for a slow machine; without the cut it is for ever
 
@@ -156,8 +156,8 @@ def test_a_password_of_the_hour(pair, urls, notes, new_service, driver):
         named["password"] = pair.primary.password
 
     service = new_service(notes, known=False, **settings)
-    for named in service.database.engines:
-        event.listen(named.engine, "do_connect", bring)
+    for engine in service.database.engines:
+        event.listen(engine, "do_connect", bring)
     assert service.app.get("/notes").json["server"] == "replica"
     assert "c2c_db probe" in given
 

@@ -84,7 +84,7 @@ def test_writers_are_freed(pair, urls, notes, new_service, driver, pool, until):
     assert max(seconds for *_, seconds in first) < 5 + _ROOM
     assert max(seconds for *_, seconds in later) < 1 + _ROOM
     until(lambda: service.app.post("/notes", status="*").status_int == 200)
-    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+    assert [engine.pool.checkedout() for engine in service.database.engines] == [0, 0]
 
 
 def test_a_mark_that_no_replica_has(pair, urls, notes, new_service):
@@ -381,5 +381,5 @@ def test_who_waits_for_a_replica_is_not_forgotten(pair, urls, notes, new_service
         clients = _Clients(service.app.app)
         clients.ask("GET")
         until(lambda: replica.silent_since is not None)
-        until(lambda: replica.ask_soon() or clients.answers)
+        until(lambda: replica.asker.wake() and clients.answers)
     assert [status for _, status, *_ in clients.join()] == [200]

@@ -278,5 +278,5 @@ def test_a_logical_replica(notes, new_service, driver, until):
             replica.kill()
             assert other.get("/here").json == [1, "primary"]
         finally:
-            for named in service.database.engines:
-                named.engine.dispose()
+            for engine in service.database.engines:
+                engine.dispose()

@@ -18,7 +18,7 @@ def test_pool_exhausted(pair, urls, notes, new_service):
         for key, value in {"pool_size": "1", "max_overflow": "0", "pool_timeout": "1"}.items()
     }
     service = new_service(notes, **urls(**sizes))
-    [primary, replica] = [named.engine for named in service.database.engines]
+    [primary, replica] = service.database.engines
     with replica.connect():
         assert service.app.get("/notes").json["server"] == "primary"
         assert service.database.decisions["sqlalchemy", "pool exhausted"] == 1

@@ -7,7 +7,7 @@ import transaction
 import zope.sqlalchemy
 from pyramid.events import NewResponse
 from pyramid.response import Response
-from sqlalchemy import event, select, text
+from sqlalchemy import create_engine, event, select, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from webtest import TestApp
 
@@ -53,6 +53,29 @@ def test_what_is_documented_of_scoped_sessions(pair, urls, new_service):
     session.configure(bind=session.c2c_ro_bind)  # what tests do
     assert session.scalar(text("SELECT pg_is_in_recovery()")) is True
     session.remove()
+
+
+def test_what_another_bind_writes(pair, urls, new_service):
+    """What a session does by an engine of the application's own is committed; its connections stay as they are."""
+    with postgres() as other:
+        other.execute("CREATE TABLE elsewhere (id serial PRIMARY KEY)")
+        engine = create_engine(other.url, pool_size=1, max_overflow=0)
+
+        def set_up(config):
+            session, _, _ = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
+            config.add_route("run", "/run")
+            config.add_view(
+                lambda request: session.execute(text(request.params["sql"]), bind_arguments={"bind": engine}).rowcount,
+                route_name="run",
+                renderer="json",
+            )
+
+        app = new_service(set_up, **urls()).app
+        for method in ("GET", "POST"):
+            assert app.request("/run?sql=SELECT+1", method=method).json == 1
+            assert app.request("/run?sql=INSERT+INTO+elsewhere+DEFAULT+VALUES", method=method).json == 1
+        assert other.execute("SELECT count(*) FROM elsewhere") == [(2,)]
+        engine.dispose()
 
 
 def test_two_applications_listen_to_their_own(tmp_path):

@@ -14,7 +14,6 @@ from c2c_db._engines import hosts_of, one_url_a_host, parse_url
 from c2c_db._marks import LIFETIME, Mark, Tokens, format_lsn, later, merge
 from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, State, Tracker
 from c2c_db._scope import decide, make_rules
-from c2c_db._server import PATIENCE
 from c2c_db._statements import Effect, effect_of, is_plain_read
 
 
@@ -186,8 +185,7 @@ def test_intervals_grow_and_are_forgotten():
     tracker = Tracker(None, 0)
     intervals = []
     for number in range(7):
-        tracker.probing_since = number
-        tracker.failed("refused", number)
+        tracker.failed("refused", number, probed=True)
         intervals.append(tracker.interval())
     assert intervals == [1, 2, 4, 8, LONGEST_INTERVAL, LONGEST_INTERVAL, LONGEST_INTERVAL]
     tracker.observed(_seen(1, 1), 8)
@@ -206,9 +204,8 @@ def test_silence():
     """A probe without an answer makes its replica unknown, though it was usable a moment ago."""
     tracker = Tracker(None, 0)
     tracker.observed(_seen(1, 1), 0)
-    tracker.probing_since = 1
-    assert tracker.state(1 + PATIENCE) is State.USABLE
-    assert tracker.state(1 + PATIENCE + 0.01) is State.UNKNOWN
+    assert tracker.state(1) is State.USABLE
+    assert tracker.state(1, is_silent=True) is State.UNKNOWN
 
 
 def test_rebuilt_replica():

@@ -26,11 +26,11 @@ def test_one_server_is_one_engine(pair, urls, notes, new_service):
     """Two equal URLs, or no replica URL: one engine, no probe, no token; its connections go back writable."""
     for more in ({"sqlalchemy_slave.url": pair.primary.url}, {"sqlalchemy_slave.url": ""}):
         service = new_service(notes, **urls(**more))
-        [named] = service.database.engines
-        assert service.database.scoped_session.c2c_ro_bind is service.database.primary.engine is named.engine
+        [engine] = service.database.engines
+        assert service.database.scoped_session.c2c_ro_bind is service.database.primary.engine is engine
         assert service.app.get("/notes").json["server"] == "primary"
         assert "Set-Cookie" not in service.app.post("/notes").headers
-        with named.engine.connect() as connection:
+        with engine.connect() as connection:
             assert connection.scalar(text("SHOW transaction_read_only")) == "off"
 
 

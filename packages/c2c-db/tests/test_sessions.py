@@ -2,13 +2,15 @@
 
 import contextlib
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import transaction
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy.orm import Session
 
 from c2c_db import ReadOnlySessionError, init, route_name, setup_session, use_primary, use_replica
 
@@ -153,7 +155,7 @@ def test_threads_of_a_request(pair, new_service, manager):
     assert len({id(session) for session in sessions}) == 4
     for session in sessions:
         session.close()
-    assert [named.engine.pool.checkedout() for named in service.database.engines] == [0, 0]
+    assert [engine.pool.checkedout() for engine in service.database.engines] == [0, 0]
 
 
 def test_a_pool_that_ends_nothing(pair, new_service):
@@ -173,9 +175,9 @@ def test_a_pool_that_ends_nothing(pair, new_service):
         for _ in range(30):  # more than the pool's 15 connections
             assert service.app.get("/ask").json == 42
         [_, replica] = service.database.engines
-        assert replica.engine.pool.checkedout() == 1
+        assert replica.pool.checkedout() == 1
         pool.submit(transaction.abort).result()
-        assert replica.engine.pool.checkedout() == 0
+        assert replica.pool.checkedout() == 0
 
 
 def test_a_thread_that_hangs_does_not_hold_the_answer(pair, new_service):
@@ -361,3 +363,35 @@ def test_notifications_are_sent(pair, new_service):
             cursor.execute("SELECT 1")
         connection.poll()
         assert [notice.payload for notice in connection.notifies] == ["hello"]
+
+
+def test_a_statement_costs_a_few_calls(tmp_path, new_service):
+    """What looks at each statement is cheap: no listener that has SQLAlchemy go the careful way, few calls of ours."""
+    statement = text("SELECT :one")
+
+    def calls(session):
+        count = 0
+
+        def profile(_frame, what, _argument):
+            nonlocal count
+            count += what == "call"
+
+        for turn in range(3):
+            sys.setprofile(profile if turn == 2 else None)
+            session.execute(statement, {"one": 1}).all()
+        sys.setprofile(None)
+        return count
+
+    def set_up(config):
+        session, _, _ = setup_session(config, "sqlalchemy")
+        config.add_route("calls", "/calls")
+        config.add_view(lambda _request: calls(session()), route_name="calls", renderer="json")
+
+    url = f"sqlite:///{tmp_path}/db"
+    engine = create_engine(url)
+    with Session(engine) as plain:
+        bare = calls(plain)
+    engine.dispose()
+    app = new_service(set_up, **{"sqlalchemy.url": url}).app
+    assert app.post("/calls").json - bare <= 10
+    assert app.get("/calls").json - bare <= 12

@@ -7,7 +7,7 @@ from pyramid.exceptions import ConfigurationConflictError, URLDecodeError
 from sqlalchemy import text
 
 from c2c_broadcast import ConfigurationError
-from c2c_db import Database, create_session, databases, engine_name, init, setup_session, use_replica
+from c2c_db import Database, create_session, databases, init, setup_session, use_replica
 
 
 def _config(**settings):
@@ -19,11 +19,10 @@ def test_names(tmp_path):
     url = f"sqlite:///{tmp_path}/"
     config = _config(**{"sqlalchemy.url": f"{url}a", "sqlalchemy_slave.url": f"{url}b"})
     session, rw_engine, ro_engine = setup_session(config, "sqlalchemy", "sqlalchemy_slave")
-    assert [engine_name(rw_engine), engine_name(ro_engine)] == ["sqlalchemy", "sqlalchemy_slave"]
-    assert rw_engine.c2c_name == "sqlalchemy"
+    assert [rw_engine.c2c_name, ro_engine.c2c_name] == ["sqlalchemy", "sqlalchemy_slave"]
     assert (session.c2c_rw_bind, session.c2c_ro_bind, session.c2c_ro_binds) == (rw_engine, ro_engine, (ro_engine,))
     other = create_session(config, "other", f"{url}c", f"{url}d", echo=False)
-    assert [engine_name(other.c2c_rw_bind), engine_name(other.c2c_ro_bind)] == ["other_master", "other_slave"]
+    assert [other.c2c_rw_bind.c2c_name, other.c2c_ro_bind.c2c_name] == ["other_master", "other_slave"]
     assert list(databases(config.registry)) == ["sqlalchemy", "other_master"]
     config.commit()
 
@@ -88,7 +87,7 @@ def test_two_databases(tmp_path, new_service):
             )
         config.add_route("names", "/names")
         config.add_view(
-            lambda request: [engine_name(request.dbsession.get_bind()), engine_name(request.geo.get_bind())],
+            lambda request: [request.dbsession.get_bind().c2c_name, request.geo.get_bind().c2c_name],
             route_name="names",
             renderer="json",
         )
@@ -105,9 +104,7 @@ def test_a_second_database_needs_a_name_only(tmp_path, new_service):
             config.add_database(Database(url=url, replica_urls=(f"{url}r",), **said), **more)
         config.add_route("names", "/names")
         config.add_view(
-            lambda request: [
-                engine_name(session.get_bind()) for session in (request.dbsession, request.geo, request.logs)
-            ],
+            lambda request: [session.get_bind().c2c_name for session in (request.dbsession, request.geo, request.logs)],
             route_name="names",
             renderer="json",
         )
@@ -131,7 +128,7 @@ def test_several_urls(urls):
     settings = {"sqlalchemy.url": "postgresql://p/d", "sqlalchemy_slave.urls": urls}
     session, _, _ = setup_session(Configurator(settings=settings), "sqlalchemy", "sqlalchemy_slave")
     assert [one.url.host for one in session.c2c_ro_binds] == ["a", "b", "c"]
-    assert [engine_name(one) for one in session.c2c_ro_binds] == [f"sqlalchemy_slave_{n}" for n in (1, 2, 3)]
+    assert [one.c2c_name for one in session.c2c_ro_binds] == [f"sqlalchemy_slave_{n}" for n in (1, 2, 3)]
 
 
 def test_same_session_in_a_request(tmp_path, new_service):

@@ -29,10 +29,10 @@ def test_a_script_gets_the_drivers_error() -> None:
 
 
 def test_a_request_gets_a_503() -> None:
-    """The answer says when to try again."""
+    """The answer says when to try again, and nothing of where the database is."""
     response = application(Configurator()).get("/read", status=503)
     assert int(response.headers["Retry-After"]) > 0
-    assert response.json["status"] == 503
+    assert response.json == {"status": 503, "message": "The database is not reachable at the moment: try again"}
 
 
 def test_where_another_package_answers_exceptions_ours_keep_away() -> None:

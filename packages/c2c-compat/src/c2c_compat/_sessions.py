@@ -45,7 +45,7 @@ class SessionFactory:
 
     def engine_name(self, readwrite: bool) -> str:  # the documented call
         """Return the name of the engine for writing, or of that for reading."""
-        return c2c_db.engine_name(self.rw_engine if readwrite else self.ro_engine)
+        return str((self.rw_engine if readwrite else self.ro_engine).logging_name)
 
 
 def init(

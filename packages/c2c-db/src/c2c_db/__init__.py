@@ -1,12 +1,11 @@
 """Primary and replica sessions for Pyramid services on SQLAlchemy."""
 
-from c2c_db._database import Database, NamedEngine, RunningDatabase, databases
+from c2c_db._database import Database, Decided, RunningDatabase, databases
 from c2c_db._directives import create_session, includeme, init, setup_session
-from c2c_db._engines import engine_name
 from c2c_db._failures import DatabaseError, MaintenanceError, NoReplicaError, ReadOnlySessionError, UnavailableError
-from c2c_db._observers import Decided, Probed, Role, State, StateChanged
-from c2c_db._replica import ReplicaStatus
-from c2c_db._scope import Decision, route_name, use_primary, use_replica
+from c2c_db._replica import Probed, ReplicaStatus, State
+from c2c_db._scope import Decision, Role, route_name, use_primary, use_replica
+from c2c_db._server import StateChanged
 from c2c_db._session import DatabaseSession, RoutedSession
 from c2c_db._settings import DbSettings
 from c2c_db.models_graph import generate_model_graph
@@ -19,7 +18,6 @@ __all__ = [
     "Decided",
     "Decision",
     "MaintenanceError",
-    "NamedEngine",
     "NoReplicaError",
     "Probed",
     "ReadOnlySessionError",
@@ -32,7 +30,6 @@ __all__ = [
     "UnavailableError",
     "create_session",
     "databases",
-    "engine_name",
     "generate_model_graph",
     "includeme",
     "init",

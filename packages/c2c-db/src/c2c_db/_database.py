@@ -5,32 +5,24 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from c2c_broadcast import ConfigurationError, load, settings_of
 from c2c_broadcast.process import at_fork
-from c2c_db._engines import (
-    can_enforce,
-    enforce,
-    enforce_always,
-    engine_name,
-    is_enforced,
-    open_engines,
-    reset_on_return,
-)
+from c2c_broadcast.settings import warn_once
+from c2c_db._engines import can_enforce, enforce, enforce_always, is_enforced, open_engines, reset_on_return
 from c2c_db._failures import DatabaseError, Failure, MaintenanceError, ReadOnlySessionError, failure_of
 from c2c_db._maintenance import Maintenance
 from c2c_db._marks import Mark, Tokens, Written, brings_marks, later
-from c2c_db._observers import Decided, Observers, Role, State
-from c2c_db._replica import PRIMARY_AWAY, Replica, Replicas, ReplicaStatus
-from c2c_db._scope import MAINTENANCE, Condition, Decision, Scope, current_scope, make_rules, scope_of
-from c2c_db._server import Primary
-from c2c_db._session import DatabaseSession, DatabaseSessionmaker, RoutedSession, user_of, watch_statements
+from c2c_db._replica import PRIMARY_AWAY, Probed, Replica, Replicas, ReplicaStatus, State
+from c2c_db._scope import MAINTENANCE, Condition, Decision, Role, Scope, current_scope, make_rules, scope_of
+from c2c_db._server import Primary, Server, StateChanged
+from c2c_db._session import SESSION, DatabaseSession, DatabaseSessionmaker, RoutedSession, watch_statements
 from c2c_db._settings import DbSettings
 from c2c_db._statements import Effect
 
@@ -43,12 +35,12 @@ _BETWEEN_URLS = re.compile(r",?\s+|,(?=[\w+]+://)")
 _ATTRIBUTE = "dbsession"
 _ENGINE = "sqlalchemy"
 _NOTHING_SHARED = (
-    "what clients carry from writes to reads is signed with a key that anybody can guess, as C2C_SECRET is not set and "
-    "the URL has no password: set C2C_SECRET, the same in all processes of the service"
+    "Database %s: what clients carry from writes to reads is signed with a key that anybody can guess, as C2C_SECRET "
+    "is not set and the URL has no password: set C2C_SECRET, the same in all processes of the service"
 )
 _NO_IDENTITY = (
-    "clients may not read what they wrote by another process, whose URL has another database name or password: set "
-    "C2C_SECRET, the same in all processes, or GRANT EXECUTE ON FUNCTION pg_control_system() to this user"
+    "Database %s: clients may not read what they wrote by another process, whose URL has another database name or "
+    "password: set C2C_SECRET, the same in all processes, or GRANT EXECUTE ON FUNCTION pg_control_system() to this user"
 )
 
 
@@ -118,22 +110,46 @@ def _options(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {key[len(start) :]: value for key, value in settings.items() if key.startswith(start)}
 
 
-class Application:
-    """What the databases of one application (``serves``), or of a script, share."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A session got its engine: ``role`` is the side it works on, ``reason`` why it is this engine."""
 
-    def __init__(self, settings: DbSettings, secret: str | None = None, *, serves: bool = True) -> None:
-        self.settings = settings
-        self.observers = Observers()
-        self.maintenance = Maintenance(can_be_switched=settings.maintenance_view_enabled)
+    database: str
+    engine: str
+    role: Role
+    reason: str
+
+
+Event = Decided | StateChanged | Probed
+Observer = Callable[[Event], object]
+
+
+class Application:
+    """What the databases of one application (of a script without a ``registry``) share."""
+
+    def __init__(self, registry: Any = None) -> None:
+        self.serves = registry is not None
+        self.settings = load(DbSettings, (registry.settings or {}) if self.serves else {})
+        self.secret = settings_of(registry).secret if self.serves else None
+        self.observers: list[Observer] = []
+        self._failed: set[Observer] = set()
+        self.maintenance = Maintenance(can_be_switched=self.settings.maintenance_view_enabled)
         self.databases: dict[str, RunningDatabase] = {}
-        self.secret = secret
-        self.serves = serves
+
+    def notify(self, event: Event) -> None:
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception:  # noqa: BLE001 # an observer must not break the request it watches
+                if observer not in self._failed:
+                    self._failed.add(observer)
+                    _LOG.exception("A database observer failed (said once): %r", observer)
 
 
 def application_of(registry: Any) -> Application:
     """Return what the databases of an application share, made at the first call."""
     if _KEY not in registry:
-        registry[_KEY] = Application(load(DbSettings, registry.settings or {}), settings_of(registry).secret)
+        registry[_KEY] = Application(registry)
     application: Application = registry[_KEY]
     return application
 
@@ -141,14 +157,6 @@ def application_of(registry: Any) -> Application:
 def databases(registry: Any) -> "dict[str, RunningDatabase]":
     """Return the databases of an application, by the name of the primary's engine."""
     return application_of(registry).databases
-
-
-class NamedEngine(NamedTuple):
-    """An engine, its name, and the side it is of."""
-
-    name: str
-    engine: Engine
-    role: Role
 
 
 class RunningDatabase:
@@ -163,24 +171,24 @@ class RunningDatabase:
         self.isolates = "isolation_level" in {**database.options, **(database.replica_options or {})}
         first, others = open_engines(database)
         timeout = settings.primary_timeout if application.serves else None
-        self.primary = Primary(self.name, first, application.observers, timeout)
+        self.primary = Primary(self.name, first, application.notify, timeout)
         replicas = [Replica(self.primary, one, timeout, settings) for one in others]
         self.replicas = Replicas(self.primary, replicas, settings)
         self.leaves_marks = settings.read_your_writes != "off" and bool(replicas)
         self._knows_positions = settings.replica_kind == "streaming"
         self._tokens: Tokens | None = None
-        self._said: set[str] = set()
-        engines = tuple(self.replicas.by_engine)
-        # Which are read-only whatever happens: their sessions write nothing.
-        self._read_only = frozenset(engines if settings.enforce_readonly or self._knows_positions else ())
-        for engine in (first.engine, *engines):
-            (enforce_always if settings.enforce_readonly and engine is not first.engine else reset_on_return)(engine)
+        self.servers: dict[Engine, Server] = {server.engine: server for server in (self.primary, *replicas)}
+        for engine, server in self.servers.items():
+            is_replica = server is not self.primary
+            # For those who watch it: one whose reads go on elsewhere is degraded when it is away.
+            fails_over = is_replica and (settings.replica_failover == "primary" or len(replicas) > 1)
+            role = Role.REPLICA if is_replica else Role.PRIMARY
+            vars(engine).update(c2c_name=server.name, c2c_role=str(role), c2c_fails_over=fails_over)
+            (enforce_always if is_replica and settings.enforce_readonly else reset_on_return)(engine)
             watch_statements(engine)
             event.listen(engine, "handle_error", self._on_error)
-        for engine in engines:
-            vars(engine)["c2c_fails_over"] = settings.replica_failover == "primary" or len(engines) > 1
-        self.maker = DatabaseSessionmaker(self, self.decide)
-        self.scoped_session = RoutedSession(self, self.maker, (first.engine, engines))
+        self.maker = DatabaseSessionmaker(self)
+        self.scoped_session = RoutedSession(self, self.maker, self.engines)
         self.after_fork()
         at_fork(self)
         if (
@@ -189,18 +197,16 @@ class RunningDatabase:
             and not first.engine.url.password
             and not self.primary.is_postgresql
         ):
-            self._say(_NOTHING_SHARED)
+            warn_once(_LOG, _NOTHING_SHARED, self.name)
 
     def after_fork(self) -> None:
         self.decisions: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
 
     @property
-    def engines(self) -> tuple[NamedEngine, ...]:
-        return (
-            NamedEngine(self.primary.name, self.primary.engine, Role.PRIMARY),
-            *(NamedEngine(replica.name, replica.engine, Role.REPLICA) for replica in self.replicas.all),
-        )
+    def engines(self) -> tuple[Engine, ...]:
+        """The primary's, and the replicas'; ``engine.c2c_name`` and ``engine.c2c_role`` tell which it is."""
+        return tuple(self.servers)
 
     def replica_states(self) -> tuple[ReplicaStatus, ...]:
         """Return the state of each replica, probed where it has not been lately (1 s at most)."""
@@ -209,10 +215,8 @@ class RunningDatabase:
         return tuple(replica.status() for replica in self.replicas.all)
 
     def close(self) -> None:
-        for server in (self.primary, *self.replicas.all):
+        for server in self.servers.values():
             server.close()
-
-    # -- sessions -----------------------------------------------------------------------------------------------------
 
     def decide(self, scope: Scope) -> Decision:
         """Return the side for what is being done now."""
@@ -234,17 +238,14 @@ class RunningDatabase:
         scope = current_scope()
         return self.session(scope if scope.request is request else scope_of(request))
 
-    # -- what sessions ask (``Steering``) -----------------------------------------------------------------------------
-
     def choose(self, session: DatabaseSession) -> Engine:
         """Return the engine for a session that begins; raise UnavailableError where there is none."""
-        engine, reason = self.primary.engine, None
+        server: Server = self.primary
+        reason = None
         if session.role is Role.REPLICA and self.replicas.all:
-            engine, reason = self.replicas.choose(self._mark(session.scope))
-        if engine is self.primary.engine:
-            self.primary.refuse()
-        self._count(engine, session.role, reason or session.decision.reason)
-        return engine
+            server, reason = self.replicas.choose(self._mark(session.scope))
+        server.refuse()
+        return self._count(server, session.role, reason or session.decision.reason)
 
     def fail_over(self, session: DatabaseSession, error: Exception) -> Engine | None:
         """Return the engine to go on with after a read failed, None where that is no fault of the server's."""
@@ -254,38 +255,41 @@ class RunningDatabase:
         is_lost, is_first = failure is Failure.LOST, engine not in session.tried
         session.tried.append(engine)
         mark = self._mark(session.scope)
-        replica = self.replicas.by_engine.get(engine)
-        other: Engine | None
-        if replica is None:
+        server = self.servers.get(engine)
+        other: Server | None
+        if not isinstance(server, Replica):
             other = self.replicas.last_resort(mark, session.tried) if is_lost else None
             reason: str | None = PRIMARY_AWAY
         else:
             if is_lost:
-                if is_first and _was_connected(error) and replica.look() is State.USABLE:
+                was_connected = getattr(error, "connection_invalidated", False) and getattr(error, "statement", None)
+                if is_first and was_connected and server.look() is State.USABLE:
                     return engine  # One connection that was lost says little about the server: a new one tells.
-                replica.failed(getattr(error, "orig", error))
+                server.failed(getattr(error, "orig", error))
             other, reason = self.replicas.choose(mark, session.tried, str(failure))
-        if other is not None:
-            self._count(other, session.role, reason or str(failure))
-        return other
+        return None if other is None else self._count(other, session.role, reason or str(failure))
 
     def begun(self, session: DatabaseSession, connection: Connection) -> None:
         """Make what a session of the replica side begins READ ONLY."""
         session.may_write = True
-        if session.role is not Role.REPLICA:
-            return
-        engine = connection.engine
-        if (self.settings.enforce_readonly or session.decision is MAINTENANCE) and can_enforce(engine):
-            enforce(connection)
-            session.may_write = False
-        elif engine in self._read_only:
-            session.may_write = False
+        server = self.servers.get(connection.engine)
+        if server is None:  # an engine of the application's own: nobody sees what is done there
+            session.note(Effect.UNSURE)
+        elif session.role is Role.REPLICA:
+            if (self.settings.enforce_readonly or session.decision is MAINTENANCE) and can_enforce(connection.engine):
+                enforce(connection)
+                session.may_write = False
+            elif server is not self.primary and server.is_postgresql:
+                session.may_write = not self._knows_positions  # a stand-by is read-only by itself
 
     def committing(self, session: DatabaseSession) -> None:
         """Ask the server whether a session has written, where that is not sure and somebody wants to know."""
         connection = session.begun.get(self.primary.engine)
-        if session.effect is Effect.UNSURE and self.leaves_marks and connection is not None:
+        if connection is None or connection.invalidated:
+            return
+        if session.effect is Effect.UNSURE and self.leaves_marks:
             session.effect = Effect.WRITES if self.primary.has_written(connection) else Effect.READS
+        self.primary.commits(connection)
 
     def committed(self, session: DatabaseSession) -> None:
         """Mark what a session committed, so that its client reads it. It is committed: nothing raises now."""
@@ -293,22 +297,23 @@ class RunningDatabase:
         if session.effect is Effect.READS or connection is None:
             return
         try:
-            self.primary.worked()
-            tokens = self._find_tokens() if self.leaves_marks else None
+            self.primary.alive_at = time.monotonic()
+            self.primary.is_back()
+            if not self.leaves_marks:
+                return
+            asks = self._knows_positions and self.settings.read_your_writes == "lsn"
+            mark = Mark(self.primary.position_after_commit(connection) if asks else None, time.time())
+            tokens = self._find_tokens()
             if tokens is not None:
-                asks = self._knows_positions and self.settings.read_your_writes == "lsn"
-                mark = Mark(self.primary.position_after_commit(connection) if asks else None, time.time())
                 session.scope.written[self.name] = Written(tokens, self.primary.identity or self.name, mark)
-        except Exception:  # noqa: BLE001 # a write that fails after its commit is done twice by its client
-            self._say("A commit could not be marked: its client may not read it at once", exc_info=True)
+        except Exception as error:  # noqa: BLE001 # a write that fails after its commit is done twice by its client
+            warn_once(_LOG, "Database %s: a commit has no mark (%r): its client may not read it", self.name, error)
 
-    def _count(self, engine: Engine, role: Role, reason: str) -> None:
-        name = engine_name(engine)
+    def _count(self, server: Server, role: Role, reason: str) -> Engine:
         with self._counting:
-            self.decisions[name, reason] += 1
-        self.application.observers.notify(Decided(self.name, name, role, reason))
-
-    # -- marks --------------------------------------------------------------------------------------------------------
+            self.decisions[server.name, reason] += 1
+        self.application.notify(Decided(self.name, server.name, role, reason))
+        return server.engine
 
     def _mark(self, scope: Scope) -> Mark | None:
         """Return what the client wrote last: in this request, or in one whose token it brought.
@@ -349,7 +354,7 @@ class RunningDatabase:
                 url = self.primary.engine.url
                 secret = f"{url.database}\n{url.password}"
                 if asks:
-                    self._say(_NO_IDENTITY)
+                    warn_once(_LOG, _NO_IDENTITY, self.name)
             if secret is not None:
                 self._tokens = Tokens(secret)
         return self._tokens
@@ -360,32 +365,27 @@ class RunningDatabase:
             if replica.identity is not None:
                 self.primary.identity = replica.identity
                 return
-        self.primary.ask_and_wait()
-
-    def _say(self, message: str, **more: Any) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            _LOG.warning("Database %s: %s", self.name, message, **more)
-
-    # -- errors -------------------------------------------------------------------------------------------------------
+        if not self.primary.is_away:
+            self.primary.doubt(time.monotonic())
+            self.primary.wait_for(lambda: self.primary.identity is not None)
 
     def _on_error(self, context: ExceptionContext) -> BaseException | None:
         error, connection = context.sqlalchemy_exception, context.connection
         # SQLAlchemy before 2.0.5 does not tell of errors of a ping, nor know the word.
         failure = None if error is None or getattr(context, "is_pre_ping", False) else failure_of(error)
-        is_replica = context.engine in self.replicas.by_engine
+        is_replica = isinstance(self.servers.get(context.engine), Replica)  # type: ignore[arg-type]
         if failure is Failure.READ_ONLY:
             if is_replica or (connection is not None and is_enforced(connection)):
                 return self._read_only_error(connection)
             # The primary takes no writes any more: it was demoted, or its host name means another server now.
             context.is_disconnect = True
-            self.primary.failed(context.original_exception, takes_connections=True)
+            self.primary.failed(context.original_exception)
         elif failure is Failure.LOST and connection is None and not is_replica:
-            self.primary.failed(context.original_exception, takes_connections=False)
+            self.primary.failed(context.original_exception)
         return None
 
     def _read_only_error(self, connection: Connection | None) -> DatabaseError:
-        session = user_of(connection) if connection is not None else None
+        session = None if connection is None else vars(connection).get(SESSION)
         scope = current_scope() if session is None else session.scope
         decision = None if session is None else session.decision
         # The mode may have ended since the session began: what counts is why it is read-only.
@@ -393,7 +393,3 @@ class RunningDatabase:
             retry_after = self.application.maintenance.retry_after()
             return MaintenanceError("The service is read-only for maintenance: write again later", retry_after)
         return ReadOnlySessionError.of(scope.target, scope.route, decision.reason if decision else "asked")
-
-
-def _was_connected(error: Exception) -> bool:
-    return bool(getattr(error, "connection_invalidated", False)) and getattr(error, "statement", None) is not None

@@ -10,15 +10,12 @@ from pyramid.config import PHASE3_CONFIG, Configurator
 from pyramid.interfaces import ITweens
 from sqlalchemy import Engine
 
-from c2c_broadcast import load
 from c2c_broadcast.requests import include_light
-from c2c_db._database import Application, Database, RunningDatabase, application_of
+from c2c_db._database import Application, Database, Observer, RunningDatabase, application_of, databases
 from c2c_db._failures import add_error_views
 from c2c_db._maintenance import add_maintenance_view
-from c2c_db._observers import Observer
 from c2c_db._scope import TWEEN, Condition
 from c2c_db._session import RequestSession, RoutedSession
-from c2c_db._settings import DbSettings
 
 _LOG = logging.getLogger(__name__)
 # After all tweens were added.
@@ -71,10 +68,7 @@ def create_session(
         force_slave=force_slave,
         options=engine_config,
     )
-    if config is None:
-        application = Application(load(DbSettings, {}), serves=False)
-        return RunningDatabase(database, application).scoped_session
-    return _run(config, database).scoped_session
+    return (RunningDatabase(database, Application()) if config is None else _run(config, database)).scoped_session
 
 
 def init(
@@ -108,18 +102,15 @@ def add_db_observer(config: Configurator, observer: Observer) -> None:
 
     It is called where it happens, in requests too, so it must be quick; what it raises is logged once.
     """
-    application_of(config.registry).observers.add(observer)
+    application_of(config.registry).observers.append(observer)
 
 
 def _run(config: Configurator, database: Database) -> RunningDatabase:
     config.include("c2c_db")
     application = application_of(config.registry)
     running = RunningDatabase(database, application)
-    name = running.name
-    introspectable = config.introspectable("c2c databases", name, name, "c2c database")
-    introspectable.update({"engines": [engine.name for engine in running.engines]})
-    config.action(("c2c database", name), None, introspectables=(introspectable,))
-    application.databases[name] = running
+    config.action(("c2c database", running.name), None)  # two of one name are a conflict
+    application.databases[running.name] = running
     return running
 
 
@@ -136,17 +127,16 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_db_observer", add_db_observer)
     config.add_tween(TWEEN, over="pyramid_tm.tm_tween_factory")
     add_error_views(config)
-    enabled = application.settings.maintenance_view_enabled
-    add_maintenance_view(config, application.maintenance, enabled=enabled)
-    config.action(None, _say_what_loses_marks, args=(application, config.registry), order=_LAST)
+    add_maintenance_view(config, application.maintenance, enabled=application.settings.maintenance_view_enabled)
+    config.action(None, _say_what_loses_marks, args=(config.registry,), order=_LAST)
 
 
-def _say_what_loses_marks(application: Application, registry: Any) -> None:
+def _say_what_loses_marks(registry: Any) -> None:
     """Say which tweens may: the server answers what they raise after a commit, by no response that has a mark."""
     tweens: Any = registry.queryUtility(ITweens)
     names = [name for name, _ in tweens.explicit or tweens.implicit()]
     above = [name for name in itertools.takewhile(lambda name: name != TWEEN, names) if not name.startswith("c2c_")]
-    if above and any(database.leaves_marks for database in application.databases.values()):
+    if above and any(database.leaves_marks for database in databases(registry).values()):
         _LOG.warning(
             "What %s raises after a commit, and no other tween answers, is the server's own 500: its client may not "
             "read what it wrote for a moment. Put it under c2c_db's tween (%s), or answer its exceptions above it",

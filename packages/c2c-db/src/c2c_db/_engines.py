@@ -125,9 +125,8 @@ class Opened:
 def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bool) -> Opened:
     """Make the engine ``name``; ``options`` are create_engine's, as values or as the texts of an ini file.
 
-    The name stands in SQLAlchemy's logs, in ``engine.logging_name`` and in ``engine.c2c_name``; ``engine.c2c_role`` and
-    ``engine.c2c_fails_over`` tell what it is. For PostgreSQL, connecting is limited to ``CONNECT_LIMIT``, and a
-    ``writable`` engine of a URL with several hosts connects to the one that takes writes.
+    The name stands in SQLAlchemy's logs, and in ``engine.logging_name``. For PostgreSQL, connecting is limited to
+    ``CONNECT_LIMIT``, and a ``writable`` engine of a URL with several hosts connects to the one that takes writes.
 
     Raises:
         ConfigurationError: The URL's dialect is unknown, or an option is.
@@ -145,8 +144,6 @@ def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
         engine = engine_from_config({**settings, "engine.url": url}, "engine.")
     except (ArgumentError, NoSuchModuleError, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
-    # For those who watch it, such as health checks: one whose reads go on elsewhere is degraded when it is away.
-    vars(engine).update(c2c_name=name, c2c_role="primary" if writable else "replica", c2c_fails_over=False)
     if url.get_driver_name() == _PG8000:
         event.listen(engine, "connect", _pg8000_connects)
     return Opened(engine, arguments, trusted)
@@ -175,11 +172,6 @@ def open_engines(database: Any) -> tuple[Opened, list[Opened]]:
     options = database.options if database.replica_options is None else database.replica_options
     names = (replica_name + (f"_{number}" if len(urls) > 1 else "") for number in itertools.count(1))
     return primary, [open_engine(one, name, options, writable=False) for one, name in zip(urls, names, strict=False)]
-
-
-def engine_name(engine: Engine) -> str:
-    """Return the name of an engine: ``sqlalchemy``, ``sqlalchemy_slave``, ..."""
-    return str(engine.logging_name)
 
 
 def is_libpq(url: URL) -> bool:

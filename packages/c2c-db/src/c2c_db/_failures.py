@@ -22,6 +22,7 @@ class Failure(enum.StrEnum):
     EXHAUSTED = "pool exhausted"
 
 
+OF_DATABASES = (DBAPIError, PoolTimeoutError)
 # Class 57, operator intervention: admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped.
 _SHUTDOWN = frozenset({"57P01", "57P02", "57P03", "57P04"})
 _READ_ONLY_TRANSACTION = "25006"
@@ -109,7 +110,7 @@ def add_error_views(config: Configurator) -> None:
 
     def register() -> None:
         if ANSWERS_EXCEPTIONS not in config.registry:
-            for error in (UnavailableError, DBAPIError, PoolTimeoutError):
+            for error in (UnavailableError, *OF_DATABASES):
                 config.add_exception_view(_view, context=error)
 
     # Before the views are made, after every package was included.

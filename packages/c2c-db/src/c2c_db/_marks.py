@@ -11,6 +11,8 @@ from typing import Any
 
 from webob.cookies import JSONSerializer, SignedSerializer
 
+from c2c_broadcast.settings import warn_once
+
 HEADER = "X-C2C-DB-LSN"
 COOKIE = "c2c_db_lsn"
 """How the names of the cookies begin: services that sign with other keys have cookies of other names."""
@@ -126,10 +128,6 @@ class Written:
     mark: Mark
 
 
-class _Said:
-    once = False
-
-
 def tell(request: Any, response: Any, written: Iterable[Written]) -> None:
     """Give a client what it wrote, cookie and header; what goes wrong is logged once: the write is committed."""
     words: list[str] = []
@@ -145,7 +143,5 @@ def tell(request: Any, response: Any, written: Iterable[Written]) -> None:
             secure = request.scheme == "https"
             response.set_cookie(name, token, max_age=LIFETIME, secure=secure, httponly=True, samesite="Lax")
         response.headers[HEADER] = " ".join(words)
-    except Exception:  # noqa: BLE001 # whatever a response of the application's raises
-        if not _Said.once:
-            _Said.once = True
-            _LOG.exception("A client can't be told what it wrote (said once): it may not read it at once")
+    except Exception as error:  # noqa: BLE001 # whatever a response of the application's raises
+        warn_once(_LOG, "A client can't be told what it wrote (%r): it may not read it at once", error)

@@ -1,5 +1,6 @@
 """Replicas: what is known of each from probes and failures, and the choice of the one that a read goes to."""
 
+import enum
 import itertools
 import logging
 import time
@@ -9,14 +10,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from c2c_db._engines import Opened
-from c2c_db._failures import Failure, NoReplicaError, failure_of, sqlstate
+from c2c_db._failures import OF_DATABASES, Failure, NoReplicaError, failure_of, sqlstate
 from c2c_db._marks import Mark
-from c2c_db._observers import Probed, State
-from c2c_db._server import ASKED, PATIENCE, Primary, Server, ask, first_line, lasts
+from c2c_db._server import ASKED, Primary, Server, ask, first_line, lasts
 from c2c_db._settings import DbSettings
 
 _LOG = logging.getLogger(__name__)
@@ -30,7 +28,7 @@ SELECT pg_is_in_recovery(),
 _REPLAYED = "SELECT coalesce(pg_last_wal_replay_lsn() - '0/0', 0)::bigint"
 _REPLAY_LIMIT = 0.05
 """Seconds that a read waits for what its client wrote."""
-_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)
+_PAUSE = 0.005
 # Seconds without an answer and without the end of a call, after which reads that wait are freed.
 _FREED_AFTER = 2.0
 # Seconds without an answer, after which the primary is asked whether it hangs, too.
@@ -45,6 +43,26 @@ _REMEMBERED = 120
 _QUERY_CANCELED = "57014"
 PRIMARY_AWAY = "primary away"
 _BEHIND = "not yet replayed"
+
+
+class State(enum.StrEnum):
+    """What a replica is good for: only a usable one is read from."""
+
+    UNKNOWN = "unknown"
+    USABLE = "usable"
+    LAGGING = "lagging"
+    OFFLINE = "offline"
+    NOT_A_REPLICA = "not a replica"
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A replica was probed; ``lag`` in seconds, where known."""
+
+    database: str
+    engine: str
+    state: State
+    lag: float | None
 
 
 class Observation(NamedTuple):
@@ -76,7 +94,6 @@ class Tracker:
         self._history: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
         self._known_at: float | None = None
         self._failures = 0
-        self.probing_since: float | None = None
         self.replayed = 0
         self.awaited = 0
         self.known = State.UNKNOWN
@@ -87,7 +104,6 @@ class Tracker:
     def observed(self, seen: Observation | None, now: float) -> None:
         """Take a probe's answer; None is that of a database of which nothing is known but that it answers."""
         self._failures = 0
-        self.probing_since = None
         if seen is None:
             self._become(State.USABLE, None, now, "it answers")
         elif not seen.in_recovery:
@@ -105,25 +121,21 @@ class Tracker:
             else:
                 self._become(State.USABLE, lag, now, "it replays")
 
-    def failed(self, reason: str, now: float) -> None:
-        if self.known is not State.OFFLINE or self.probing_since is not None:
+    def failed(self, reason: str, now: float, *, probed: bool = False) -> None:
+        if self.known is not State.OFFLINE or probed:
             self._failures += 1
-        self.probing_since = None
         self._forget_positions()
         self._become(State.OFFLINE, None, now, reason)
 
     def interval(self) -> float:
         return float(min(INTERVAL * 2 ** max(self._failures - 1, 0), LONGEST_INTERVAL))
 
-    def state(self, now: float) -> State:
+    def state(self, now: float, *, is_silent: bool = False) -> State:
         """Return the state as far as it is known now: old knowledge, or a probe without an answer, is none."""
         if self.known is State.OFFLINE:
             return self.known
         is_old = self._known_at is None or now - self._known_at > FRESH
-        return State.UNKNOWN if is_old or self.is_silent(now) else self.known
-
-    def is_silent(self, now: float) -> bool:
-        return self.probing_since is not None and now - self.probing_since > PATIENCE
+        return State.UNKNOWN if is_old or is_silent else self.known
 
     def _lag(self, seen: Observation, now: float) -> float | None:
         """Return by how many seconds it is behind: the lower of two upper bounds.
@@ -162,7 +174,7 @@ class Replica(Server):
     def __init__(self, primary: Primary, opened: Opened, timeout: float | None, settings: DbSettings) -> None:
         self._primary = primary
         self._settings = settings
-        super().__init__(primary.database, opened, primary.observers, timeout, _FREED_AFTER)
+        super().__init__(primary.database, opened, primary.notify, timeout, _FREED_AFTER)
         self._knows_wal = self.is_postgresql and settings.replica_kind == "streaming"
 
     def begin(self) -> None:
@@ -176,30 +188,28 @@ class Replica(Server):
         self._traffic = True
         if self._parked:
             self._parked = False
-            self.ask_soon()
-        if self._state() is State.UNKNOWN and not self.tracker.is_silent(time.monotonic()):
+            self.asker.wake()
+        if self._state() is State.UNKNOWN and not self.is_silent:
             self.wait_for(lambda: self._state() is not State.UNKNOWN)
         return self._state()
 
     def failed(self, reason: object, *, probed: bool = False) -> None:
         """Note that a request could not connect, or lost its connection: leave the replica alone for a while."""
         before = self.tracker.known
-        self.tracker.failed(first_line(reason), time.monotonic())
+        self.tracker.failed(first_line(reason), time.monotonic(), probed=probed)
         self._tell(before, probed=probed)
 
     def status(self) -> ReplicaStatus:
-        now, tracker = time.monotonic(), self.tracker
-        state, lag, reason = tracker.state(now), tracker.lag, tracker.reason
-        if state is not tracker.known:
-            lag, reason = None, "it does not answer" if tracker.is_silent(now) else "not probed lately"
-        return ReplicaStatus(self.name, state, lag, time.time() - now + tracker.since, reason)
+        state, lag, reason = self._state(), self.tracker.lag, self.tracker.reason
+        if state is not self.tracker.known:
+            lag, reason = None, "it does not answer" if self.is_silent else "not probed lately"
+        return ReplicaStatus(self.name, state, lag, time.time() - time.monotonic() + self.tracker.since, reason)
 
     def _state(self) -> State:
-        return self.tracker.state(time.monotonic())
+        return self.tracker.state(time.monotonic(), is_silent=self.is_silent)
 
     def look_at_it(self) -> None:
         """Ask for its role and positions; of what is no streaming replica only whether it answers."""
-        self.tracker.probing_since = time.monotonic()
         seen = None
         if self._knows_wal:
             seen = Observation(*self.probe(_SQL))
@@ -214,9 +224,7 @@ class Replica(Server):
 
     def unanswered(self, error: Exception) -> None:
         """Take the lack of an answer. One that took too long is an answer, of a server that has much to do."""
-        if sqlstate(error) == _QUERY_CANCELED:
-            self.tracker.probing_since = None  # what was known holds as long as it is fresh
-        else:
+        if sqlstate(error) != _QUERY_CANCELED:  # else what was known holds as long as it is fresh
             self.failed(error, probed=True)
 
     def ask_now(self) -> float | None:
@@ -248,7 +256,7 @@ class Replica(Server):
                 self.engine.dispose()  # its idle connections are as dead as it is
             self.changed(before, after, reason, lag)
         if probed:
-            self.observers.notify(Probed(self.database, self.name, after, lag))
+            self.notify(Probed(self.database, self.name, after, lag))
 
     def has(self, mark: Mark | None) -> bool:
         """Tell whether it has what a client wrote, as far as is known without asking it."""
@@ -267,18 +275,17 @@ class Replica(Server):
         driver_error = self.engine.dialect.loaded_dbapi.Error
         try:
             with self.engine.connect() as connection, self.limited(connection) as raw:
-                for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
+                while True:
                     try:
                         [replayed] = ask(raw, _REPLAYED)
                     except driver_error as error:
                         connection.invalidate(error)  # else the pool says at length that it is lost
                         raise
                     tracker.replayed = max(tracker.replayed, replayed)
-                    rest = deadline - time.monotonic()
-                    if replayed >= position or rest <= 0:
+                    if replayed >= position or time.monotonic() >= deadline:
                         break
-                    time.sleep(min(pause, rest))
-        except (DBAPIError, PoolTimeoutError, driver_error) as error:
+                    time.sleep(_PAUSE)
+        except (*OF_DATABASES, driver_error) as error:
             if failure_of(error) is not Failure.EXHAUSTED:
                 self.failed(error)
             return str(Failure.LOST)
@@ -293,30 +300,29 @@ class Replicas:
 
     def __init__(self, primary: Primary, replicas: Sequence[Replica], settings: DbSettings) -> None:
         self.all = tuple(replicas)
-        self.by_engine = {replica.engine: replica for replica in replicas}
         self._primary = primary
         self._settings = settings
         self._turn = itertools.count()
 
     def choose(
         self, mark: Mark | None, tried: Collection[Engine] = (), failure: str | None = None
-    ) -> tuple[Engine, str | None]:
-        """Return the engine for a read, and why it is not simply the next replica (None where it is).
+    ) -> tuple[Server, str | None]:
+        """Return the server for a read, and why it is not simply the next replica (None where it is).
 
         ``mark`` is what the client wrote last; ``tried`` are engines that failed in this transaction, the last one
         with ``failure``. Raises NoReplicaError where none is usable and reads may not fall over to the primary.
         """
-        engine, reason = self._choose(mark, tried, failure)
-        if engine is self._primary.engine and self._primary.is_away:
+        server, reason = self._choose(mark, tried, failure)
+        if server is self._primary and self._primary.is_away:
             # Not each read waits for it. Writes go on to try one that refuses connections.
             other = self.last_resort(mark, tried)
             if other is not None:
                 return other, PRIMARY_AWAY
-        return engine, reason
+        return server, reason
 
-    def _choose(self, mark: Mark | None, tried: Collection[Engine], failure: str | None) -> tuple[Engine, str | None]:
+    def _choose(self, mark: Mark | None, tried: Collection[Engine], failure: str | None) -> tuple[Server, str | None]:
         if mark is not None and mark.position is None:
-            return self._primary.engine, "time window"
+            return self._primary, "time window"
         reasons = [failure] if failure else []
         behind: Replica | None = None
         for replica in self._in_turn(tried):
@@ -324,24 +330,24 @@ class Replicas:
             if state is not State.USABLE:
                 reasons.append(f"replica {state}" if state is not State.NOT_A_REPLICA else str(state))
             elif replica.has(mark):
-                return replica.engine, failure
+                return replica, failure
             else:
                 behind = behind or replica
         if behind is not None and mark is not None and mark.position is not None:
             reason = behind.wait_replayed(mark.position)
-            return (behind if reason is None else self._primary).engine, reason
+            return (behind if reason is None else self._primary), reason
         if self._settings.replica_failover == "error":
             raise NoReplicaError(f"No replica is usable ({', '.join(reasons)}), and C2C_DB_REPLICA_FAILOVER is error")
-        return self._primary.engine, reasons[0]
+        return self._primary, reasons[0]
 
-    def last_resort(self, mark: Mark | None, tried: Collection[Engine]) -> Engine | None:
+    def last_resort(self, mark: Mark | None, tried: Collection[Engine]) -> Replica | None:
         """Return a replica to read from while the primary is away: one whose only fault is that nobody feeds it."""
         limit = self._settings.max_lag
         for replica in self._in_turn(tried):
             status = replica.status()
             near = limit is None or (status.lag is not None and status.lag <= limit)
             if status.state is State.LAGGING and near and replica.has(mark):
-                return replica.engine
+                return replica
         return None
 
     def _in_turn(self, tried: Collection[Engine]) -> list[Replica]:

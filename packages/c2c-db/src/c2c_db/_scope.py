@@ -16,10 +16,18 @@ from pyramid.threadlocal import get_current_request
 
 from c2c_broadcast import ConfigurationError
 from c2c_db._marks import Mark, Written, tell
-from c2c_db._observers import Role
 
 # The safe methods (RFC 9110, 9.2.1) that services are asked with; whatever else comes may write.
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Role(enum.StrEnum):
+    """The side a session works on: ``primary`` takes writes, ``replica`` only reads."""
+
+    __hash__ = str.__hash__  # Enum's own is a call for each look-up
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +38,9 @@ class Decision:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RouteNames:
-    """The condition "the request's route has one of these names"; see ``route_name``."""
-
-    names: frozenset[str]
-
-
-Condition = str | re.Pattern[str] | RouteNames
-"""What ``force_master`` and ``force_slave`` hold: a regular expression (text or compiled), or route names."""
-
-
-Rules = tuple[tuple[re.Pattern[str] | RouteNames, Decision], ...]
+Condition = str | re.Pattern[str] | frozenset[str]
+"""What ``force_master`` and ``force_slave`` hold: a regular expression (text or compiled), or ``route_name(...)``."""
+Rules = tuple[tuple[re.Pattern[str] | frozenset[str], Decision], ...]
 """The application's exceptions from the rule that reads use the replica and all else the primary: the first holds."""
 
 MAINTENANCE = Decision(Role.REPLICA, "maintenance")
@@ -51,32 +50,31 @@ _ASKED = {role: Decision(role, "asked") for role in Role}
 _OUTSIDE = Decision(Role.PRIMARY, "outside a request")
 
 
-def route_name(*names: str) -> RouteNames:
+def route_name(*names: str) -> frozenset[str]:
     """Return the condition for ``force_master`` and ``force_slave`` that holds for requests of these routes."""
-    return RouteNames(frozenset(names))
+    return frozenset(names)
 
 
 def make_rules(force_master: Iterable[Condition] | None, force_slave: Iterable[Condition] | None) -> Rules:
     """Compile what an application said; raise ConfigurationError where it is no pattern."""
-    primary = ((one, Decision(Role.PRIMARY, "force_master")) for one in _compiled("force_master", force_master))
-    replica = ((one, Decision(Role.REPLICA, "force_slave")) for one in _compiled("force_slave", force_slave))
-    return (*primary, *replica)
+    sides = (("force_master", Role.PRIMARY, force_master), ("force_slave", Role.REPLICA, force_slave))
+    return tuple((one, Decision(role, name)) for name, role, given in sides for one in _compiled(name, given))
 
 
 def decide(rules: Rules, method: str, path: str, route: str | None) -> Decision:
     """Return the side for a request; ``path`` with the route prefix, ``route`` its name where one matched."""
     target = f"{method} {path}"
     for one, decision in rules:
-        if route in one.names if isinstance(one, RouteNames) else one.match(target):
+        if route in one if isinstance(one, frozenset) else one.match(target):
             return decision
     return _BY_METHOD_REPLICA if method in _READS else _BY_METHOD_PRIMARY
 
 
-def _compiled(name: str, conditions: Iterable[Condition] | None) -> Iterator[re.Pattern[str] | RouteNames]:
+def _compiled(name: str, conditions: Iterable[Condition] | None) -> Iterator[re.Pattern[str] | frozenset[str]]:
     if isinstance(conditions, str):
         raise ConfigurationError(f"{name} is a list of patterns, not one text: write [{conditions!r}]")
     for condition in conditions or ():
-        if isinstance(condition, RouteNames):
+        if isinstance(condition, frozenset):
             yield condition
             continue
         pattern = getattr(condition, "pattern", condition)
@@ -99,28 +97,19 @@ _SCOPES = "c2c_db_scopes"
 _LOG = logging.getLogger(__name__)
 
 
-class Kind(enum.Enum):
-    """When a scope's sessions work, and whose transaction they join."""
-
-    # The thread that handles the request, or a script: pyramid_tm's of the request, else the thread's.
-    MAIN = "main"
-    # Another thread that works for the request: its own, which it ends itself.
-    VISITOR = "visitor"
-    # After the answer (callbacks, a body that is sent): the thread's, which ends with the scope.
-    LATE = "late"
-
-
 class Scope:
     """The sessions of one request (``request`` is None: of a thread outside of requests), one a database and side.
 
     ``outer`` is the scope in whose place it works: of the request that made a sub-request, or that a thread works for.
+    It joins the request's transaction; one that is ``apart`` the thread's, which ends with it: another thread's for
+    the request, or what comes after the answer (callbacks, a body that is sent).
     """
 
-    __slots__ = ("__weakref__", "_decisions", "brought", "inner", "kind", "outer", "request", "sessions", "written")
+    __slots__ = ("__weakref__", "_decisions", "apart", "brought", "inner", "outer", "request", "sessions", "written")
 
-    def __init__(self, request: Any = None, kind: Kind = Kind.MAIN, outer: "Scope | None" = None) -> None:
+    def __init__(self, request: Any = None, outer: "Scope | None" = None, *, apart: bool = False) -> None:
         self.request = request
-        self.kind = kind
+        self.apart = apart
         self.outer = outer
         self.inner: list[Scope] = []
         self.sessions: dict[tuple[int, Role], Any] = {}
@@ -135,7 +124,7 @@ class Scope:
 
     @property
     def manager(self) -> Any:
-        if self.kind is not Kind.MAIN or self.request is None:
+        if self.apart or self.request is None:
             return transaction.manager
         if self.outer is not None and not hasattr(self.request, _HANDLED):
             return self.outer.manager  # a sub-request without tweens: part of the request's transaction
@@ -163,29 +152,19 @@ class Scope:
                 self._decisions[id(rules)] = decision
         return decision
 
-    def close(self) -> None:
-        """Close the sessions that the transaction's end left open: what read without a transaction manager."""
+    def close(self, *, commit: bool = False) -> None:
+        """Close the sessions that the transaction's end left open; where nobody else ends it, end it."""
         for inner in self.inner:
             inner.close()
-        for session in self._open():
-            if self.kind is Kind.VISITOR:  # nobody ended the transaction of this thread
-                session.manager.abort()
-            session.close()
-        self.sessions.clear()
-
-    def end(self, *, commit: bool) -> None:
-        """End what was begun after the answer: nobody else does."""
         try:
-            for session in self._open():
-                if commit:
-                    session.manager.commit()
-                else:
-                    session.manager.abort()
+            for session in self.sessions.values() if self.apart else ():
+                if session.in_transaction():
+                    (session.manager.commit if commit else session.manager.abort)()
         finally:
-            self.close()
-
-    def _open(self) -> Iterator[Any]:
-        return (session for session in self.sessions.values() if session.in_transaction())
+            for session in self.sessions.values():
+                if session.in_transaction():
+                    session.close()
+            self.sessions.clear()
 
 
 def path_of(request: Any) -> str:
@@ -233,16 +212,16 @@ def scope_of(request: Any) -> Scope:
     handler, handled = request.__dict__.get(_HANDLED, (None, None))
     if handled is None:
         outer = _HERE.scope
-        found = Scope(request, outer=outer)
+        found = Scope(request, outer)
         if outer is not None:  # a sub-request without tweens
             outer.inner.append(found)
         else:  # of a script's request, or used outside of the tween
             request.add_finished_callback(lambda _request: found.close())
     elif handler == me:
-        found = Scope(request, Kind.LATE, handled)
+        found = Scope(request, handled, apart=True)
         request.add_finished_callback(lambda _request: _end_late(found))
     else:
-        found = Scope(request, Kind.VISITOR, handled)
+        found = Scope(request, handled, apart=True)
         before = _HERE.visited() if _HERE.visited is not None else None
         if before is not None:
             before.close()
@@ -253,7 +232,7 @@ def scope_of(request: Any) -> Scope:
 
 def _end_late(scope: Scope) -> None:
     try:
-        scope.end(commit=True)
+        scope.close(commit=True)
     except Exception:  # noqa: BLE001 # the answer is made: it is not taken back by what came after it
         _LOG.exception("What was written after the answer to %s is lost", scope.target)
 
@@ -292,7 +271,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
         outer = _HERE.scope
         if outer is not None and outer.client.registry is not registry:
             outer = None  # no sub-request: another application, called in this thread
-        scope = Scope(request, outer=outer)
+        scope = Scope(request, outer)
         request.__dict__[_HANDLED] = (threading.get_ident(), scope)
         try:
             with working(scope):
@@ -319,7 +298,7 @@ def _keep_scope(request: Any, scope: Scope, response: Any) -> None:
     if is_file or not hasattr(body, "__iter__") or hasattr(body, "__len__") or hasattr(body, "app_iter_range"):
         return  # it uses no session while it is sent, or can do more than be sent
     length = response.headers.get("Content-Length")
-    response.app_iter = _Body(body, Scope(request, Kind.LATE, scope))
+    response.app_iter = _Body(body, Scope(request, scope, apart=True))
     if length is not None:  # WebOb takes it away
         response.headers["Content-Length"] = length
 
@@ -342,7 +321,7 @@ class _Body:
                     self._chunks = iter(self._body)
                 return next(self._chunks)
             except BaseException as error:
-                self._scope.end(commit=isinstance(error, StopIteration))
+                self._scope.close(commit=isinstance(error, StopIteration))
                 raise
 
     def close(self) -> None:
@@ -354,4 +333,4 @@ class _Body:
                     if close is not None:
                         close()
             finally:
-                self._scope.end(commit=False)
+                self._scope.close()

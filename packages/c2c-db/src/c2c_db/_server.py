@@ -11,8 +11,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -20,9 +21,9 @@ from sqlalchemy.exc import InvalidatePoolError
 
 from c2c_broadcast import mask
 from c2c_broadcast.process import Worker, at_fork
-from c2c_db._engines import Opened, engine_name, is_libpq
+from c2c_broadcast.settings import warn_once
+from c2c_db._engines import Opened, is_libpq
 from c2c_db._failures import UnavailableError, sqlstate
-from c2c_db._observers import Observers, StateChanged
 
 PATIENCE = 1.0
 """Seconds that a server may take for an answer to us before it counts as one that does not answer."""
@@ -59,6 +60,18 @@ _UNAVAILABLE = "unavailable"
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """An engine's server changed its state; ``lag`` in seconds, where known."""
+
+    database: str
+    engine: str
+    before: str
+    after: str
+    reason: str
+    lag: float | None
+
+
 class Server(abc.ABC):
     """A server, the calls that wait for it, and the threads that ask it and watch them.
 
@@ -67,19 +80,18 @@ class Server(abc.ABC):
     """
 
     def __init__(
-        self, database: str, opened: Opened, observers: Observers, timeout: float | None, patience: float
+        self, database: str, opened: Opened, notify: Callable[[Any], None], timeout: float | None, patience: float
     ) -> None:
         self.database = database
         self.engine = opened.engine
-        self.name = engine_name(opened.engine)
-        self.observers = observers
+        self.name = str(opened.engine.logging_name)
+        self.notify = notify
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.identity: str | None = None
         self._limit = float("inf") if timeout is None else timeout
         self._patience = patience
-        self._arguments = opened.arguments
-        self._trusted = opened.trusted
-        self._asker = Worker(f"c2c_db probe {self.name}", self.ask_now)
+        self._opened = opened
+        self.asker = Worker(f"c2c_db probe {self.name}", self.ask_now)
         self._watch = Worker(f"c2c_db watch {self.name}", self._look)
         if self.is_postgresql:
             event.listen(self.engine, "checkout", self._checkout)
@@ -102,12 +114,14 @@ class Server(abc.ABC):
         self._answered = threading.Condition()
 
     @property
+    def is_silent(self) -> bool:
+        since = self.silent_since
+        return since is not None and time.monotonic() - since > PATIENCE
+
+    @property
     def hangs(self) -> bool:
         since = self.silent_since
         return since is not None and time.monotonic() - max(since, self.alive_at) > self._patience
-
-    def ask_soon(self) -> None:
-        self._asker.wake()
 
     def wait_for(self, done: Any, seconds: float = PATIENCE) -> None:
         """Wait until an answer, or the lack of one, makes ``done()`` true, but not for longer."""
@@ -115,7 +129,7 @@ class Server(abc.ABC):
             self._answered.wait_for(done, seconds)
 
     def close(self) -> None:
-        self._asker.close(0)
+        self.asker.close(0)
         self._watch.close(0)
         self.engine.dispose()
 
@@ -132,7 +146,7 @@ class Server(abc.ABC):
     def probe(self, sql: str, limit: float = PATIENCE) -> tuple[Any, ...]:
         """Return the row that a question brings, by a connection of its own, within about 2 s and ``limit``."""
         name = "connect_timeout" if is_libpq(self.engine.url) else "timeout"
-        raw = self.connect(None, {"application_name": "c2c_db probe", **self._arguments, name: _CONNECT_LIMIT})
+        raw = self.connect(None, {"application_name": "c2c_db probe", **self._opened.arguments, name: _CONNECT_LIMIT})
         timer = threading.Timer(limit, cut, (raw,))
         timer.daemon = True
         timer.start()  # the server's own limit needs a live server
@@ -179,7 +193,7 @@ class Server(abc.ABC):
             if time.monotonic() - started > HUNG:
                 # It took the whole limit for connecting: that it hangs is known now.
                 self.silent_since = min(started, self.silent_since or started)
-                self.ask_soon()
+                self.asker.wake()
             if not connecting.done():
                 connecting.add_done_callback(lambda late: late.exception() or late.result().close())
             elif not isinstance(error, OSError):  # which pg8000 raises as it comes
@@ -198,7 +212,7 @@ class Server(abc.ABC):
                 self.identity = None if sqlstate(error) is None else ""
 
     def changed(self, before: str, after: str, reason: str, lag: float | None = None) -> None:
-        self.observers.notify(StateChanged(self.database, self.name, before, after, reason, lag))
+        self.notify(StateChanged(self.database, self.name, before, after, reason, lag))
 
     @abc.abstractmethod
     def look_at_it(self) -> None:
@@ -252,7 +266,7 @@ class Server(abc.ABC):
             self._awake = True
             self._watch.wake()
         since = record.info.get(_IDLE)
-        if since is None or now - since < self._trusted:
+        if since is None or now - since < self._opened.trusted:
             return
         # It lay in the pool: its server may have been restarted meanwhile. Where it is dead, the pool connects anew.
         driver: Any = self.engine.dialect.dbapi
@@ -283,21 +297,15 @@ def lasts(record: Any, what: str, now: float, limit: float = PATIENCE) -> bool:
 class Primary(Server):
     """The primary as this process sees it."""
 
-    def __init__(self, database: str, opened: Opened, observers: Observers, timeout: float | None) -> None:
-        super().__init__(database, opened, observers, timeout, float("inf") if timeout is None else timeout * _SILENCE)
-        self._said = False
+    def __init__(self, database: str, opened: Opened, notify: Callable[[Any], None], timeout: float | None) -> None:
+        super().__init__(database, opened, notify, timeout, float("inf") if timeout is None else timeout * _SILENCE)
         if self.is_postgresql:
             event.listen(self.engine, "checkout", lambda *_: self.refuse(), insert=True)  # before the ping
-            event.listen(self.engine, "begin", lambda connection: connection.info.pop(_COMMITS, None))
-            for name in ("commit", "prepare_twophase", "commit_twophase"):
-                event.listen(self.engine, name, _commits)
-        event.listen(self.engine, "connect", lambda *_: self._connected())
 
     def begin(self) -> None:
         super().begin()
-        self._answered_at = self._asked_at = float("-inf")
+        self._asked_at = float("-inf")
         self.available = True
-        self._takes_connections = True
         # Whether a commit has waited for long; whether it answers all the same, but to a commit.
         self._doubts_disk = self._disk_is_asked = False
 
@@ -309,6 +317,10 @@ class Primary(Server):
     @property
     def is_away(self) -> bool:
         return not self.available or self.hangs
+
+    def commits(self, connection: Connection) -> None:
+        """Note that a connection begins to commit, until it goes back to its pool."""
+        connection.info[_COMMITS] = time.monotonic()
 
     def has_written(self, connection: Connection) -> bool:
         """Tell whether the transaction of a connection has written; where that can't be known, it has."""
@@ -342,45 +354,24 @@ class Primary(Server):
         except Exception as error:  # noqa: BLE001 # it is committed: nothing that happens now may say otherwise
             if self.engine.dialect.is_disconnect(error, connection.connection, None):  # type: ignore[arg-type]
                 connection.invalidate(error)  # else the pool says so at length
-            elif not self._said:
-                self._said = True
-                _LOG.warning(
-                    "No WAL position from %s (%s): reads after writes stay on the primary for a while instead",
-                    self.name,
-                    first_line(error),
-                )
+            else:
+                said = "No WAL position from %s (%s): reads after writes stay on the primary for a while instead"
+                warn_once(_LOG, said, self.name, first_line(error))
             return None
         return int(position)
 
-    def ask_and_wait(self) -> None:
-        """Ask it now, and wait for the answer for a second; not where it is known to be away."""
-        if self.is_postgresql and not self.is_away:
-            before = self._answered_at
-            self.ask_soon()
-            self.wait_for(lambda: self._answered_at > before)
-
-    def failed(self, reason: object, *, takes_connections: bool) -> None:
+    def failed(self, reason: object) -> None:
         """Note that it can't be reached or takes no writes: drop the pool, so that its hosts are tried again."""
         self.engine.dispose()
-        self._takes_connections = takes_connections
         if self.available:
             self.available = False
             said = first_line(reason)
             _LOG.warning("Primary %s: %s -> %s (%s)", self.name, _AVAILABLE, _UNAVAILABLE, said)
             self.changed(_AVAILABLE, _UNAVAILABLE, said)
             if self.is_postgresql:
-                self.ask_soon()
+                self.asker.wake()
 
-    def _connected(self) -> None:
-        # It is back, where taking connections was what it lacked.
-        if not self._takes_connections:
-            self._is_back()
-
-    def worked(self) -> None:
-        self.alive_at = time.monotonic()
-        self._is_back()
-
-    def _is_back(self) -> None:
+    def is_back(self) -> None:
         if not self.available:
             self.available = True
             _LOG.info("Primary %s: %s -> %s", self.name, _UNAVAILABLE, _AVAILABLE)
@@ -404,7 +395,7 @@ class Primary(Server):
         """Have it asked whether it hangs, unless it is being asked, or just was."""
         if self.is_postgresql and self.silent_since is None and now - self._asked_at > _DOUBT_INTERVAL:
             self._asked_at = now
-            self.ask_soon()
+            self.asker.wake()
 
     def look_at_it(self) -> None:
         """Ask whether it takes writes, and, where commits wait for long, whether it finishes one."""
@@ -416,9 +407,8 @@ class Primary(Server):
             finally:
                 self._disk_is_asked = False
             self._doubts_disk = False
-        self._answered_at = time.monotonic()
         if takes_writes:
-            self._is_back()
+            self.is_back()
 
     def unanswered(self, error: Exception) -> None:
         if self.silent_since is None:
@@ -427,14 +417,10 @@ class Primary(Server):
 
     def _say_that_it_hangs(self, reason: object = "nothing for seconds") -> None:
         if self.available and self.hangs:
-            self.failed(f"it does not answer ({first_line(reason)})", takes_connections=False)
+            self.failed(f"it does not answer ({first_line(reason)})")
 
     def pause(self) -> float | None:
         return PATIENCE if self.silent_since is not None or not self.available else None
-
-
-def _commits(connection: Connection, *_more: Any) -> None:
-    connection.info[_COMMITS] = time.monotonic()
 
 
 def first_line(error: object) -> str:

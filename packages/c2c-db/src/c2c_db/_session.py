@@ -8,18 +8,16 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from zope.sqlalchemy import ZopeTransactionEvents
 from zope.sqlalchemy.datamanager import join_transaction, mark_changed
 
-from c2c_db._failures import failure_of
-from c2c_db._observers import Role
-from c2c_db._scope import Decision, Scope, current_scope
+from c2c_db._failures import OF_DATABASES, failure_of
+from c2c_db._scope import Decision, Role, Scope, current_scope
 from c2c_db._statements import Effect, effect_of, is_plain_read
 
-_RECOVERABLE = (DBAPIError, PoolTimeoutError)
-_SESSION = "c2c_db.session"
+SESSION = "c2c_db_session"
+"""The attribute of a session's connection that tells whose it is: ``info`` would take four calls a statement."""
 
 
 class Steering(Protocol):
@@ -27,20 +25,12 @@ class Steering(Protocol):
 
     isolates: bool
 
-    def choose(self, session: "DatabaseSession") -> Engine:
-        """Return the engine for a session that begins."""
-
-    def fail_over(self, session: "DatabaseSession", error: Exception) -> Engine | None:
-        """Return the engine to go on with after a read failed, None where that is no fault of the server's."""
-
-    def begun(self, session: "DatabaseSession", connection: Connection) -> None:
-        """Take note of a connection that a session begins to use."""
-
-    def committing(self, session: "DatabaseSession") -> None:
-        """Find out whether a session has written, where that is not sure."""
-
-    def committed(self, session: "DatabaseSession") -> None:
-        """Mark what a session committed."""
+    def decide(self, scope: Scope) -> Decision: ...
+    def choose(self, session: "DatabaseSession") -> Engine: ...
+    def fail_over(self, session: "DatabaseSession", error: Exception) -> Engine | None: ...
+    def begun(self, session: "DatabaseSession", connection: Connection) -> None: ...
+    def committing(self, session: "DatabaseSession") -> None: ...
+    def committed(self, session: "DatabaseSession") -> None: ...
 
 
 class DatabaseSession(Session):
@@ -77,30 +67,23 @@ class DatabaseSession(Session):
             self.bind = self._engine = self.steering.choose(self)
         return self._engine
 
-    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement; a read goes to another server where its own fails."""
-        return self._read(super().execute, statement, args, kwargs)
+        return self._read(super().execute, args, kwargs)
 
-    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+    def scalar(self, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement and return its first value; a read goes to another server where its own fails."""
-        return self._read(super().scalar, statement, args, kwargs)
+        return self._read(super().scalar, args, kwargs)
 
-    def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+    def scalars(self, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement and return its first column; a read goes to another server where its own fails."""
-        return self._read(super().scalars, statement, args, kwargs)
+        return self._read(super().scalars, args, kwargs)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Return the connection; the transaction is committed then, as nobody sees all that is done on it."""
-        while True:
-            try:
-                connection = super().connection(*args, **kwargs)
-            except _RECOVERABLE as error:
-                self._fail_over(error)
-            else:
-                break
+        connection: Connection = self._read(super().connection, args, kwargs)
         self.is_movable = False
-        if connection.info.get(_SESSION) is self:
-            self.note(Effect.UNSURE)
+        self.note(Effect.UNSURE)
         return connection
 
     def note(self, effect: Effect) -> None:
@@ -125,13 +108,11 @@ class DatabaseSession(Session):
         self.is_movable = True
         self.statement = None
 
-    def _read(self, read: Callable[..., Any], statement: Any, args: Any, kwargs: Any) -> Any:
-        if self.role is Role.PRIMARY:
-            return read(statement, *args, **kwargs)
+    def _read(self, read: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         while True:
             try:
-                return read(statement, *args, **kwargs)
-            except _RECOVERABLE as error:
+                return read(*args, **kwargs)
+            except OF_DATABASES as error:
                 self._fail_over(error)
 
     def _fail_over(self, error: Exception) -> None:
@@ -157,44 +138,39 @@ class DatabaseSession(Session):
 
 
 def watch_statements(engine: Engine) -> None:
-    """Let sessions know what their statements on an engine do, whichever way they come: ORM, Core, text, driver."""
+    """Let sessions know what their statements on an engine do, whichever way they come: ORM, Core, text, driver.
 
-    def before(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
-        session: DatabaseSession | None = connection.info.get(_SESSION)
+    By events of the dialect: one of the engine makes SQLAlchemy take 18 more calls a statement.
+    """
+
+    def before(_cursor: Any, statement: str, *parameters_and_context: Any) -> None:
+        session: DatabaseSession | None = vars(parameters_and_context[-1].root_connection).get(SESSION)
         if session is None:
             return
-        if session.effect is not Effect.WRITES:
-            session.note(effect_of(statement))
+        if session.effect is not Effect.WRITES and (effect := effect_of(statement)) is not Effect.READS:
+            session.note(effect)
         if session.is_movable and session.role is Role.REPLICA:
             done, session.statement = session.statement, statement
             if done is not None:
                 session.is_movable = not session.steering.isolates and is_plain_read(done)
 
-    def checkin(_raw: Any, record: Any) -> None:
-        record.info.pop(_SESSION, None)
-
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "checkin", checkin)
-
-
-def user_of(connection: Connection) -> DatabaseSession | None:
-    return None if connection.invalidated else connection.info.get(_SESSION)
+    for name in ("do_execute", "do_execute_no_params", "do_executemany"):
+        event.listen(engine, name, before, insert=True)
 
 
 class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
     """A ``sessionmaker`` of sessions that work on the side on which the current request (or thread) works."""
 
-    def __init__(self, steering: Steering, decide: Callable[[Scope], Decision]) -> None:
+    def __init__(self, steering: Steering) -> None:
         super().__init__(class_=DatabaseSession)
         self._steering = steering
-        self._decide = decide
         # Let the sessions join the transactions of their manager (zope.sqlalchemy): of the class, not of each session.
-        for name, listener in _LISTENERS.items():
-            event.listen(self.class_, name, listener)
+        for listener in (_after_begin, _after_attach, _before_commit, _after_commit):
+            event.listen(self.class_, listener.__name__.removeprefix("_"), listener)
 
     def __call__(self, **options: Any) -> DatabaseSession:
         scope = current_scope()
-        return self.make(scope, self._decide(scope), **options)
+        return self.make(scope, self._steering.decide(scope), **options)
 
     def make(self, scope: Scope, decision: Decision, **options: Any) -> DatabaseSession:
         """Return a new session of a scope, joined to the transaction manager of the request, or of the thread."""
@@ -209,21 +185,13 @@ class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
 
 def _after_begin(session: DatabaseSession, _transaction: Any, connection: Connection) -> None:
     session.begun[connection.engine] = connection
-    connection.info[_SESSION] = session
+    vars(connection)[SESSION] = session
     session.steering.begun(session, connection)
     join_transaction(session, transaction_manager=session.manager)
 
 
 def _after_attach(session: DatabaseSession, _instance: Any) -> None:
     join_transaction(session, transaction_manager=session.manager)
-
-
-def _after_flush(session: DatabaseSession, _context: Any) -> None:
-    mark_changed(session, session.manager)
-
-
-def _after_bulk(context: Any) -> None:
-    mark_changed(context.session, context.session.manager)
 
 
 def _before_commit(session: DatabaseSession) -> None:
@@ -237,42 +205,29 @@ def _after_commit(session: DatabaseSession) -> None:
         session.steering.committed(session)
 
 
-_LISTENERS: dict[str, Callable[..., None]] = {
-    "after_begin": _after_begin,
-    "after_attach": _after_attach,
-    "after_flush": _after_flush,
-    "after_bulk_update": _after_bulk,
-    "after_bulk_delete": _after_bulk,
-    "before_commit": _before_commit,
-    "after_commit": _after_commit,
-}
-
-
 class _Registry:
     """The registry that scoped_session asks: its sessions are kept in the scope of the request or thread."""
 
     def __init__(self, database: Any) -> None:
-        self._session_of = database.session
-        self._keys = {role: (id(database), role) for role in Role}
+        self._database = database
 
     def __call__(self) -> DatabaseSession:
-        session: DatabaseSession = self._session_of(current_scope())
+        session: DatabaseSession = self._database.session(current_scope())
         return session
 
     def has(self) -> bool:
-        sessions = current_scope().sessions
-        return any(key in sessions for key in self._keys.values())
+        return bool(self._keys())
 
     def set(self, session: DatabaseSession) -> None:
-        current_scope().sessions[self._keys[session.role]] = session
+        current_scope().sessions[id(self._database), session.role] = session
 
     def clear(self) -> None:
         """Close and forget the sessions of all sides."""
-        sessions = current_scope().sessions
-        for key in self._keys.values():
-            session = sessions.pop(key, None)
-            if session is not None:
-                session.close()
+        for key in self._keys():
+            current_scope().sessions.pop(key).close()
+
+    def _keys(self) -> list[tuple[int, Role]]:
+        return [key for key in current_scope().sessions if key[0] == id(self._database)]
 
 
 class RoutedSession(scoped_session[DatabaseSession]):
@@ -280,19 +235,15 @@ class RoutedSession(scoped_session[DatabaseSession]):
 
     Outside of requests it is the thread's, on the primary unless ``use_replica()`` asks otherwise. It is joined to
     the transaction: ``transaction.commit()``, or pyramid_tm, commits. ``c2c_rw_bind`` and ``c2c_ro_bind`` are the
-    engines, ``c2c_ro_binds`` those of all replicas.
+    engines (one where there is no replica), ``c2c_ro_binds`` those of all replicas.
     """
 
-    def __init__(self, database: Any, maker: DatabaseSessionmaker, engines: tuple[Engine, tuple[Engine, ...]]) -> None:
+    def __init__(self, database: Any, maker: DatabaseSessionmaker, engines: tuple[Engine, ...]) -> None:
         super().__init__(maker)
         self.registry = _Registry(database)  # type: ignore[assignment] # as a ScopedRegistry
         self.database = database
-        self.c2c_rw_bind, self.c2c_ro_binds = engines
-
-    @property
-    def c2c_ro_bind(self) -> Engine:
-        """The (first) replica's engine; the primary's where there is no replica."""
-        return self.c2c_ro_binds[0] if self.c2c_ro_binds else self.c2c_rw_bind
+        self.c2c_rw_bind, self.c2c_ro_binds = engines[0], engines[1:]
+        self.c2c_ro_bind = (*self.c2c_ro_binds, self.c2c_rw_bind)[0]
 
 
 class RequestSession:

@@ -1,6 +1,5 @@
 """Draw the ORM classes of an application: ``generate_model_graph(module)`` and ``c2c-models-graph``."""
 
-import argparse
 import importlib
 import os
 import shutil
@@ -9,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, configure_mappers
@@ -34,14 +33,17 @@ def model_graph(module: ModuleType, base_name: str = "Base", *, relations: bool 
     to each parent class; with ``relations``, foreign keys as dashed edges too.
 
     Raises:
-        ValueError: There is no such name in the module, or it is no declarative base.
+        ValueError: There is no such name in the module, it is no declarative base, or a class can't be mapped.
     """
     base = getattr(module, base_name, None)
     if base is None:
         raise ValueError(f"module {module.__name__} has no {base_name}: name the declarative base, as in MODULE MyBase")
     if not isinstance(base, type) or not hasattr(base, "registry") or not hasattr(base, "metadata"):
         raise ValueError(f"{module.__name__}.{base_name} is no declarative base of SQLAlchemy")
-    configure_mappers()
+    try:
+        configure_mappers()
+    except SQLAlchemyError as error:  # a relationship to nothing, ...
+        raise ValueError(f"the classes of {module.__name__} can't be mapped: {error}") from error
     found = {mapper.class_: mapper for mapper in base.registry.mappers if issubclass(mapper.class_, base)}
     mappers = {cls: found[cls] for cls in sorted(found, key=_order)}
     boxes = _boxes(mappers, base)
@@ -118,51 +120,44 @@ def generate_model_graph(module: ModuleType, arguments: Sequence[str] | None = N
 
     Exits with 2 and one line on standard error where the base is not there.
     """
-    parser = Parser("c2c-db", description="Print the ORM classes as a graph (Graphviz DOT).")
-    _add_arguments(parser)
-    _print(module, parser.parse_args(arguments), parser)
+    _run(arguments, module)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``c2c-models-graph MODULE [BASE]``."""
-    parser = Parser(
-        "c2c-db", prog="c2c-models-graph", description="Print the ORM classes of a module as a graph (Graphviz DOT)."
-    )
-    parser.add_argument("module", metavar="MODULE", help="the module with the models, such as my_service.models")
-    _add_arguments(parser)
-    options = parser.parse_args(arguments)
-    # As with `python -m`: what is in the current folder can be named.
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # sys.path holds texts
-    try:
-        module = importlib.import_module(options.module)
-    except Exception as error:  # noqa: BLE001 # whatever the application's module raises
-        _fail(parser, f"{options.module} can't be imported: {type(error).__name__}: {error}")
-    _print(module, options, parser)
+    _run(arguments, None)
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def _run(arguments: Sequence[str] | None, module: ModuleType | None) -> None:
+    parser = Parser("c2c-db", prog=None if module else "c2c-models-graph")
+    parser.description = "Print the ORM classes of a module as a graph (Graphviz DOT)."
+    if module is None:
+        parser.add_argument("module", metavar="MODULE", help="the module with the models, such as my_service.models")
     parser.add_argument("base", metavar="BASE", nargs="?", default="Base", help="its declarative base (default: Base)")
     parser.add_argument("--relations", action="store_true", help="draw foreign keys as edges")
     parser.add_argument("--svg", action="store_true", help="draw it (SVG), with Graphviz' program dot")
-
-
-def _print(module: ModuleType, options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    options = parser.parse_args(arguments)
     try:
-        graph = model_graph(module, options.base, relations=options.relations)
+        graph = model_graph(module or _imported(options.module), options.base, relations=options.relations)
+        print(_drawn(graph) if options.svg else graph)  # noqa: T201 # its output
     except ValueError as error:
-        _fail(parser, str(error))
-    except SQLAlchemyError as error:  # a relationship to nothing, ...
-        _fail(parser, f"the classes of {module.__name__} can't be mapped: {error}")
-    if options.svg:
-        program = shutil.which("dot")
-        if program is None:
-            _fail(parser, "--svg needs Graphviz: install it, or leave --svg out")
-        drawn = subprocess.run([program, "-Tsvg"], input=graph, capture_output=True, text=True, check=False)  # noqa: S603 # the program that was found
-        if drawn.returncode:
-            _fail(parser, f"dot: {drawn.stderr.strip()}")
-        graph = drawn.stdout.rstrip("\n")
-    print(graph)  # noqa: T201 # its output
+        parser.exit(2, f"{parser.prog}: {one_line(error)}\n")
 
 
-def _fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    parser.exit(2, f"{parser.prog}: {one_line(message)}\n")
+def _imported(name: str) -> ModuleType:
+    # As with `python -m`: what is in the current folder can be named.
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # sys.path holds texts
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 # whatever the application's module raises
+        raise ValueError(f"{name} can't be imported: {type(error).__name__}: {error}") from None
+
+
+def _drawn(graph: str) -> str:
+    program = shutil.which("dot")
+    if program is None:
+        raise ValueError("--svg needs Graphviz: install it, or leave --svg out")
+    drawn = subprocess.run([program, "-Tsvg"], input=graph, capture_output=True, text=True, check=False)  # noqa: S603 # the program that was found
+    if drawn.returncode:
+        raise ValueError(f"dot: {drawn.stderr.strip()}")
+    return drawn.stdout.rstrip("\n")

@@ -73,13 +73,14 @@ def _check_replicas(registry: Any) -> None:
 
     health_check = registry["health_check"]
     for database in databases(registry).values():
-        for replica in database.engines[1:]:
+        for engine in map(vars, database.engines[1:]):
             # Where its reads go to the primary meanwhile, one that is away is no reason to take the service out.
-            level = 2 if getattr(replica.engine, "c2c_fails_over", False) else 1
+            level = 2 if engine["c2c_fails_over"] else 1
             # Where the engine's own check is red then, this one only says more: it is in no report of the usual levels.
             level, shown_from = (3, 3) if health_check.settings.replica_required else (level, 1)
-            look = partial(check_replica, database, replica.name)
-            health_check.add_custom_check(f"db_replica_{replica.name}", look, level=level, shown_from=shown_from)
+            name = engine["c2c_name"]
+            look = partial(check_replica, database, name)
+            health_check.add_custom_check(f"db_replica_{name}", look, level=level, shown_from=shown_from)
 
 
 def check_replica(database: Any, name: str, _request: Any) -> dict[str, Any]:
