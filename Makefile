@@ -90,6 +90,12 @@ test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
 	@test -n "$(P)" || { echo "Which package? make test-one P=c2c-health" >&2; exit 2; }
 	@$(MAKE) test-$(P)
 
+.PHONY: mutants
+mutants: ## change one thing of a module at a time, tests must notice: make mutants P=c2c-db M=marks T=tests/test_marks.py S=600
+	@test -n "$(P)" -a -n "$(M)" || { echo "Which package and module? make mutants P=c2c-db M=marks" >&2; exit 2; }
+	@$(MAKE) .venvs/$(P)/.installed
+	@$(VENV)/bin/python -m tools.mutants $(P) $(M) --seconds $(or $(S),600) $(T)
+
 .PHONY: acceptance
 acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
 	@$(say) "acceptance tests"

@@ -1,0 +1,116 @@
+"""Change one thing of a module at a time, and see whether the tests notice: ``make mutants P=c2c-db M=marks T=...``.
+
+``T`` are pytest's arguments (by default all tests of the package), ``S`` is for how many seconds to go on (600): the
+mutants come in an order of their own, the same each time. What survived is printed, as a line of the module each.
+"""
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.workspace import ROOT
+
+_OTHER: dict[type[ast.AST], type[ast.AST]] = {
+    one: other
+    for pair in (
+        *((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)),
+        *((ast.And, ast.Or), (ast.Add, ast.Sub), (ast.Mult, ast.Div)),
+    )
+    for one, other in (pair, pair[::-1])
+}
+_LIMIT = 300
+
+
+def mutants(source: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line, what became of it, and the text of the module."""
+    tree = ast.parse(source)
+    for number, node in enumerate(ast.walk(tree)):
+        for field, changed in _changes(node):
+            other = copy.deepcopy(tree)
+            found = next(one for at, one in enumerate(ast.walk(other)) if at == number)
+            setattr(found, field, changed)
+            line = getattr(node, "lineno", 0)
+            yield (
+                line,
+                f"{type(node).__name__}.{field}: {_shown(changed)}",
+                ast.unparse(ast.fix_missing_locations(other)),
+            )
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, object]]:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in _OTHER:
+            yield "ops", [_OTHER[type(op)]()]
+        case ast.BoolOp(op=op) | ast.BinOp(op=op) if type(op) in _OTHER:
+            yield "op", _OTHER[type(op)]()
+        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+            yield "test", ast.UnaryOp(ast.Not(), test)
+        case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
+            yield "value", ast.Constant(None)
+        case ast.Constant(value=bool(value)):
+            yield "value", not value
+        case ast.Constant(value=int(value) | float(value)):
+            yield "value", value + 1
+        case ast.Expr(value=ast.Call()):
+            yield "value", ast.Constant(None)
+
+
+def _shown(changed: object) -> str:
+    found = changed[0] if isinstance(changed, list) else changed
+    return ast.unparse(found) if isinstance(found, ast.expr) else getattr(found, "__class__", type(found)).__name__
+
+
+def main() -> int:
+    """Run what is asked for; return 1 where less than 85 of 100 were noticed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package")
+    parser.add_argument("module")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("tests", nargs="*", default=["tests"])
+    options = parser.parse_intermixed_args()
+    folder = ROOT / "packages" / options.package
+    [path] = [one for one in (folder / "src").rglob("*.py") if one.stem.lstrip("_") == options.module]
+    lines = path.read_text().splitlines()
+    found = list(mutants(path.read_text()))
+    random.Random(0).shuffle(found)  # noqa: S311 # no secret
+    killed = survived = 0
+    ends = time.monotonic() + options.seconds
+    for line, what, text in found:
+        if time.monotonic() > ends:
+            break
+        if _survives(folder, path.relative_to(folder / "src"), text, options.tests):
+            survived += 1
+            sys.stdout.write(f"survived: {path.name}:{line}: {what}: {lines[line - 1].strip()}\n")
+            sys.stdout.flush()
+        else:
+            killed += 1
+    tried = killed + survived
+    sys.stdout.write(f"{options.package} {options.module}: {killed} of {tried} killed (of {len(found)} there are)\n")
+    return int(killed < 0.85 * tried)
+
+
+def _survives(folder: Path, module: Path, text: str, tests: list[str]) -> bool:
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copytree(folder / "src", place, dirs_exist_ok=True)
+        (Path(place) / module).write_text(text)
+        python = ROOT / ".venvs" / folder.name / "bin" / "python"
+        command = [str(python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        try:
+            environment = {**os.environ, "PYTHONPATH": place}
+            subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=_LIMIT, check=True)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
