@@ -22,9 +22,11 @@ ARGS ?=
 RETRY ?=
 # make check CHANGES_SINCE=origin/main: what changed since then has a changelog fragment that is newer, too.
 CHANGES_SINCE ?=
-# How many packages are tested at once: as many as there are cores, four at most.
-JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n)))
-TESTED := $(addprefix test-,$(PACKAGES))
+# How many packages are tested at once: two a core, as tests mostly wait for servers; eight at most.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 8 : 2 * n)))
+# Those that take long begin first: nothing else is left to do beside the last one.
+LONG := c2c-meta c2c-debug c2c-broadcast c2c-db c2c-compat
+TESTED := $(addprefix test-,$(LONG) $(filter-out $(LONG),$(PACKAGES)))
 ISOLATED := $(PACKAGES:%=.venvs/%/.installed)
 BROWSER := $(patsubst packages/%/browser/tests,%,$(wildcard packages/*/browser/tests))
 # pytest of an environment, with a cache of its own: packages are tested at the same time.
