@@ -1,6 +1,7 @@
 """Replicas that die, hang, lag, come back, or are promoted: requests go on."""
 
 import logging
+import re
 import threading
 import time
 
@@ -230,6 +231,24 @@ def test_no_probes_without_traffic(pair, urls, notes, new_service, until):
     assert len(events) == probes
     service.app.get("/notes")
     until(lambda: len(events) > probes)
+
+
+def test_what_is_set_ends_with_its_transaction(pair, urls, notes, new_service, until):
+    """Behind a pooler of transactions (pgbouncer) what a session sets is the next client's: nothing of ours is."""
+    servers = (pair.primary, pair.replica)
+    for server in servers:
+        server.set(log_statement="all")
+    begun = [len(server.log_text()) for server in servers]
+    try:
+        service = new_service(notes, **urls())
+        until(lambda: service.app.get("/notes").json["server"] == "replica")
+        service.app.post("/notes")
+        until(lambda: "SET LOCAL statement_timeout" in pair.replica.log_text()[begun[1] :])
+    finally:
+        for server in servers:
+            server.set(log_statement=None)
+    said = "".join(server.log_text()[at:] for server, at in zip(servers, begun, strict=True))
+    assert re.findall(r"(?:statement|execute \S+): *SET (?!LOCAL|TRANSACTION).*", said, re.IGNORECASE) == []
 
 
 def test_a_busy_replica_is_not_away(pair, urls, notes, new_service, until, caplog, monkeypatch):

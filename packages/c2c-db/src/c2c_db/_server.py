@@ -151,9 +151,10 @@ class Server(abc.ABC):
         timer.daemon = True
         timer.start()  # the server's own limit needs a live server
         try:
-            raw.autocommit = True
-            row = ask(raw, f"SET statement_timeout = {_STATEMENT_LIMIT_MS}", sql)
+            # In a transaction: behind a pooler (pgbouncer) what a session sets is the next client's.
+            row = ask(raw, f"SET LOCAL statement_timeout = {_STATEMENT_LIMIT_MS}", sql)
             self.identify(raw)
+            raw.rollback()
         finally:
             timer.cancel()
             raw.close()
