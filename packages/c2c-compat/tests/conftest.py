@@ -152,7 +152,7 @@ def deployment(
         yield running
 
 
-# What COMMAND answered in 5.0 (https://redis.io/docs/latest/commands/redis-5-0-commands/).
+# What COMMAND answered in 5.0, and what a Sentinel has more (https://redis.io/docs/latest/commands/redis-5-0-commands/).
 KNOWN = frozenset(
     [
         "append",
@@ -281,6 +281,7 @@ KNOWN = frozenset(
         "sdiff",
         "sdiffstore",
         "select",
+        "sentinel",
         "set",
         "setbit",
         "setex",
@@ -405,9 +406,20 @@ def _copy(one: Any, other: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def five(redis_server: Redis) -> Iterator[Redis5]:
+def as_redis_5() -> Iterator[Callable[[Redis], Redis5]]:
+    """Give a function that stands before a server as long as the tests run."""
+    with ExitStack() as stack:
+
+        def start(behind: Redis) -> Redis5:
+            server = stack.enter_context(Redis5(behind))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def five(redis_server: Redis, as_redis_5: Callable[[Redis], Redis5]) -> Redis5:
     """Give a Redis 5."""
-    with Redis5(redis_server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    return as_redis_5(redis_server)

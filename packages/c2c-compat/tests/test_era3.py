@@ -1,8 +1,10 @@
 """What a service of c2cwsgiutils 3.10 met, and meets: one test for each difference that was found once."""
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from sqlalchemy import event, text
 
-from c2c_testing.servers import Postgres
+from c2c_testing.servers import Postgres, RedisSentinel
 from c2cwsgiutils import db
 from c2cwsgiutils.acceptance.connection import CacheExpected
 from c2cwsgiutils.acceptance.utils import retry_timeout
@@ -151,3 +153,25 @@ def test_listeners_of_the_session(postgres: Postgres) -> None:
     assert session.execute(text("SELECT 1")).scalar() == 1
     assert begun
     session.remove()
+
+
+def test_sentinels_of_redis_5(redis_sentinel: RedisSentinel, as_redis_5: Callable[..., Any]) -> None:
+    """Broadcasts, ``redis_utils`` and the health check ask a Sentinel nothing that it does not know."""
+    sentinel = as_redis_5(redis_sentinel.sentinel)
+    code = (
+        "import c2cwsgiutils.setup_process\n"
+        "from pyramid.config import Configurator\nfrom c2c_broadcast import broadcast\n"
+        "from c2cwsgiutils import health_check, redis_utils\nfrom c2cwsgiutils.acceptance.utils import retry_timeout\n"
+        "retry_timeout(lambda: broadcast.health().connected)\n"
+        "report = health_check.HealthCheck(Configurator()).report(max_level=2)\n"
+        "print(redis_utils.get()[0].ping(), report['failures'], *report['successes'])\n"
+    )
+    own = {
+        **os.environ,
+        "C2C_REDIS_SENTINELS": f"127.0.0.1:{sentinel.server_address[1]}",
+        "C2C_REDIS_SERVICENAME": redis_sentinel.service_name,
+    }
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1:] == ["True {} redis"], done.stdout + done.stderr
+    assert sentinel.refused <= {"CLIENT SETINFO"}
