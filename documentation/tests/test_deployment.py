@@ -1,5 +1,6 @@
 """docker/ and the manifests of the guides say what the settings, the services and the probes really are."""
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -154,6 +155,13 @@ def test_the_manifests_of_the_guide_are_files_of_a_kustomization() -> None:
     kustomization = yaml.safe_load(shown["kustomization.yaml"])
     assert {"kustomization.yaml", *kustomization["resources"]} == {path.name for path in folder.iterdir()}
     assert CONTAINER["image"] == "{name}:{newTag}".format(**kustomization["images"][0])
+
+
+def test_uwsgi_finds_what_the_guide_names() -> None:
+    """It looks into the module's dictionary, where what ``__getattr__`` gives is not, and calls a name with ()."""
+    file = next(block.text for block in blocks(ROOT / "docs/guides/servers.md") if block.title == "uwsgi.ini")
+    module, name = re.search(r"^module = (\S+):(\w+)\(\)$", file, re.MULTILINE).groups()  # type: ignore[union-attr]
+    assert callable(vars(importlib.import_module(module))[name])
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])

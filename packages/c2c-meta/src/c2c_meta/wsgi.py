@@ -23,6 +23,15 @@ def create_application(configfile: str = "") -> Any:
     return bare(configfile.removeprefix("c2c://") or config_path(os.environ))
 
 
+def get_application() -> Any:
+    """Return ``application``, for a server that looks for names where this one is not before it is read: uWSGI.
+
+    Raises:
+        IniError: As of ``create_application``.
+    """
+    return _once.get()
+
+
 def __getattr__(name: str) -> Any:
     if name == "application":
         return _once.get()
