@@ -1,4 +1,4 @@
-"""The names of c2cwsgiutils 6.1.10 that services use, and which of them are there: ``python names_of_six.py``.
+"""The public names of c2cwsgiutils 6.1.10, and the state of each: ``python names_of_six.py``.
 
 Exits with 1 where one that a known service uses is missing.
 """
@@ -44,6 +44,7 @@ NAMES = {
     "pretty_json": "init* includeme _FastDumps(pretty_print,sort_keys)*",
     "profiler": "Profile(path,print_number) filter_factory filter_wsgi_app",
     "prometheus": "start(registry)* cleanup()* build_metric_name(postfix)* MemoryMapCollector(memory_type,pids)*"
+    " ResourceCollector MemoryInfoCollector"
     " includeme serialize_collected_data SerializedMetric SerializedSample MultiProcessCustomCollector"
     " MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS* start_single_process",
     "pyramid": "includeme*",
@@ -53,6 +54,7 @@ NAMES = {
     " REDIS_DB_KEY REDIS_URL_KEY_PROP REDIS_OPTIONS_KEY_PROP REDIS_SENTINELS_KEY_PROP REDIS_SERVICENAME_KEY_PROP"
     " REDIS_DB_KEY_PROP",
     "request_tracking": "includeme init",
+    "scripts": "genversion",
     "scripts.genversion": "_get_package_version(text)",
     "sentry": "includeme(config)* capture_exceptions* filter_wsgi_app* filter_factory*",
     "services": "create*",
@@ -67,22 +69,18 @@ NAMES = {
     "acceptance.connection": "Connection* CacheExpected* check_response(response,expected_status,cache_expected)",
     "acceptance.print": "PrintConnection*",
     "acceptance.utils": "wait_url* retry_timeout* approx* in_docker DOCKER_GATEWAY skipIfCI",
-    "acceptance.image": "check_image* check_image_file check_screenshot* normalize_image",
+    "acceptance.image": "check_image* check_image_file check_screenshot* normalize_image(image)",
 }
 
 
-def problems():
-    """Return (module and name, whether a known service uses it, what is wrong) for what is not as it should be."""
-    found = []
+def states():
+    """Yield (module and name, whether a known service uses it, what is wrong with it or None) for each name."""
     for module_name, texts in NAMES.items():
         full = f"c2cwsgiutils.{module_name}".rstrip(".")
         for text in texts.split():
-            used = text.endswith("*")
             name, _, parameters = text.rstrip("*").rstrip(")").partition("(")
             why = _wrong(full, name, [one for one in parameters.split(",") if one])
-            if why:
-                found.append((f"{full}.{name}", used, why))
-    return found
+            yield f"{full}.{name}", text.endswith("*"), why
 
 
 def _wrong(module_name, name, parameters):
@@ -95,17 +93,14 @@ def _wrong(module_name, name, parameters):
 
 
 def main():
-    """Print how many resolve, and which do not."""
-    names = [text for texts in NAMES.values() for text in texts.split()]
-    used = sum(text.endswith("*") for text in names)
-    found = problems()
-    missing = sum(one[1] for one in found)
-    sys.stdout.write(
-        f"used by known services: {used - missing} of {used}; public: {len(names) - len(found)} of {len(names)}\n"
-    )
+    """Print each name with its state, and how many are as they were."""
+    found = list(states())
     for name, is_used, why in found:
-        sys.stdout.write(f"  {'used  ' if is_used else 'public'} {name}: {why}\n")
-    return missing > 0
+        sys.stdout.write(f"{why or 'ok'}\t{'used by services' if is_used else 'public'}\t{name}\n")
+    used = [why is None for _, is_used, why in found if is_used]
+    good = [why is None for _, _, why in found]
+    sys.stdout.write(f"used by known services: {sum(used)} of {len(used)}; public: {sum(good)} of {len(good)}\n")
+    return not all(used)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import argparse
 import os
 import pstats
 import runpy
+import subprocess
+import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,8 @@ import c2cwsgiutils.prometheus
 import c2cwsgiutils.scripts.genversion
 from c2c_compat._script import bootstrap_application_from_options, fill_arguments
 
+NAMES = Path(__file__).parent / "names_of_six.py"
+
 
 @pytest.fixture(autouse=True)
 def _six(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,11 +34,15 @@ def _six(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_names_are_there() -> None:
-    """Every public name resolves, with its parameters; but one, and those of the extra for images where it is not."""
-    problems = runpy.run_path(str(Path(__file__).parent / "names_of_six.py"))["problems"]()
-    image = "c2cwsgiutils.acceptance.image"
-    extra = {f"{image}.check_image", f"{image}.check_image_file", f"{image}.check_screenshot"}
-    assert {name for name, _, _ in problems} - extra == {f"{image}.normalize_image"}
+    """Every public name resolves, with its parameters, and the command that the README names prints each."""
+    states = list(runpy.run_path(str(NAMES))["states"]())
+    assert [(name, why) for name, _, why in states if why is not None] == []
+    assert sum(used for _, used, _ in states) >= 63
+    done = subprocess.run([sys.executable, NAMES], capture_output=True, text=True, check=True)
+    lines = [line.partition("\tc2c")[0] for line in done.stdout.splitlines()[:-1]]
+    assert set(lines) == {"ok\tpublic", "ok\tused by services"}
+    assert len(lines) == len(states)
+    assert "packages/c2c-compat/tests/names_of_six.py" in (NAMES.parent.parent / "README.md").read_text()
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,12 @@ def test_an_unknown_type_is_a_404(service):
     assert kept
 
 
+def test_an_unknown_type_has_no_objects(make_service):
+    """Where the setting says so."""
+    service = make_service(**{"c2c.debug_unknown_types": "none"})
+    assert _one(service, "analyze_type=no.such.Leak")["no.such.Leak"] == {"biggest_objects": []}
+
+
 def test_functions_by_module(service):
     """Of functions, how many each module has."""
     found = _one(service, "limit=1000&analyze_type=builtins.function")["builtins.function"]["modules"]
@@ -281,6 +287,16 @@ def test_diff_of_a_path_that_ends_with_a_slash(service):
     assert isinstance(service.get("/debug/memory_diff/api/folder/").json, list)
     assert isinstance(service.get("/debug/memory_diff?path=/api/folder/").json, list)
     service.get("/debug/memory_diff/api/folder", status=404)
+
+
+@pytest.mark.parametrize("query", ["?a=b&limit=9", "%3Fa=b"])
+def test_diff_of_a_path_with_a_query(service, query):
+    """The query of the path may be quoted in it, or stand behind it."""
+    seen = []
+    service.config.add_route("fine", "/api/fine")
+    service.config.add_view(lambda request: seen.append(dict(request.GET)) or request.response, route_name="fine")
+    service.get(f"/debug/memory_diff/api/fine{query}")
+    assert seen == [{"a": "b"}] * 2
 
 
 def test_diff_of_a_request_that_fails(service):

@@ -128,6 +128,15 @@ def test_sentinels(service, redis_sentinel):
     assert name == "redis"
 
 
+def test_named_by_the_sentinels(service, redis_sentinel):
+    """Where the setting says so the check is named by the addresses of the Sentinels, and tells what Redis is."""
+    address = f"{redis_sentinel.sentinel.host}:{redis_sentinel.sentinel.port}"
+    given = {"c2c.redis_sentinels": address, "c2c.redis_servicename": redis_sentinel.service_name}
+    found = service(**given, **{"c2c.health.redis_name": "url"}).get("/health_check?max_level=2").json["successes"]
+    assert list(found) == [address]
+    assert found[address]["result"]["role"] == "master"
+
+
 def test_sentinels_with_credentials_and_time_outs(service, new_redis_sentinel):
     """Their password and that of the Redis are used, and so is a time-out among the options."""
     servers = new_redis_sentinel(password="data", sentinel_password="watch")

@@ -32,6 +32,13 @@ def test_the_view(service, file):
     assert service(**_versions(file)).get("/versions.json").json == _GOOD
 
 
+def test_the_view_for_operators(service, file):
+    """Gives it to operators alone, where the setting says so."""
+    made = service(**_versions(file), **{"c2c.versions_public": "false", "c2c.secret": "changeme"})
+    made.get("/versions.json", status=403)
+    assert made.get("/versions.json", headers={"X-API-Key": "changeme"}).json == _GOOD
+
+
 def test_the_line_at_the_start(service, file, caplog):
     """Tag and hash; the hash alone where there is no tag; what a log can't hold is replaced."""
     assert service(**_versions(file)).app

@@ -378,3 +378,21 @@ def test_background_runs(service):
     made.checks.runner.run(made.checks.all, None)
     assert len(runs) == before
     assert set(runs) == {"GET"}
+
+
+def test_unknown_names_beside_known_ones(service, caplog):
+    """Where the setting lets them pass they are reported, said once, and the known ones decide; alone: a 400."""
+    made = service(**{"c2c.health.unknown_checks": "report"})
+    made.health.add_custom_check("good", lambda request: None)
+    made.health.add_custom_check("broken", lambda request: 1 / 0)
+    for _ in range(2):
+        found = made.get("/health_check?checks=god,good,baad").json
+        assert (list(found["successes"]), found["failures"], found["unknown"]) == (["good"], {}, ["baad", "god"])
+        assert made.get("/health_check?checks=god,broken", status=500).json["unknown"] == ["god"]
+    assert "unknown" not in made.get("/health_check?checks=good").json
+    said = [one.getMessage() for one in caplog.records if "are not there" in one.getMessage()]
+    assert said == ["Health checks that are asked for are not there: 'baad', 'god'"]
+    assert "Unknown health check: god." in made.get("/health_check?checks=god", status=400).json["message"]
+    for number in range(150):
+        made.get(f"/health_check?checks=good,{number}")
+    assert len([one for one in caplog.records if "are not there" in one.getMessage()]) < 110

@@ -1,14 +1,20 @@
 """c2c-stats-db against a real database."""
 
+import contextlib
 import io
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from c2c_stats._stats_db import main
+from c2c_testing.servers import free_port
 
 COMMAND = str(Path(sys.executable).parent / "c2c-stats-db")
 
@@ -195,7 +201,7 @@ SENT = ["--schema", "public", "--statsd-address", "127.0.0.1:1"]
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--db", "postgresql://x/y", "--schema", "public"], 2, "give --statsd-address or --prometheus-url"),
+        (["--db", "postgresql://x/y", "--schema", "public"], 2, "give --statsd-address, --prometheus-url or --serve"),
         (["--db", "sqlite://", *SENT], 2, "only PostgreSQL is measured"),
         (["--db", "nonsense", *SENT], 2, "--db is no URL"),
         (["--db", "nosuchdb://x/y", *SENT], 2, "nosuchdb"),
@@ -244,3 +250,62 @@ def test_a_database_that_is_away_leaves_the_last_numbers(http_sink):
     url = "postgresql://127.0.0.1:1/x"
     assert run("--db", url, "--schema", "public", "--prometheus-url", http_sink.url)[0] == 1
     assert http_sink.requests == []
+
+
+def scraped(port):
+    """Scrape as soon as there is something; return the metrics by name."""
+    for _ in range(600):
+        with contextlib.suppress(requests.ConnectionError):
+            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+            return {family.name: family for family in text_string_to_metric_families(text)}
+        time.sleep(0.1)
+    raise AssertionError("nothing is served")
+
+
+@pytest.mark.parametrize("names", ["c2c", "c2cwsgiutils6"])
+def test_one_scrape(database, monkeypatch, names):
+    """With --serve the numbers wait for a scrape, under the names of either, and then the command ends."""
+    monkeypatch.setenv("C2C_PROMETHEUS_NAMES", names)
+    port = str(free_port())
+    extra = ["--extra", "SELECT 'rain', 3", "--extra-gauge", "SELECT 'x' AS kind, 4", "flow", "How much"]
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(run, "--db", database, "--schema", "public", "--serve", port, *extra)
+        requests_of_others(port)
+        found = scraped(port)
+        assert ended.result(60) == (0, "")
+    of_table = {"schema": "public", "table": "plain"}
+    wanted = {
+        "c2c": {"c2c_count": (of_table, 7), "c2c_rain": ({}, 3), "c2c_flow": ({"kind": "x"}, 4)},
+        "c2cwsgiutils6": {
+            "c2cwsgiutils_database_table_count": (of_table, 7),
+            "c2cwsgiutils_database_extra": ({"metric": "rain"}, 3),
+            "c2cwsgiutils_database_flow": ({"metric": "x"}, 4),
+        },
+    }[names]
+    shown = {name: (found[name].samples[0].labels, found[name].samples[0].value) for name in wanted}
+    assert shown == wanted
+
+
+def requests_of_others(port):
+    """Connect and say nothing, or ask for something else than a scrape: the numbers stay."""
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=5):
+            break
+        time.sleep(0.1)
+    requests.head(f"http://127.0.0.1:{port}/metrics", timeout=30)
+
+
+def test_several_tries(database):
+    """What fails is tried again, and the status is that of the last try; meanwhile nothing is served."""
+    again = ["--tries", "3", "--pause", "0.01", "--serve", str(free_port())]
+    status, said = run("--db", database, "--schema", "nowhere", *again)
+    assert (status, said) == (1, "c2c-stats-db: there is no schema 'nowhere'\n" * 3)
+
+
+@pytest.mark.parametrize("arguments", [["--serve", "x"], ["--serve", "70000"], ["--tries", "0"], ["--pause", "soon"]])
+def test_arguments_that_are_no_numbers(database, arguments, capsys):
+    """Are a line, and status 2."""
+    with pytest.raises(SystemExit) as caught:
+        run("--db", database, *arguments)
+    assert caught.value.code == 2
+    assert arguments[1] in capsys.readouterr().err

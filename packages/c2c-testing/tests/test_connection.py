@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from c2c_testing.connection import CacheExpected, Connection
+from c2c_testing.connection import CacheExpected, Connection, check_response
 
 ORIGIN = "https://www.example.com"
 GOOD = {"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"}
@@ -233,3 +233,14 @@ def test_a_long_body_is_cut(http_sink, connection):
     with pytest.raises(AssertionError) as raised:
         connection.get("x")
     assert len(str(raised.value)) < 7000
+
+
+def test_checks_any_response(http_sink):
+    """A response that came otherwise is checked by the same rules."""
+    http_sink.answer(status=201, headers={"Cache-Control": "max-age=60"})
+    response = requests.get(http_sink.url, timeout=30)
+    check_response(response, 201, CacheExpected.YES)
+    with pytest.raises(AssertionError, match="Status 201, not 200"):
+        check_response(response, cache_expected=CacheExpected.YES)
+    with pytest.raises(AssertionError, match="lacks no-cache"):
+        check_response(response, (200, 201))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c2c_testing.image import check_image, check_image_file, check_screenshot
+from c2c_testing.image import check_image, check_image_file, check_screenshot, normalize_image
 
 
 def picture(width=60, height=40):
@@ -196,3 +196,16 @@ def test_without_the_extra():
     code = "import sys; sys.modules['skimage'] = None; import c2c_testing.image"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'c2c-testing[images]'" in result.stderr.splitlines()[-1]
+
+
+def test_an_image_as_an_array():
+    """Whatever an image is given as, it is bytes of red, green and blue; what is transparent is white."""
+    for given in (picture(), Image.fromarray(picture()), picture() / 255, Image.fromarray(picture()).convert("RGBA")):
+        found = normalize_image(given)
+        assert (found.dtype, found.shape) == (np.uint8, (40, 60, 3))
+        assert (found == picture()).all()
+    clear = np.zeros((2, 3, 4), dtype=np.uint8)
+    assert (normalize_image(clear) == 255).all()
+    assert (normalize_image(np.zeros((2, 3), dtype=np.uint8)) == 0).all()
+    with pytest.raises(ValueError, match="No image"):
+        normalize_image(np.zeros((2, 3, 7), dtype=np.uint8))

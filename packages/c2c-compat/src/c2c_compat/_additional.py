@@ -26,15 +26,10 @@ class Html:
 
 def add_sections(config: Configurator) -> None:
     """Add the sections; one that is empty is not shown."""
-    add = config.add_section
-    add(Section(name="additional_title", title="Service", order=0, operators_only=False, html=Html("additional_title")))
-    add(Section(name="additional_auth", title="Service: operators", order=900, html=Html("additional_auth")))
-    add(
-        Section(
-            name="additional_noauth",
-            title="Service: more",
-            order=901,
-            operators_only=False,
-            html=Html("additional_noauth"),
-        )
-    )
+    for name, title, order, operators_only in (
+        ("additional_title", "Service", 0, False),
+        ("additional_auth", "Service: operators", 900, True),
+        ("additional_noauth", "Service: more", 901, False),
+    ):
+        shown = Section(name=name, title=title, order=order, operators_only=operators_only, html=Html(name))
+        config.add_section(shown)

@@ -67,6 +67,4 @@ class HealthCheck(c2c_health.HealthCheck):
             url = load(BroadcastSettings, self._config.get_settings()).redis_url
             if url is None:
                 raise ConfigurationError("The Redis check needs a Redis: set C2C_REDIS_URL (ini key c2c.redis_url)")
-        elif "://" not in url:
-            url = f"redis://{url}"
         super().add_redis_check(url, name, level, **options)

@@ -1,5 +1,7 @@
 """The commands of c2cwsgiutils 3: each is the c2c command of today."""
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -32,7 +34,35 @@ def _same_as(name: str) -> Callable[[], Any]:
 
 run = _same_as("c2c-run")
 genversion = _same_as("c2c-genversion")
-stats_db = _same_as("c2c-stats-db")
+
+
+def stats_db() -> Any:
+    """Measure a database; in era 6, where no option says where to send, wait for one scrape of Prometheus."""
+    from c2c_compat._era import era_of
+    from c2c_compat._setup import path_of
+
+    given, values, ini = sys.argv[1:], 0, list[str]()
+    for one in given:
+        if one.startswith("--"):
+            name = one.replace("_", "-")
+            values = 3 if name == "--extra-gauge" else int("=" not in one and name not in {"--estimate", "--help"})
+        elif values:
+            values -= 1
+        else:
+            ini.append(one)  # what is no option's: the ini file, and variables for it
+    get = os.environ.get
+    path = path_of(ini[0]) if ini else get("C2CWSGIUTILS_CONFIG", "")
+    if ini or get("C2C_PROMETHEUS_PORT") or era_of({"__file__": path}).number == 6:  # noqa: PLR2004 # the era's number
+        os.environ.setdefault("C2C_PROMETHEUS_NAMES", "c2cwsgiutils6")
+        given = [one for one in given if one not in ini] + ["--estimate"]
+        given += ["--tries", get("C2CWSGIUTILS_STATS_DB_TRYNUMBER", "10")]
+        given += ["--pause", get("C2CWSGIUTILS_STATS_DB_SLEEP", "1")]
+        if not any(re.match("--(prometheus.url|statsd.address)", one) for one in given):
+            given += ["--serve", get("C2C_PROMETHEUS_PORT") or "9090"]
+        sys.argv[1:] = given
+    return _same_as("c2c-stats-db")()
+
+
 test_print = _same_as("c2c-test-print")
 coverage_report = _same_as("c2c-coverage-report")
 check_es = _same_as("c2c-check-es")

@@ -51,5 +51,4 @@ def config_bool(value: str | bool | None) -> bool:
 def get_base_path(config: Any) -> str:
     """Return the path of the operators' views, without the application's prefix."""
     config.include("c2c_broadcast")
-    path: str = settings_of(config.registry).base_path
-    return path
+    return settings_of(config.registry).base_path

@@ -41,9 +41,12 @@ _DEFAULTS: Mapping[int, Mapping[str, str]] = {
     },
     6: {
         **_ALWAYS,
+        "c2c.debug_unknown_types": "none",
         "c2c.enable_exception_handling": "false",
         "c2c.json.pretty_print": "false",
         "c2c.json.sort_keys": "false",
+        "c2c.health.unknown_checks": "report",
+        "c2c.versions_public": "false",
         "c2c.prometheus_names": "c2cwsgiutils6",
         "c2c.prometheus_prefix": "c2cwsgiutils_",
         "c2c.prometheus_buckets": "none",

@@ -1,7 +1,9 @@
 """What ``config.include(c2cwsgiutils.pyramid.includeme)`` does, and the ``init(config)`` of the single modules."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
 
 from pyramid.config import Configurator
 
@@ -11,6 +13,7 @@ from c2c_compat._additional import add_sections
 from c2c_compat._era import say_once, set_defaults
 from c2c_compat._loggers import adopt
 from c2c_compat._refusal import refuse
+from c2c_debug import DebugSettings, stacks
 
 _LOG = logging.getLogger(__name__)
 _SAID = "c2c_compat.said"
@@ -27,17 +30,19 @@ def add(config: Configurator) -> None:
     add_routes(config)
 
 
-def including(package: str) -> Callable[[Configurator], None]:
-    """Return the ``init(config)`` that includes a package, however often and from however many modules it is called."""
+def including(package: str, alone: Callable[[Mapping[str, Any] | None], Any] | None = None) -> Callable[..., None]:
+    """Return the ``init(config)`` that includes a package, however often and from however many modules it is called.
 
-    def init(config: Configurator) -> None:
-        include(config, package)
-
-    init.__doc__ = f"""Call the package's includeme: ``config.include({package!r})``.
-
-    Raises:
-        ConfigurationError: A setting can't be read.
+    Where scripts call it without a configurator, ``alone`` does it by the environment, and settings if they are given.
     """
+
+    def init(config: Any = None) -> None:
+        if alone is None or isinstance(config, Configurator):
+            include(config, package)
+        else:
+            alone(config)
+
+    init.__doc__ = f"Call the package's includeme, config.include({package!r}); ConfigurationError for a bad setting."
     return init
 
 
@@ -48,12 +53,16 @@ def include(config: Configurator, package: str) -> None:
     settings = config.get_settings()
     era = set_defaults(settings)
     config.include(package)
+    if package in {"c2c_debug", "c2c_meta"} and load(DebugSettings, settings).debug_view_enabled:
+        stacks.subscribe(import_module("c2cwsgiutils.debug").take_stacks)
     say_once(era, config.registry)
     if _SAID in config.registry or not _shows_stats(config, package):
         return
     from c2c_stats import StatsSettings
 
     config.registry[_SAID] = True
+    if era.number == 6:  # noqa: PLR2004 # the era's number
+        import_module("c2c_compat._prometheus").tell_of_worker()
     if load(StatsSettings, settings).stats_public_reset:
         _LOG.warning(
             "c2c-compat keeps open what was open in c2cwsgiutils 3: everybody may reset stats.json, where STATS_VIEW "

@@ -1,23 +1,18 @@
 """Loggers: an ini file that says how much ``c2cwsgiutils`` logs means the packages that are in its place."""
 
 import logging
+from functools import lru_cache
+from importlib.metadata import entry_points
 
 _PARENT = "c2cwsgiutils"
-# Base and features as they are in the layers, then what is above them.
-_PACKAGES = (
-    "c2c_broadcast",
-    "c2c_compat",
-    "c2c_db",
-    "c2c_debug",
-    "c2c_health",
-    "c2c_logging",
-    "c2c_meta",
-    "c2c_rest",
-    "c2c_auth",
-    "c2c_sentry",
-    "c2c_stats",
-)
 _MOVED = {"c2cwsgiutils.sql_profiler": "c2c_debug.sql_profiler"}
+
+
+@lru_cache(1)
+def _packages() -> list[str]:
+    """Return the packages that are installed: those that have settings, and the page, which has none."""
+    found = {one.module.partition(".")[0] for one in entry_points(group="c2c.settings")}
+    return sorted(found | {"c2c_page"})
 
 
 def adopt() -> None:
@@ -27,7 +22,7 @@ def adopt() -> None:
     ``c2c_debug.sql_profiler`` was called. Doing it again changes nothing.
     """
     parent = logging.getLogger(_PARENT)
-    for name in _PACKAGES:
+    for name in _packages():
         _place(logging.getLogger(name), parent)
     for old, new in _MOVED.items():
         logger, above = logging.getLogger(new), logging.getLogger(new.rpartition(".")[0])

@@ -2,18 +2,22 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import resource
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client import GC_COLLECTOR, REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from c2c_broadcast import ConfigurationError, broadcast
+from c2c_broadcast import BroadcastSettings, ConfigurationError, broadcast, load
 from c2c_compat._era import called, set_defaults
 from c2c_stats.prometheus import MemoryMapProvider, add_provider, start_http_server
 
 _LOG = logging.getLogger(__name__)
+_OF_WORKERS = "c2c_compat_metrics"
 _FAMILIES: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS: list[str] = []
@@ -62,7 +66,11 @@ def start(registry: CollectorRegistry | None = None) -> None:
         add_provider(cast("Any", MultiProcessCollector)(CollectorRegistry()))
     if registry is not None and registry is not REGISTRY:
         add_provider(registry)
-    add_provider(MultiProcessCustomCollector())
+    # The master asks its workers, on this host, and says nothing of broadcasts to what its workers will load.
+    own = replace(load(BroadcastSettings, {}), redis_url=None, redis_sentinels=())
+    add_provider(MultiProcessCustomCollector(broadcast.Broadcaster(own)))
+    if _OF_WORKERS not in MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS:
+        MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS.append(_OF_WORKERS)
     try:
         start_http_server(int(text), settings=settings)
     except OSError as error:
@@ -70,10 +78,6 @@ def start(registry: CollectorRegistry | None = None) -> None:
 
 
 start_single_process = start
-
-
-def cleanup() -> None:
-    """Do nothing: a worker uses no socket of the master. For gunicorn's ``post_fork``."""
 
 
 def serialize_collected_data(collector: Any) -> list[SerializedMetric]:
@@ -92,15 +96,23 @@ def serialize_collected_data(collector: Any) -> list[SerializedMetric]:
     ]
 
 
+def tell_of_worker() -> None:
+    """Have this process tell the master what of Python's garbage collector only it knows."""
+    broadcast.subscribe(_OF_WORKERS, lambda: serialize_collected_data(GC_COLLECTOR))
+
+
 class MultiProcessCustomCollector:
     """What subscribers of `MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS` tell within 2 s, and who told nothing."""
+
+    def __init__(self, asker: Any = broadcast) -> None:
+        self._asker = asker
 
     def collect(self) -> Iterator[Metric]:
         """Ask all processes."""
         merged: dict[str, Metric] = {}
         silent: set[tuple[str, str]] = set()
         for channel in MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS:
-            answers = broadcast.ask(channel, timeout=2)
+            answers = self._asker.ask(channel, timeout=2)
             silent |= {(one.hostname, str(one.pid)) for one in (*answers.missing, *answers.late)}
             for told in answers.answers:
                 for one in told or ():
@@ -132,3 +144,31 @@ class MemoryMapCollector:
         for labels, kilobytes in self._provider.get_data():
             metric.add_metric([labels["pid"], labels["name"]], float(kilobytes) * 1024)
         yield metric
+
+
+class ResourceCollector:
+    """What the system counts of this process: ``<prefix>python_resource{name}``, the fields of ``getrusage``."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the system."""
+        found = resource.getrusage(resource.RUSAGE_SELF)
+        fields = {name[3:]: getattr(found, name) for name in dir(found) if name.startswith("ru_")}
+        yield _by_name("python_resource", "Resources of this process", fields)
+
+
+class MemoryInfoCollector:
+    """The memory of this process in bytes: ``<prefix>python_memory_info{name}``, as ``/proc/self/statm`` has it."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Read it."""
+        pages = map(int, Path("/proc/self/statm").read_text().split())
+        names = ("vms", "rss", "shared", "text", "lib", "data", "dirty")
+        fields = {name: number * resource.getpagesize() for name, number in zip(names, pages, strict=True)}
+        yield _by_name("python_memory_info", "Memory of this process in bytes", fields)
+
+
+def _by_name(name: str, documentation: str, fields: Mapping[str, float]) -> Metric:
+    metric = GaugeMetricFamily(build_metric_name(name), documentation, labels=["name"])
+    for field, value in fields.items():
+        metric.add_metric([field], value)
+    return metric

@@ -33,7 +33,3 @@ def get(settings: Mapping[str, Any] | None = None) -> tuple[Any, Any, Any]:
         return None, None, None
     client = redis.Redis.from_url(found.redis_url, **options)
     return client, client, None
-
-
-def cleanup() -> None:
-    """Do nothing: no client is kept that a forked worker would share."""

@@ -1,6 +1,8 @@
-"""The proxy filter."""
+"""What proxies say of the client."""
 
-from c2c_compat._filters import client_info as filter_factory
-from c2c_rest.client_info import Filter
+from c2c_compat._filters import factory
+from c2c_rest.client_info import Filter, filter_app
 
 __all__ = ["Filter", "filter_factory"]
+
+filter_factory = factory(filter_app)

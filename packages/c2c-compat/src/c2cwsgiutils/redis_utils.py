@@ -1,6 +1,7 @@
 """Clients of Redis."""
 
-from c2c_compat._redis import cleanup, get
+from c2c_compat._daemon import cleanup
+from c2c_compat._redis import get
 
 __all__ = ["cleanup", "get"]
 

@@ -17,6 +17,7 @@ raw_paste_global_conf = ["=".join(pair) for pair in get_config_defaults().items(
 def on_starting(server):
     """Serve metrics from the master."""
     del server
+    prometheus.MULTI_PROCESS_COLLECTOR_BROADCAST_CHANNELS.append("rivers_metrics")
     prometheus.start()
 
 

@@ -1,8 +1,11 @@
 """A service in the style of c2cwsgiutils 6: it knows c2cwsgiutils and nothing else of the toolkit."""
 
 import logging
+import os
 
 import sqlalchemy as sa
+import trouble
+from prometheus_client.core import GaugeMetricFamily
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent
 
@@ -10,10 +13,18 @@ import c2cwsgiutils.auth
 import c2cwsgiutils.db
 import c2cwsgiutils.health_check
 import c2cwsgiutils.pyramid
-from c2cwsgiutils import broadcast, services
+from c2cwsgiutils import broadcast, prometheus, services
 
 _LOG = logging.getLogger(__name__)
 rivers = services.create("rivers", "/rivers", cors_credentials=True)
+
+
+class Levels:
+    """What the service itself knows of rivers, in each process."""
+
+    def collect(self):
+        """Give it to Prometheus."""
+        yield GaugeMetricFamily("rivers_level", "How high they are", value=7)
 
 
 @broadcast.decorator(expect_answers=True)
@@ -33,6 +44,13 @@ def rivers_get(request):
 def rivers_put(request):
     """Read where the request writes."""
     return {"side": request.dbsession.execute(sa.text("SELECT value FROM hello")).scalar()}
+
+
+@rivers.patch()
+def rivers_patch(request):
+    """Have nothing to say."""
+    request.response.status_int = 204
+    return request.response
 
 
 @rivers.post()
@@ -66,6 +84,9 @@ def main(_, **settings):
     assert session is config.registry["dbsession_factory"]
     checks = c2cwsgiutils.health_check.HealthCheck(config)
     checks.add_db_session_check(session, query_cb=lambda one: one.execute(sa.text("SELECT 1")).scalar())
+    broadcast.subscribe("rivers_metrics", lambda: prometheus.serialize_collected_data(Levels()))
+    if "RIVERS_URL" in os.environ:
+        trouble.add(config, checks, session)
     for name, view in {"duplicate": duplicate, "moved": moved, "nothing": nothing}.items():
         config.add_route(name, f"/{name}")
         config.add_view(view, route_name=name, renderer="json")

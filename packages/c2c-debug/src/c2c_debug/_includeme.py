@@ -30,7 +30,7 @@ def includeme(config: Configurator) -> None:
     """
     config.include("c2c_broadcast")
     settings = load(DebugSettings, config.get_settings())
-    config.registry.setdefault(KEY, Tools(masker_of(config.registry)))
+    config.registry.setdefault(KEY, Tools(masker_of(config.registry), settings.unknown_types == "refuse"))
     if settings.requests_in_flight:
         config.include(running)
     if settings.debug_view_enabled:

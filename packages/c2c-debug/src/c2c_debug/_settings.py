@@ -1,6 +1,7 @@
 """The package's settings."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from c2c_broadcast import setting
 
@@ -21,6 +22,12 @@ class DebugSettings:
         env="C2C_DEBUG_VIEW_ENABLED",
         key="c2c.debug_view_enabled",
         help="adds the views under `debug/`",
+    )
+    unknown_types: Literal["refuse", "none"] = setting(
+        "refuse",
+        env="C2C_DEBUG_UNKNOWN_TYPES",
+        key="c2c.debug_unknown_types",
+        help="`analyze_type` of `debug/memory` that no process knows: a 404 with near names, or no objects",
     )
     requests_in_flight: bool = setting(
         default=True,

@@ -109,8 +109,9 @@ _RETRY = 10
 class Tools:
     """One application's tools, or a daemon's."""
 
-    def __init__(self, masker: Any = mask) -> None:
+    def __init__(self, masker: Any = mask, refuses_unknown: bool = True) -> None:
         self.masker = masker
+        self.refuses_unknown = refuses_unknown
         self.gate = Gate()
 
     def ask(self, channel: str, params: dict[str, Any], seconds: float = LONGEST) -> Answers:

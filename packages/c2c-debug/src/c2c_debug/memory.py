@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pyramid.httpexceptions import HTTPException, HTTPNotFound, HTTPNotImplemented
 
@@ -23,6 +23,7 @@ _CHANNEL = "c2c_debug_memory"
 _MOST = 10_000
 _LONGEST_TYPE = 300
 _LONGEST_PATH = 4_000
+_OWN = frozenset({"path", "limit", "no_warmup", "secret"})
 _IN_URL = "/%?&=:@!$'()*+,;~"  # RFC 3986, 3.3 and 3.4
 # What a server says of a request; all else in an environ belongs to those who handle it.
 _OF_SERVER = ("HTTP_", "SERVER_", "REMOTE_", "wsgi.", "SCRIPT_NAME")
@@ -58,9 +59,9 @@ def memory_view(request: Any) -> list[dict[str, Any]]:
         answers = tools.ask(_CHANNEL, {"ticket": ticket, **params})
     if analyze_type:
         found = [answer[analyze_type] for answer in answers.answers if analyze_type in answer]
-        if found and all("near" in one for one in found):
+        if found and tools.refuses_unknown and all("near" in one for one in found):
             raise unknown(analyze_type, list(dict.fromkeys(name for one in found for name in one["near"])))
-        for one in found:  # others have such objects, this one has none
+        for one in found:  # others may have such objects, this one has none
             if one.pop("near", None) is not None:
                 one["biggest_objects"] = []
     # Each process masked what it knows; this application knows its own secrets.
@@ -103,8 +104,11 @@ def _path(request: Any) -> str:
     subpath = request.matchdict.get("path")
     path: str = request.params.get("path") or ""
     if subpath:
-        # Pyramid takes a trailing slash away, which may be another route.
-        path = f"/{'/'.join(map(quote, subpath))}{'/' if request.path_info.endswith('/') else ''}"
+        # Pyramid takes a trailing slash away, which may be another route. A query is quoted in the path, or follows it.
+        path = f"/{'/'.join(quote(part, safe='/?=&') for part in subpath)}"
+        path += "/" if request.path_info.endswith("/") else ""
+        query = urlencode([pair for pair in request.GET.items() if pair[0] not in _OWN])
+        path += f"{'&' if '?' in path else '?'}{query}" if query else ""
     if not path.startswith("/") or path.startswith("//") or len(path) > _LONGEST_PATH or not path.isprintable():
         raise bad("path must be the path of a view of this application, such as /api/x, and may have a query")
     return quote(path, safe=_IN_URL)

@@ -210,28 +210,31 @@ class VersionSeen:
 
 
 class Selection(NamedTuple):
-    """What a report is about: its checks, and the level up to which a failure of one fails the report."""
+    """What a report is about: its checks, the level up to which a failure fails the report, and unknown names."""
 
     checks: list[Check]
     highest: float
+    unknown: list[str]
 
 
 class SelectionError(ValueError):
     """The parameters of a request make no sense; the message tells what would."""
 
 
-def select(checks: Sequence[Check], max_level: str | None = None, names: Sequence[str] = ()) -> Selection:
+def select(
+    checks: Sequence[Check], max_level: str | None = None, names: Sequence[str] = (), *, tolerant: bool = False
+) -> Selection:
     """Return the checks up to ``max_level`` (1 where it is None) of these names (all, where there are none).
 
     Checks that are named run whatever their level, unless a ``max_level`` comes with them. Those of a higher level that
-    are shown at this one are among them.
+    are shown at this one are among them. Where one is ``tolerant``, unknown names are fine beside known ones.
 
     Raises:
         SelectionError: A name or the level can't be right.
     """
     wanted = [name for names_ in names for name in map(str.strip, names_.split(",")) if name]
     unknown = sorted(set(wanted) - {check.name for check in checks})
-    if unknown:
+    if unknown and not (tolerant and set(wanted) > set(unknown)):
         there_are = ", ".join(sorted(check.name for check in checks)) or "none"
         raise SelectionError(f"Unknown health check: {', '.join(unknown)}. There are: {there_are}")
     named = [check for check in checks if not wanted or check.name in wanted]
@@ -246,7 +249,7 @@ def select(checks: Sequence[Check], max_level: str | None = None, names: Sequenc
     if wanted and not found and highest > 0:
         above = ", ".join(f"{check.name} ({check.level})" for check in named)
         raise SelectionError(f"max_level={highest} leaves none of the named checks: their levels are {above}")
-    return Selection(found, highest)
+    return Selection(found, highest, unknown)
 
 
 def report(

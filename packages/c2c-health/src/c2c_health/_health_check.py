@@ -14,6 +14,7 @@ from c2c_health._check import (
     Options,
     Outcome,
     RequestThreadsSeen,
+    Selection,
     State,
     Verdict,
     VersionSeen,
@@ -39,6 +40,7 @@ CHECKS = "c2c_health.checks"
 _FACADE = "health_check"
 _OWN_LEVEL = 2
 _VERSION = "version"
+_MOST_UNKNOWN = 100  # anybody may ask for names that are not there
 
 
 class Checks:
@@ -57,6 +59,7 @@ class Checks:
         self._registry = registry
         self._checks: dict[str, Check] = {}
         self._parts: dict[str, State] = {}
+        self._unknown: set[str] = set()
 
     def add(self, check: Check) -> None:
         """Add a check; ConfigurationError where there is one of this name."""
@@ -73,10 +76,20 @@ class Checks:
         self, max_level: str | None, names: Sequence[str], request: Any, *, stacktraces: bool = False
     ) -> dict[str, Any]:
         """Return the report of what ``select`` finds; run now where it is not known."""
-        wanted = select(self.all, max_level, names)
+        wanted = self.select(max_level, names)
         self.runner.start(self.all)
         verdicts = self.runner.run(wanted.checks, request, wanted.highest).values()
-        return report(verdicts, self.settings.failure_status, highest=wanted.highest, stacktraces=stacktraces)
+        found = report(verdicts, self.settings.failure_status, highest=wanted.highest, stacktraces=stacktraces)
+        return {**found, "unknown": wanted.unknown} if wanted.unknown else found
+
+    def select(self, max_level: str | None, names: Sequence[str]) -> Selection:
+        """Return what a report is about; unknown names that are let pass are said once."""
+        found = select(self.all, max_level, names, tolerant=self.settings.unknown_checks == "report")
+        new = sorted({name[:100] for name in found.unknown} - self._unknown)
+        if new and len(self._unknown) < _MOST_UNKNOWN:
+            self._unknown.update(new)
+            _LOG.warning("Health checks that are asked for are not there: %s", ", ".join(map(repr, new)))
+        return found
 
     def remembered(self, oldest: float) -> dict[str, Any]:
         """Return the report of level 1 from memory; what is older than ``oldest`` seconds fails."""

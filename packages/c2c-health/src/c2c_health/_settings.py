@@ -1,6 +1,7 @@
 """The package's settings."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from c2c_broadcast import setting
 
@@ -32,6 +33,12 @@ class HealthSettings:
         maximum=599,
         help="HTTP status of a report in which a check failed",
     )
+    unknown_checks: Literal["refuse", "report"] = setting(
+        "refuse",
+        env="C2C_HEALTH_UNKNOWN_CHECKS",
+        key="c2c.health.unknown_checks",
+        help="unknown names beside known ones in `checks=`: a 400, or listed as `unknown`, and the known ones decide",
+    )
     replica_required: bool = setting(
         default=False,
         env="C2C_HEALTH_REPLICA_REQUIRED",
@@ -55,6 +62,12 @@ class HealthSettings:
         env="C2C_VERSIONS_PATH",
         key="c2c.versions_path",
         help="the file that c2c-genversion wrote",
+    )
+    versions_public: bool = setting(
+        default=True,
+        env="C2C_VERSIONS_PUBLIC",
+        key="c2c.versions_public",
+        help="versions.json is for everybody, not for operators only",
     )
     probe_address: str | None = setting(
         None,

@@ -17,7 +17,7 @@ from c2c_broadcast import Link, Live, Section, auth_view, broadcast, is_auth, js
 from c2c_broadcast.broadcast import Answers
 from c2c_broadcast.process import family, host_name
 from c2c_health import version
-from c2c_health._check import SelectionError, select
+from c2c_health._check import SelectionError
 from c2c_health._health_check import CHECKS, Checks, HealthCheck, add_health_check, checks_of
 from c2c_health._request_threads import queue_time, request_threads
 from c2c_health._settings import HealthSettings
@@ -147,7 +147,7 @@ def health_check(request: Any) -> Any:
             return _in_form(request, checks.report(max_level, names, request, stacktraces=_sees_stacks(request)))
         if scope != "all":
             raise SelectionError(f"scope must be one or all, not {scope[:50]!r}")  # noqa: TRY301 # as what select says
-        select(checks.all, max_level, names)
+        checks.select(max_level, names)
     except SelectionError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
     auth_view(request)
@@ -191,7 +191,7 @@ def _in_form(request: Any, found: Report) -> Any:
         request.response.status_int = status
         request.response.vary = ("Accept",)
         if not checks_of(request.registry).settings.status_key:
-            return {part: found[part] for part in ("successes", "failures")}
+            return {part: content for part, content in found.items() if part != "status"}
         return found
     if form == HEALTH_JSON:
         versions = checks_of(request.registry).versions
@@ -248,7 +248,7 @@ def includeme(config: Configurator) -> None:
     )
     section = partial(Section, operators_only=False)
     if checks.versions is not None:
-        config.add_operator_view(versions, name="versions", path="/versions.json", public=True)
+        config.add_operator_view(versions, name="versions", path="/versions.json", public=settings.versions_public)
         links.append(Link(title="Versions", route="c2c_versions", help="of the service and its packages"))
         packages = Live(title="Packages", kind="versions", route="c2c_versions", help="as the version file says")
         config.add_section(section(name="versions", title="Versions", order=85, live=(packages,)))

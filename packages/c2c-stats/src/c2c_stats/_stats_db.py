@@ -1,4 +1,4 @@
-"""``c2c-stats-db``: send the sizes of a database's tables and indexes, once, to statsd or a Pushgateway."""
+"""``c2c-stats-db``: send the sizes of a database's tables and indexes, once, to statsd, a Pushgateway, or a scrape."""
 
 import argparse
 import dataclasses
@@ -7,16 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, cast
+from wsgiref.simple_server import make_server
+
+from prometheus_client import make_wsgi_app
 
 from c2c_broadcast import ConfigurationError, load, mask
 from c2c_broadcast.command import Parser
 from c2c_stats._notices import say
 from c2c_stats._series import identify
-from c2c_stats._settings import StatsSettings, parse_address
+from c2c_stats._settings import SIX, StatsSettings, parse_address
 from c2c_stats._statsd import Chunk, Format, Sender, pack
-from c2c_stats.prometheus._exposition import prometheus_name
+from c2c_stats.prometheus._exposition import prefix_of_six, prometheus_name
 from c2c_stats.prometheus._providers import PushgatewayGroupPublisher
+from c2c_stats.prometheus._scrape import Handler
 
 try:
     from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, table, text
@@ -67,12 +71,16 @@ _PAUSE = 0.002
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measure:
-    """One number: ``kind`` is count, size (bytes), index_size (bytes), index_usage, or the name of an extra one."""
+    """One number: ``kind`` is count, size (bytes), index_size (bytes), index_usage, or the name of an extra one.
+
+    ``of`` is what c2cwsgiutils 6 calls what it is of: a table, a row of ``--extra``, or a gauge of ``--extra-gauge``.
+    """
 
     kind: str
     value: float
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     help: str = ""
+    of: Literal["table", "extra", "gauge"] = "table"
 
 
 def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
@@ -82,15 +90,19 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
     logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
     try:
         settings = _settings(arguments)
-        publisher = None
-        if arguments.prometheus_url:
-            publisher = PushgatewayGroupPublisher(
-                arguments.prometheus_url, "c2c_stats_db", arguments.prometheus_instance
-            )
         engine = _engine(arguments.db)
     except (ConfigurationError, ValueError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         err.write(f"c2c-stats-db: {_line(error)}\n")
         return 2
+    for _ in range(arguments.tries - 1):
+        if not _measure_and_send(arguments, settings, engine, err):
+            return 0
+        time.sleep(arguments.pause)
+    return 1 if _measure_and_send(arguments, settings, engine, err) else 0
+
+
+def _measure_and_send(arguments: argparse.Namespace, settings: StatsSettings, engine: Engine, err: TextIO) -> bool:
+    """Do all of it once; tell whether something failed."""
     run = _Run(err)
     try:
         with engine.connect() as connection:
@@ -104,9 +116,14 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
     if run.measures or not run.failed:  # an empty group would take the last numbers from the Pushgateway
         if settings.statsd_address is not None:
             run.attempt("", _to_statsd, settings, run.measures)
-        if publisher is not None:
-            run.attempt("", _to_gateway, publisher, settings.prometheus_prefix, run.measures)
-    return 1 if run.failed else 0
+        if arguments.prometheus_url:
+            job = "db_counts" if settings.prometheus_names == SIX else "c2c_stats_db"
+            group = PushgatewayGroupPublisher(arguments.prometheus_url, job, arguments.prometheus_instance)
+            run.attempt("", _to_gateway, group, settings, run.measures)
+    if arguments.serve is not None and not run.failed:  # who fails is tried again, not scraped
+        group = PushgatewayGroupPublisher("", "")
+        run.attempt("", _to_scrape, group, arguments.serve, settings, run.measures)
+    return run.failed
 
 
 class _Run:
@@ -179,7 +196,7 @@ def _named_values(connection: Connection, sql: str) -> Iterator[Measure]:
     for row in connection.exec_driver_sql(sql, execution_options=_VERBATIM):
         if len(row) != 2:  # noqa: PLR2004 # name and value
             raise ValueError(f"{sql}: gives {len(row)} columns, not a name and a value")
-        yield Measure(str(row[0]), _number(sql, row[1]))
+        yield Measure(str(row[0]), _number(sql, row[1]), of="extra")
 
 
 def _tagged_values(connection: Connection, sql: str, name: str, help_: str) -> Iterator[Measure]:
@@ -189,7 +206,7 @@ def _tagged_values(connection: Connection, sql: str, name: str, help_: str) -> I
     at = columns.index("value") if "value" in columns else len(columns) - 1
     for row in result:
         tags = {column: str(row[i]) for i, column in enumerate(columns) if i != at and row[i] is not None}
-        yield Measure(name, _number(sql, row[at]), tags, help_)
+        yield Measure(name, _number(sql, row[at]), tags, help_, of="gauge")
 
 
 def _number(sql: str, value: Any) -> float:
@@ -224,13 +241,48 @@ def _to_statsd(settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
     return ()
 
 
-def _to_gateway(publisher: PushgatewayGroupPublisher, prefix: str, measures: list[Measure]) -> tuple[()]:
+def _to_gateway(group: PushgatewayGroupPublisher, settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
     """Push all as one group."""
-    for one in measures:
-        name = prometheus_name(tuple(one.kind.split(".")), prefix)
-        publisher.add(name, one.value, metric_labels=one.tags, metric_help=one.help)
-    publisher.commit()
+    _add(group, settings, measures)
+    group.commit()
     return ()
+
+
+def _to_scrape(
+    group: PushgatewayGroupPublisher, port: int, settings: StatsSettings, measures: list[Measure]
+) -> tuple[()]:
+    """Serve all on a port, on any path, until one scrape has them."""
+    _add(group, settings, measures)
+    answer: Any = make_wsgi_app(cast("Any", group))
+    scraped = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        scraped.append(environ["REQUEST_METHOD"] == "GET")
+        return answer(environ, start_response)
+
+    with make_server("", port, app, handler_class=Handler) as server:
+        while not any(scraped):
+            server.handle_request()
+    return ()
+
+
+def _add(group: PushgatewayGroupPublisher, settings: StatsSettings, measures: list[Measure]) -> None:
+    for one in measures:
+        kind, tags, prefix = one.kind, one.tags, settings.prometheus_prefix
+        if settings.prometheus_names == SIX:
+            kind, tags, prefix = _named_as_six(one), _tagged_as_six(one), prefix_of_six(prefix)
+        group.add(prometheus_name(tuple(kind.split(".")), prefix), one.value, metric_labels=tags, metric_help=one.help)
+
+
+def _named_as_six(one: Measure) -> str:
+    return {"table": f"database_table_{one.kind}", "extra": "database_extra", "gauge": f"database_{one.kind}"}[one.of]
+
+
+def _tagged_as_six(one: Measure) -> Mapping[str, str]:
+    if one.of == "extra":
+        return {"metric": one.kind}
+    # What its column is called did not matter there.
+    return {"metric": next(iter(one.tags.values()))} if one.of == "gauge" and len(one.tags) == 1 else one.tags
 
 
 def _engine(url_text: str) -> Engine:
@@ -262,8 +314,11 @@ def _settings(arguments: argparse.Namespace) -> StatsSettings:
             raise ValueError(f"--statsd-address {arguments.statsd_address!r}: {error}") from None
     if arguments.statsd_prefix is not None:
         settings = dataclasses.replace(settings, statsd_prefix=arguments.statsd_prefix)
-    if settings.statsd_address is None and not arguments.prometheus_url and arguments.verbosity in _QUIET:
-        raise ValueError("nowhere to send: give --statsd-address or --prometheus-url, or --verbosity INFO to look")
+    elsewhere = arguments.prometheus_url or arguments.serve is not None or arguments.verbosity not in _QUIET
+    if settings.statsd_address is None and not elsewhere:
+        raise ValueError(
+            "nowhere to send: give --statsd-address, --prometheus-url or --serve, or --verbosity INFO to look"
+        )
     return settings
 
 
@@ -286,9 +341,24 @@ def _parser() -> argparse.ArgumentParser:
     option("--statsd-prefix", "first part of the names; by default STATSD_PREFIX", metavar="PREFIX")
     option("--prometheus-url", "Pushgateway", metavar="URL")
     option("--prometheus-instance", "label `instance` of the pushed group", metavar="NAME")
+    option("--serve", "serve the numbers to Prometheus here until one scrape has them", metavar="PORT", type=_port)
+    option("--tries", "how often to try until nothing fails", default=1, metavar="N", type=_positive)
+    option("--pause", "seconds between two tries", default=1.0, metavar="SECONDS", type=float)
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     option("--verbosity", "INFO shows each number", default="WARNING", type=str.upper, choices=levels)
     return parser
+
+
+def _port(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) < 65536:  # noqa: PLR2004 # TCP
+        raise argparse.ArgumentTypeError(f"{raw!r} is not a port")
+    return int(raw)
+
+
+def _positive(raw: str) -> int:
+    if not raw.isdecimal() or not int(raw):
+        raise argparse.ArgumentTypeError(f"{raw!r} is not a whole number from 1")
+    return int(raw)
 
 
 def _line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Collection
 from typing import Any
 
 import requests
@@ -37,6 +38,18 @@ def check_cache(response: requests.Response, expected: CacheExpected) -> None:
         ages = [directives.get(name, "") for name in ("max-age", "s-maxage")]
         lives = any(age.isdigit() and int(age) for age in ages)
         check(lives and not never, f"Cache-Control is {given!r}: it allows no caching", response)
+
+
+def check_response(
+    response: requests.Response,
+    expected_status: int | Collection[int] = 200,
+    cache_expected: CacheExpected = CacheExpected.NO,
+) -> None:
+    """Fail unless the status is (one of) the expected, and ``Cache-Control`` says what is expected."""
+    expected = (expected_status,) if isinstance(expected_status, int) else expected_status
+    wanted = " or ".join(map(str, expected))
+    check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
+    check_cache(response, cache_expected)
 
 
 def has_type(response: requests.Response, kind: re.Pattern[str]) -> bool:

@@ -49,6 +49,12 @@ def image(given: Any) -> Image.Image:
     return Image.fromarray(array).convert("RGBA")
 
 
+def over_white(given: Any) -> Any:
+    """Return a Pillow image or an array as an array of bytes, red, green and blue; what is transparent is white."""
+    found = image(given)
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", found.size, "white"), found).convert("RGB"))
+
+
 def size(image: Image.Image) -> str:
     """Return the size as people write it."""
     return f"{image.width} x {image.height}"

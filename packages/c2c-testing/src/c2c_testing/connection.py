@@ -14,14 +14,14 @@ from c2c_testing._expected import (
     XML,
     CacheExpected,
     check,
-    check_cache,
+    check_response,
     has_type,
     json_of,
     story,
     text_of,
 )
 
-__all__ = ["CacheExpected", "Connection"]
+__all__ = ["CacheExpected", "Connection", "check_response"]
 
 _TIMEOUT = 60.0
 
@@ -80,10 +80,7 @@ class Connection:
         sent.update(headers or {})
         options.setdefault("timeout", _TIMEOUT)
         response = self.session.request(method, self.url(url), headers=sent, **options)
-        expected = (expected_status,) if isinstance(expected_status, int) else expected_status
-        wanted = " or ".join(map(str, expected))
-        check(response.status_code in expected, f"Status {response.status_code}, not {wanted}", response)
-        check_cache(response, cache_expected)
+        check_response(response, expected_status, cache_expected)
         if cors:
             _check_cors(response, sent["Origin"])
         return response

@@ -15,7 +15,7 @@ Name = str | os.PathLike[str]
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
-__all__ = ["check_image", "check_image_file", "check_screenshot"]
+__all__ = ["check_image", "check_image_file", "check_screenshot", "normalize_image"]
 
 
 def check_image(
@@ -83,6 +83,18 @@ def check_image(
         actual.save(actual_file)
         diff.save(diff_file)
         raise AssertionError(f"{actual_file} differs from {expected_file}: {score} < {level}; see {diff_file}")
+
+
+def normalize_image(image: Any) -> Any:
+    """Return an image as a numpy array of bytes, shape (height, width, 3): over white, where it is transparent.
+
+    Args:
+        image: as for ``check_image``
+
+    Raises:
+        ValueError: it is no image
+    """
+    return _pixels.over_white(image)
 
 
 def check_image_file(

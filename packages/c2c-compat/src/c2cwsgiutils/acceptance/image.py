@@ -1,5 +1,5 @@
-"""Comparison of images; needs ``c2c-testing[images]``."""
+"""Comparison of images; needs ``c2c-compat[test_images]``."""
 
-from c2c_testing.image import check_image, check_image_file, check_screenshot
+from c2c_testing.image import check_image, check_image_file, check_screenshot, normalize_image
 
-__all__ = ["check_image", "check_image_file", "check_screenshot"]
+__all__ = ["check_image", "check_image_file", "check_screenshot", "normalize_image"]

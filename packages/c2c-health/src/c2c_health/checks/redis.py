@@ -42,7 +42,7 @@ class Redises(Kind):
 
 
 def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple[Check, str]:
-    """Return the check of the base's own Redis, and what its address names it; ``name`` may be ``url`` for that."""
+    """Return the check of the base's own Redis, and its URL or its Sentinels; ``name`` may be ``url`` to be that."""
     options = settings.redis_options or {}
     if not settings.redis_sentinels:
         url = settings.redis_url or ""
@@ -58,7 +58,7 @@ def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple
             found = made(settings.redis_sentinels, sentinel_kwargs=asked)
             return found.master_for(service, **{**_quick(_QUICK), "db": settings.redis_db, **options})
 
-        address = f"redis_sentinel_{service}"
+        address = " ".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
     return _check(address if name == "url" else name, connect, url, level, writes=True), address
 
 

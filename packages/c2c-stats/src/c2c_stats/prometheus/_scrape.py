@@ -146,7 +146,13 @@ def _recorded(names: Names) -> Iterator[Metric]:
     backend: PrometheusBackend | None = SINK.exporter("prometheus")
     if backend is not None:
         settings = SINK.settings
-        yield from families(backend.records(), settings.prometheus_prefix, names, settings.prometheus_names)
+        pids = [str(process.pid) for process in backend.members()]
+        for metric in families(backend.records(), settings.prometheus_prefix, names, settings.prometheus_names):
+            if settings.prometheus_names == SIX and metric.name.endswith("alembic_version"):
+                # There each process says it of itself.
+                shown = metric.samples
+                metric.samples = [one._replace(labels={**one.labels, "pid": pid}) for one in shown for pid in pids]
+            yield metric
 
 
 class _OnRegistry(BaseCollector):
@@ -282,7 +288,9 @@ def remove_provider(provider: Collector) -> None:
         PROVIDERS.remove(provider)
 
 
-class _Handler(WSGIRequestHandler):
+class Handler(WSGIRequestHandler):
+    """Answers one client, for ten seconds at most."""
+
     timeout = 10  # seconds, for a client that sends nothing
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
@@ -305,7 +313,7 @@ def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] 
         OSError: The port is taken.
     """
     enable_prometheus(settings)
-    server = _Server((address, port), _Handler)
+    server = _Server((address, port), Handler)
     server.set_app(metrics_app)
     threading.Thread(target=server.serve_forever, name="c2c-stats-metrics", daemon=True).start()
     return server

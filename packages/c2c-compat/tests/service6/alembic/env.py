@@ -1,0 +1,11 @@
+"""alembic's environment."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine(os.environ["RIVERS_DB"]).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
