@@ -109,6 +109,7 @@ def test_both_start(rivers: LocalComposition) -> None:
         url = f"http://127.0.0.1:{rivers.environment[port]}/api/c2c/health_check?max_level=0"
         assert requests.get(url, timeout=30).status_code == 200
     assert any("TEST and test" in line for line in rivers.logs("api"))
+    assert not [line for line in rivers.logs("api") if "replaces" in line]
 
 
 @pytest.mark.parametrize(("names", "there"), [((), {"Hello", "Gauge"}), (("Hello",), {"Hello"})])
@@ -692,6 +693,32 @@ def test_stats_db_with_a_broken_statement(stats_db: Any) -> None:
     command, _ = stats_db("--extra", "SELECT nothing FROM nowhere")
     assert command.wait(60) == 1
     assert command.stderr.read().count("nowhere") == 10
+
+
+# -- pserve, daemons -------------------------------------------------------------------------------------------------
+
+
+def test_pserve(rivers: LocalComposition) -> None:
+    """Waitress serves the same file; scheme, host and client are what the environment forces."""
+    base = f"http://127.0.0.1:{rivers.environment['PSERVE_PORT']}/api/"
+    assert requests.get(base + "rivers", timeout=30).json() == {"side": "slave"}
+    found = requests.get(base + "c2c/debug/headers", headers=KEY, timeout=30).json()["client_info"]
+    assert (found["scheme"], found["host"], found["client_addr"]) == ("https", "rivers.example", "192.0.2.7")
+    assert (found["remote_addr"], found["server_name"]) == ("192.0.2.7", "rivers.example")
+    assert any("does as c2cwsgiutils 6 did" in line for line in rivers.logs("pserve"))
+
+
+def test_daemon(rivers: LocalComposition) -> None:
+    """A process without the application logs as the file says, answers operators, and shows its own metrics."""
+    (line,) = (line for line in rivers.logs("daemon") if "The daemon is up" in line)
+    record = json.loads(line[line.index("{") :])
+    assert record["logger_name"] == "rivers"
+    text = requests.get(f"http://127.0.0.1:{rivers.environment['DAEMON_PORT']}/", timeout=30).text
+    found = {family.name: family for family in text_string_to_metric_families(text)}
+    for name in ("c2cwsgiutils_database_seconds", "c2cwsgiutils_redis_seconds"):
+        assert (found[name].type, " ".join(sorted(found[name].samples[0].labels))) == NAMES[name]
+    second = f"http://127.0.0.1:{rivers.environment['SECOND_PORT']}/api/c2c/debug/memory?limit=1"
+    retry_timeout(lambda: record["pid"] in {one["pid"] for one in requests.get(second, headers=KEY, timeout=30).json()})
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------

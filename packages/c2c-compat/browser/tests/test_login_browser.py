@@ -95,7 +95,7 @@ def test_an_operator(tab: Page, url: str) -> None:
 
 
 def test_who_was_sent_to_log_in_comes_back(tab: Page, url: str) -> None:
-    """A view that is not for everybody sends one to log in, and one is back at it; what one may not see one sees not."""
+    """A view that is not for everybody sends one to log in, and back; what one may not see one does not see then."""
     tab.goto(f"{url}/source/rivers?a=b")
     assert tab.url == f"{url}/source/rivers?a=b"
     assert tab.inner_text("body") == '{"source":"rivers"}'

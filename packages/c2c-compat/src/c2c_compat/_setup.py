@@ -8,9 +8,10 @@ import c2c_logging
 import c2c_sentry
 import c2c_stats
 from c2c_broadcast import broadcast
-from c2c_compat._era import era_of
+from c2c_compat._era import era_of, set_defaults
 from c2c_compat._loggers import adopt
 from c2c_compat._refusal import refuse
+from c2c_stats.prometheus import enable_prometheus
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,10 +47,13 @@ def set_up(config_file: str | None = None) -> None:
 
     adopt()
     keep_driver()
-    settings = _application_settings(c2c_logging.init(path_of(config_file) if config_file else None))
+    settings = dict(_application_settings(c2c_logging.init(path_of(config_file) if config_file else None)))
+    era = set_defaults(settings)
     c2c_sentry.init(settings)
     if not c2c_stats.BACKENDS:  # an application of this process has set up more
         c2c_stats.init_backends(settings)
+    if era.number == 6:  # noqa: PLR2004 # scripts of 6 serve prometheus_client's registry themselves
+        enable_prometheus(settings)
     broadcast.init(settings)
     broadcast.start()
 

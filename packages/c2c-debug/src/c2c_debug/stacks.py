@@ -13,7 +13,7 @@ from typing import Any
 from pyramid.response import Response
 
 from c2c_broadcast import masker_of
-from c2c_broadcast.broadcast import Answers, ask
+from c2c_broadcast.broadcast import Answers, ask, unsubscribe
 from c2c_broadcast.broadcast import subscribe as _subscribe
 from c2c_broadcast.process import host_name
 
@@ -27,6 +27,8 @@ _FORMS = ("application/json", "text/plain")
 
 def subscribe(answer: Callable[[], dict[str, Any]] | None = None) -> None:
     """Answer what other processes ask; ``answer`` is what calls ``take``, where something has to be in between."""
+    if answer is not None:
+        unsubscribe(_CHANNEL)  # what is replaced knowingly is no warning
     _subscribe(_CHANNEL, answer or take)
 
 
