@@ -115,6 +115,7 @@ def test_asked_once_a_minute(provider, github, make_service, log_in):
     for _ in range(20):
         service.get("/c2c/see")
         service.get("/may")
+        assert "Logged in" in service.get("/page").text
     assert provider.count("/repos") == 1
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def rivers(
         "C2C_REDIS_SERVICENAME": redis_sentinel.service_name,
         "C2C_REDIS_TIMEOUT": "10",
         "C2C_PROFILER_PATH": "/profiler",
+        "MULTIPROC": str(tmp_path_factory.mktemp("multiproc")),
         "C2C_HEALTH_LINGER": "0",
         "C2C_VERSIONS_PATH": str(folder / "versions.json"),
         "TEST": "%1",
@@ -550,6 +552,34 @@ def test_names_of_metrics(rivers: LocalComposition) -> None:
     assert {name: (found[name].type, labels[name]) for name in NAMES if name in found} == NAMES
 
 
+def test_metrics_of_the_service_itself(rivers: LocalComposition) -> None:
+    """What the service counts with prometheus_client is the sum over its workers, of those that ended, too."""
+    base = f"http://127.0.0.1:{rivers.environment['SECOND_PORT']}/api/"
+    metrics = f"http://127.0.0.1:{rivers.environment['METRICS_PORT']}/metrics"
+
+    def asked() -> float:
+        found = re.findall(r"^rivers_asked_total (\S+)", requests.get(metrics, timeout=30).text, re.MULTILINE)
+        return float(found[0]) if found else 0.0
+
+    before = asked()
+    for _ in range(10):
+        requests.get(f"{base}rivers", timeout=30, headers={"Connection": "close"})
+    assert asked() == before + 10
+    memory = requests.get(f"{base}c2c/debug/memory?limit=1", headers=KEY, timeout=30).json()
+    workers = {one["pid"] for one in memory} - {json.loads(daemon_line(rivers))["pid"]}
+    os.kill(min(workers), signal.SIGTERM)
+    retry_timeout(lambda: not Path(f"/proc/{min(workers)}").exists())
+    assert asked() == before + 10
+    requests.get(f"{base}rivers", timeout=60)
+    assert asked() == before + 11
+
+
+def daemon_line(rivers: LocalComposition) -> str:
+    """Return what the daemon logged when it was up."""
+    (line,) = (line for line in rivers.logs("daemon") if "The daemon is up" in line)
+    return line[line.index("{") :]
+
+
 # -- request ids -----------------------------------------------------------------------------------------------------
 
 
@@ -710,8 +740,7 @@ def test_pserve(rivers: LocalComposition) -> None:
 
 def test_daemon(rivers: LocalComposition) -> None:
     """A process without the application logs as the file says, answers operators, and shows its own metrics."""
-    (line,) = (line for line in rivers.logs("daemon") if "The daemon is up" in line)
-    record = json.loads(line[line.index("{") :])
+    record = json.loads(daemon_line(rivers))
     assert record["logger_name"] == "rivers"
     text = requests.get(f"http://127.0.0.1:{rivers.environment['DAEMON_PORT']}/", timeout=30).text
     found = {family.name: family for family in text_string_to_metric_families(text)}

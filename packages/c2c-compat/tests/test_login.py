@@ -12,6 +12,7 @@ from pyramid.httpexceptions import HTTPForbidden, HTTPFound
 from webtest import TestApp
 
 import c2cwsgiutils.auth
+import c2cwsgiutils.health_check
 import c2cwsgiutils.pyramid
 
 IDP = Path(__file__).parents[2] / "c2c-auth" / "tests" / "conftest.py"
@@ -45,7 +46,13 @@ def make_service(provider: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     def make(**settings: str) -> TestApp:
         config = Configurator(
-            settings={"c2c.compat_era": "6", "c2c.debug_view_enabled": "1", **settings}, route_prefix="/api"
+            settings={
+                "c2c.compat_era": "6",
+                "c2c.debug_view_enabled": "1",
+                "c2c.enable_exception_handling": "1",
+                **settings,
+            },
+            route_prefix="/api",
         )
         config.include(c2cwsgiutils.pyramid.includeme)
         config.add_route("source", "/source/{name}")
@@ -53,6 +60,9 @@ def make_service(provider: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         config.add_route("user", "/user")
         config.add_view(_user, route_name="user", renderer="json")
         config.add_forbidden_view(_forbidden)
+        config.add_route("broken", "/broken")
+        config.add_view(_broken, route_name="broken")
+        c2cwsgiutils.health_check.HealthCheck(config).add_custom_check("broken", _broken)
         return TestApp(config.make_wsgi_app())
 
     return make
@@ -77,6 +87,10 @@ def _user(request: Any) -> dict[str, Any]:
         "shown": repr(user),
         "type": c2cwsgiutils.auth.auth_type(request.registry.settings).name,
     }
+
+
+def _broken(request: Any) -> Any:
+    raise RuntimeError("broken on purpose")
 
 
 def _forbidden(request: Any) -> Any:
@@ -108,6 +122,9 @@ def test_a_user(make_service: Callable[..., TestApp], provider: Any) -> None:
     assert service.get("/api/c2c/debug/headers", status=403).json["status"] == 403
     service.get("/api/c2c/logging/level?name=tiny&level=DEBUG", status="4*")
     assert "Logged in as Ada L. (ada): known" in service.get("/api/c2c").text
+    # Stack traces, too, were everybody's.
+    assert "stacktrace" not in service.get("/api/c2c/health_check", status=500).json["failures"]["broken"]
+    assert "stacktrace" not in service.get("/api/broken", status=500).json
 
 
 def test_an_operator(make_service: Callable[..., TestApp], provider: Any) -> None:
@@ -122,6 +139,8 @@ def test_an_operator(make_service: Callable[..., TestApp], provider: Any) -> Non
     page = service.get("/api/c2c")
     assert "Debug" in page.text
     assert service.get("/api/c2c/debug/headers").status_int == 200
+    assert "stacktrace" in service.get("/api/c2c/health_check", status=500).json["failures"]["broken"]
+    assert "stacktrace" in service.get("/api/broken", status=500).json
     assert service.get("/api/user").json["is"] == [True, True, True]
     form = next(form for form in page.forms.values() if "github-logout" in form.action)
     form.submit(headers=OWN)

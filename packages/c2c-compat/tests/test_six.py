@@ -21,7 +21,7 @@ SECRET = "a-secret-of-the-tests"
 ORIGIN = "http://example.com/"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["", "--preload"], ids=["own", "preload"])
 def rivers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_pair: Any
 ) -> Iterator[LocalComposition]:
@@ -37,6 +37,7 @@ def rivers(
             cursor.execute("INSERT INTO hello (value) VALUES (%s)", [side])
     environment = {
         "PYTHON": sys.executable,
+        "GUNICORN_CMD_ARGS": request.param,
         "PYTHONPATH": str(folder),
         "PYTHONWARNINGS": "ignore",
         "RIVERS_DB": urls["master"],

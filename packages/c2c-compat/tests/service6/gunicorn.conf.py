@@ -2,7 +2,9 @@
 
 import os
 
-from c2cwsgiutils import get_config_defaults, get_logconfig_dict, get_paste_config, prometheus
+from prometheus_client import multiprocess
+
+from c2cwsgiutils import broadcast, get_config_defaults, get_logconfig_dict, get_paste_config, prometheus
 
 bind = os.environ["RIVERS_BIND"]
 worker_class = "gthread"
@@ -25,3 +27,11 @@ def post_fork(server, worker):
     """Keep nothing of the master's."""
     del server, worker
     prometheus.cleanup()
+    broadcast.cleanup()
+
+
+def child_exit(server, worker):
+    """Forget what a worker's own metrics said of its life."""
+    del server
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(worker.pid)

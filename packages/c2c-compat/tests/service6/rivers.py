@@ -5,6 +5,7 @@ import os
 
 import sqlalchemy as sa
 import trouble
+from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPMovedPermanently, HTTPNoContent
@@ -16,6 +17,7 @@ import c2cwsgiutils.pyramid
 from c2cwsgiutils import broadcast, prometheus, services
 
 _LOG = logging.getLogger(__name__)
+asked = Counter("rivers_asked", "How often they were listed")
 rivers = services.create("rivers", "/rivers", cors_credentials=True)
 
 
@@ -37,6 +39,7 @@ def length():
 def rivers_get(request):
     """Read where the request reads."""
     _LOG.info("Rivers are listed")
+    asked.inc()
     return {"side": request.dbsession.execute(sa.text("SELECT value FROM hello")).scalar()}
 
 
