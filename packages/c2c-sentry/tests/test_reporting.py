@@ -432,6 +432,35 @@ def test_the_integrations(start):
     assert not {"flask", "django", "celery"} & found
 
 
+@pytest.mark.parametrize("name", ["logging", "pyramid", "sqlalchemy", "redis", "asyncio"])
+def test_an_integration_that_is_off(sentry_sink, name):
+    """Each has a setting that leaves it out, and the others stay."""
+    settings = {"c2c.sentry.url": sentry_sink.dsn, f"c2c.sentry_integration_{name}": "false"}
+    # In a process of its own: the SDK keeps what was ever set up.
+    code = f"import c2c_sentry, sentry_sdk as s; c2c_sentry.init({settings}); print(*s.get_client().integrations)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert {"logging", "pyramid", "sqlalchemy", "redis", "asyncio"} - set(done.stdout.split()) == {name}
+    assert done.stderr == ""
+
+
+def test_traces(start):
+    """None by default; the setting says how many."""
+    start()
+    assert sentry_sdk.get_client().options["traces_sample_rate"] is None
+
+
+def test_some_traces(start):
+    """The setting says how many."""
+    start({"c2c.sentry_traces_sample_rate": "0.25"})
+    assert sentry_sdk.get_client().options["traces_sample_rate"] == 0.25
+
+
+def test_the_rate_of_the_sdk(start):
+    """The option of the SDK's own name wins."""
+    start({"c2c.sentry_traces_sample_rate": "0.25"}, SENTRY_CLIENT_TRACES_SAMPLE_RATE="0.5")
+    assert sentry_sdk.get_client().options["traces_sample_rate"] == 0.5
+
+
 def test_the_readme_has_each_setting():
     """Variable, key, default and help, word by word."""
     lines = [
@@ -444,7 +473,9 @@ def test_the_readme_has_each_setting():
     for name, (declaration, default) in declarations(SentrySettings).items():
         key, default_shown, text = rows[declaration.env]
         assert key.strip("`") == (declaration.key or "")
-        assert default_shown.strip("`") == shown.get(name, "none" if default is None else str(default))
+        assert default_shown.strip("`") == shown.get(
+            name, "none" if default is None else str(default).replace("True", "true")
+        )
         assert text == declaration.help
 
 

@@ -14,7 +14,6 @@ from sentry_sdk.integrations import DidNotEnable, Integration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
-from sentry_sdk.integrations.pyramid import PyramidIntegration
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.utils import BadDsn
 
@@ -24,11 +23,7 @@ from c2c_sentry._settings import SentrySettings
 from c2c_sentry._transport import SayingTransport
 
 _LOG = logging.getLogger(__name__)
-# Library, module of its integration, class.
-_OPTIONAL = (
-    ("sqlalchemy", "sentry_sdk.integrations.sqlalchemy", "SqlalchemyIntegration"),
-    ("redis", "sentry_sdk.integrations.redis", "RedisIntegration"),
-)
+_OF_LIBRARIES = {name: f"{name.capitalize()}Integration" for name in ("pyramid", "sqlalchemy", "redis", "asyncio")}
 
 
 def start(settings: SentrySettings, events: Events) -> bool:
@@ -82,14 +77,16 @@ def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
     given, warnings = parse_options(client, ClientConstructor.__init__)
     for warning in warnings:
         _LOG.warning("%s", warning)
+    off = [] if settings.integration_logging else [LoggingIntegration]
     options: dict[str, Any] = {
+        "traces_sample_rate": settings.traces_sample_rate or None,
         "auto_enabling_integrations": False,
         "transport": SayingTransport,
         **given,
         "dsn": settings.url,
         "integrations": list(_integrations(settings)),
         # It drops what is the same object as the last one, in a later request, too.
-        "disabled_integrations": [DedupeIntegration, *given.get("disabled_integrations", [])],
+        "disabled_integrations": [DedupeIntegration, *off, *given.get("disabled_integrations", [])],
         "ignore_errors": [*ignored, *given.get("ignore_errors", [])],
         "before_send": events.before_send,
         **dict.fromkeys(_hooks(given), events.masked),
@@ -111,13 +108,12 @@ def _hooks(given: dict[str, Any]) -> Iterator[str]:
 
 
 def _integrations(settings: SentrySettings) -> list[Integration]:
-    found: list[Integration] = [
-        LoggingIntegration(level=logging.INFO, event_level=settings.level),
-        PyramidIntegration(),
-        AtexitIntegration(callback=lambda _pending, _timeout: None),  # three lines on stderr without it
-    ]
-    for library, module, name in _OPTIONAL:
-        if importlib.util.find_spec(library) is not None:
+    # Three lines on stderr without it.
+    found: list[Integration] = [AtexitIntegration(callback=lambda _pending, _timeout: None)]
+    if settings.integration_logging:
+        found.append(LoggingIntegration(level=logging.INFO, event_level=settings.level))
+    for library, name in _OF_LIBRARIES.items():
+        if getattr(settings, f"integration_{library}") and importlib.util.find_spec(library) is not None:
             with contextlib.suppress(DidNotEnable):
-                found.append(getattr(importlib.import_module(module), name)())
+                found.append(getattr(importlib.import_module(f"sentry_sdk.integrations.{library}"), name)())
     return found

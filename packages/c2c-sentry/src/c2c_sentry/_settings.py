@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from c2c_broadcast import family, setting
 
@@ -16,6 +17,11 @@ def _level(raw: str) -> int:
     if not found:
         raise ValueError("must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG")
     return found
+
+
+def _integration(name: str) -> Any:
+    help_ = f"the SDK's integration of {name}, where it is installed"
+    return setting(True, env=f"SENTRY_INTEGRATION_{name.upper()}", key=f"c2c.sentry_integration_{name}", help=help_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,19 @@ class SentrySettings:
         parse=_level,
         help="log level from which records are events",
     )
+    traces_sample_rate: float = setting(
+        0.0,
+        env="SENTRY_TRACES_SAMPLE_RATE",
+        key="c2c.sentry_traces_sample_rate",
+        minimum=0,
+        maximum=1,
+        help="share of the requests that are traced",
+    )
+    integration_logging: bool = _integration("logging")
+    integration_pyramid: bool = _integration("pyramid")
+    integration_sqlalchemy: bool = _integration("sqlalchemy")
+    integration_redis: bool = _integration("redis")
+    integration_asyncio: bool = _integration("asyncio")
     client: dict[str, str] = family(
         env="SENTRY_CLIENT_", help="any option of the SDK's `init`: `SENTRY_CLIENT_ENVIRONMENT=prod`"
     )
