@@ -11,6 +11,7 @@ from urllib.parse import quote
 from c2c_auth.provider import Asker, AwayError, Level, LoginError, Session
 from c2c_auth.settings import AuthSettings
 from c2c_broadcast.process import at_fork
+from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,5 +138,5 @@ class GitHub:
         if status != _OK or not isinstance(rights, dict):
             return frozenset()
         if found.get("private") is False and self._settings.github_access_type == "pull":
-            _LOG.warning("Every GitHub account has `pull` on %s, which is public: ask for `push`", repository)
+            warn_once(_LOG, "Every GitHub account has `pull` on %s, which is public: ask for `push`", repository)
         return frozenset(name for name, has in rights.items() if has is True)

@@ -22,6 +22,7 @@ from c2c_auth.github import GitHub
 from c2c_auth.provider import AwayError, Level, LoginError, NotBegunError, Session
 from c2c_auth.settings import AuthSettings
 from c2c_broadcast import ConfigurationError, Credentials, Section, is_auth, json_error, load
+from c2c_broadcast.settings import warn_once
 
 if TYPE_CHECKING:
     from c2c_auth.oidc import OpenId
@@ -319,7 +320,7 @@ def includeme(config: Configurator) -> None:
         return
     settings = load(AuthSettings, config.get_settings())
     for line in settings.in_vain():
-        _LOG.warning(line)
+        warn_once(_LOG, line)
     if os.environ.get("C2C_USE_SESSION") or config.get_settings().get("c2c.use_session"):
         _LOG.debug("C2C_USE_SESSION has no effect: the state of a log-in is always checked, in a cookie of its own")
     configured = settings.providers()
