@@ -223,7 +223,7 @@ def test_out_of_memory_is_told_from_a_kill(monkeypatch, tmp_path, caplog):
 
 
 def test_losses_are_counted_once(watch):
-    """What a master said a process that counts takes over, by reason."""
+    """What a master said a process that counts takes over, by reason; each reason is there before its first loss."""
     for _ in range(2):
         pid, status = _child(lambda: os.kill(os.getpid(), signal.SIGKILL))
         watch.ended(pid, status=status)
@@ -232,7 +232,8 @@ def test_losses_are_counted_once(watch):
     try:
         lost.sweep()
         lost.sweep()
-        assert counted == [("sigkill", 2)]
+        assert [one for one in counted if one[1]] == [("sigkill", 2)]
+        assert {reason for reason, _ in counted} == {*lost.REASONS}
     finally:
         lost._COUNTERS.clear()  # the only way: they are of the process
 
