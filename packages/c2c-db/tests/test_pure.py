@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from c2c_broadcast import ConfigurationError
-from c2c_db import Role, route_name
+from c2c_db import Role, _statements, route_name
 from c2c_db._engines import hosts_of, one_url_a_host, parse_url
 from c2c_db._marks import LIFETIME, Mark, Tokens, format_lsn, later, merge
 from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, State, Tracker
@@ -268,6 +268,7 @@ def test_rebuilt_replica():
                 ";",
                 "SELECT 1",
                 "SELECT 1;",
+                "SELECT now(); SELECT 1",
                 "WITH updates AS (SELECT 1) SELECT * FROM updates",
                 "SET LOCAL x = 1",
                 "SHOW x",
@@ -288,6 +289,7 @@ def test_rebuilt_replica():
 )
 def test_effects(effect, texts):
     """What a text does is known, or in doubt; what writes is never taken for a read, nor a plain read for more."""
+    assert Effect.READS < Effect.UNSURE < Effect.WRITES
     for sql in texts:
         assert effect_of(sql) is effect, sql
 
@@ -306,6 +308,19 @@ def test_plain_reads():
         "DECLARE c CURSOR FOR SELECT 1",
     ):
         assert not is_plain_read(sql)
+
+
+def test_long_texts_are_not_remembered():
+    """What is known of a text is kept for short ones, of which there are few: memory has a bound."""
+    remembered = (_statements._short_effect_of, _statements._is_plain_read)
+    for function in remembered:
+        function.cache_clear()
+        assert function.cache_info().maxsize * 8_000 < 5_000_000
+    short, long = "SELECT 1" + " " * 7_992, "SELECT 1" + " " * 7_993
+    assert effect_of(short) is effect_of(long) is Effect.READS
+    assert is_plain_read(short)
+    assert not is_plain_read(long)
+    assert [function.cache_info().currsize for function in remembered] == [1, 1]
 
 
 _UNITS = [

@@ -35,6 +35,20 @@ def test_a_request_gets_a_503() -> None:
     assert response.json == {"status": 503, "message": "The database is not reachable at the moment: try again"}
 
 
+def test_a_database_that_is_no_postgresql_comes_back(tmp_path) -> None:
+    """It is not asked whether it is back: a connection tells."""
+    config = Configurator()
+    session = create_session(config, "later", f"sqlite:///{tmp_path}/later/file")
+    config.add_route("read", "/read")
+    config.add_view(lambda _request: session.scalar(text("SELECT 1")), route_name="read", renderer="json")
+    app = TestApp(config.make_wsgi_app())
+    app.get("/read", status=503)
+    assert not session.database.primary.available
+    (tmp_path / "later").mkdir()
+    assert app.get("/read").json == 1
+    assert session.database.primary.available
+
+
 def test_where_another_package_answers_exceptions_ours_keep_away() -> None:
     """The error reaches that package's view as it is."""
     config = Configurator()

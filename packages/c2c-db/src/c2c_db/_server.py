@@ -302,6 +302,8 @@ class Primary(Server):
         super().__init__(database, opened, notify, timeout, float("inf") if timeout is None else timeout * _SILENCE)
         if self.is_postgresql:
             event.listen(self.engine, "checkout", lambda *_: self.refuse(), insert=True)  # before the ping
+        else:  # nobody asks it whether it is back
+            event.listen(self.engine, "connect", lambda *_: self.is_back())
 
     def begin(self) -> None:
         super().begin()

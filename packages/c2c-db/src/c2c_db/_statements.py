@@ -104,15 +104,19 @@ def _effect_of_one(words: list[str], calls: bool) -> Effect:
     return Effect.UNSURE if calls or words[0] not in _READING or not _DOUBTFUL.isdisjoint(words) else Effect.READS
 
 
-@lru_cache(500)
 def is_plain_read(text: str) -> bool:
     """Tell whether a READ COMMITTED transaction can go on on another server after this text.
 
     It can after a plain read. It can't after SET LOCAL, set_config(), locks, or a function called without a FROM, which
     may do any of that (``SELECT set_tenant(5)``): what follows would read with other eyes.
     """
-    statements = [statement for statement in _statements(text[: _SHORT + 1]) if statement[0]]
-    if len(statements) != 1 or len(text) > _SHORT or _STATE.search(text):
+    return len(text) <= _SHORT and _is_plain_read(text)
+
+
+@lru_cache(500)
+def _is_plain_read(text: str) -> bool:
+    statements = [statement for statement in _statements(text) if statement[0]]
+    if len(statements) != 1 or _STATE.search(text):
         return False
     [(words, calls)] = statements
     return words[0] in _PLAIN and ("FROM" in words or not calls)
