@@ -340,13 +340,19 @@ def test_both_hang(pair, urls, notes, new_service, until):
     reader.get("/notes")
     primary = service.database.primary
     until(lambda: not primary.records)
+    waiting, doubt = [], primary.doubt
+
+    def doubted(now):
+        waiting.append(len(primary.records))
+        doubt(now)
+
+    primary.doubt = doubted
     clients = _Clients(service.app.app)
     with pair.primary.paused(), pair.replica.paused():
         clients.ask("GET", 3)
         clients.ask("GET", 1, marked)
-        until(lambda: primary.silent_since is not None)
-        assert not primary.records  # nobody has come to it yet
         first = clients.join()
+        assert waiting[0] == 0  # nobody had come to it yet
         assert primary.hangs
         clients.ask("GET", 3)
         later = clients.join()
