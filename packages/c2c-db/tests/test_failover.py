@@ -1,5 +1,6 @@
 """Replicas that die, hang, lag, come back, or are promoted: requests go on."""
 
+import itertools
 import logging
 import re
 import threading
@@ -249,6 +250,20 @@ def test_what_is_set_ends_with_its_transaction(pair, urls, notes, new_service, u
             server.set(log_statement=None)
     said = "".join(server.log_text()[at:] for server, at in zip(servers, begun, strict=True))
     assert re.findall(r"(?:statement|execute \S+): *SET (?!LOCAL|TRANSACTION).*", said, re.IGNORECASE) == []
+
+
+def test_probes_under_load(pair, urls, notes, new_service, until):
+    """However many requests come, a replica is probed at most once a second."""
+    probed = []
+
+    def set_up(config):
+        notes(config)
+        config.add_db_observer(lambda event: probed.append(time.monotonic()) if isinstance(event, Probed) else None)
+
+    service = new_service(set_up, **urls())
+    with _Load(service.app):
+        until(lambda: len(probed) >= 5)
+    assert min(later - one for one, later in itertools.pairwise(probed)) > 0.9
 
 
 def test_a_busy_replica_is_not_away(pair, urls, notes, new_service, until, caplog, monkeypatch):
