@@ -4,7 +4,7 @@ import gc
 import threading
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from c2c_db import State, init, setup_session, use_replica
@@ -223,3 +223,19 @@ def test_a_fetch_that_fails_after_what_counts(pair, urls, new_service, driver, b
         assert len(cut) == 1
         session.remove()
     gc.collect()
+
+
+def test_what_another_bind_wrote_does_not_move(pair, urls, new_service):
+    """Where a session has used an engine of the application's own, its replica's death is an error: nothing is lost."""
+    seen = []
+    new_service(lambda config: seen.append(setup_session(config, "sqlalchemy", "sqlalchemy_slave")[0]), **urls())
+    [session] = seen
+    engine = create_engine(pair.primary.url)
+    with use_replica():
+        session.execute(text("SELECT count(*) FROM note"))
+        session.execute(text("INSERT INTO note (text) VALUES ('x')"), bind_arguments={"bind": engine})
+        pair.kill_replica()
+        with pytest.raises(OperationalError):
+            session.execute(text("SELECT count(*) FROM note"))
+        session.remove()
+    engine.dispose()

@@ -11,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from zope.sqlalchemy import mark_changed
 
 from c2c_broadcast import ConfigurationError, load, settings_of
 from c2c_broadcast.process import at_fork
 from c2c_broadcast.settings import warn_once
-from c2c_db._engines import can_enforce, enforce, enforce_always, is_enforced, open_engines, reset_on_return
+from c2c_db._engines import can_enforce, enforce, enforce_always, open_engines, reset_on_return
 from c2c_db._failures import DatabaseError, Failure, MaintenanceError, ReadOnlySessionError, failure_of
 from c2c_db._maintenance import Maintenance
 from c2c_db._marks import Mark, Tokens, Written, brings_marks, later
@@ -271,11 +272,13 @@ class RunningDatabase:
 
     def begun(self, session: DatabaseSession, connection: Connection) -> None:
         """Make what a session of the replica side begins READ ONLY."""
-        session.may_write = True
         server = self.servers.get(connection.engine)
         if server is None:  # an engine of the application's own: nobody sees what is done there
-            session.note(Effect.UNSURE)
-        elif session.role is Role.REPLICA:
+            session.is_movable = False
+            mark_changed(session, session.manager)
+            return
+        session.may_write = True
+        if session.role is Role.REPLICA:
             if (self.settings.enforce_readonly or session.decision is MAINTENANCE) and can_enforce(connection.engine):
                 enforce(connection)
                 session.may_write = False
@@ -374,9 +377,10 @@ class RunningDatabase:
         # SQLAlchemy before 2.0.5 does not tell of errors of a ping, nor know the word.
         failure = None if error is None or getattr(context, "is_pre_ping", False) else failure_of(error)
         is_replica = isinstance(self.servers.get(context.engine), Replica)  # type: ignore[arg-type]
+        session: DatabaseSession | None = None if connection is None else vars(connection).get(SESSION)
         if failure is Failure.READ_ONLY:
-            if is_replica or (connection is not None and is_enforced(connection)):
-                return self._read_only_error(connection)
+            if is_replica or (session is not None and not session.may_write):
+                return self._read_only_error(session)
             # The primary takes no writes any more: it was demoted, or its host name means another server now.
             context.is_disconnect = True
             self.primary.failed(context.original_exception)
@@ -384,8 +388,7 @@ class RunningDatabase:
             self.primary.failed(context.original_exception)
         return None
 
-    def _read_only_error(self, connection: Connection | None) -> DatabaseError:
-        session = None if connection is None else vars(connection).get(SESSION)
+    def _read_only_error(self, session: DatabaseSession | None) -> DatabaseError:
         scope = current_scope() if session is None else session.scope
         decision = None if session is None else session.decision
         # The mode may have ended since the session began: what counts is why it is read-only.

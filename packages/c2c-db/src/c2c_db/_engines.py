@@ -229,11 +229,6 @@ def enforce(connection: Connection) -> None:
         _run(raw, "SET TRANSACTION READ ONLY")
 
 
-def is_enforced(connection: Connection) -> bool:
-    """Tell whether ``enforce`` made the transaction of a connection read-only."""
-    return not connection.invalidated and _READ_ONLY in connection.info
-
-
 def reset_on_return(engine: Engine) -> None:
     """Let connections that ``enforce`` made read-only go back to the pool as they were."""
 
