@@ -1,6 +1,8 @@
 """Reads that go on elsewhere within their transaction, and those that may not."""
 
+import contextlib
 import gc
+import logging
 import threading
 
 import pytest
@@ -121,19 +123,42 @@ def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_
     service.app.get("/notes")
     service.app.post("/notes")
     [replica] = service.database.replicas.all
-    limited = replica.limited
+    beside = replica.beside
 
     def hang(connection):
         pair.replica.pause()
-        return limited(connection)
+        return beside(connection)
 
-    replica.limited = hang
+    replica.beside = hang
     replica.tracker.replayed = 0
     try:
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
     finally:
         pair.replica.resume()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_connection_that_dies_after_it_was_asked(pair, urls, notes, new_service, driver, caplog):
+    """A connection that told its position and is cut before it is back in the pool is no error, and no traceback."""
+    service = new_service(notes, **urls(driver))
+    service.app.get("/notes")
+    service.app.post("/notes")
+    pair.wait_caught_up()
+    [replica] = service.database.replicas.all
+    beside, cut = replica.beside, []
+
+    @contextlib.contextmanager
+    def asked(connection):
+        with beside(connection) as raw:
+            yield raw
+        cut.append(raw.info.backend_pid)
+        assert pair.replica.execute("SELECT pg_terminate_backend(%s, 5000)", cut) == [(True,)]
+
+    replica.beside = asked
+    replica.tracker.replayed = 0
+    assert service.app.get("/notes").json["count"] == 1
+    assert len(cut) == 1
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING or record.exc_info]
 
 
 def test_what_may_have_written_does_not_move(pair, urls, new_service):

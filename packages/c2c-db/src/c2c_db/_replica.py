@@ -274,7 +274,7 @@ class Replica(Server):
         deadline = time.monotonic() + limit
         driver_error = self.engine.dialect.loaded_dbapi.Error
         try:
-            with self.engine.connect() as connection, self.limited(connection) as raw:
+            with self.engine.connect() as connection, self.beside(connection) as raw:
                 while True:
                     try:
                         [replayed] = ask(raw, _REPLAYED)

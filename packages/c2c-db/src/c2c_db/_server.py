@@ -143,6 +143,17 @@ class Server(abc.ABC):
         finally:
             info.pop(ASKED, None)
 
+    @contextlib.contextmanager
+    def beside(self, connection: Connection) -> Iterator[Any]:
+        """Give it as ``limited`` does, in no transaction: the pool has none to roll back, and no failure to tell of."""
+        with self.limited(connection) as raw:
+            before, raw.autocommit = raw.autocommit, True
+            try:
+                yield raw
+            finally:
+                with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
+                    raw.autocommit = before
+
     def probe(self, sql: str, limit: float = PATIENCE) -> tuple[Any, ...]:
         """Return the row that a question brings, by a connection of its own, within about 2 s and ``limit``."""
         name = "connect_timeout" if is_libpq(self.engine.url) else "timeout"
@@ -345,15 +356,9 @@ class Primary(Server):
         if not self.is_postgresql:
             return None
         try:
-            with self.limited(connection) as raw:
-                before = raw.autocommit
-                raw.autocommit = True  # of the driver: no BEGIN and no ROLLBACK round the query
-                try:
-                    [position] = ask(raw, _POSITION)
-                    self.identify(raw)
-                finally:
-                    with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
-                        raw.autocommit = before
+            with self.beside(connection) as raw:
+                [position] = ask(raw, _POSITION)
+                self.identify(raw)
         except Exception as error:  # noqa: BLE001 # it is committed: nothing that happens now may say otherwise
             if self.engine.dialect.is_disconnect(error, connection.connection, None):  # type: ignore[arg-type]
                 connection.invalidate(error)  # else the pool says so at length
