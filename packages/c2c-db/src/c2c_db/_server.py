@@ -164,6 +164,7 @@ class Server(abc.ABC):
         try:
             # In a transaction: behind a pooler (pgbouncer) what a session sets is the next client's.
             row = ask(raw, f"SET LOCAL statement_timeout = {_STATEMENT_LIMIT_MS}", sql)
+            raw.commit()  # which is what is asked for, where the disk is in doubt
             self.identify(raw)
             raw.rollback()
         finally:
