@@ -25,7 +25,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installer(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Give what runs an installer on an environment of its own, without any index; it returns status and output."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=300)
-    python = tmp_path / "venv/bin/python"
+    python = str(tmp_path / "venv/bin/python")
+    more: dict[str, list[str]]
     if request.param == "pip":
         start = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
         more = {"install": ["--no-index", "--no-deps"], "uninstall": ["-y"]}
@@ -34,10 +35,10 @@ def installer(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., t
         more = {"install": ["--offline", "--no-index", "--no-deps"]}
 
     def run(command: str, *arguments: str | Path) -> tuple[int, str]:
-        words: list[str | Path] = [python, "-c", POINTS]
+        words = [python, "-c", POINTS]
         if command != "points":
             of_uv = ["--python", python] if request.param == "uv" else []
-            words = [*start, command, *of_uv, *more.get(command, ()), *arguments]
+            words = [*start, command, *of_uv, *more.get(command, ()), *map(str, arguments)]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
