@@ -15,6 +15,8 @@ import c2cwsgiutils.broadcast
 import c2cwsgiutils.db
 import c2cwsgiutils.health_check
 import c2cwsgiutils.pyramid
+from c2c_broadcast import load
+from c2c_logging import LoggingSettings
 
 
 @pytest.fixture
@@ -121,3 +123,23 @@ def test_exceptions_that_nobody_handles_are_counted(config: Configurator) -> Non
     assert 'group="500"' in total
     assert 'status="500"' in total
     assert float(total.rsplit(" ", 1)[1]) >= 0.2
+
+
+@pytest.mark.parametrize(("text", "on"), [("0", False), ("false", False), ("1", True)])
+def test_a_switch_that_is_off(monkeypatch: pytest.MonkeyPatch, text: str, on: bool) -> None:
+    """``C2C_SQL_REQUEST_ID=0`` is off; any text was on."""
+    monkeypatch.setenv("C2C_SQL_REQUEST_ID", text)
+    assert load(LoggingSettings, {}).sql_request_id is on
+
+
+@pytest.mark.parametrize("name", ["C2C_REDIS_PUBSUB_RETRY_DELAY", "C2C_REDIS_PUBSUB_GET_MESSAGE_TIMEOUT"])
+def test_what_has_no_effect(
+    config: Configurator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Variables for a listener that polls are taken, and said to be without effect, once and at DEBUG only."""
+    caplog.set_level("DEBUG", logger="c2c_compat")
+    monkeypatch.setenv(name, "0.5")
+    config.include(c2cwsgiutils.pyramid.includeme)
+    config.make_wsgi_app()
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if name in record.getMessage()]
+    assert said == [("DEBUG", f"{name} has no effect: nothing polls")]

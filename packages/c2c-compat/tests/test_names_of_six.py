@@ -173,3 +173,20 @@ def test_redis_check_by_name() -> None:
 def test_json_of_a_failure() -> None:
     """The exception of a check gives its content."""
     assert c2cwsgiutils.health_check.JsonCheckException("x", {"a": 1}).json_data() == {"a": 1}
+
+
+def test_collectors_of_services() -> None:
+    """Memory by mapped file, what the system counts of the process, and its memory: for a service's own registry."""
+    prometheus = c2cwsgiutils.prometheus
+    (maps,) = prometheus.MemoryMapCollector("rss", [str(os.getpid())]).collect()
+    assert maps.name == "c2cwsgiutils_process_smap_rss_bytes"
+    assert {frozenset(sample.labels) for sample in maps.samples} == {frozenset({"pid", "name"})}
+    assert sum(sample.value for sample in maps.samples) > 1_000_000
+    (resource,) = prometheus.ResourceCollector().collect()
+    assert resource.name == "c2cwsgiutils_python_resource"
+    assert {"utime", "maxrss", "minflt"} <= {sample.labels["name"] for sample in resource.samples}
+    (memory,) = prometheus.MemoryInfoCollector().collect()
+    assert memory.name == "c2cwsgiutils_python_memory_info"
+    found = {sample.labels["name"]: sample.value for sample in memory.samples}
+    assert set(found) == {"rss", "vms", "shared", "text", "lib", "data", "dirty"}
+    assert found["vms"] >= found["rss"] > 1_000_000

@@ -52,6 +52,20 @@ def url(provider: Any) -> Iterator[str]:
         yield f"{server.url}/api"
 
 
+@pytest.fixture
+def openid_url(provider: Any) -> Iterator[str]:
+    """Serve the application with OpenID Connect in the place of GitHub."""
+    environment = {
+        "C2C_AUTH_OIDC_ISSUER": provider.url,
+        "C2C_AUTH_OIDC_CLIENT_ID": "the client",
+        "C2C_AUTH_OIDC_CLIENT_SECRET": "the/client's secret",
+        "C2C_AUTH_OIDC_OPERATE": "ops",
+        "C2C_AUTH_OIDC_SECRET": "a-key-of-the-cookie-that-is-long",
+    }
+    with gunicorn("login_app:app", workers=2, cwd=HERE, env=environment) as server:
+        yield f"{server.url}/api"
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give the browser."""
@@ -135,3 +149,14 @@ def test_github_is_away(tab: Page, url: str, provider: Any) -> None:
     assert answer.status == 502
     assert "it does not answer, try again" in tab.inner_text("body")
     assert not tab.context.cookies()
+
+
+def test_openid(tab: Page, openid_url: str) -> None:
+    """With OpenID Connect the claim makes an operator, whose session the banner's button ends, too."""
+    tab.goto(f"{openid_url}/c2c")
+    tab.get_by_role("link", name="Log in with OpenID Connect").click()
+    expect(tab.get_by_text("Logged in as Ada L. (ada): operate")).to_be_visible()
+    expect(tab.get_by_role("heading", name="Debug")).to_have_count(1)
+    tab.get_by_role("banner").get_by_role("button", name="Log out").click()
+    expect(tab.get_by_role("link", name="Log in with OpenID Connect")).to_be_visible()
+    expect(tab.get_by_role("heading", name="Debug")).to_have_count(0)

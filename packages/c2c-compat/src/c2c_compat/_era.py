@@ -19,6 +19,7 @@ _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2C_COMPAT_ERA"
 _KEY = "c2c.compat_era"
 _SAID = "c2c_compat.era_said"
+_NO_EFFECT = ("C2C_REDIS_PUBSUB_RETRY_DELAY", "C2C_REDIS_PUBSUB_GET_MESSAGE_TIMEOUT")
 # A requirement of a distribution: the name, extras, then the range.
 _REQUIREMENT = re.compile(r"c2cwsgiutils *(?:\[[^\]]*\])? *\(?((?:[<>=!~^][^;)]*)?)\)?", re.IGNORECASE)
 _LOWER = re.compile(r"(?:>=|==|~=|>|\^) *([0-9]+)")
@@ -111,6 +112,9 @@ def say_once(era: Era, registry: Any) -> None:
     """Say in one line, once an application, which era it is, why, and what changes that."""
     if _SAID not in registry:
         registry[_SAID] = era
+        for name in _NO_EFFECT:
+            if os.environ.get(name):
+                _LOG.debug("%s has no effect: nothing polls", name)
         _LOG.info("c2c-compat does as c2cwsgiutils %s did: %s; %s changes it", era.number, era.reason, _VARIABLE)
 
 

@@ -4,9 +4,6 @@ import logging
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-_PARENT = "c2cwsgiutils"
-_MOVED = {"c2cwsgiutils.sql_profiler": "c2c_debug.sql_profiler"}
-
 
 @lru_cache(1)
 def _packages() -> list[str]:
@@ -21,14 +18,12 @@ def adopt() -> None:
     A level of their own (``c2c_stats``) counts first. ``c2cwsgiutils.sql_profiler`` is what
     ``c2c_debug.sql_profiler`` was called. Doing it again changes nothing.
     """
-    parent = logging.getLogger(_PARENT)
+    parent = logging.getLogger("c2cwsgiutils")
     for name in _packages():
         _place(logging.getLogger(name), parent)
-    for old, new in _MOVED.items():
-        logger, above = logging.getLogger(new), logging.getLogger(new.rpartition(".")[0])
-        between = logging.getLogger(old)
-        _place(between, above)
-        _place(logger, between)
+    moved = logging.getLogger("c2cwsgiutils.sql_profiler")
+    _place(moved, logging.getLogger("c2c_debug"))
+    _place(logging.getLogger("c2c_debug.sql_profiler"), moved)
 
 
 def _place(logger: logging.Logger, parent: logging.Logger) -> None:
