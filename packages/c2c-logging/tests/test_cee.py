@@ -151,6 +151,26 @@ def test_a_server_that_is_away_blocks_nothing(logger, syslog_sink, capfd):
     assert "Traceback" not in said
 
 
+def test_nobody_takes_datagrams(logger, syslog_sink, capfd):
+    """That each second one is refused is said once; "works again" once some were sent and nobody refused them."""
+    log = logger(syslog_sink.address)
+    with syslog_sink.down():
+        for number in range(20):
+            log.info("line %s", number)
+            time.sleep(0.05)
+    log.info("back")
+    syslog_sink.wait(lambda message: message.cee()["msg"] == "back")
+    assert not log.handlers[0]._sender.is_away
+    time.sleep(1.1)
+    log.info("sure")
+    syslog_sink.wait(lambda message: message.cee()["msg"] == "sure")
+    log.handlers[0].flush()
+    said = capfd.readouterr().err
+    assert said.count("is away") == 1
+    assert said.count("works again") == 1
+    assert len({message.cee()["msg"] for message in syslog_sink.messages}) == 22
+
+
 def test_a_server_that_hung_up_loses_nothing(logger, syslog_sink):
     """TCP takes one more line for a connection that the server closed: it is not given one."""
     log = logger(syslog_sink.tcp_address, socktype="tcp")

@@ -24,6 +24,7 @@ from c2c_logging._output import Complaint
 from c2c_logging._queue import Bounds, until_it_works
 from c2c_logging._settings import HandlerSettings
 
+_SURE_AFTER = 1.0  # seconds without a refusal
 RESOLVE_EVERY = 60.0
 """Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was."""
 _TIMEOUT = 5.0
@@ -107,15 +108,13 @@ class SyslogSender:
         self._rest = b""  # of a line of which the server took a part
         self._is_sent = False
         self._largest = 1 << 20
+        self._taken_since: float | None = None
+        self.is_away = False
+        """Whether the server was away, or did not read, when it was last tried."""
         self._lost = 0
         self._pid = os.getpid()
         shown = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
         self._complaint = Complaint(f"syslog server {shown}")
-
-    @property
-    def is_away(self) -> bool:
-        """Whether the server was away, or did not read, when it was last tried."""
-        return self._complaint.is_wrong
 
     def write(self, batch: list[Line], hurry: Callable[[], bool]) -> None:
         """Send lines in order; while the server is away, wait for it, unless there is no time for that."""
@@ -148,8 +147,13 @@ class SyslogSender:
             else:
                 self._disconnect()
             self._complaint.wrong(f"{problem}: lines are kept meanwhile, the oldest are dropped when too many")
+            self.is_away, self._taken_since = True, None
             return False
-        self._complaint.right()
+        self.is_away = False
+        self._taken_since = self._taken_since or self._clock()
+        # That a datagram is refused comes after it was sent.
+        if sender.type == socket.SOCK_STREAM or self._clock() - self._taken_since > _SURE_AFTER:
+            self._complaint.right()
         return True
 
     def _send_to_stream(self, sender: socket.socket, line: Line) -> None:
@@ -164,7 +168,12 @@ class SyslogSender:
     def _send_datagram(self, sender: socket.socket, line: Line) -> None:
         if self._is_sent:
             self._is_sent = False
-            return
+        else:
+            self._send_what_fits(sender, line)
+        if refused := sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(refused, os.strerror(refused))
+
+    def _send_what_fits(self, sender: socket.socket, line: Line) -> None:
         text = line.json
         while True:
             if len(line.head) + len(text) > self._largest:
