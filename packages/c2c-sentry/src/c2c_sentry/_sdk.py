@@ -78,12 +78,13 @@ def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
     for warning in warnings:
         _LOG.warning("%s", warning)
     off = [] if settings.integration_logging else [LoggingIntegration]
-    options: dict[str, Any] = {
+    return {
         "traces_sample_rate": settings.traces_sample_rate or None,
         "auto_enabling_integrations": False,
         "transport": SayingTransport,
         **given,
         "dsn": settings.url,
+        "release": release if release and release != "latest" else settings.git_hash or None,
         "integrations": list(_integrations(settings)),
         # It drops what is the same object as the last one, in a later request, too.
         "disabled_integrations": [DedupeIntegration, *off, *given.get("disabled_integrations", [])],
@@ -91,10 +92,6 @@ def _options(settings: SentrySettings, events: Events) -> dict[str, Any]:
         "before_send": events.before_send,
         **dict.fromkeys(_hooks(given), events.masked),
     }
-    release = release if release and release != "latest" else settings.git_hash
-    if release:
-        options["release"] = release
-    return options
 
 
 def _hooks(given: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,25 @@
-"""Reporting what a WSGI application raises, whatever it is made with."""
+"""Reporting what an application raises: one of Pyramid, or any of WSGI."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from c2c_sentry._reporting import REPORTING, init
+
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
+
+
+def includeme(config: "Configurator") -> None:
+    """Report errors to Sentry: ``config.include("c2c_sentry")``. Without a DSN nothing happens.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
+    from pyramid.tweens import EXCVIEW  # importing c2c_sentry imports no Pyramid
+
+    config.include("c2c_broadcast")
+    init(config.get_settings())
+    config.add_tween("c2c_sentry._tween.tween_factory", over=EXCVIEW)
 
 
 def filter_wsgi_app(app: Any, settings: Mapping[str, Any] | None = None) -> Any:
