@@ -45,6 +45,8 @@ FILES = {
     "inside": ("call:tiny:main", "call:nowhere.tiny:main"),
     "factory": ("use = call:tiny:main", "paste.app_factory = tinyy:main"),
     "nothing": ("use = call:tiny:main", "c2c.base_path = /c2c"),
+    "pipeline": ("[app:main]", "[pipeline:main]\npipeline = nofilter tiny\n[app:tiny]"),
+    "map": ("[app:main]", "[composite:main]\nuse = egg:Paste#urlmap\n/ = tinyy\n[app:tiny]"),
     "undefined": ("[loggers]", "x = %(NOWHERE)s\n[loggers]"),
 }
 SECRET = "canary-pw"
@@ -61,6 +63,8 @@ MISTAKES: list[tuple[str, dict[str, str], str]] = [
     ("c2c-run egg.ini", {}, "no distribution 'no-such-thing' is installed"),
     ("c2c-run --check factory.ini", {}, "[app:main] paste.app_factory = tinyy:main: there is no module 'tinyy'"),
     ("c2c-run nothing.ini", {}, "[app:main] has neither use nor paste.app_factory"),
+    ("c2c-run pipeline.ini", {}, "[pipeline:main] pipeline names nofilter, of which there is no section"),
+    ("c2c-run --check map.ini", {}, "[composite:main] / names tinyy, of which there is no section"),
     ("c2c-run package.ini", {}, "No module named 'c2c_loging'"),
     ("c2c-run level.ini", {}, "[logger_root] level = 'INFOO': must be one of"),
     ("c2c-run keys.ini", {}, "has no [handler_jsn], which [handlers] names"),

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from c2c_meta._ini import Ini, IniError
@@ -60,7 +60,7 @@ def application_name(ini: Ini) -> str | None:
 
 
 def check_factories(ini: Ini) -> None:
-    """Raise IniError where a part of the main application is made by a module or distribution that does not exist.
+    """Raise IniError where a part of the main application, or what makes it, does not exist.
 
     For a process that ends after it: modules are looked for where gunicorn will look for them. Nothing is said where
     gunicorn is told to look elsewhere.
@@ -71,6 +71,7 @@ def check_factories(ini: Ini) -> None:
     if any(word in text for text in texts for word in ("chdir", "pythonpath")):
         return
     sys.path[:] = [str(Path.cwd()), *sys.path, str(Path(ini.path).resolve().parent)]
+    parts = {name.partition(":")[2].strip() for name in ini.sections() if name.partition(":")[0] in _PARTS}
     for section in _used(ini, next(name for name in ini.sections() if _is_main(name))):
         values = ini[section]
         made = [
@@ -80,10 +81,22 @@ def check_factories(ini: Ini) -> None:
             raise IniError(
                 f"{ini.path}: [{section}] has neither use nor paste.app_factory: what makes the application?"
             )
+        for key, name in _named(section, values):
+            if ":" not in name and name not in parts:
+                raise IniError(f"{ini.path}: [{section}] {key} names {name}, of which there is no section")
         for key, value in made:
             missing = _missing(value if key == "use" else f"call:{value}")
             if missing:
                 raise IniError(f"{ini.path}: [{section}] {key} = {value}: {missing}")
+
+
+def _named(section: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the parts that a pipeline or a map of URLs names, by key."""
+    for key, value in values.items():
+        if key == "filter-with" or (key == "pipeline" and section.startswith("pipeline")):
+            yield from ((key, word) for word in value.split())
+        elif values.get("use", "").endswith("#urlmap") and key.startswith(("/", "http", "domain ")):
+            yield key, value.strip()
 
 
 def _missing(factory: str) -> str:
