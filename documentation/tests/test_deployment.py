@@ -83,6 +83,18 @@ def test_the_guides_dockerfile_installs_as_root() -> None:
     assert {"light", "full", "compat"} <= named <= targets
 
 
+def test_what_the_dockerfile_copies_is_there_for_it() -> None:
+    """Each of its sources is a file or folder of the repository, and one that .dockerignore lets through."""
+    ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    let = [Path(line[1:]) for line in ignored if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
+    sources = [Path(source) for line in copied for source in line.split()]
+    assert Path("docs/dashboards") in sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert {source, *source.parents} & {*let}, source
+
+
 def test_the_composition_has_what_it_promises() -> None:
     """Application, primary, replica, Redis, statsd exporter and Prometheus, each with a health check."""
     wanted = {"application", "primary", "replica", "redis", "statsd-exporter", "prometheus"}
