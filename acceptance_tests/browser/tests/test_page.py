@@ -155,13 +155,21 @@ def test_timings(page: Page, client: Client) -> None:
 
 
 def test_problems(page: Page, client: Client) -> None:
-    """An error of any process is there, with its traceback and its request, and in the answer at the top."""
-    client.get("/error", status=500)
-    problem = page.live("problems").locator("li", has_text="Something nobody expected").first
+    """An error of any process is there, with its traceback and its request, and in the answer at the top.
+
+    Its id leaves the lines of that request alone.
+    """
+    client.get("/error", status=500, headers={"X-Request-ID": "Order-42"})
+    problem = page.live("problems").locator("li", has_text="id Order-42").first
     expect(problem).to_contain_text("GET /api/error")
     problem.locator("summary").click()
     expect(problem.locator("pre")).to_contain_text("RuntimeError")
     expect(page.tab.locator(".card", has_text="What went wrong?").locator(".big")).to_contain_text("error")
+    problem.get_by_role("button", name="id Order-42").click()
+    live = page.live("problems")
+    expect(live.locator('input[type="search"]')).to_have_value("Order-42")
+    expect(live.locator("li").filter(has_not_text="Order-42")).to_have_count(0)
+    expect(live.locator("li").first).to_contain_text("Something nobody expected")
 
 
 def test_requests_in_progress(page: Page, client: Client) -> None:

@@ -117,7 +117,8 @@ export function problems(panel) {
   });
   // The lines of one request: what else went wrong in it.
   const only = (id) => {
-    box.querySelector("input").value = wanted = id;
+    box.querySelector("input").value = id;
+    wanted = id.toLowerCase();
     draw(overview.last[0]);
   };
   panel.tools.append(
