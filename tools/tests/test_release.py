@@ -109,7 +109,9 @@ def test_two_releases(clone):
     assert clone.git("rev-parse", f"{tag}^{{commit}}") == clone.git("rev-parse", "main")
     assert clone.git("status", "--porcelain") == ""
     changelog = (clone.package / "CHANGELOG.md").read_text()
-    assert re.search(rf"## {_FIRST} \(\d{{4}}-\d\d-\d\d\)\n\n### Added\n\n- The first thing", changelog), changelog
+    assert re.search(rf"## {_FIRST} \(\d{{4}}-\d\d-\d\d\)\n\n### Added\n\n(?:- .*\n)*- The first thing", changelog), (
+        changelog
+    )
     assert "In two lines. (#1)\n" in changelog
     assert list((clone.package / "changelog.d").glob("*.md")) == []
 

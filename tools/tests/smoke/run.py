@@ -24,7 +24,7 @@ def main() -> None:
     """Try what the command line names; an exception is a failure."""
     shorts = []
     for argument in sys.argv[1:]:
-        match = re.fullmatch(r"c2c-([a-z]+)(?:\[([a-z0-9,]+)\])?", argument)
+        match = re.fullmatch(r"c2c-([a-z]+)(?:\[([a-z0-9_,]+)\])?", argument)
         assert match, argument
         shorts.append(match[1])
         _try(f"try_{match[1]}", ["alone", *(match[2] or "").split(",")] if match[2] else ["alone"])
