@@ -35,8 +35,8 @@ def test_without_sticky_sessions(provider, environment, preload):
             back = provider.agree(begun.headers["Location"])
             assert get(back).status_code == 302, "a callback"
         assert _seen(browser, server) == set(server.pids())
-        server.signal(signal.SIGHUP)
         before = set(server.pids())
+        server.signal(signal.SIGHUP)
         _wait_for(lambda: len(server.pids()) == 3 and not before & set(server.pids()))
         assert _seen(browser, server) == set(server.pids())
         for _ in range(6):
