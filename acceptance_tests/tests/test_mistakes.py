@@ -122,7 +122,7 @@ MISTAKES: list[tuple[str, dict[str, str], str]] = [
     ("c2c-test-print --timeout -1", {}, "--timeout -1 is not more than 0"),
     ("c2c-test-print --url http://127.0.0.1:1/print/ --timeout 1", {}, "Connection refused"),
     ("c2c-stats-db", {}, "required: --db"),
-    (f"c2c-stats-db --db {DB}", {}, "give --statsd-address or --prometheus-url"),
+    (f"c2c-stats-db --db {DB}", {}, "nowhere to send: give --statsd-address, --prometheus-url or --serve"),
     ("c2c-stats-db --db nonsense --statsd-address localhost:8125", {}, "--db is no URL: give postgresql://"),
     ("c2c-stats-db --db mysql://x/y --statsd-address localhost:8125", {}, "only PostgreSQL is measured"),
     (f"c2c-stats-db --db {DB} --statsd-address localhost", {}, "must look like host:8125"),
