@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PIP = r"""global.index-url='https://example.com/simple'
+PIP = r"""global.index-url='https://example.com/pypi'
 global.extra-index-url='\\nfile:///a\\nfile:///b'
 global.cert='/etc/company.pem'
 :env:.timeout='180'
@@ -60,7 +60,7 @@ def test_what_pip_uses_uv_uses():
     shown = "echo $UV_DEFAULT_INDEX, $UV_INDEX, $SSL_CERT_FILE, $UV_SYSTEM_CERTS"
     given = {"PATH": os.environ["PATH"], "UV_SYSTEM_CERTS": "false"}
     done = subprocess.run(["bash", "-c", made + shown], env=given, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "https://example.com/simple, file:///a file:///b, /etc/company.pem, false"
+    assert done.stdout.strip() == "https://example.com/pypi, file:///a file:///b, /etc/company.pem, false"
 
 
 def test_a_home_that_nobody_can_write_to():

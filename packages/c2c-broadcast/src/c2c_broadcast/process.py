@@ -385,11 +385,6 @@ class _Run:
 class Worker:
     """A daemon thread that does ``work()`` whenever it is woken.
 
-        self._worker = Worker("c2c-x", self._send_all)
-        ...
-        self._queue.append(item)
-        self._worker.wake()
-
     The thread starts with the first ``wake()``, in the process that calls it; so it comes back in a forked child, too.
     ``work()`` returns after how many seconds it wants to be called again, None for not before it is woken. It is never
     called twice at a time; wakes that come meanwhile lead to one more call. What it raises is logged, at most once a
@@ -437,13 +432,11 @@ class Worker:
                 return True
             run.closing = True
             run.event.set()
-        if self.is_own_thread or run.done.wait(timeout):
-            return True
-        if abandon:
-            with self._lock:
-                if self._run is run:
-                    self._run = None
-        return False
+        ended = self.is_own_thread or run.done.wait(timeout)
+        with self._lock:
+            if abandon and not ended and self._run is run:
+                self._run = None
+        return ended
 
     @property
     def running(self) -> bool:
