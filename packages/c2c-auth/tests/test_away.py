@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from c2c_auth import github as module
-from c2c_auth.github import Rights
-from c2c_auth.provider import AwayError
+from c2c_auth import AuthSettings, Operator
+from c2c_auth import providers as module
+from c2c_auth.providers import AwayError, GitHub
+from c2c_broadcast import load
 
 GARBAGE = ["garbage", "huge", "drip", "slow", 500, 429]
 
@@ -15,7 +16,7 @@ GARBAGE = ["garbage", "huge", "drip", "slow", 500, 429]
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Wait for two seconds in place of five."""
-    monkeypatch.setattr("c2c_auth.provider.Asker.ask.__kwdefaults__", {"bearer": "", "timeout": 2.0})
+    monkeypatch.setattr("c2c_auth.providers.Asker.ask.__kwdefaults__", {"bearer": "", "timeout": 2.0})
 
 
 @pytest.mark.parametrize("path", ["/token", "/user"])
@@ -61,18 +62,17 @@ def test_rights_while_away(provider, github, make_service, log_in, caplog, fails
     service = make_service(github)
     log_in(service)
     assert service.get("/c2c/see").json == {"seen": True}
-    policy = service.app.registry["c2c_auth.policy"]
-    rights = policy.providers["github"]._rights
-    rights._clock = lambda: time.monotonic() + 61
+    known = service.app.registry["c2c_auth.policy"].providers["github"]
+    known._clock = lambda: time.monotonic() + 61
     provider.fails["/repos"] = fails
     for _ in range(3):
         assert service.get("/c2c/see").json == {"seen": True}
     assert provider.count("/repos") == 2
-    rights._clock = lambda: time.monotonic() + 661
+    known._clock = lambda: time.monotonic() + 661
     service.get("/c2c/see", status=403)
     assert service.get("/who").json[3] == ["known"]
     provider.fails.clear()
-    rights._clock = lambda: time.monotonic() + 700
+    known._clock = lambda: time.monotonic() + 700
     assert service.get("/c2c/see").json == {"seen": True}
     said = [record.getMessage() for record in caplog.records if record.name.startswith("c2c_auth")]
     assert len(said) == (0 if fails == 403 else 2), said
@@ -84,7 +84,7 @@ def test_revoked_right(provider, github, make_service, log_in):
     log_in(service)
     assert service.get("/c2c/see").json == {"seen": True}
     provider.rights.clear()
-    service.app.registry["c2c_auth.policy"].providers["github"]._rights._clock = lambda: time.monotonic() + 61
+    service.app.registry["c2c_auth.policy"].providers["github"]._clock = lambda: time.monotonic() + 61
     service.get("/c2c/see", status=403)
 
 
@@ -94,7 +94,7 @@ def test_revoked_token(provider, github, make_service, log_in):
     log_in(service)
     assert service.get("/c2c/see").json == {"seen": True}
     provider.revoked += provider.tokens
-    service.app.registry["c2c_auth.policy"].providers["github"]._rights._clock = lambda: time.monotonic() + 61
+    service.app.registry["c2c_auth.policy"].providers["github"]._clock = lambda: time.monotonic() + 61
     service.get("/c2c/see", status=403)
     assert service.get("/who").json is None
 
@@ -119,38 +119,43 @@ def test_asked_once_a_minute(provider, github, make_service, log_in):
     assert provider.count("/repos") == 1
 
 
-def test_others_do_not_wait():
+def test_others_do_not_wait(provider, github, monkeypatch):
     """While one thread asks again, others take what is known."""
-    now, asking, go_on = [0.0], threading.Event(), threading.Event()
+    known = GitHub(load(AuthSettings, github))
+    who = Operator(how="github", login="ada", name="Ada", token="token")
+    asking, go_on = threading.Event(), threading.Event()
+    answers = [frozenset({"push"}), frozenset()]
 
     def ask(token, repository):
-        if now[0]:
+        if len(answers) == 1:
             asking.set()
-            go_on.wait(60)
-        return frozenset({"push"})
+            assert go_on.wait(60)
+        return answers.pop(0)
 
-    rights = Rights(ask, lambda: now[0])
-    assert rights.of("token", "a/b") == {"push"}
-    now[0] = 100.0
-    thread = threading.Thread(target=rights.of, args=("token", "a/b"))
+    monkeypatch.setattr(known, "_ask_rights", ask)
+    assert "operate" in known.levels(who)
+    known._clock = lambda: time.monotonic() + 100
+    thread = threading.Thread(target=known.levels, args=(who,))
     thread.start()
     assert asking.wait(60)
-    assert rights.of("token", "a/b") == {"push"}
+    assert "operate" in known.levels(who)
     go_on.set()
     thread.join(60)
+    assert known.levels(who) == ("known",)
 
 
-def test_bounded(monkeypatch):
+def test_bounded(provider, github, monkeypatch):
     """What is known of rights is bounded, the oldest goes first; a failure is not asked again at once."""
     monkeypatch.setattr(module, "MOST_RIGHTS", 3)
+    known = GitHub(load(AuthSettings, github))
     asked = []
 
     def ask(token, repository):
         asked.append(token)
         raise AwayError
 
-    rights = Rights(ask)
+    monkeypatch.setattr(known, "_ask_rights", ask)
     for number in (1, 1, 2, 3, 4, 4, 1):
-        assert rights.of(str(number), "a/b") == frozenset()
+        assert known.levels(Operator(how="github", login="ada", name="Ada", token=str(number))) == ("known",)
     assert asked == ["1", "2", "3", "4", "1"]
-    assert len(rights._known) == 3
+    assert len(known._known) == 3

@@ -61,6 +61,16 @@ def test_use_session(monkeypatch, github, caplog, by):
     assert "WARNING" not in dict(said)
 
 
+@pytest.mark.parametrize("name", ["jwt", "oidc"])
+def test_other_names(github, make_service, log_in, name):
+    """The key and the name of the cookie have names that say nothing of GitHub, too: C2C_AUTH_JWT_SECRET, _COOKIE."""
+    key = github.pop("c2c.auth.github.auth.secret")
+    service = make_service(github, **{f"c2c.auth.{name}.secret": key, f"c2c.auth.{name}.cookie": "mine"})
+    log_in(service)
+    assert service.get("/who").json[1] == "ada"
+    assert {one.name for one in service.cookiejar} == {"mine"}
+
+
 def test_names_that_nothing_reads(monkeypatch, github, caplog):
     """Names that c2cwsgiutils 6.1 documented and never read are named, with the right one."""
     monkeypatch.setenv("C2C_AUTH_GITHUB_REPOSITORY_ACCESS_TYPE", "admin")

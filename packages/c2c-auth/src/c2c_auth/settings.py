@@ -1,12 +1,10 @@
 """The settings of the log-ins: those of GitHub under the names of c2cwsgiutils 6.1."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from c2c_broadcast import declarations, setting
 
@@ -22,26 +20,8 @@ _NEVER_READ = {
     "C2C_AUTH_SECRET": "C2C_AUTH_GITHUB_SECRET",
     "C2C_AUTH_COOKIE": "C2C_AUTH_GITHUB_COOKIE",
 }
-
-
 _GITHUB, _API = "https://github.com/login/oauth", "https://api.github.com"
 _ENTERPRISE = "for GitHub Enterprise"
-
-
-def _url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
-        raise ValueError("must look like https://github.com/login/oauth/authorize")
-    if parts.scheme == "http" and not _is_near(parts.hostname):
-        raise ValueError("must begin with https://, as tokens go there (http: to this machine, or a name without dots)")
-    return raw
-
-
-def _is_near(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return "." not in host
 
 
 def _matching(pattern: str, example: str) -> Callable[[str], str]:
@@ -51,6 +31,13 @@ def _matching(pattern: str, example: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+# Tokens go there: http only to this machine, or a name without dots.
+_url = _matching(
+    r"(https://[^\s/?#@\[\]]+|http://(localhost|127(\.\d+){3}|\[::1\]|[\w-]+)(:\d+)?)([/?]\S*)?",
+    f"{_GITHUB}/authorize, and begin with https:// (http: to this machine, or a name without dots)",
+)
 
 
 def _commas(raw: str) -> tuple[str, ...]:
@@ -99,10 +86,7 @@ class AuthSettings:
     github_user_url: str = _github("USER_URL", f"{_API}/user", parse=_url, help=_ENTERPRISE)
     github_repo_url: str = _github("REPO_URL", f"{_API}/repos", parse=_url, help=_ENTERPRISE)
     github_proxy_url: str | None = _github(
-        "PROXY_URL",
-        key="auth.proxy_url",
-        parse=_url,
-        help="redirect proxy of several services with one OAuth application; gets the callback as `came_from`",
+        "PROXY_URL", key="auth.proxy_url", parse=_url, help="redirect proxy; gets the callback as `came_from`"
     )
     oidc_issuer: str | None = _oidc("ISSUER", parse=_url, help="what comes before `/.well-known/openid-configuration`")
     oidc_client_id: str | None = _oidc("CLIENT_ID", help="of this service at the provider")
@@ -114,9 +98,8 @@ class AuthSettings:
 
     def providers(self) -> set[str]:
         """Return who is configured, of ``github`` and ``oidc``."""
-        if any(len(one) < SHORTEST_SECRET for one in self.secret):
-            return set()
-        return {name for name, needed in _NEEDED.items() if all(getattr(self, one) for one in needed)}
+        long = all(len(one) >= SHORTEST_SECRET for one in self.secret)
+        return {name for name, needed in _NEEDED.items() if long and all(getattr(self, one) for one in needed)}
 
     def in_vain(self) -> Iterator[str]:
         """Yield what is to be said of settings that have no effect."""
