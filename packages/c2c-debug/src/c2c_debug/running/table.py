@@ -38,9 +38,10 @@ _ROUTE_AT = _BEGUN_AT + _BEGUN.size
 _PHASE_AT = _ROUTE_AT + _ROUTE.size
 assert _PHASE_AT + _PHASE.size <= _SIZE  # of constants
 _PARTS = (_BEGUN_AT, _ROUTE_AT, _PHASE_AT)
+_ALL = struct.Struct("=" + "".join(part.format[1:] for part in (_BEGUN, _ROUTE, _PHASE)))
 _TRIES = 5
 
-_pack_begun, _pack_route, _pack_phase = _BEGUN.pack_into, _ROUTE.pack_into, _PHASE.pack_into
+_pack_all, _pack_route, _pack_phase = _ALL.pack_into, _ROUTE.pack_into, _PHASE.pack_into
 
 
 class Row:
@@ -75,11 +76,9 @@ class Row:
         """Begin a request, that of an environ, or other work; return its number, for ``end``."""
         number = self._begun = self._number = self._number + 1
         now = monotonic()
-        buffer, at = self.buffer, self._at
-        _pack_begun(buffer, at + _BEGUN_AT, number, now, text.encode("utf-8", "replace"), number)
-        _pack_route(buffer, at + _ROUTE_AT, number, b"", number)
-        _pack_phase(buffer, at + _PHASE_AT, number, now, 0, VIEW, b"", number)
-        buffer[at] = 1
+        begun = (number, now, text.encode("utf-8", "replace"), number)
+        _pack_all(self.buffer, self._at + _BEGUN_AT, *begun, number, b"", number, number, now, 0, VIEW, b"", number)
+        self.buffer[self._at] = 1
         self.environ = environ
         self.base = VIEW
         return number

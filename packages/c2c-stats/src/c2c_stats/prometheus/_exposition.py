@@ -9,9 +9,8 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client.metrics_core import Metric
 
@@ -51,8 +50,7 @@ _HELP = {
 _KIND_HELP = {"timer": "Seconds of {}", "counter": "Number of {}", "gauge": "Last value of {}"}
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """The numbers of one series, of one process or of several: ``values`` are laid out as the series' cells.
 
     ``bounds`` are those of a timer's buckets, empty for other kinds.
@@ -216,7 +214,7 @@ def families(records: Iterable[Record], prefix: str, names: Names, name_set: str
                 free = f"{name}_{number}"
                 series = groups.setdefault((record.kind, free), {})
             if name_set == SIX and record.name == ("health_check_state",):
-                record = replace(record, values=(float(not record.values[0]),))  # noqa: PLW2901 # 1: it fails
+                record = record._replace(values=(float(not record.values[0]),))  # noqa: PLW2901 # 1: it fails
         known = series.get(labels)
         series[labels] = record if known is None else _sum(known, record)
     for (kind, name), series in groups.items():
@@ -226,10 +224,10 @@ def families(records: Iterable[Record], prefix: str, names: Names, name_set: str
 def _sum(one: Record, other: Record) -> Record:
     """Add up two series; histograms with different buckets, as a reload leaves them, in those that both have."""
     if one.kind == "counter":
-        return replace(one, values=(one.values[0] + other.values[0],))
+        return one._replace(values=(one.values[0] + other.values[0],))
     common = tuple(bound for bound in one.bounds if bound in other.bounds)
     counts = map(sum, zip(_counts(one, common), _counts(other, common), strict=True))
-    return replace(one, bounds=common, values=(one.values[0] + other.values[0], *counts))
+    return one._replace(bounds=common, values=(one.values[0] + other.values[0], *counts))
 
 
 def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:

@@ -148,13 +148,19 @@ def record_of(key: bytes, numbers: Numbers) -> Record | None:
 def _check(key: bytes, numbers: Numbers) -> None:
     """Raise ValueError for a record that is none of ours."""
     try:
-        kind, _, _, bounds = _parsed(key)
-        words = {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind]
+        words, least = _shape(key)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{key[:80]!r}") from error
-    least = -MOST if kind == "gauge" else 0
-    if len(numbers) != words or not all(least <= number <= MOST for number in numbers):
+    # The sum tells whether any of them is not a number.
+    if len(numbers) != words or not (least <= min(numbers) and max(numbers) <= MOST and sum(numbers) >= least * words):
         raise ValueError(f"the numbers of {key[:80]!r}")
+
+
+@lru_cache(16_384)
+def _shape(key: bytes) -> tuple[int, float]:
+    """Return how many numbers a record has, and the least that they are."""
+    kind, _, _, bounds = _parsed(key)
+    return {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind], -MOST if kind == "gauge" else 0
 
 
 def _when(key: bytes, numbers: Numbers) -> float:
