@@ -17,8 +17,8 @@ _REPLICA = "db_replica_sqlalchemy_slave"
 
 
 @contextlib.contextmanager
-def _load(demo: Demo) -> Iterator[Counter[Any]]:
-    """Read and probe without a pause meanwhile; give what was answered, counted."""
+def _load(demo: Demo, *paths: str) -> Iterator[Counter[Any]]:
+    """Ask for these, or read and probe, without a pause meanwhile; give what was answered, counted."""
     answers: Counter[Any] = Counter()
     stop = threading.Event()
 
@@ -30,7 +30,7 @@ def _load(demo: Demo) -> Iterator[Counter[Any]]:
                 status = type(error).__name__
             answers[path, status] += 1
 
-    paths = ("/hello", "/hello", "/c2c/health/ready")
+    paths = paths or ("/hello", "/hello", "/c2c/health/ready")
     threads = [threading.Thread(target=ask, args=(path,)) for path in paths]
     for thread in threads:
         thread.start()
@@ -90,6 +90,28 @@ def test_a_replica_that_is_away(running: Demo, how: str) -> None:
             assert _REPLICA in _report(running, "?max_level=2")["failures"]
         assert {status for _, status in answers} == {200}
     assert {status for _, status in answers} == {200}, answers
+
+
+def test_its_death_is_no_error_report(new_demo: Callable[..., Demo], sentry_sink: Any) -> None:
+    """Killed under reads: each is answered, Sentry hears nothing of it, and the log has no more than warnings."""
+    demo = new_demo(workers=1, environ={"SENTRY_URL": sentry_sink.dsn})
+    log = demo.service.folder / "log"
+    wait_for(Client(demo).all_read_the_replica)
+    before = len(log.read_text())
+    with _load(demo, *("/hello",) * 4) as answers:
+        wait_for(lambda: answers["/hello", 200] > 20)
+        with demo.databases.replica.down():
+            wait_for(lambda: "usable -> offline" in log.read_text()[before:])
+            seen = answers["/hello", 200]
+            wait_for(lambda: answers["/hello", 200] > seen + 20)
+        wait_for(lambda: "offline -> usable" in log.read_text()[before:])
+    assert set(answers) == {("/hello", 200)}
+    said = log.read_text()[before:]
+    assert not [line for line in said.splitlines() if "ERROR" in line or "CRITICAL" in line or "Traceback" in line]
+    requests.get(f"{demo.service.url}/api/error", timeout=30)  # that one is reported, after whatever came before
+    wait_for(lambda: len(sentry_sink.events) >= 1)
+    demo.service.stop()
+    assert {"Something nobody expected" in str(event) for event in sentry_sink.events} == {True}
 
 
 def test_a_replica_that_is_needed(new_demo: Callable[..., Demo]) -> None:

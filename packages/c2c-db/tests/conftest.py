@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from webtest import TestApp
 
 from c2c_broadcast.process import service_folder
-from c2c_db import RunningDatabase, State, databases, init
+from c2c_db import Decided, RunningDatabase, State, databases, init
 from c2c_db._database import application_of
 from c2c_testing.servers import PostgresPair
 
@@ -53,12 +54,19 @@ class Service:
 
     def __init__(self, config: Configurator) -> None:
         self.config = config
+        self._events: list[Any] = []
+        config.add_db_observer(self._events.append)
         self.app = TestApp(config.make_wsgi_app())
 
     @property
     def database(self) -> RunningDatabase:
         """The first database."""
         return next(iter(databases(self.config.registry).values()))
+
+    @property
+    def decisions(self) -> "Counter[tuple[str, str]]":
+        """How often an (engine, reason) was chosen."""
+        return Counter((event.engine, event.reason) for event in self._events if isinstance(event, Decided))
 
     @property
     def replica_state(self) -> State:

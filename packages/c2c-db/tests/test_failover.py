@@ -9,7 +9,7 @@ import time
 from sqlalchemy import event
 from webtest import TestApp
 
-from c2c_db import Probed, State, StateChanged
+from c2c_db import ReplicaStatus, State, StateChanged
 
 
 class _Load:
@@ -59,7 +59,7 @@ def test_killed_under_load(pair, urls, notes, new_service, driver, until, caplog
         until(lambda: load.servers[-1] == "replica")
     assert load.errors == []
     assert [engine.pool.checkedout() for engine in service.database.engines] == [0, 0]
-    states = [record.getMessage() for record in caplog.records if record.name == "c2c_db._replica"]
+    states = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Replica ")]
     assert [message.partition("(")[0] for message in states] == [
         "Replica sqlalchemy_slave: unknown -> usable ",
         "Replica sqlalchemy_slave: usable -> offline ",
@@ -92,7 +92,7 @@ def test_down_from_the_start(pair, urls, notes, new_service, until):
         assert service.app.get("/notes").json["server"] == "primary"
         until(lambda: service.replica_state is State.OFFLINE)
         service.app.get("/notes")
-        assert service.database.decisions["sqlalchemy", "replica offline"] >= 1
+        assert service.decisions["sqlalchemy", "replica offline"] >= 1
 
 
 def test_hangs_from_the_start(pair, urls, notes, new_service):
@@ -104,7 +104,7 @@ def test_hangs_from_the_start(pair, urls, notes, new_service):
         first = time.monotonic() - started
         assert first < 1 + 14  # room for a slow machine; without the limit it is for ever
         assert service.app.get("/notes").json["server"] == "primary"
-    assert sum(service.database.decisions.values()) == 2
+    assert sum(service.decisions.values()) == 2
 
 
 def test_failover_policy_error(pair, urls, notes, new_service, until):
@@ -180,7 +180,7 @@ def test_several_replicas_are_balanced(pair, urls, notes, new_service, until):
     until(lambda: {status.state for status in service.database.replica_states()} == {State.USABLE})
     for _ in range(10):
         service.app.get("/notes")
-    assert service.database.decisions == {("sqlalchemy_slave_1", "method"): 5, ("sqlalchemy_slave_2", "method"): 5}
+    assert service.decisions == {("sqlalchemy_slave_1", "method"): 5, ("sqlalchemy_slave_2", "method"): 5}
     hosts = f"127.0.0.1:{pair.replica.port},127.0.0.1:1"
     url = pair.replica.url.replace(f"127.0.0.1:{pair.replica.port}", hosts)
     service = new_service(notes, **urls(**{"sqlalchemy_slave.url": url}))
@@ -208,8 +208,8 @@ def test_observers(pair, urls, notes, new_service, until, caplog):
         service.app.get("/notes")
         until(lambda: [event for event in events if isinstance(event, StateChanged) and event.after == "offline"])
     changes = [event for event in events if isinstance(event, StateChanged)]
-    assert (changes[0].database, changes[0].engine, changes[0].after) == ("sqlalchemy", "sqlalchemy_slave", "usable")
-    assert next(event.lag for event in events if isinstance(event, Probed)) == 0
+    assert (changes[0].engine, changes[0].after) == ("sqlalchemy_slave", "usable")
+    assert next(event.lag for event in events if isinstance(event, ReplicaStatus)) == 0
     assert [record.levelname for record in caplog.records if "observer failed" in record.message] == ["ERROR"]
 
 
@@ -219,7 +219,7 @@ def test_no_probes_without_traffic(pair, urls, notes, new_service, until):
 
     def set_up(config):
         notes(config)
-        config.add_db_observer(lambda event: events.append(event) if isinstance(event, Probed) else None)
+        config.add_db_observer(lambda event: events.append(event) if isinstance(event, ReplicaStatus) else None)
 
     service = new_service(set_up, known=False, **urls())
     [replica] = service.database.replicas.all
@@ -258,7 +258,9 @@ def test_probes_under_load(pair, urls, notes, new_service, until):
 
     def set_up(config):
         notes(config)
-        config.add_db_observer(lambda event: probed.append(time.monotonic()) if isinstance(event, Probed) else None)
+        config.add_db_observer(
+            lambda event: probed.append(time.monotonic()) if isinstance(event, ReplicaStatus) else None
+        )
 
     service = new_service(set_up, **urls())
     with _Load(service.app):

@@ -23,7 +23,7 @@ def test_pool_exhausted(pair, urls, notes, new_service):
     [primary, replica] = service.database.engines
     with replica.connect():
         assert service.app.get("/notes").json["server"] == "primary"
-        assert service.database.decisions["sqlalchemy", "pool exhausted"] == 1
+        assert service.decisions["sqlalchemy", "pool exhausted"] == 1
         assert service.replica_state is State.USABLE
         with primary.connect():
             answer = service.app.get("/notes", status=503)
@@ -62,7 +62,7 @@ def test_recovery_conflict(pair, urls, new_service, until):
         thread.join()
         session.remove()
         pair.replica.set(max_standby_streaming_delay=None)
-    assert service.database.decisions["sqlalchemy", "recovery conflict"] == 1
+    assert service.decisions["sqlalchemy", "recovery conflict"] == 1
 
 
 def test_stateful_transactions_do_not_move(pair, urls, new_service):
@@ -114,7 +114,7 @@ def test_a_request_that_moved_is_answered(pair, urls, new_service, driver, enfor
     pair.kill_replica()
     for _ in range(3):
         assert service.app.get("/read").json == 0
-    assert sum(count for (engine, _), count in service.database.decisions.items() if engine == "sqlalchemy") >= 3
+    assert sum(count for (engine, _), count in service.decisions.items() if engine == "sqlalchemy") >= 3
 
 
 def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_service, caplog):
@@ -130,7 +130,7 @@ def test_a_position_is_awaited_from_a_replica_that_hangs(pair, urls, notes, new_
         return beside(connection)
 
     replica.beside = hang
-    replica.tracker.replayed = 0
+    replica.replayed = 0
     try:
         assert service.app.get("/notes").json == {"count": 1, "server": "primary"}
     finally:
@@ -155,7 +155,7 @@ def test_a_connection_that_dies_after_it_was_asked(pair, urls, notes, new_servic
         assert pair.replica.execute("SELECT pg_terminate_backend(%s, 5000)", cut) == [(True,)]
 
     replica.beside = asked
-    replica.tracker.replayed = 0
+    replica.replayed = 0
     assert service.app.get("/notes").json["count"] == 1
     assert len(cut) == 1
     assert not [record for record in caplog.records if record.levelno > logging.WARNING or record.exc_info]

@@ -13,7 +13,7 @@ def test_primary_away_reads_go_on(pair, urls, notes, new_service, until):
         for _ in range(5):
             assert service.app.get("/notes").json["server"] == "replica"
             time.sleep(0.4)
-        assert service.database.decisions["sqlalchemy_slave", "primary away"] >= 2
+        assert service.decisions["sqlalchemy_slave", "primary away"] >= 2
         answer = service.app.post("/notes", status=503)
         assert answer.headers["Retry-After"]
         assert answer.json["status"] == 503

@@ -2,6 +2,7 @@
 
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -9,12 +10,14 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from c2c_broadcast import ConfigurationError
-from c2c_db import Role, _statements, route_name
-from c2c_db._engines import hosts_of, one_url_a_host, parse_url
+from c2c_db import DbSettings, ReplicaStatus, Role, State, _session, route_name
+from c2c_db._engines import hosts_of, one_url_a_host, open_engine, parse_url
 from c2c_db._marks import LIFETIME, Mark, Tokens, format_lsn, later, merge
-from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, State, Tracker
+from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, Replica
 from c2c_db._scope import decide, make_rules
-from c2c_db._statements import Effect, effect_of, is_plain_read
+from c2c_db._server import Primary
+from c2c_db._session import Effect, effect_of, is_plain_read
+from c2c_testing.servers import free_port
 
 
 def test_positions_are_written_as_postgresql_does():
@@ -46,7 +49,7 @@ def test_decide(method, path, route, expected):
         ["GET /api/fresh", re.compile("POST .*both"), route_name("exact")],
         ["POST /api/(search|both)", route_name("counted")],
     )
-    assert decide(rules, method, path, route).role is expected
+    assert decide(rules, f"{method} {path}", route).role is expected
 
 
 @pytest.mark.parametrize("conditions", ["GET /", ["GET /("], [b"GET /"], [re.compile(b"GET")], [None]])
@@ -142,78 +145,116 @@ def test_any_token(token):
 _TOKENS = Tokens("secret")
 
 
-def _seen(received, replayed, age=None, **more):
-    return Observation(received=received, replayed=replayed, replayed_age=age, **more)
+class _Replica:
+    """A replica that no thread asks, whose server is not there, and the clock by which it goes."""
+
+    def __init__(self, clock, max_lag=None):
+        self._clock = clock
+        self.told = []
+        url = parse_url(f"postgresql+psycopg2://u@127.0.0.1:{free_port()}/d", "x")
+        primary, replica = (open_engine(url, name, {}, writable=False) for name in ("one", "two"))
+        self.replica = Replica(Primary(primary, self.told.append, None), replica, None, DbSettings(max_lag=max_lag))
+
+    def saw(self, now, received=None, replayed=None, age=None, **more):
+        """Take a probe's answer at this time; return state and lag."""
+        self._clock.now = now
+        self.replica.observed(Observation(received=received, replayed=replayed, replayed_age=age, **more))
+        return self.replica.state, self.replica.status.lag
+
+    def at(self, now):
+        """Return the state at this time."""
+        self._clock.now = now
+        return self.replica.state
+
+    def asked(self):
+        """Ask the server, as the thread does where somebody looked; return in how many seconds it is asked again."""
+        self.replica._traffic = True
+        return self.replica.ask_now()
 
 
-def test_states():
+@pytest.fixture
+def new_replica(monkeypatch):
+    """Give a function that makes one: ``new_replica(max_lag=None)``."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("c2c_db._replica.time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: clock.now))
+    return lambda max_lag=None: _Replica(clock, max_lag)
+
+
+def test_states(new_replica):
     """Unknown until probed, usable, lagging by age or receiver, a primary, offline; old knowledge is none."""
-    tracker = Tracker(max_lag=10, now=0)
-    assert tracker.state(0) is State.UNKNOWN
-    tracker.observed(_seen(5, 5, 3600), 1)
-    assert tracker.state(1) is State.USABLE
-    assert tracker.lag == 0  # an idle primary is no lag
-    assert tracker.state(1 + FRESH + 0.1) is State.UNKNOWN
-    tracker.observed(_seen(5, 5, receiver=False), 2)
-    assert tracker.state(2) is State.LAGGING
-    tracker.observed(_seen(9, 5, 60), 30)
-    assert (tracker.state(30), tracker.lag) == (State.LAGGING, 28)
-    tracker.observed(_seen(9, 9, 60), 31)
-    assert tracker.state(31) is State.USABLE
-    tracker.observed(Observation(in_recovery=False), 32)
-    assert tracker.state(32) is State.NOT_A_REPLICA
-    tracker.failed("gone", 33)
-    assert (tracker.known, tracker.since) == (State.OFFLINE, 33)
-    assert tracker.state(1000) is State.OFFLINE
+    one = new_replica(max_lag=10)
+    assert one.at(0) is State.UNKNOWN
+    assert one.saw(1, 5, 5, 3600) == (State.USABLE, 0)  # an idle primary is no lag
+    assert one.at(1 + FRESH) is State.USABLE
+    assert one.at(1 + FRESH + 0.1) is State.UNKNOWN
+    assert one.saw(2, 5, 5, receiver=False)[0] is State.LAGGING
+    assert one.saw(30, 9, 5, 60) == (State.LAGGING, 28)
+    assert one.saw(31, 9, 9, 60)[0] is State.USABLE
+    assert one.saw(32, in_recovery=False)[0] is State.NOT_A_REPLICA
+    one.at(33)
+    one.replica.failed("gone\nfor good")
+    assert one.at(1000) is State.OFFLINE
+    assert one.replica.status == ReplicaStatus("two", State.OFFLINE, None, 33, "gone for good")
 
 
-def test_lag_is_the_lower_bound_of_two():
+def test_lag_is_the_lower_bound_of_two(new_replica):
     """A commit after an idle hour is no hour of lag; nor is what was received a second ago."""
-    tracker = Tracker(None, 0)
-    tracker.observed(_seen(100, 100, 3600), 10)
-    tracker.observed(_seen(200, 100, 3601), 11)
-    assert tracker.lag == 1.0
-    tracker.observed(_seen(300, 150, 0.2), 12)
-    assert tracker.lag == 0.2
-    fresh = Tracker(None, 0)
-    fresh.observed(_seen(200, 100, 7), 1)
-    assert fresh.lag == 7
+    one = new_replica()
+    one.saw(10, 100, 100, 3600)
+    assert one.saw(11, 200, 100, 3601) == (State.USABLE, 1.0)
+    assert one.saw(12, 300, 150, 0.2) == (State.USABLE, 0.2)
+    assert new_replica().saw(1, 200, 100, 7) == (State.USABLE, 7)
 
 
-def test_intervals_grow_and_are_forgotten():
+def test_intervals_grow_and_are_forgotten(new_replica):
     """A replica that does not answer is left alone for growing intervals, up to a limit; an answer ends that."""
-    tracker = Tracker(None, 0)
-    intervals = []
-    for number in range(7):
-        tracker.failed("refused", number, probed=True)
-        intervals.append(tracker.interval())
-    assert intervals == [1, 2, 4, 8, LONGEST_INTERVAL, LONGEST_INTERVAL, LONGEST_INTERVAL]
-    tracker.observed(_seen(1, 1), 8)
-    assert tracker.interval() == 1
+    one = new_replica()
+    assert [one.asked() for _ in range(7)] == [1, 2, 4, 8, LONGEST_INTERVAL, LONGEST_INTERVAL, LONGEST_INTERVAL]
+    one.saw(8, 1, 1)
+    assert one.asked() == 1
 
 
-def test_many_failing_requests_are_one_failure():
+def test_many_failing_requests_are_one_failure(new_replica):
     """Requests that fail at the same time do not lengthen the interval: only probes do."""
-    tracker = Tracker(None, 0)
+    one = new_replica()
     for _ in range(20):
-        tracker.failed("refused", 1)
-    assert tracker.interval() == 1
+        one.replica.failed("refused")
+    assert one.asked() == 2  # theirs, and the probe's
 
 
-def test_silence():
+def test_silence(new_replica):
     """A probe without an answer makes its replica unknown, though it was usable a moment ago."""
-    tracker = Tracker(None, 0)
-    tracker.observed(_seen(1, 1), 0)
-    assert tracker.state(1) is State.USABLE
-    assert tracker.state(1, is_silent=True) is State.UNKNOWN
+    one = new_replica()
+    assert one.saw(0, 1, 1)[0] is State.USABLE
+    one.replica.silent_since = time.monotonic() - 60
+    assert one.at(0.5) is State.UNKNOWN
+    assert one.replica.status.reason == "it does not answer"
 
 
-def test_rebuilt_replica():
+def test_rebuilt_replica(new_replica):
     """A replica that went back (rebuilt from a backup) is not credited with what it had before."""
-    tracker = Tracker(None, 0)
-    tracker.observed(_seen(500, 500), 0)
-    tracker.observed(_seen(100, 90), 1)
-    assert tracker.replayed == 90
+    one = new_replica()
+    one.saw(0, 500, 500)
+    assert one.replica.has(Mark(500, 0))
+    one.saw(1, 100, 90)
+    assert not one.replica.has(Mark(91, 0))
+    assert one.replica.has(Mark(90, 0))
+
+
+def test_what_is_told_of_a_replica(new_replica):
+    """Each probe is told, and each change of state; requests that fail tell of the change only."""
+    one = new_replica()
+    one.saw(1, 5, 5)
+    one.saw(2, 5, 5)
+    for _ in range(3):
+        one.replica.failed("refused")
+    kinds = [(type(event).__name__, getattr(event, "state", None) or event.after) for event in one.told]
+    assert kinds == [
+        ("StateChanged", "usable"),
+        ("ReplicaStatus", "usable"),
+        ("ReplicaStatus", "usable"),
+        ("StateChanged", "offline"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +353,7 @@ def test_plain_reads():
 
 def test_long_texts_are_not_remembered():
     """What is known of a text is kept for short ones, of which there are few: memory has a bound."""
-    remembered = (_statements._short_effect_of, _statements._is_plain_read)
+    remembered = (_session._short_effect_of, _session._is_plain_read)
     for function in remembered:
         function.cache_clear()
         assert function.cache_info().maxsize * 8_000 < 5_000_000

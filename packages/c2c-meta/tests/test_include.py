@@ -75,7 +75,7 @@ def test_health_checks_are_counted() -> None:
 class Status:
     """A replica's state, as c2c-db tells it."""
 
-    name = "sqlalchemy_slave"
+    engine = "sqlalchemy_slave"
     since = 1.0
     reason = "because"
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import c2c_stats as stats
-from c2c_db import Decided, Probed, StateChanged
+from c2c_db import Decided, ReplicaStatus, StateChanged
 from c2c_health import HealthChecked, RequestThreadsSeen, State, VersionSeen
 from c2c_meta._glue_stats import (
     count_check,
@@ -28,7 +28,7 @@ class _Event:
 def _events() -> None:
     database_metrics(_Event(Decided, engine="sqlalchemy", role="primary", reason="writes"))
     database_metrics(_Event(StateChanged, engine="sqlalchemy_slave", after="offline"))
-    database_metrics(_Event(Probed, engine="sqlalchemy_slave", lag=1.5))
+    database_metrics(_Event(ReplicaStatus, engine="sqlalchemy_slave", lag=1.5))
     for kind, outcome in (("db", State.PASSED), ("alembic", State.DEGRADED), ("url", State.FAILED)):
         count_check(_Event(HealthChecked, name=kind, kind=kind, outcome=outcome, state=outcome, seconds=0.1))
     disk = {"name": "live_disk", "kind": "live", "outcome": State.DEGRADED, "state": State.DEGRADED}

@@ -2,9 +2,7 @@
 
 import logging
 import re
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,18 +12,15 @@ from sqlalchemy.engine import ExceptionContext
 from zope.sqlalchemy import mark_changed
 
 from c2c_broadcast import ConfigurationError, load, settings_of
-from c2c_broadcast.process import at_fork
 from c2c_broadcast.settings import warn_once
 from c2c_db._engines import can_enforce, enforce, enforce_always, open_engines, reset_on_return
-from c2c_db._failures import DatabaseError, Failure, MaintenanceError, ReadOnlySessionError, failure_of
+from c2c_db._failures import Failure, MaintenanceError, ReadOnlySessionError, failure_of
 from c2c_db._maintenance import Maintenance
-from c2c_db._marks import Mark, Tokens, Written, brings_marks, later
-from c2c_db._replica import PRIMARY_AWAY, Probed, Replica, Replicas, ReplicaStatus, State
+from c2c_db._marks import WINDOW, Mark, Tokens, Written, brings_marks, later
+from c2c_db._replica import PRIMARY_AWAY, DbSettings, Replica, Replicas, ReplicaStatus, State
 from c2c_db._scope import MAINTENANCE, Condition, Decision, Role, Scope, current_scope, make_rules, scope_of
-from c2c_db._server import Primary, Server, StateChanged
-from c2c_db._session import SESSION, DatabaseSession, DatabaseSessionmaker, RoutedSession, watch_statements
-from c2c_db._settings import DbSettings
-from c2c_db._statements import Effect
+from c2c_db._server import COMMITS, Primary, Server, StateChanged
+from c2c_db._session import SESSION, DatabaseSession, DatabaseSessionmaker, Effect, RoutedSession, watch_statements
 
 _LOG = logging.getLogger(__name__)
 _KEY = "c2c_db.application"
@@ -33,15 +28,9 @@ _KEY = "c2c_db.application"
 # Within a URL a comma parts its hosts: one between URLs has white space, or a scheme, after it.
 _BETWEEN_URLS = re.compile(r",?\s+|,(?=[\w+]+://)")
 
-_ATTRIBUTE = "dbsession"
-_ENGINE = "sqlalchemy"
 _NOTHING_SHARED = (
-    "Database %s: what clients carry from writes to reads is signed with a key that anybody can guess, as C2C_SECRET "
-    "is not set and the URL has no password: set C2C_SECRET, the same in all processes of the service"
-)
-_NO_IDENTITY = (
-    "Database %s: clients may not read what they wrote by another process, whose URL has another database name or "
-    "password: set C2C_SECRET, the same in all processes, or GRANT EXECUTE ON FUNCTION pg_control_system() to this user"
+    "Database %s: clients may not read what they wrote by another process (without C2C_SECRET their marks have a key "
+    "from the URL's database and password, which may differ, or be guessed): set C2C_SECRET, the same in all processes"
 )
 
 
@@ -58,7 +47,7 @@ class Database:
 
     url: str
     replica_urls: tuple[str, ...] = ()
-    name: str = _ATTRIBUTE
+    name: str = "dbsession"
     engine_name: str | None = None
     replica_engine_name: str | None = None
     force_master: Iterable[Condition] | None = None
@@ -68,14 +57,14 @@ class Database:
 
     @property
     def engine_names(self) -> tuple[str, str]:
-        primary = self.engine_name or (_ENGINE if self.name == _ATTRIBUTE else self.name)
+        primary = self.engine_name or ("sqlalchemy" if self.name == "dbsession" else self.name)
         return primary, self.replica_engine_name or f"{primary}_slave"
 
     @classmethod
     def from_settings(
         cls,
         settings: Mapping[str, Any],
-        prefix: str = _ENGINE,
+        prefix: str = "sqlalchemy",
         replica_prefix: str | None = "sqlalchemy_slave",
         **more: Any,
     ) -> "Database":
@@ -115,14 +104,12 @@ def _options(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 class Decided:
     """A session got its engine: ``role`` is the side it works on, ``reason`` why it is this engine."""
 
-    database: str
     engine: str
     role: Role
     reason: str
 
 
-Event = Decided | StateChanged | Probed
-Observer = Callable[[Event], object]
+Observer = Callable[[Decided | StateChanged | ReplicaStatus], object]
 
 
 class Application:
@@ -137,7 +124,7 @@ class Application:
         self.maintenance = Maintenance(can_be_switched=self.settings.maintenance_view_enabled)
         self.databases: dict[str, RunningDatabase] = {}
 
-    def notify(self, event: Event) -> None:
+    def notify(self, event: Any) -> None:
         for observer in self.observers:
             try:
                 observer(event)
@@ -148,7 +135,6 @@ class Application:
 
 
 def application_of(registry: Any) -> Application:
-    """Return what the databases of an application share, made at the first call."""
     if _KEY not in registry:
         registry[_KEY] = Application(registry)
     application: Application = registry[_KEY]
@@ -161,7 +147,7 @@ def databases(registry: Any) -> "dict[str, RunningDatabase]":
 
 
 class RunningDatabase:
-    """One database of one application (or script); ``decisions`` is how often an (engine, reason) was chosen."""
+    """One database of one application (or script)."""
 
     def __init__(self, database: Database, application: Application) -> None:
         self.name, _ = database.engine_names
@@ -172,10 +158,11 @@ class RunningDatabase:
         self.isolates = "isolation_level" in {**database.options, **(database.replica_options or {})}
         first, others = open_engines(database)
         timeout = settings.primary_timeout if application.serves else None
-        self.primary = Primary(self.name, first, application.notify, timeout)
+        self.primary = Primary(first, application.notify, timeout)
         replicas = [Replica(self.primary, one, timeout, settings) for one in others]
         self.replicas = Replicas(self.primary, replicas, settings)
         self.leaves_marks = settings.read_your_writes != "off" and bool(replicas)
+        self._window = settings.read_your_writes if isinstance(settings.read_your_writes, float) else WINDOW
         self._knows_positions = settings.replica_kind == "streaming"
         self._tokens: Tokens | None = None
         self.servers: dict[Engine, Server] = {server.engine: server for server in (self.primary, *replicas)}
@@ -189,20 +176,10 @@ class RunningDatabase:
             watch_statements(engine)
             event.listen(engine, "handle_error", self._on_error)
         self.maker = DatabaseSessionmaker(self)
-        self.scoped_session = RoutedSession(self, self.maker, self.engines)
-        self.after_fork()
-        at_fork(self)
-        if (
-            self.leaves_marks
-            and not application.secret
-            and not first.engine.url.password
-            and not self.primary.is_postgresql
-        ):
+        self.scoped_session = RoutedSession(self)
+        has_key = application.secret or self.primary.engine.url.password or self.primary.is_postgresql
+        if self.leaves_marks and not has_key:
             warn_once(_LOG, _NOTHING_SHARED, self.name)
-
-    def after_fork(self) -> None:
-        self.decisions: Counter[tuple[str, str]] = Counter()
-        self._counting = threading.Lock()
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -213,18 +190,16 @@ class RunningDatabase:
         """Return the state of each replica, probed where it has not been lately (1 s at most)."""
         for replica in self.replicas.all:
             replica.look()
-        return tuple(replica.status() for replica in self.replicas.all)
+        return tuple(replica.status for replica in self.replicas.all)
 
     def close(self) -> None:
         for server in self.servers.values():
             server.close()
 
     def decide(self, scope: Scope) -> Decision:
-        """Return the side for what is being done now."""
         return MAINTENANCE if self.application.maintenance.readonly else scope.decide(self.rules)
 
     def session(self, scope: Scope) -> DatabaseSession:
-        """Return the session of a scope on the side that it works on, made at the first call."""
         decision = self.decide(scope)
         key = (id(self), decision.role)
         session: DatabaseSession | None = scope.sessions.get(key)
@@ -234,8 +209,14 @@ class RunningDatabase:
             session.decision = decision
         return session
 
-    def session_of(self, request: Any) -> DatabaseSession:
-        """Return this thread's session of this request, which need not be the one that the thread handles."""
+    def __get__(self, request: Any, owner: Any = None) -> Any:
+        """Be ``request.dbsession``: this thread's session of this request, which may be handled by another thread.
+
+        It is asked for at each access: ``with use_primary():`` and other threads get another session. What is assigned
+        to the attribute, in a test for example, is there instead.
+        """
+        if request is None:
+            return self
         scope = current_scope()
         return self.session(scope if scope.request is request else scope_of(request))
 
@@ -246,7 +227,7 @@ class RunningDatabase:
         if session.role is Role.REPLICA and self.replicas.all:
             server, reason = self.replicas.choose(self._mark(session.scope))
         server.refuse()
-        return self._count(server, session.role, reason or session.decision.reason)
+        return self._decided(server, session.role, reason or session.decision.reason)
 
     def fail_over(self, session: DatabaseSession, error: Exception) -> Engine | None:
         """Return the engine to go on with after a read failed, None where that is no fault of the server's."""
@@ -257,18 +238,16 @@ class RunningDatabase:
         session.tried.append(engine)
         mark = self._mark(session.scope)
         server = self.servers.get(engine)
-        other: Server | None
         if not isinstance(server, Replica):
-            other = self.replicas.last_resort(mark, session.tried) if is_lost else None
-            reason: str | None = PRIMARY_AWAY
-        else:
-            if is_lost:
-                was_connected = getattr(error, "connection_invalidated", False) and getattr(error, "statement", None)
-                if is_first and was_connected and server.look() is State.USABLE:
-                    return engine  # One connection that was lost says little about the server: a new one tells.
-                server.failed(getattr(error, "orig", error))
-            other, reason = self.replicas.choose(mark, session.tried, str(failure))
-        return None if other is None else self._count(other, session.role, reason or str(failure))
+            last = self.replicas.last_resort(mark, session.tried) if is_lost else None
+            return None if last is None else self._decided(last, session.role, PRIMARY_AWAY)
+        if is_lost:
+            was_connected = getattr(error, "connection_invalidated", False) and getattr(error, "statement", None)
+            if is_first and was_connected and server.look() is State.USABLE:
+                return engine  # One connection that was lost says little about the server: a new one tells.
+            server.failed(getattr(error, "orig", error))
+        other, reason = self.replicas.choose(mark, session.tried, str(failure))
+        return self._decided(other, session.role, reason or str(failure))
 
     def begun(self, session: DatabaseSession, connection: Connection) -> None:
         """Make what a session of the replica side begins READ ONLY."""
@@ -292,7 +271,7 @@ class RunningDatabase:
             return
         if session.effect is Effect.UNSURE and self.leaves_marks:
             session.effect = Effect.WRITES if self.primary.has_written(connection) else Effect.READS
-        self.primary.commits(connection)
+        connection.info[COMMITS] = time.monotonic()  # until it goes back to its pool
 
     def committed(self, session: DatabaseSession) -> None:
         """Mark what a session committed, so that its client reads it. It is committed: nothing raises now."""
@@ -312,10 +291,8 @@ class RunningDatabase:
         except Exception as error:  # noqa: BLE001 # a write that fails after its commit is done twice by its client
             warn_once(_LOG, "Database %s: a commit has no mark (%r): its client may not read it", self.name, error)
 
-    def _count(self, server: Server, role: Role, reason: str) -> Engine:
-        with self._counting:
-            self.decisions[server.name, reason] += 1
-        self.application.notify(Decided(self.name, server.name, role, reason))
+    def _decided(self, server: Server, role: Role, reason: str) -> Engine:
+        self.application.notify(Decided(server.name, role, reason))
         return server.engine
 
     def _mark(self, scope: Scope) -> Mark | None:
@@ -326,19 +303,16 @@ class RunningDatabase:
         if not self.leaves_marks:
             return None
         if self.name not in scope.brought:
-            scope.brought[self.name] = self._brought(scope.client)
+            request, brought = scope.client, None
+            if request is not None and brings_marks(request.environ) and (tokens := self._find_tokens()) is not None:
+                marks = tokens.of_request(request.environ)
+                brought = later(marks.get(self.primary.identity or ""), marks.get(self.name))
+            scope.brought[self.name] = brought
         written = scope.written.get(self.name)
         mark = later(written.mark if written is not None else None, scope.brought[self.name])
         if mark is None or (mark.position is not None and self._knows_positions):
             return mark
-        return Mark(None, mark.at) if time.time() - mark.at < self.settings.window else None
-
-    def _brought(self, request: Any) -> Mark | None:
-        tokens = self._find_tokens() if request is not None and brings_marks(request.environ) else None
-        if tokens is None:
-            return None
-        marks = tokens.of_request(request.environ)
-        return later(marks.get(self.primary.identity or ""), marks.get(self.name))
+        return Mark(None, mark.at) if time.time() - mark.at < self._window else None
 
     def _find_tokens(self) -> Tokens | None:
         """Return what signs marks. The key is C2C_SECRET's, else drawn from what all processes of the service share.
@@ -357,7 +331,8 @@ class RunningDatabase:
                 url = self.primary.engine.url
                 secret = f"{url.database}\n{url.password}"
                 if asks:
-                    warn_once(_LOG, _NO_IDENTITY, self.name)
+                    remedy = "or GRANT EXECUTE ON FUNCTION pg_control_system() to this user"
+                    warn_once(_LOG, f"{_NOTHING_SHARED}, {remedy}", self.name)
             if secret is not None:
                 self._tokens = Tokens(secret)
         return self._tokens
@@ -380,19 +355,14 @@ class RunningDatabase:
         session: DatabaseSession | None = None if connection is None else vars(connection).get(SESSION)
         if failure is Failure.READ_ONLY:
             if is_replica or (session is not None and not session.may_write):
-                return self._read_only_error(session)
+                # The mode may have ended since the session began: what counts is why it is read-only.
+                if session is not None and session.decision is MAINTENANCE:
+                    said = "The service is read-only for maintenance: write again later"
+                    return MaintenanceError(said, self.application.maintenance.retry_after())
+                return ReadOnlySessionError.of(session)
             # The primary takes no writes any more: it was demoted, or its host name means another server now.
             context.is_disconnect = True
             self.primary.failed(context.original_exception)
         elif failure is Failure.LOST and connection is None and not is_replica:
             self.primary.failed(context.original_exception)
         return None
-
-    def _read_only_error(self, session: DatabaseSession | None) -> DatabaseError:
-        scope = current_scope() if session is None else session.scope
-        decision = None if session is None else session.decision
-        # The mode may have ended since the session began: what counts is why it is read-only.
-        if decision is MAINTENANCE:
-            retry_after = self.application.maintenance.retry_after()
-            return MaintenanceError("The service is read-only for maintenance: write again later", retry_after)
-        return ReadOnlySessionError.of(scope.target, scope.route, decision.reason if decision else "asked")

@@ -5,7 +5,6 @@ import importlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, engine_from_config, event
@@ -27,7 +26,7 @@ _HOST = re.compile(r"^(?P<host>\[[^\]]+\]|[^:\[\]]*)(?::(?P<port>\d+))?$")
 _TRUSTED = 1.0
 CONNECT_LIMIT = 3
 """Seconds that a connection to PostgreSQL may take to be made, where neither URL nor options say otherwise."""
-_LEAST_CONNECT_LIMIT = 2  # what libpq takes as the least
+LEAST_CONNECT_LIMIT = 2  # what libpq takes as the least
 # Milliseconds until data that nobody acknowledges end a connection (libpq): an unplugged server is noticed.
 _UNACKNOWLEDGED_LIMIT = 10_000
 # Options of create_engine that SQLAlchemy itself does not read from the texts of an ini file: "false" would be true.
@@ -56,14 +55,9 @@ def parse_url(text: str | URL, name: str, installed: Callable[[str], bool] = can
         ConfigurationError: It is no URL; the message shows no password.
     """
     url = text if isinstance(text, URL) else _read(text, name)
-    if url.drivername == "postgres":
-        url = url.set(drivername="postgresql")
-    if url.drivername != "postgresql":
+    if url.drivername not in {"postgresql", "postgres"}:
         return url
-    default = url.get_dialect().driver
-    if installed(default):
-        return url
-    for driver in _LIBPQ:
+    for driver in (make_url("postgresql://").get_dialect().driver, *_LIBPQ):
         if installed(driver):
             return url.set(drivername=f"postgresql+{driver}")
     raise ConfigurationError(f"{name}: no driver for postgresql://: install c2c-db[psycopg2], or psycopg[binary]")
@@ -89,10 +83,9 @@ def _read(text: str, name: str) -> URL:
 
 def hosts_of(url: URL) -> tuple[str, ...]:
     """Return the ``host:port`` of a URL with several hosts, nothing where there is at most one."""
-    hosts = _query(url, "host").split(",")
+    hosts, ports = _query(url, "host").split(","), _query(url, "port").split(",")
     if len(hosts) == 1:
         return ()
-    ports = _query(url, "port").split(",")
     if ports != [""]:  # libpq's other form: host=a,b&port=1,2; one port is that of all hosts
         return tuple(f"{host}:{ports[min(number, len(ports) - 1)]}" for number, host in enumerate(hosts))
     return tuple(hosts)
@@ -104,7 +97,6 @@ def _query(url: URL, name: str) -> str:
 
 
 def one_url_a_host(url: URL) -> Iterator[URL]:
-    """Split a URL with several hosts into one for each of them."""
     hosts = hosts_of(url)
     if not hosts:
         yield url
@@ -113,13 +105,8 @@ def one_url_a_host(url: URL) -> Iterator[URL]:
         yield rest.set(host=match["host"].strip("[]"), port=int(match["port"]) if match["port"] else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An engine, the driver's arguments, and after how many idle seconds a connection of its pool is pinged."""
-
-    engine: Engine
-    arguments: dict[str, Any]
-    trusted: float
+Opened = tuple[Engine, dict[str, Any], float]
+"""An engine, the driver's arguments, and after how many idle seconds a connection of its pool is pinged."""
 
 
 def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bool) -> Opened:
@@ -131,22 +118,19 @@ def open_engine(url: URL, name: str, options: Mapping[str, Any], *, writable: bo
     Raises:
         ConfigurationError: The URL's dialect is unknown, or an option is.
     """
-    options = dict(options)
+    options = {"logging_name": name, "pool_logging_name": name, **options}
     trusted = _TRUSTED
     try:
         arguments = options["connect_args"] = _connect_args(url, options.get("connect_args") or {}, writable=writable)
         if url.get_backend_name() == "postgresql" and asbool(options.pop("pool_pre_ping", False)):
             trusted = 0.0  # pinged at each checkout, by us: SQLAlchemy's own ping waits without a limit
-        options.setdefault("logging_name", name)
-        options.setdefault("pool_logging_name", name)
         options |= {key: asbool(options[key]) for key in _BOOLEANS if key in options}
-        settings = {f"engine.{key}": value for key, value in options.items()}
-        engine = engine_from_config({**settings, "engine.url": url}, "engine.")
+        engine = engine_from_config({**options, "url": url}, prefix="")
     except (ArgumentError, NoSuchModuleError, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"database {name}: {mask(str(error))}") from None
     if url.get_driver_name() == _PG8000:
         event.listen(engine, "connect", _pg8000_connects)
-    return Opened(engine, arguments, trusted)
+    return engine, arguments, trusted
 
 
 def _pg8000_connects(raw: Any, _record: Any) -> None:
@@ -163,7 +147,6 @@ def _pg8000_connects(raw: Any, _record: Any) -> None:
 
 
 def open_engines(database: Any) -> tuple[Opened, list[Opened]]:
-    """Open the engines of a ``Database``: the primary's, and those of its replicas."""
     primary_name, replica_name = database.engine_names
     url = parse_url(database.url, f"{primary_name}.url")
     primary = open_engine(url, primary_name, database.options, writable=True)
@@ -175,7 +158,6 @@ def open_engines(database: Any) -> tuple[Opened, list[Opened]]:
 
 
 def is_libpq(url: URL) -> bool:
-    """Tell whether a URL's driver takes the arguments of libpq."""
     return url.get_backend_name() == "postgresql" and url.get_driver_name() in _LIBPQ
 
 
@@ -185,7 +167,7 @@ def _connect_args(url: URL, given: Any, *, writable: bool) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if is_libpq(url):
         several = bool(hosts_of(url))
-        arguments["connect_timeout"] = _LEAST_CONNECT_LIMIT if several else CONNECT_LIMIT  # of each host
+        arguments["connect_timeout"] = LEAST_CONNECT_LIMIT if several else CONNECT_LIMIT  # of each host
         arguments["tcp_user_timeout"] = _UNACKNOWLEDGED_LIMIT
         if writable and several:
             # Of several hosts, libpq takes the one that is no standby: after a fail-over, another one.

@@ -64,18 +64,19 @@ class ReadOnlySessionError(DatabaseError):
     """A request wrote in a session of the replica side; the message names the route and the remedies."""
 
     @classmethod
-    def of(cls, target: str | None, route: str | None, reason: str) -> Self:
-        """Return the error that says who wrote, and what to do.
-
-        ``target`` is ``"{METHOD} {path}"`` (None outside of requests), ``route`` its name, ``reason`` the decision's.
-        """
-        if target is None:
+    def of(cls, session: Any) -> Self:
+        """Say who wrote, and what to do; ``session`` is None where the engine itself was used."""
+        if session is None or session.scope.request is None:
             return cls("A write in a read-only session of the replica side: leave use_replica() before writing")
+        target, route = session.scope.target, session.scope.route
         who = f"Route {route!r} ({target})" if route else target
         remedy = {
             "asked": "leave use_replica() before writing",
             "force_slave": "take it out of force_slave",
-        }.get(reason, f"use POST, PUT, PATCH or DELETE, or force_master=[{target!r}], or `with use_primary():`")
+        }.get(
+            session.decision.reason,
+            f"use POST, PUT, PATCH or DELETE, or force_master=[{target!r}], or `with use_primary():`",
+        )
         return cls(f"{who} writes in a read-only session of the replica side: {remedy}")
 
 
@@ -105,7 +106,7 @@ _MESSAGES = {
 }
 
 
-def add_error_views(config: Configurator) -> None:
+def includeme(config: Configurator) -> None:
     """Register the view, for our own errors and for SQLAlchemy's, unless another package answers all exceptions."""
 
     def register() -> None:

@@ -1,10 +1,9 @@
 """What a client wrote last: a WAL position, signed, which it carries in a cookie and a header from writes to reads."""
 
 import hashlib
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -89,12 +88,11 @@ class Tokens:
         return {server: mark for server, mark in marks.items() if self._is_sane(mark)}
 
     def of_request(self, environ: Mapping[str, Any]) -> dict[str, Mark]:
-        tokens = itertools.chain(
-            itertools.islice(_cookies(environ.get("HTTP_COOKIE", ""), self.cookie), _MOST),
-            environ.get("HTTP_X_C2C_DB_LSN", "").split(None, 2 * _MOST)[: 2 * _MOST],
-        )
+        # Of cookies, the others, which other applications of the host wrote, are not read.
+        parts = (part.strip().partition("=") for part in environ.get("HTTP_COOKIE", "").split(";"))
+        cookies = [value.strip('"') for key, _, value in parts if key == self.cookie][:_MOST]
         marks: dict[str, Mark] = {}
-        for token in tokens:
+        for token in cookies + environ.get("HTTP_X_C2C_DB_LSN", "").split(None, 2 * _MOST)[: 2 * _MOST]:
             marks = merge(marks, self.read(token).items())
         return marks
 
@@ -111,12 +109,6 @@ def _key_of(secret: str) -> str:
 def brings_marks(environ: Mapping[str, Any]) -> bool:
     """Tell whether a request may carry marks: most don't, and pay this line only."""
     return COOKIE in environ.get("HTTP_COOKIE", "") or "HTTP_X_C2C_DB_LSN" in environ
-
-
-def _cookies(header: str, name: str) -> Iterator[str]:
-    """Yield the values of a cookie; the others, which other applications of the host wrote, are not read."""
-    found = (part.strip().partition("=") for part in header.split(";"))
-    return (value.strip('"') for key, _, value in found if key == name)
 
 
 @dataclass(frozen=True, slots=True)

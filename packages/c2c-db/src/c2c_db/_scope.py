@@ -24,8 +24,6 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Role(enum.StrEnum):
     """The side a session works on: ``primary`` takes writes, ``replica`` only reads."""
 
-    __hash__ = str.__hash__  # Enum's own is a call for each look-up
-
     PRIMARY = "primary"
     REPLICA = "replica"
 
@@ -57,38 +55,31 @@ def route_name(*names: str) -> frozenset[str]:
 
 def make_rules(force_master: Iterable[Condition] | None, force_slave: Iterable[Condition] | None) -> Rules:
     """Compile what an application said; raise ConfigurationError where it is no pattern."""
+    rules: list[tuple[re.Pattern[str] | frozenset[str], Decision]] = []
     sides = (("force_master", Role.PRIMARY, force_master), ("force_slave", Role.REPLICA, force_slave))
-    return tuple((one, Decision(role, name)) for name, role, given in sides for one in _compiled(name, given))
+    for name, role, conditions in sides:
+        if isinstance(conditions, str):
+            raise ConfigurationError(f"{name} is a list of patterns, not one text: write [{conditions!r}]")
+        for condition in conditions or ():
+            try:
+                one = condition if isinstance(condition, frozenset) else re.compile(condition)
+                if isinstance(one, re.Pattern):
+                    one.match("")  # of a text: one of bytes raises
+            except (re.error, TypeError) as error:
+                raise ConfigurationError(
+                    f"{name}: {condition!r} is not a regular expression ({error}): write a text or a compiled pattern "
+                    "(re.escape() escapes one), or route_name('...')"
+                ) from None
+            rules.append((one, Decision(role, name)))
+    return tuple(rules)
 
 
-def decide(rules: Rules, method: str, path: str, route: str | None) -> Decision:
-    """Return the side for a request; ``path`` with the route prefix, ``route`` its name where one matched."""
-    target = f"{method} {path}"
+def decide(rules: Rules, target: str, route: str | None) -> Decision:
+    """Return the side for a request, ``"{METHOD} {path}"``; ``route`` is its name where one matched."""
     for one, decision in rules:
         if route in one if isinstance(one, frozenset) else one.match(target):
             return decision
-    return _BY_METHOD_REPLICA if method in _READS else _BY_METHOD_PRIMARY
-
-
-def _compiled(name: str, conditions: Iterable[Condition] | None) -> Iterator[re.Pattern[str] | frozenset[str]]:
-    if isinstance(conditions, str):
-        raise ConfigurationError(f"{name} is a list of patterns, not one text: write [{conditions!r}]")
-    for condition in conditions or ():
-        if isinstance(condition, frozenset):
-            yield condition
-            continue
-        pattern = getattr(condition, "pattern", condition)
-        if not isinstance(pattern, str):
-            raise ConfigurationError(
-                f"{name}: {condition!r} must be a regular expression (text or compiled), or route_name('...')"
-            )
-        try:
-            yield re.compile(condition)
-        except re.error as error:
-            raise ConfigurationError(
-                f"{name}: {condition!r} is not a regular expression ({error}): correct it, or escape it with "
-                "re.escape()"
-            ) from None
+    return _BY_METHOD_REPLICA if target.partition(" ")[0] in _READS else _BY_METHOD_PRIMARY
 
 
 # Attributes of a request: the thread that handles it with its scope, and the scopes of others.
@@ -131,23 +122,25 @@ class Scope:
         return getattr(self.request, "tm", None) or transaction.manager
 
     @property
-    def target(self) -> str | None:
-        """``"{METHOD} {path}"``, the path percent-encoded, with the route prefix; None outside of requests."""
-        return None if self.request is None else f"{self.request.method} {path_of(self.request)}"
+    def target(self) -> str:
+        """``"{METHOD} {path}"``, the path percent-encoded, with the route prefix."""
+        try:
+            return f"{self.request.method} {self.request.path}"
+        except UnicodeDecodeError:  # Pyramid answers 400, maybe by a view that uses a session
+            return f"{self.request.method} /"
 
     @property
     def route(self) -> str | None:
         return getattr(getattr(self.request, "matched_route", None), "name", None)
 
     def decide(self, rules: Rules) -> Decision:
-        """Return the side for what is being done now."""
         if _HERE.forced is not None:
             return _ASKED[_HERE.forced]
         if self.request is None:
             return _OUTSIDE
         decision = self._decisions.get(id(rules))
         if decision is None:
-            decision = decide(rules, self.request.method, path_of(self.request), self.route)
+            decision = decide(rules, self.target, self.route)
             if getattr(self.request, "matched_route", None) is not None:  # before that those by name can't apply
                 self._decisions[id(rules)] = decision
         return decision
@@ -165,14 +158,6 @@ class Scope:
                 if session.in_transaction():
                     session.close()
             self.sessions.clear()
-
-
-def path_of(request: Any) -> str:
-    """Return a request's path, with the route prefix, percent-encoded; ``/`` for one that can't be decoded."""
-    try:
-        return str(request.path)
-    except UnicodeDecodeError:  # Pyramid answers 400, maybe by a view that uses a session
-        return "/"
 
 
 class _Here(threading.local):
@@ -210,18 +195,15 @@ def scope_of(request: Any) -> Scope:
     if me in scopes:
         return scopes[me]
     handler, handled = request.__dict__.get(_HANDLED, (None, None))
-    if handled is None:
-        outer = _HERE.scope
-        found = Scope(request, outer)
-        if outer is not None:  # a sub-request without tweens
-            outer.inner.append(found)
-        else:  # of a script's request, or used outside of the tween
-            request.add_finished_callback(lambda _request: found.close())
+    outer = handled or _HERE.scope
+    found = Scope(request, outer, apart=handled is not None)
+    if handled is None and outer is not None:  # a sub-request without tweens
+        outer.inner.append(found)
+    elif handled is None:  # of a script's request, or used outside of the tween
+        request.add_finished_callback(lambda _request: found.close())
     elif handler == me:
-        found = Scope(request, handled, apart=True)
         request.add_finished_callback(lambda _request: _end_late(found))
     else:
-        found = Scope(request, handled, apart=True)
         before = _HERE.visited() if _HERE.visited is not None else None
         if before is not None:
             before.close()
@@ -304,8 +286,6 @@ def _keep_scope(request: Any, scope: Scope, response: Any) -> None:
 
 
 class _Body:
-    """A body that is made while it is sent, and its scope."""
-
     def __init__(self, body: Iterable[bytes], scope: Scope) -> None:
         self._body = body
         self._scope = scope
@@ -325,7 +305,6 @@ class _Body:
                 raise
 
     def close(self) -> None:
-        """Close the body, whether it was sent to its end or not."""
         with working(self._scope):
             try:
                 for one in (self._chunks, self._body):

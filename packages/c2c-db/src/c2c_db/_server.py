@@ -19,10 +19,10 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import InvalidatePoolError
 
-from c2c_broadcast import mask
+from c2c_broadcast.command import one_line
 from c2c_broadcast.process import Worker, at_fork
 from c2c_broadcast.settings import warn_once
-from c2c_db._engines import Opened, is_libpq
+from c2c_db._engines import LEAST_CONNECT_LIMIT, Opened, is_libpq
 from c2c_db._failures import UnavailableError, sqlstate
 
 PATIENCE = 1.0
@@ -32,12 +32,10 @@ HUNG = 0.9
 _TICK = 0.25
 # Seconds for which the watch goes on without a call, so that it is not woken by each.
 _LINGER = 3.0
-# Seconds: what libpq takes as the least.
-_CONNECT_LIMIT = 2
 _STATEMENT_LIMIT_MS = 100
 # Of a connection that somebody has (monotonic seconds): since when, since when it commits, and is asked by us; of one
 # in the pool, since when it lies there.
-_USED, _COMMITS, ASKED, _IDLE = "c2c_db.used", "c2c_db.commits", "c2c_db.asked", "c2c_db.idle"
+_USED, COMMITS, ASKED, _IDLE = "c2c_db.used", "c2c_db.commits", "c2c_db.asked", "c2c_db.idle"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
 # What is flushed contains the commit that has just returned; with synchronous_commit off only what is inserted does.
 # (The inserted position is up to 200 ms ahead of what a replica can get, so it is not taken without need.)
@@ -55,8 +53,7 @@ _HAS_WRITTEN = "SELECT txid_current_if_assigned() IS NOT NULL"
 _DOUBT, _SILENCE, _CONNECTING = 0.2, 0.4, 0.8
 # Seconds between two questions whether it hangs.
 _DOUBT_INTERVAL = 2.0
-_AVAILABLE = "available"
-_UNAVAILABLE = "unavailable"
+_GOOD = frozenset({"available", "usable"})
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,7 +61,6 @@ _LOG = logging.getLogger(__name__)
 class StateChanged:
     """An engine's server changed its state; ``lag`` in seconds, where known."""
 
-    database: str
     engine: str
     before: str
     after: str
@@ -79,18 +75,14 @@ class Server(abc.ABC):
     ``hangs`` is true when it was asked, has said nothing for ``patience`` seconds, and has ended no call meanwhile.
     """
 
-    def __init__(
-        self, database: str, opened: Opened, notify: Callable[[Any], None], timeout: float | None, patience: float
-    ) -> None:
-        self.database = database
-        self.engine = opened.engine
-        self.name = str(opened.engine.logging_name)
+    def __init__(self, opened: Opened, notify: Callable[[Any], None], timeout: float | None, patience: float) -> None:
+        self.engine, self._arguments, self._trusted = opened
+        self.name = str(self.engine.logging_name)
         self.notify = notify
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.identity: str | None = None
         self._limit = float("inf") if timeout is None else timeout
         self._patience = patience
-        self._opened = opened
         self.asker = Worker(f"c2c_db probe {self.name}", self.ask_now)
         self._watch = Worker(f"c2c_db watch {self.name}", self._look)
         if self.is_postgresql:
@@ -109,8 +101,9 @@ class Server(abc.ABC):
     def begin(self) -> None:
         self.records: dict[int, Any] = {}
         self.silent_since: float | None = None
+        # Whether it answers, but to a commit, as its disk hangs: that somebody's read ends says nothing then.
+        self.disk_is_asked = False
         self.alive_at = self._noticed_at = float("-inf")
-        self._awake = False
         self._answered = threading.Condition()
 
     @property
@@ -123,10 +116,9 @@ class Server(abc.ABC):
         since = self.silent_since
         return since is not None and time.monotonic() - max(since, self.alive_at) > self._patience
 
-    def wait_for(self, done: Any, seconds: float = PATIENCE) -> None:
-        """Wait until an answer, or the lack of one, makes ``done()`` true, but not for longer."""
+    def wait_for(self, done: Any) -> None:
         with self._answered:
-            self._answered.wait_for(done, seconds)
+            self._answered.wait_for(done, PATIENCE)
 
     def close(self) -> None:
         self.asker.close(0)
@@ -157,7 +149,7 @@ class Server(abc.ABC):
     def probe(self, sql: str, limit: float = PATIENCE) -> tuple[Any, ...]:
         """Return the row that a question brings, by a connection of its own, within about 2 s and ``limit``."""
         name = "connect_timeout" if is_libpq(self.engine.url) else "timeout"
-        raw = self.connect(None, {"application_name": "c2c_db probe", **self._opened.arguments, name: _CONNECT_LIMIT})
+        raw = self.connect(None, {"application_name": "c2c_db probe", **self._arguments, name: LEAST_CONNECT_LIMIT})
         timer = threading.Timer(limit, cut, (raw,))
         timer.daemon = True
         timer.start()  # the server's own limit needs a live server
@@ -225,7 +217,10 @@ class Server(abc.ABC):
                 self.identity = None if sqlstate(error) is None else ""
 
     def changed(self, before: str, after: str, reason: str, lag: float | None = None) -> None:
-        self.notify(StateChanged(self.database, self.name, before, after, reason, lag))
+        level = logging.INFO if after in _GOOD else logging.WARNING
+        behind = "" if lag is None else f", {lag:.1f} s behind"
+        _LOG.log(level, "%s %s: %s -> %s (%s%s)", type(self).__name__, self.name, before, after, reason, behind)
+        self.notify(StateChanged(self.name, before, after, reason, lag))
 
     @abc.abstractmethod
     def look_at_it(self) -> None:
@@ -235,11 +230,8 @@ class Server(abc.ABC):
     def unanswered(self, error: Exception) -> None:
         """Take the lack of an answer."""
 
-    @abc.abstractmethod
-    def pause(self) -> float | None:
-        """Return in how many seconds to ask again, None for when somebody wants to know."""
-
     def ask_now(self) -> float | None:
+        """Ask it; return in how many seconds to ask again, None for when somebody wants to know."""
         started = time.monotonic()
         if self.silent_since is None:
             self.silent_since = started
@@ -253,7 +245,7 @@ class Server(abc.ABC):
             self.silent_since = None
         with self._answered:
             self._answered.notify_all()
-        return self.pause()
+        return None
 
     def _look(self) -> float | None:
         now = time.monotonic()
@@ -263,55 +255,47 @@ class Server(abc.ABC):
         for record in records:
             if (hangs or lasts(record, ASKED, now)) and record.dbapi_connection is not None:
                 cut(record.dbapi_connection)
-        if records or self.silent_since is not None or now - self._noticed_at < _LINGER:
-            return _TICK
-        self._awake = False
-        # Somebody may have come between the two lines.
-        return _TICK if time.monotonic() - self._noticed_at < _LINGER else None
+        return _TICK if records or self.silent_since is not None or now - self._noticed_at < _LINGER else None
 
     def watch(self, records: tuple[Any, ...], now: float) -> None:  # noqa: B027 # nothing more than to free them
         """Look at the connections that somebody has."""
 
     def _checkout(self, raw: Any, record: Any, _proxy: Any) -> None:
-        now = self._noticed_at = record.info[_USED] = time.monotonic()
+        now = record.info[_USED] = time.monotonic()
         self.records[id(record)] = record
-        if not self._awake:
-            self._awake = True
+        before, self._noticed_at = self._noticed_at, now
+        if now - before > _LINGER / 2:  # whoever came in between knows that it is awake
             self._watch.wake()
         since = record.info.get(_IDLE)
-        if since is None or now - since < self._opened.trusted:
+        if since is None or now - since < self._trusted:
             return
         # It lay in the pool: its server may have been restarted meanwhile. Where it is dead, the pool connects anew.
-        driver: Any = self.engine.dialect.dbapi
         record.info[ASKED] = now
         try:
-            if not self.engine.dialect.do_ping(raw):  # as SQLAlchemy before 2.0.5 says it
-                raise InvalidatePoolError("a connection in the pool was dead")
-        except driver.Error as error:
-            raise InvalidatePoolError("a connection in the pool was dead") from error
+            is_alive = self.engine.dialect.do_ping(raw)  # false is how SQLAlchemy before 2.0.5 says it
+        except self.engine.dialect.loaded_dbapi.Error:
+            is_alive = False
         finally:
             record.info.pop(ASKED, None)
+        if not is_alive:
+            raise InvalidatePoolError("a connection in the pool was dead")
 
     def _checkin(self, raw: Any, record: Any) -> None:
         now = record.info[_IDLE] = time.monotonic()
-        record.info.pop(_COMMITS, None)
-        if self.records.pop(id(record), None) is not None and raw is not None:
-            self.call_ended(now)
-
-    def call_ended(self, now: float) -> None:
-        self.alive_at = now
+        record.info.pop(COMMITS, None)
+        if self.records.pop(id(record), None) is not None and raw is not None and not self.disk_is_asked:
+            self.alive_at = now
 
 
 def lasts(record: Any, what: str, now: float, limit: float = PATIENCE) -> bool:
-    """Tell whether what began on a connection has lasted for longer than a limit."""
     return bool(now - record.info.get(what, now) > limit)
 
 
 class Primary(Server):
     """The primary as this process sees it."""
 
-    def __init__(self, database: str, opened: Opened, notify: Callable[[Any], None], timeout: float | None) -> None:
-        super().__init__(database, opened, notify, timeout, float("inf") if timeout is None else timeout * _SILENCE)
+    def __init__(self, opened: Opened, notify: Callable[[Any], None], timeout: float | None) -> None:
+        super().__init__(opened, notify, timeout, float("inf") if timeout is None else timeout * _SILENCE)
         if self.is_postgresql:
             event.listen(self.engine, "checkout", lambda *_: self.refuse(), insert=True)  # before the ping
         else:  # nobody asks it whether it is back
@@ -321,8 +305,7 @@ class Primary(Server):
         super().begin()
         self._asked_at = float("-inf")
         self.available = True
-        # Whether a commit has waited for long; whether it answers all the same, but to a commit.
-        self._doubts_disk = self._disk_is_asked = False
+        self._doubts_disk = False  # whether a commit has waited for long
 
     def refuse(self) -> None:
         """Raise UnavailableError while it is known to hang: nobody waits for it."""
@@ -333,15 +316,10 @@ class Primary(Server):
     def is_away(self) -> bool:
         return not self.available or self.hangs
 
-    def commits(self, connection: Connection) -> None:
-        """Note that a connection begins to commit, until it goes back to its pool."""
-        connection.info[_COMMITS] = time.monotonic()
-
     def has_written(self, connection: Connection) -> bool:
         """Tell whether the transaction of a connection has written; where that can't be known, it has."""
         raw: Any = connection.connection.dbapi_connection
-        knows = self.is_postgresql and (connection.dialect.server_version_info or ()) >= (10,)
-        if not knows or raw.autocommit:
+        if not self.is_postgresql or raw.autocommit:
             return True
         try:
             with self.limited(connection):
@@ -365,7 +343,7 @@ class Primary(Server):
                 connection.invalidate(error)  # else the pool says so at length
             else:
                 said = "No WAL position from %s (%s): reads after writes stay on the primary for a while instead"
-                warn_once(_LOG, said, self.name, first_line(error))
+                warn_once(_LOG, said, self.name, one_line(error))
             return None
         return int(position)
 
@@ -374,27 +352,19 @@ class Primary(Server):
         self.engine.dispose()
         if self.available:
             self.available = False
-            said = first_line(reason)
-            _LOG.warning("Primary %s: %s -> %s (%s)", self.name, _AVAILABLE, _UNAVAILABLE, said)
-            self.changed(_AVAILABLE, _UNAVAILABLE, said)
+            self.changed("available", "unavailable", one_line(reason))
             if self.is_postgresql:
                 self.asker.wake()
 
     def is_back(self) -> None:
         if not self.available:
             self.available = True
-            _LOG.info("Primary %s: %s -> %s", self.name, _UNAVAILABLE, _AVAILABLE)
-            self.changed(_UNAVAILABLE, _AVAILABLE, "it answers")
-
-    def call_ended(self, now: float) -> None:
-        """Note that somebody's work has come to its end; reads say nothing about the disk that commits wait for."""
-        if not self._disk_is_asked:
-            super().call_ended(now)
+            self.changed("unavailable", "available", "it answers")
 
     def watch(self, records: tuple[Any, ...], now: float) -> None:
         """Look at who waits; where somebody waits for long, have the server asked whether it hangs."""
         doubt = min(self._limit * _DOUBT, PATIENCE)
-        if any(lasts(record, _COMMITS, now, doubt) for record in records):
+        if any(lasts(record, COMMITS, now, doubt) for record in records):
             self._doubts_disk = True
         self._say_that_it_hangs()
         if any(lasts(record, _USED, now, doubt) for record in records):
@@ -410,11 +380,11 @@ class Primary(Server):
         """Ask whether it takes writes, and, where commits wait for long, whether it finishes one."""
         [takes_writes] = self.probe(_TAKES_WRITES)
         if self._doubts_disk and takes_writes:
-            self._disk_is_asked = True
+            self.disk_is_asked = True
             try:
                 self.probe(_COMMIT, _COMMIT_LIMIT)
             finally:
-                self._disk_is_asked = False
+                self.disk_is_asked = False
             self._doubts_disk = False
         if takes_writes:
             self.is_back()
@@ -426,15 +396,11 @@ class Primary(Server):
 
     def _say_that_it_hangs(self, reason: object = "nothing for seconds") -> None:
         if self.available and self.hangs:
-            self.failed(f"it does not answer ({first_line(reason)})")
+            self.failed(f"it does not answer ({one_line(reason)})")
 
-    def pause(self) -> float | None:
+    def ask_now(self) -> float | None:
+        super().ask_now()
         return PATIENCE if self.silent_since is not None or not self.available else None
-
-
-def first_line(error: object) -> str:
-    """Return what an error says, for a log line: masked, its first line."""
-    return mask(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def ask(raw: Any, *texts: str) -> tuple[Any, ...]:

@@ -1,9 +1,13 @@
 """Sessions: of a request (or thread) on one side of a database, joined to its transaction, moved where a server fails.
 
-``DBSession`` is a ``scoped_session`` over a ``sessionmaker``, so that what is documented for these holds for it.
+``DBSession`` is a ``scoped_session`` over a ``sessionmaker``, so that what is documented for these holds for it. What
+is sent to the driver is looked at: does it write, and could the transaction go on elsewhere after it?
 """
 
-from collections.abc import Callable
+import enum
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, event
@@ -14,10 +18,120 @@ from zope.sqlalchemy.datamanager import join_transaction, mark_changed
 
 from c2c_db._failures import OF_DATABASES, failure_of
 from c2c_db._scope import Decision, Role, Scope, current_scope
-from c2c_db._statements import Effect, effect_of, is_plain_read
 
 SESSION = "c2c_db_session"
 """The attribute of a session's connection that tells whose it is: ``info`` would take four calls a statement."""
+
+
+class Effect(enum.IntEnum):
+    """What a statement leaves behind: nothing, who knows, or a change."""
+
+    READS = 0
+    UNSURE = 1
+    WRITES = 2
+
+
+# Longer texts are not remembered.
+_SHORT = 8_000
+# What is no SQL, but stands in one: literals, quoted names, comments. One that does not end goes to the text's end.
+_QUOTED = re.compile(r"""'[^']*+'?|"[^"]*+"?|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)?""")
+# Where the above may be read otherwise by the server: escapes, dollar quotes, comments in comments or for MySQL alone.
+_ODD = re.compile(r"\\|\$\w*+\$|/\*(?:!|[^*/]*+(?:\*(?!/)[^*/]*+|/(?!\*)[^*/]*+)*+/\*)")
+_NAME = '"'  # stands for a quoted name
+# A word, with the parenthesis that makes it a call; or the end of a statement.
+_WORD = re.compile(r'([^\W\d][\w.$]*+|")(\s*+\()?|;')
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WRITING = _words_of(
+    "INSERT UPDATE DELETE MERGE REPLACE UPSERT CREATE ALTER DROP TRUNCATE COMMENT GRANT REVOKE REFRESH IMPORT COPY "
+    "COMMIT END PREPARE"
+)
+"""First words of statements that change data, or (the last three) end the transaction, which then can't be asked."""
+_READING = _words_of("SELECT WITH VALUES TABLE SHOW SET RESET DECLARE FETCH MOVE CLOSE PRAGMA EXPLAIN DISCARD")
+_PLAIN = _words_of("SELECT WITH VALUES TABLE SHOW")
+# Within a statement that begins like a read: DML in a CTE, SELECT ... INTO, EXPLAIN ANALYZE.
+_DOUBTFUL = _words_of("INSERT UPDATE DELETE MERGE INTO ANALYZE ANALYSE")
+# What may stand before a parenthesis and calls nothing, and functions of the server that write nothing.
+_CALLS_NOTHING = _words_of(
+    "ALL AND ANY ARRAY AS BETWEEN BY CASE CAST CROSS DISTINCT ELSE END EXCEPT EXISTS FETCH FILTER FROM GROUP GROUPING "
+    "HAVING IN INNER INTERSECT INTERVAL IS JOIN LATERAL LEFT LIKE ILIKE LIMIT MATERIALIZED NATURAL NOT OFFSET ON OR "
+    "ORDER OUTER OVER PARTITION RIGHT ROLLUP CUBE ROW SELECT SETS SIMILAR SOME THEN TO UNION USING VALUES WHEN WHERE "
+    "WITH WITHIN BIT CHAR CHARACTER DECIMAL FLOAT NUMERIC TIME TIMESTAMP TIMESTAMPTZ VARCHAR VARYING VARBINARY "
+    "ABS AVG BOOL_AND BOOL_OR CEIL COALESCE CONCAT COUNT CURRENT_DATABASE CURRENT_SETTING DATE_PART DATE_TRUNC "
+    "DENSE_RANK EXTRACT FLOOR GREATEST IFNULL JSON_AGG JSONB_AGG LEAST LENGTH LOWER LPAD LTRIM MAX MIN MOD NOW NULLIF "
+    "PG_CURRENT_WAL_LSN PG_IS_IN_RECOVERY PG_LAST_WAL_REPLAY_LSN RANK ROUND ROW_NUMBER RTRIM STRING_AGG ARRAY_AGG "
+    "SUBSTR SUBSTRING SUM TO_CHAR TO_DATE TO_JSON TRIM UNNEST GENERATE_SERIES UPPER VERSION"
+)
+# Settings, locks and snapshots live in the server's session, and would be lost.
+_STATE = re.compile(r"set_config|advisory|export_snapshot|setseed|\bFOR\s++(?:UPDATE|SHARE)\b", re.IGNORECASE)
+
+
+def effect_of(text: str) -> Effect:
+    """Return what a text of one or several statements does; in doubt ``UNSURE``, never ``READS``.
+
+    A view or an operator that calls a writing function is not seen:
+    ``zope.sqlalchemy.mark_changed(session)`` says so.
+    """
+    return _short_effect_of(text) if len(text) <= _SHORT else _effect_of(text)
+
+
+def _effect_of(text: str) -> Effect:
+    effect = Effect.UNSURE if _ODD.search(text) else Effect.READS
+    for words, calls in _statements(text):
+        effect = max(effect, _effect_of_one(words, calls))
+        if effect is Effect.WRITES:
+            break
+    return effect
+
+
+# The texts of a service are few, and asked about again and again.
+_short_effect_of = lru_cache(500)(_effect_of)
+
+
+def _statements(text: str) -> Iterator[tuple[list[str], bool]]:
+    # The words of each statement, in capitals, and whether it calls a function that may do anything. A quoted name is
+    # one word, literals and comments are none.
+    words: list[str] = []
+    calls = False
+    for found in _WORD.finditer(_QUOTED.sub(lambda quoted: _NAME if quoted[0][0] == '"' else " ", text)):
+        if found[0] == ";":
+            yield words, calls
+            words, calls = [], False
+        else:
+            word = found[1].upper()
+            words.append(word)
+            calls = calls or (found[2] is not None and word not in _CALLS_NOTHING)
+    yield words, calls
+
+
+def _effect_of_one(words: list[str], calls: bool) -> Effect:
+    if not words:
+        return Effect.READS
+    if words[0] in _WRITING:
+        return Effect.WRITES
+    return Effect.UNSURE if calls or words[0] not in _READING or not _DOUBTFUL.isdisjoint(words) else Effect.READS
+
+
+def is_plain_read(text: str) -> bool:
+    """Tell whether a READ COMMITTED transaction can go on on another server after this text.
+
+    It can after a plain read. It can't after SET LOCAL, set_config(), locks, or a function called without a FROM, which
+    may do any of that (``SELECT set_tenant(5)``): what follows would read with other eyes.
+    """
+    return len(text) <= _SHORT and _is_plain_read(text)
+
+
+@lru_cache(500)
+def _is_plain_read(text: str) -> bool:
+    statements = [statement for statement in _statements(text) if statement[0]]
+    if len(statements) != 1 or _STATE.search(text):
+        return False
+    [(words, calls)] = statements
+    return words[0] in _PLAIN and ("FROM" in words or not calls)
 
 
 class Steering(Protocol):
@@ -49,20 +163,21 @@ class DatabaseSession(Session):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._is_bound = bool(options.get("bind") or options.get("binds") or args)
+        self.may_write = True
+        self._forget()
+
+    def _forget(self) -> None:
         self._engine: Engine | None = None
         self.begun: dict[Engine, Connection] = {}
         self.effect = Effect.READS
-        self.may_write = True
         self.is_movable = True  # nothing was done that the next server would not know
         self.statement: str | None = None  # the last one: whether it could be moved after counts when more follows
         self.tried: list[Engine] = []
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **more: Any) -> Any:
         """Return the engine of this session's side; a bind that was given, for all or for some tables, comes first."""
-        if bind is not None:
-            return bind
-        if self._is_bound:
-            return super().get_bind(mapper, clause=clause, **more)
+        if bind is not None or self._is_bound:
+            return super().get_bind(mapper, clause=clause, bind=bind, **more)
         if self._engine is None:
             self.bind = self._engine = self.steering.choose(self)
         return self._engine
@@ -101,40 +216,25 @@ class DatabaseSession(Session):
                 raise
             self.invalidate()
             super().close()
-        self._engine = None
-        self.begun.clear()
-        self.tried.clear()
-        self.effect = Effect.READS
-        self.is_movable = True
-        self.statement = None
+        self._forget()
 
     def _read(self, read: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         while True:
             try:
                 return read(*args, **kwargs)
             except OF_DATABASES as error:
-                self._fail_over(error)
-
-    def _fail_over(self, error: Exception) -> None:
-        """Move to another server and begin anew there; raise the error where that can't be done."""
-        # What is to be written is bound to this transaction, which is the one that the transaction manager knows.
-        bound = self.effect is not Effect.READS or self.new or self.dirty or self.deleted
-        if (
-            self._engine is None
-            or self.role is Role.PRIMARY
-            or not self.is_movable
-            or bound
-            or self.in_nested_transaction()
-        ):
-            raise error
-        other = self.steering.fail_over(self, error)
-        if other is None:
-            raise error
-        # Nothing is written in a session of this side: what is rolled back are reads, done again when asked for.
-        self.rollback()
-        self.begun.clear()
-        self.statement = None
-        self.bind = self._engine = other
+                # What is to be written is bound to this transaction, which is the one that the manager knows.
+                changes = self.effect is not Effect.READS or self.new or self.dirty or self.deleted
+                is_bound = bool(changes) or self.in_nested_transaction() or not self.is_movable
+                is_chosen = self._engine is not None and self.role is Role.REPLICA
+                other = self.steering.fail_over(self, error) if is_chosen and not is_bound else None
+                if other is None:
+                    raise
+            # Begin anew there. Nothing is written in a session of this side: what is rolled back are reads.
+            self.rollback()
+            self.begun.clear()
+            self.statement = None
+            self.bind = self._engine = other
 
 
 def watch_statements(engine: Engine) -> None:
@@ -173,7 +273,6 @@ class DatabaseSessionmaker(sessionmaker[DatabaseSession]):
         return self.make(scope, self._steering.decide(scope), **options)
 
     def make(self, scope: Scope, decision: Decision, **options: Any) -> DatabaseSession:
-        """Return a new session of a scope, joined to the transaction manager of the request, or of the thread."""
         session = super().__call__(**options)
         session.steering = self._steering
         session.scope = scope
@@ -222,7 +321,6 @@ class _Registry:
         current_scope().sessions[id(self._database), session.role] = session
 
     def clear(self) -> None:
-        """Close and forget the sessions of all sides."""
         for key in self._keys():
             current_scope().sessions.pop(key).close()
 
@@ -238,19 +336,10 @@ class RoutedSession(scoped_session[DatabaseSession]):
     engines (one where there is no replica), ``c2c_ro_binds`` those of all replicas.
     """
 
-    def __init__(self, database: Any, maker: DatabaseSessionmaker, engines: tuple[Engine, ...]) -> None:
-        super().__init__(maker)
+    def __init__(self, database: Any) -> None:
+        super().__init__(database.maker)
         self.registry = _Registry(database)  # type: ignore[assignment] # as a ScopedRegistry
         self.database = database
-        self.c2c_rw_bind, self.c2c_ro_binds = engines[0], engines[1:]
-        self.c2c_ro_bind = (*self.c2c_ro_binds, self.c2c_rw_bind)[0]
-
-
-class RequestSession:
-    """``request.dbsession``; what is assigned to it, in a test for example, is there instead."""
-
-    def __init__(self, database: Any) -> None:
-        self._database = database
-
-    def __get__(self, request: Any, owner: Any = None) -> Any:
-        return self if request is None else self._database.session_of(request)
+        self.c2c_rw_bind, *replicas = database.engines
+        self.c2c_ro_binds = tuple(replicas)
+        self.c2c_ro_bind = (*replicas, self.c2c_rw_bind)[0]

@@ -120,15 +120,11 @@ def generate_model_graph(module: ModuleType, arguments: Sequence[str] | None = N
 
     Exits with 2 and one line on standard error where the base is not there.
     """
-    _run(arguments, module)
+    main(arguments, module)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``c2c-models-graph MODULE [BASE]``."""
-    _run(arguments, None)
-
-
-def _run(arguments: Sequence[str] | None, module: ModuleType | None) -> None:
+def main(arguments: Sequence[str] | None = None, module: ModuleType | None = None) -> None:
+    """Run ``c2c-models-graph MODULE [BASE]``; with a module, the same without its first argument."""
     parser = Parser("c2c-db", prog=None if module else "c2c-models-graph")
     parser.description = "Print the ORM classes of a module as a graph (Graphviz DOT)."
     if module is None:

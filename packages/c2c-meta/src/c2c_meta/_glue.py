@@ -92,7 +92,7 @@ def check_replica(database: Any, name: str, _request: Any) -> dict[str, Any]:
     from c2c_db import State
     from c2c_health import JsonCheckException
 
-    status = next(status for status in database.replica_states() if status.name == name)
+    status = next(status for status in database.replica_states() if status.engine == name)
     result = {"state": str(status.state), "lag": status.lag, "since": round(status.since, 3)}
     if status.state is State.USABLE:
         return result

@@ -16,14 +16,14 @@ _VALUES = {"passed": 1.0, "degraded": 0.5, "failed": 0.0}
 
 def database_metrics(event: Any) -> None:
     """Observe c2c-db: count decisions by reason and changes of state, show the lag."""
-    from c2c_db import Decided, Probed, StateChanged
+    from c2c_db import Decided, ReplicaStatus, StateChanged
 
     if isinstance(event, Decided):
         tags = {"engine": event.engine, "role": str(event.role), "reason": event.reason}
         automatic("counter", ("db", "decision"), tags).inc()
     elif isinstance(event, StateChanged):
         automatic("counter", ("db", "state"), {"engine": event.engine, "state": str(event.after)}).inc()
-    elif isinstance(event, Probed) and event.lag is not None:
+    elif isinstance(event, ReplicaStatus) and event.lag is not None:
         automatic("gauge", ("db", "lag"), {"engine": event.engine}).set(event.lag)
 
 
