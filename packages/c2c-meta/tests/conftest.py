@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,16 @@ import pytest
 from c2c_testing.servers import free_port
 
 BIN = Path(sys.executable).parent
+# What the tiny service has no use for. To start is half the time with these left out; test_exclude has all of them.
+UNUSED = "c2c_sentry c2c_stats c2c_rest c2c_db c2c_page c2c_auth"
+MASTERS = "c2c_health c2c_debug"
 
 TINY = """
 import logging, os, re, signal, threading, time
 from pathlib import Path
 from pyramid.config import Configurator
 from c2c_broadcast import broadcast
-from c2c_meta._events import ShuttingDown
+from c2c_meta import ShuttingDown
 
 LOG = logging.getLogger("tiny")
 LOG.warning("tiny is imported")
@@ -155,6 +160,8 @@ class Folder:
     path: Path
     processes: list = field(default_factory=list)
 
+    #: For C2C_EXCLUDE: what the tiny service does not use, and what gunicorn's master uses, too.
+    unused, nothing = UNUSED, f"{UNUSED} {MASTERS}"
     free_port = staticmethod(free_port)
     until = staticmethod(until)
 
@@ -191,6 +198,25 @@ class Folder:
             check=False,
         )
 
+    def call(self, name, *arguments, **environ):
+        """Run a command's function here, as its script would do in a process of its own."""
+        (point,) = entry_points(group="console_scripts", name=name)
+        before, argv = dict(os.environ), sys.argv
+        out, err = io.StringIO(), io.StringIO()
+        os.environ.clear()
+        os.environ.update(self.environ(**environ))
+        sys.argv = [name, *arguments]
+        try:
+            with contextlib.chdir(self.path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = point.load()()
+        except SystemExit as error:
+            status = error.code
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            sys.argv = argv
+        return subprocess.CompletedProcess([name, *arguments], status or 0, out.getvalue(), err.getvalue())
+
     def python(self, code, **environ):
         """Run Python code to its end and return what it prints."""
         done = self.run("python", "-c", code, **environ)
@@ -213,19 +239,20 @@ class Folder:
         return Process(popen, port, log)
 
     def serve(self, *arguments, params="--worker-class gthread --threads 4 --workers 2", **environ):
-        """Start c2c-run on a free port, and wait for it."""
+        """Start c2c-run on a free port, and wait for it; without the packages that are of no use to it."""
         port = free_port()
         environ = {
+            "C2C_EXCLUDE": UNUSED,
             "C2CWSGIUTILS_CONFIG": "production.ini",
             "GUNICORN_PARAMS": f"-b 127.0.0.1:{port} {params}",
         } | environ
         return self.start("c2c-run", *arguments, port=port, **environ).up()
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with the tiny service; what is started there ends with the test."""
-    folder = Folder(tmp_path)
+@contextlib.contextmanager
+def tiny_folder(path):
+    """Put the tiny service into a folder; what is started there ends with the block."""
+    folder = Folder(path)
     folder.write("tiny.py", TINY)
     folder.write("production.ini", PRODUCTION)
     yield folder
@@ -233,3 +260,17 @@ def folder(tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(popen.pid, signal.SIGKILL)
         popen.wait()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the tiny service; what is started there ends with the test."""
+    with tiny_folder(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """A folder with the tiny service for what several tests of a module look at."""
+    with tiny_folder(tmp_path_factory.mktemp("shared")) as folder:
+        yield folder

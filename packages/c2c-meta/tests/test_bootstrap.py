@@ -5,29 +5,36 @@ import pytest
 SCRIPT = """
 import logging
 from c2c_meta._bootstrap import bootstrap
-with bootstrap({uri}) as env:
-    logging.getLogger("script").info("x is %s", env["registry"].settings["x"])
-    print(env["request"].route_url("hello"))
+for uri in {uris}:
+    with bootstrap(uri) as env:
+        logging.getLogger("script").info("x is %s", env["registry"].settings["x"])
+        print(env["request"].route_url("hello"))
 """
+BUILT = ["WARNING|tiny|tiny is built", "INFO|script|x is a%b", "http://localhost/hello"]
 
 
-@pytest.mark.parametrize("uri", ["production.ini", "c2c://production.ini", "production.ini#main", ""])
-def test_bootstrap(folder, uri):
+@pytest.fixture(scope="module")
+def lines(shared_folder):
+    """What a script prints that names its ini file in four ways, one after the other."""
+    shared_folder.setting("x = %(TINY_X)s")
+    uris = ["production.ini", "c2c://production.ini", "production.ini#main", ""]
+    out = shared_folder.python(SCRIPT.format(uris=uris), TINY_X="a%b", C2CWSGIUTILS_CONFIG="production.ini")
+    return [line.split("|", 2)[2] if line.startswith("INI|") else line for line in out.splitlines()]
+
+
+def test_bootstrap(lines):
     """A script has logging before its application is imported, the settings, and a request to make URLs with."""
-    folder.setting("x = %(TINY_X)s")
-    out = folder.python(SCRIPT.format(uri=repr(uri)), TINY_X="a%b", C2CWSGIUTILS_CONFIG="production.ini")
-    lines = [line.split("|", 2)[2] if line.startswith("INI|") else line for line in out.splitlines()]
-    assert lines == [
-        "WARNING|tiny|tiny is imported",
-        "WARNING|tiny|tiny is built",
-        "INFO|script|x is a%b",
-        "http://localhost/hello",
-    ]
+    assert lines[:4] == ["WARNING|tiny|tiny is imported", *BUILT]
+
+
+def test_addresses(lines):
+    """The file is named by its path, by an address, with a section, or by the environment."""
+    assert lines[1:] == BUILT * 4
 
 
 def test_missing(folder):
     """A script whose ini file is missing ends with a line that names it."""
-    done = folder.run("python", "-c", SCRIPT.format(uri="'nowhere.ini'"))
+    done = folder.run("python", "-c", SCRIPT.format(uris=["nowhere.ini"]))
     assert done.stderr.strip().endswith(f"c2c_meta._ini.IniError: {folder.path}/nowhere.ini: no such file")
 
 

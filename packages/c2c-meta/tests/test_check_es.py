@@ -170,6 +170,12 @@ def test_pushgateway(check, http_sink):
     assert "500" in done.stderr
 
 
+def test_url_is_not_set():
+    """Without ES_URL it says so."""
+    with pytest.raises(ConfigurationError, match=r"^ES_URL is not set: where is Elasticsearch\?$"):
+        measure(CheckSettings())
+
+
 @pytest.mark.parametrize("url", ["es.example.com:9200/hunter2", "ftp://hunter2@x", "https://"])
 def test_no_url(url):
     """What is no URL is said, and not shown."""
@@ -180,19 +186,18 @@ def test_no_url(url):
 @pytest.mark.parametrize(
     ("arguments", "environ", "expected"),
     [
-        ([], {"ES_URL": ""}, "ES_URL is not set: where is Elasticsearch?"),
         ([], {"ES_FILTERS": "name"}, "environment ES_FILTERS: 'name': give them as in name=value,name=value"),
         (["--nonsense"], {}, "unrecognized arguments: --nonsense (c2c-check-es --help says what there is)"),
     ],
 )
-def test_mistakes(check, arguments, environ, expected):
+def test_mistakes(folder, arguments, environ, expected):
     """A variable or an argument that can't be followed is one line; exit status 2."""
-    done = check(*arguments, **environ)
+    done = folder.call("c2c-check-es", *arguments, **environ)
     assert (done.returncode, done.stderr) == (2, f"c2c-check-es: {expected}\n")
 
 
-def test_help(check):
+def test_help(folder):
     """--help says what it does."""
-    done = check("--help")
+    done = folder.call("c2c-check-es", "--help")
     assert done.returncode == 0
     assert "Elasticsearch" in done.stdout

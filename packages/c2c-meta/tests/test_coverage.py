@@ -32,6 +32,7 @@ PORT = 0
 [environment]
 COVERAGE = "1"
 C2C_HEALTH_LINGER = "0"
+C2C_EXCLUDE = "UNUSED"
 [services.api]
 command = "c2c-run service.ini -- -b 127.0.0.1:${PORT} --worker-class gthread --workers 2 PRELOAD"
 environment = { COVERAGE_PATH = "coverage-data", GUNICORN_PARAMS = "--threads 2" }
@@ -84,7 +85,7 @@ def line(text):
 @pytest.mark.parametrize("preload", ["", "--preload"])
 def test_acceptance_run(service, preload):
     """Each worker writes its data, a composition brings it, and the command makes one report of all."""
-    service.write("composition.toml", COMPOSITION.replace("PRELOAD", preload))
+    service.write("composition.toml", COMPOSITION.replace("PRELOAD", preload).replace("UNUSED", service.nothing))
     done = service.run("python", "-m", "pytest", "-q", "-p", "no:valkey", "test_shop.py")
     assert done.returncode == 0, done.stdout
     files = [path.name for path in (service.path / "reports" / "coverage" / "api").iterdir()]
@@ -98,7 +99,7 @@ def test_acceptance_run(service, preload):
     assert list(ran.values()) == [1, 1, 0]
     assert hits[line("import os")] == 1
     assert (service.path / "reports" / "coverage-report" / "index.html").is_file()
-    again = service.run("c2c-coverage-report", "--fail-under", "99")
+    again = service.call("c2c-coverage-report", "--fail-under", "99")
     assert again.returncode == 1
     assert again.stderr.startswith("c2c-coverage-report: ")
     assert again.stderr.endswith(" % are covered, less than 99 %\n")
@@ -120,11 +121,11 @@ def test_script(service):
     elsewhere = service.path / "elsewhere"
     elsewhere.mkdir()
     (service.path / "shop.py").rename(elsewhere / "shop.py")
-    done = service.run("c2c-coverage-report", "data")
+    done = service.call("c2c-coverage-report", "data")
     assert done.returncode == 2
     assert done.stderr.startswith("c2c-coverage-report: No source for code: ")
     assert "(--map FROM=TO says where the sources are here)" in done.stderr
-    done = service.run("c2c-coverage-report", "data", "--map", f"{service.path}=elsewhere")
+    done = service.call("c2c-coverage-report", "data", "--map", f"{service.path}=elsewhere")
     assert done.returncode == 0, done.stderr
     hits = covered(service)
     assert (hits[line('    return "never"')], hits[line('    return "left"')]) == (1, 0)
@@ -137,6 +138,7 @@ def test_pserve(service, include):
     for coverage in ("0", "1"):
         port = service.free_port()
         environ = {"COVERAGE": coverage, "COVERAGE_PATH": f"data-{coverage}", "TINY_PORT": str(port)}
+        environ["C2C_EXCLUDE"] = service.nothing
         service.start("pserve", "c2c://production.ini", port=port, **environ).up().stop()
     assert not (service.path / "data-0").exists()
     assert list((service.path / "data-1").glob("coverage.*.pid*"))
@@ -152,7 +154,7 @@ def test_bootstrap(service):
     """A script's ``bootstrap`` begins it."""
     code = "import c2c_meta as c2c\nwith c2c.bootstrap('service.ini') as env: pass"
     service.python(code, COVERAGE="1", COVERAGE_PATH="data")
-    assert service.run("c2c-coverage-report", "data").returncode == 0
+    assert service.call("c2c-coverage-report", "data").returncode == 0
     assert covered(service)[line("    return config.make_wsgi_app()")] == 1
 
 
@@ -179,14 +181,22 @@ def test_not_installed(service):
         ([], "no data in reports/coverage: were the processes started with COVERAGE=1, and did they end in peace?"),
         (["nowhere"], "no data in nowhere: were"),
         (["--map", "x"], "argument --map: 'x' is not FROM=TO (c2c-coverage-report --help"),
-        (["broken"], "No usable data files"),
         (["service.ini"], "no data in service.ini"),
     ],
 )
 def test_mistakes(service, arguments, expected):
     """What can't be done is one line; exit status 2."""
+    check_mistake(service.call("c2c-coverage-report", *arguments), expected)
+
+
+def test_broken_data(service):
+    """So is a data file that is none, which coverage warns of, too."""
     service.write("broken", "SQLite format 3\0 and no more")
-    done = service.run("c2c-coverage-report", *arguments)
+    check_mistake(service.run("c2c-coverage-report", "broken"), "No usable data files")
+
+
+def check_mistake(done, expected):
+    """Fail unless a command ended with status 2 and one line."""
     assert done.returncode == 2
     assert expected in done.stderr
     assert done.stderr.startswith("c2c-coverage-report: ")
@@ -196,7 +206,7 @@ def test_mistakes(service, arguments, expected):
 @pytest.mark.parametrize(("name", "value"), [("COVERAGE", "perhaps"), ("COVERAGE_PATH", "service.ini/x")])
 def test_settings(service, name, value):
     """A variable that can't be followed stops c2c-run: one line that names it, exit status 2."""
-    done = service.run("c2c-run", "service.ini", **{"COVERAGE": "1", name: value})
+    done = service.run("c2c-run", "service.ini", **{"C2C_EXCLUDE": service.nothing, "COVERAGE": "1", name: value})
     assert done.returncode == 2
     assert name in done.stderr
     assert done.stderr.count("\n") == 1

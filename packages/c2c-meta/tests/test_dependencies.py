@@ -5,7 +5,7 @@ from importlib.metadata import metadata, requires
 
 import pytest
 
-from c2c_meta._packages import SHORT_NAMES
+from c2c_meta._names import SHORT_NAMES
 
 # Those of the developers, and the one that needs more than wheels.
 NOT_WANTED = {"test", "linesman"}

@@ -1,9 +1,6 @@
 """Every command of the packages: ``--version``, ``--help``, and a mistake that is one line and exit status 2."""
 
 import importlib.metadata
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,10 +11,10 @@ COMMANDS = sorted(
 )
 
 
-def run(name, *arguments):
-    """Run a command of this environment to its end."""
-    program = Path(sys.executable).parent / name
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def run(folder):
+    """Return a function that runs a command to its end: here, but for the one that becomes another program."""
+    return lambda name, *arguments: (folder.run if name == "c2c-run" else folder.call)(name, *arguments)
 
 
 def test_all_are_tried():
@@ -26,7 +23,7 @@ def test_all_are_tried():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_version_and_help(name):
+def test_version_and_help(run, name):
     """Both are printed, and the command ends well."""
     version = run(name, "--version")
     assert (version.returncode, version.stdout.split()[0]) == (0, name), version.stderr
@@ -36,7 +33,7 @@ def test_version_and_help(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_mistake(name):
+def test_a_mistake(run, name):
     """One line, which names the command, and exit status 2."""
     done = run(name, "--nonsense")
     assert done.returncode == 2

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from c2c_meta._packages import SHORT_NAMES
+from c2c_meta._names import SHORT_NAMES
 
 # What can be asked for -> whose it is.
 VIEWS = {
@@ -19,8 +19,9 @@ VIEWS = {
 }
 SWITCHES = (
     "c2c.secret = a-long-enough-secret\nc2c.stats_view = true\nc2c.log_view_enabled = true\n"
-    "c2c.debug_view_enabled = true\nc2c.db_maintenance_view_enabled = true\nc2c.sentry.url = http://key@127.0.0.1:1/1"
+    "c2c.debug_view_enabled = true\nc2c.db_maintenance_view_enabled = true"
 )
+SENTRY = "c2c.sentry.url = http://key@127.0.0.1:1/1"  # its SDK imports SQLAlchemy
 
 
 # In a process of its own, as metrics and log levels are the process's.
@@ -28,8 +29,10 @@ ASK = """
 import sys
 from webtest import TestApp
 from c2c_meta.wsgi import application
-for path in sys.stdin.read().split():
+imported = sys.argv[1] in sys.modules, "sqlalchemy" in sys.modules
+for path in sys.argv[2:]:
     print(path, TestApp(application).get(path, headers={"X-API-Key": "a-long-enough-secret"}, status="*").status_int)
+print("imported", *imported)
 """
 
 
@@ -42,8 +45,8 @@ def expected(left_out):
 def test_served(folder, exclude):
     """With all packages and with none a service starts for real, answers, and ends."""
     left_out = {*SHORT_NAMES.values()} - {"c2c_broadcast"} if exclude == "all" else set()
-    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {' '.join(sorted(left_out))}\n{SWITCHES}")
-    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1")
+    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {' '.join(sorted(left_out))}\n{SWITCHES}\n{SENTRY}")
+    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1", C2C_EXCLUDE="")
     url = f"http://127.0.0.1:{process.port}"
     secret = {"X-API-Key": "a-long-enough-secret"}
     found = {path: requests.get(f"{url}{path}", headers=secret, timeout=60).status_code for path in VIEWS}
@@ -52,29 +55,29 @@ def test_served(folder, exclude):
     assert process.stop() == 0
 
 
-@pytest.mark.parametrize("exclude", [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
-def test_each(folder, exclude):
-    """What is left out has no views; all the rest is there."""
-    folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {exclude}\n{SWITCHES}")
-    done = folder.run("python", "-c", ASK, stdin=" ".join(VIEWS), C2CWSGIUTILS_CONFIG="production.ini")
+@pytest.fixture(scope="module", params=[name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
+def left_out(request, shared_folder):
+    """One of the packages, and what a process that leaves it out and was asked for all views printed, as words."""
+    lines = f"use = call:tiny:main\npyramid.includes = c2c_meta\nc2c.exclude = {request.param}\n{SWITCHES}"
+    shared_folder.write("production.ini", f"[app:main]\n{lines}\n")
+    words = [request.param, *VIEWS]
+    done = shared_folder.run("python", "-c", ASK, *words, C2CWSGIUTILS_CONFIG="production.ini")
     assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines() if line.startswith(("/c2c", "/metrics"))]
-    assert {path: int(status) for path, status in lines} == expected({exclude})
     assert "Traceback" not in done.stdout + done.stderr
+    return request.param, [line.split() for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("exclude", [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
-def test_not_imported(folder, exclude):
+def test_each(left_out):
+    """What is left out has no views; all the rest is there."""
+    exclude, lines = left_out
+    found = {line[0]: int(line[1]) for line in lines if line[0].startswith(("/c2c", "/metrics"))}
+    assert found == expected({exclude})
+
+
+def test_not_imported(left_out):
     """What is left out costs no memory: it is not imported, and SQLAlchemy not for c2c-db's sake."""
-    program = f"""
-import sys
-from pyramid.config import Configurator
-config = Configurator(settings={{"c2c.exclude": "{exclude}", "c2c.secret": "a-long-enough-secret"}})
-config.include("c2c_meta")
-config.make_wsgi_app()
-print("{exclude}" in sys.modules, "sqlalchemy" in sys.modules)
-"""
-    assert folder.python(program).split() == ["False", str(exclude != "c2c_db")]
+    exclude, lines = left_out
+    assert lines[-1] == ["imported", "False", str(exclude != "c2c_db")]
 
 
 def test_unknown(folder):
@@ -89,11 +92,12 @@ def test_unknown(folder):
 def test_the_extra(folder, exclude, status_code):
     """Log-in is there where its extra is installed and configured, and can be left out as the others."""
     folder.setting(
-        f"pyramid.includes = c2c_meta\nc2c.exclude = {exclude}\n"
+        "pyramid.includes = c2c_meta\n"
         "c2c.auth.github.client_id = client\nc2c.auth.github.client_secret = a-secret-of-the-client\n"
         "c2c.auth.github.repository = owner/name\nc2c.auth.github.auth.secret = a-secret-of-some-length"
     )
-    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1")
+    rest = "c2c_sentry c2c_stats c2c_db c2c_page c2c_debug"
+    process = folder.serve(params="--worker-class gthread --threads 2 --workers 1", C2C_EXCLUDE=f"{exclude} {rest}")
     url = f"http://127.0.0.1:{process.port}/c2c/github-login"
     assert requests.get(url, allow_redirects=False, timeout=60).status_code == status_code
     assert process.stop() == 0

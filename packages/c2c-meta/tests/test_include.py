@@ -6,9 +6,8 @@ from webtest import TestApp
 
 import c2c_health
 from c2c_broadcast import ConfigurationError
-from c2c_meta._glue import check_replica
-from c2c_meta._include import included_packages
-from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+from c2c_meta._glue import check_replica, included_packages
+from c2c_meta._names import OPTIONAL_SHORT_NAMES, SHORT_NAMES
 
 SECRET = "a-long-enough-secret"
 

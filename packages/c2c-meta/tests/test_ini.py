@@ -3,8 +3,7 @@
 import pytest
 
 import c2c_meta
-from c2c_meta._ini import Ini, IniError
-from c2c_meta._ini_check import application_name, check
+from c2c_meta._ini import Ini, IniError, application_name, check
 
 
 def ini(tmp_path, text, **environ):

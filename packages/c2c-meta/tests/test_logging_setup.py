@@ -67,7 +67,7 @@ def test_no_logging(folder):
 def test_broken(folder, lines, expected):
     """What can't be followed is said in one line, with the file; c2c-run ends with status 2."""
     folder.logging(f"\n[handler_console]\n{lines}")
-    done = folder.run("c2c-run", "production.ini")
+    done = folder.run("c2c-run", "production.ini", C2C_EXCLUDE=folder.nothing)
     assert done.returncode == 2
     assert re.match(rf"c2c-run: {folder.path}/production.ini{expected}", done.stderr), done.stderr
     assert done.stderr.count("\n") == 1

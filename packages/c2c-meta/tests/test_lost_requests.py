@@ -35,6 +35,7 @@ def main(global_config, **settings):
     return config.make_wsgi_app()
 """
 SECRET = "an-operators-secret-of-some-length"
+UNUSED = "c2c_sentry c2c_db c2c_page c2c_auth"
 PARAMS = "--worker-class gthread --threads 16 --workers 2 --no-control-socket"
 
 
@@ -44,7 +45,7 @@ def start(folder):
     folder.write("tiny.py", SOURCE)
 
     def starting(params="", *, preload=False, **environ):
-        environ = {"C2C_SECRET": SECRET, "C2C_DEBUG_VIEW_ENABLED": "1", **environ}
+        environ = {"C2C_SECRET": SECRET, "C2C_DEBUG_VIEW_ENABLED": "1", "C2C_EXCLUDE": UNUSED, **environ}
         return folder.serve(params=f"{PARAMS} {'--preload' * preload} {params}", **environ)
 
     return starting
@@ -118,7 +119,7 @@ def _metrics(process):
 
 def test_the_graceful_time_out(start, folder):
     """SIGTERM, four seconds, and a request of 25: its line, and the stacks of its worker before it is killed."""
-    process = start("--graceful-timeout 4")
+    process = start("--workers 1 --graceful-timeout 4")
     _ask(process, "/sleep?for=25")
     folder.until(lambda: _running(process, "/sleep"))
     begun = time.monotonic()
@@ -146,7 +147,7 @@ def test_gunicorns_time_out(start, folder):
 
 def test_a_crash(start, folder):
     """A segmentation fault loses the request that made it, and says so."""
-    process = start()
+    process = start("--workers 1")
     _ask(process, "/crash")
     folder.until(lambda: _lost(process))
     (line,) = _lost(process)

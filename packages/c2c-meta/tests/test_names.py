@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import c2c_meta as c2c
-from c2c_meta._names import OWN_NAMES
-from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+from c2c_meta._names import OPTIONAL_SHORT_NAMES, OWN_NAMES, SHORT_NAMES
 
 PACKAGES = {**SHORT_NAMES, **OPTIONAL_SHORT_NAMES}
 # Names of several packages -> whose they are here: the first one's in the order of inclusion.
@@ -65,7 +64,7 @@ import sys
 import c2c_meta as c2c
 assert "c2c_stats" in {f"c2c_{name}" for name in dir(c2c)}
 loaded = {name for name in sys.modules if name.startswith(("c2c_", "pyramid", "sqlalchemy", "gunicorn"))}
-assert loaded == {"c2c_meta", "c2c_meta._names", "c2c_meta._packages"}, loaded
+assert loaded == {"c2c_meta", "c2c_meta._names"}, loaded
 c2c.timer_context
 print(*sorted(name for name in sys.modules if name.startswith("c2c_") and "." not in name))
 """

@@ -32,7 +32,7 @@ def test_command():
 @pytest.mark.parametrize("command", ["c2c-coverage-report", "c2c-check-es", "c2c-test-print"])
 def test_options(command, folder):
     """Each option of a command is explained, and none that it has not."""
-    help_text = folder.run(command, "--help").stdout
+    help_text = folder.call(command, "--help").stdout
     section = next(part for part in README.split("\n## ") if f"`{command} " in part or f"`{command}`" in part)
     given = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text)) - {"--help", "--version"}
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section))

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     import c2c_testing
     from c2c_meta._bootstrap import bootstrap
     from c2c_meta._coverage import start_coverage
-    from c2c_meta._events import ShuttingDown
-    from c2c_meta._include import included_packages, includeme
-    from c2c_meta._ini import IniError
-    from c2c_meta._ini_check import ini_settings
+    from c2c_meta._glue import included_packages, includeme
+    from c2c_meta._ini import IniError, ini_settings
     from c2c_meta._loader import Loader
+    from c2c_meta._workers import ShuttingDown
     from c2c_broadcast import *  # noqa: F403 - all that is public
     from c2c_logging import *  # noqa: F403
     from c2c_sentry import *  # type: ignore[assignment]  # noqa: F403 - init

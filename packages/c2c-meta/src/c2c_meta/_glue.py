@@ -1,10 +1,21 @@
-"""What joins two packages: with ``_glue_stats``, the only place that knows two of them at once."""
+"""What ``config.include("c2c_meta")`` does: all packages, in order, and what joins two of them.
 
+With ``_glue_stats`` the only place that knows two packages at once.
+"""
+
+import importlib
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from pyramid.config import Configurator
 
+from c2c_broadcast import ConfigurationError, load
+from c2c_meta._coverage import start_coverage
+from c2c_meta._names import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+from c2c_meta._settings import MetaSettings
+
+_KEY = "c2c_meta.included"
 _ONCE = "c2c_meta.joined"
 # What operators change at run time: package -> name of the shared state that holds it, and what it is.
 _STATES = {
@@ -14,7 +25,40 @@ _STATES = {
 }
 
 
-def join(config: Configurator, included: frozenset[str]) -> None:
+def includeme(config: Configurator) -> None:
+    """Add the whole toolkit: ``config.include("c2c_meta")``.
+
+    The setting ``c2c.exclude`` names packages to leave out, by import name; the base can't be one.
+
+    Raises:
+        ConfigurationError: ``c2c.exclude`` names something else, or a setting of a package can't be read.
+    """
+    start_coverage()
+    settings = load(MetaSettings, config.get_settings())
+    names = [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"] + [OPTIONAL_SHORT_NAMES["auth"]]
+    unknown = sorted(set(settings.exclude) - set(names))
+    if unknown:
+        raise ConfigurationError(
+            f"C2C_EXCLUDE (ini key c2c.exclude) names {', '.join(unknown)}: there are {', '.join(names)}"
+        )
+    config.include("c2c_broadcast")
+    if find_spec("c2c_auth") is None:
+        names.remove("c2c_auth")
+    included = config.registry.setdefault(_KEY, [])
+    for name in names:
+        if name not in settings.exclude and hasattr(importlib.import_module(name), "includeme"):
+            config.include(name)
+            if name not in included:
+                included.append(name)
+    _join(config, frozenset(included))
+
+
+def included_packages(registry: Any) -> tuple[str, ...]:
+    """Return the import names of the packages that take part in an application."""
+    return tuple(registry.get(_KEY, ()))
+
+
+def _join(config: Configurator, included: frozenset[str]) -> None:
     """Join those of the packages that take part in this application."""
     if _ONCE in config.registry:
         return

@@ -20,17 +20,14 @@ def main() -> None:
     checked = _check_in_a_child(config_path(os.environ))
     if uses_gevent(sys.argv[1:], os.environ):
         _patch()
-    from c2c_meta._application import set_up_logging_once, start_measuring
-    from c2c_meta._ini import IniError
+    from c2c_broadcast import ConfigurationError
+    from c2c_meta._coverage import start_coverage
+    from c2c_meta._ini import IniError, set_up_logging_once
 
     try:
-        start_measuring()
+        start_coverage()
         set_up_logging_once(config_path(os.environ))
-    except Exception as error:
-        from c2c_broadcast import ConfigurationError
-
-        if not isinstance(error, IniError | ConfigurationError):
-            raise
+    except (IniError, ConfigurationError) as error:
         sys.stderr.write(f"c2c-run: {error}\n")
         sys.exit(2)
     sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast
@@ -46,8 +43,7 @@ def main() -> None:
 def check_settings(path: str) -> str | None:
     """Look for what makes the application, read all packages' settings; return what is wrong, None if nothing is."""
     from c2c_broadcast import ConfigurationError, load
-    from c2c_meta._ini import Ini, IniError
-    from c2c_meta._ini_check import application_values, check_factories
+    from c2c_meta._ini import Ini, IniError, application_values, check_factories
 
     try:
         ini = Ini(path)
@@ -65,7 +61,7 @@ def check_settings(path: str) -> str | None:
 def settings_classes(values: Mapping[str, str]) -> Iterator[type[Any]]:
     """Yield the settings classes of all packages that take part, imported for that."""
     from c2c_broadcast import load
-    from c2c_meta._packages import SHORT_NAMES
+    from c2c_meta._names import SHORT_NAMES
     from c2c_meta._settings import MetaSettings
 
     yield MetaSettings

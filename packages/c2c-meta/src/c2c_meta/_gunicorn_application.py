@@ -1,4 +1,4 @@
-"""gunicorn's own application class, with our logger and our hooks added to whatever is configured."""
+"""gunicorn's own application, master and logger, with what we add to whatever is configured."""
 
 import logging
 import os
@@ -20,8 +20,10 @@ from gunicorn.util import get_arity
 
 from c2c_broadcast.process import service_folder
 from c2c_meta import _workers
+from c2c_meta._ini import set_up_logging_once
+from c2c_meta._run import config_path
 
-_LOGGER = "c2c_meta._gunicorn_logger.Logger"
+_LOGGER = "c2c_meta._gunicorn_application.Logger"
 _FOR_STACKS, _FOR_ENDS = 0.2, 2.0  # seconds
 _NEXT_START = 5.0
 """Seconds between a start that failed and the next one."""
@@ -51,6 +53,8 @@ class WatchingArbiter(Arbiter):
         self.told: set[int] = set()
         """Those that are to end and finish what they have in hand."""
         self._next_start = 0.0
+        self._reloads = False
+        self._patience = 0
 
     def start(self) -> None:
         """Listen; exit 2 with one line where that can't be."""
@@ -101,6 +105,16 @@ class WatchingArbiter(Arbiter):
         for _ in range(missing if time.monotonic() >= self._next_start else 0):
             self.spawn_worker()
         self._end_surplus()
+        if self._reloads:
+            self._patience = self.cfg.graceful_timeout
+            self.cfg.set("graceful_timeout", 0)
+
+    def reload(self) -> None:
+        """Start new workers and go on: gunicorn would wait for the end of the old ones, deaf to SIGTERM meanwhile."""
+        self._reloads = True
+        super().reload()
+        self._reloads = False
+        self.cfg.set("graceful_timeout", self._patience)
 
     def _end_surplus(self) -> None:
         """End workers of which there are too many, as far as enough others are ready: after SIGHUP the old ones."""
@@ -146,6 +160,8 @@ _HOOKS: dict[str, tuple[Callable[..., None], bool]] = {
 
 class GunicornApplication(WSGIApplication):
     """Gunicorn as its arguments and configuration files say, plus the hooks of ``_workers``."""
+
+    _access_log: bool | None = None
 
     def run(self) -> None:
         """Be the master, until the end."""
@@ -196,8 +212,10 @@ class GunicornApplication(WSGIApplication):
         if "control_socket" in cfg.settings and cfg.control_socket == cfg.settings["control_socket"].default:
             with suppress(OSError):  # gunicorn's default is one for all services of a user
                 cfg.set("control_socket", str(service_folder("gunicorn") / "control.sock"))
-        access = logging.getLogger("gunicorn.access")
-        if cfg.accesslog is None and access.level and access.isEnabledFor(logging.INFO):
+        if self._access_log is None:  # at the start: later on the level is the one that gunicorn gave it
+            access = logging.getLogger("gunicorn.access")
+            self._access_log = bool(access.level) and access.isEnabledFor(logging.INFO)
+        if cfg.accesslog is None and self._access_log:
             # The ini file has a section for the access log, so it wants one.
             cfg.set("accesslog", "-")
 
@@ -221,3 +239,42 @@ def _both(arity: int, first: Callable[..., Any], second: Callable[..., Any]) -> 
         second(server, worker)
 
     return one if arity == 1 else two
+
+
+class Logger(glogging.Logger):
+    """Let gunicorn's records go where the ini file says, each of them once.
+
+    A log for which gunicorn is given a file (``--error-logfile``, ``--access-logfile``), and both with ``--log-config``
+    and its kin, are gunicorn's business. The others have no handler of gunicorn's where the ini file sets up logging:
+    they propagate, and the level that it gives to ``gunicorn``, ``gunicorn.error`` or ``gunicorn.access`` holds
+    (without one ``--log-level``, as always).
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        error, access = logging.getLogger("gunicorn.error"), logging.getLogger("gunicorn.access")
+        self._levels = {error: error.level, access: access.level}
+        self._propagate = {error: error.propagate, access: access.propagate}
+        super().__init__(cfg)
+
+    def setup(self, cfg: Any) -> None:
+        """Set both loggers up, at the start and at each SIGHUP."""
+        super().setup(cfg)
+        if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
+            return
+        if not set_up_logging_once(config_path(os.environ)):
+            return
+        self._hand_over(self.error_log, cfg.errorlog)
+        self._hand_over(self.access_log, cfg.accesslog)
+        if not self._levels[self.error_log] and logging.getLogger("gunicorn").level:
+            self.error_log.setLevel(logging.NOTSET)
+
+    def _hand_over(self, log: logging.Logger, output: str | None) -> None:
+        if self._levels[log]:
+            log.setLevel(self._levels[log])
+        if output not in (None, "-"):
+            return
+        for handler in list(log.handlers):
+            # Not those for --log-syslog, which was asked for.
+            if getattr(handler, "_gunicorn", False) and type(handler) is logging.StreamHandler:
+                log.removeHandler(handler)
+        log.propagate = self._propagate[log]

@@ -10,8 +10,7 @@ from urllib.parse import unquote
 import plaster_pastedeploy
 from paste.deploy import loadwsgi
 
-from c2c_meta._ini import Ini, escape
-from c2c_meta._logging_setup import setup_logging
+from c2c_meta._ini import Ini, escape, setup_logging
 
 _OURS = {
     "egg:c2cwsgiutils#client_info": "egg:c2c-rest#client_info",
@@ -70,9 +69,6 @@ class Loader(plaster_pastedeploy.Loader):
         ini = Ini(self.filepath, os.environ)
         ini.add_defaults(values, overwrite=overwrite)
         return ini
-
-    def __repr__(self) -> str:
-        return f'c2c_meta.Loader(uri="{self.uri}")'
 
 
 class _Paste(loadwsgi.ConfigLoader):

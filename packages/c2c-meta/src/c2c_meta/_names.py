@@ -1,4 +1,4 @@
-"""Where a name of ``c2c_meta`` comes from, so that ``c2c_meta.HealthCheck`` imports c2c_health and nothing else."""
+"""The packages of the toolkit, and where a name comes from: ``c2c_meta.HealthCheck`` imports c2c_health, no more."""
 
 import ast
 from collections.abc import Iterator
@@ -9,17 +9,37 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from c2c_meta._packages import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+SHORT_NAMES = MappingProxyType(
+    {
+        "broadcast": "c2c_broadcast",
+        "logging": "c2c_logging",
+        "sentry": "c2c_sentry",
+        "stats": "c2c_stats",
+        "rest": "c2c_rest",
+        "db": "c2c_db",
+        "health": "c2c_health",
+        "debug": "c2c_debug",
+        "page": "c2c_page",
+    }
+)
+"""Short name -> import name.
+
+The request id comes first, so that all that follows can log it; metrics are round the error views, so that they see
+the status that the client sees.
+"""
+
+OPTIONAL_SHORT_NAMES = MappingProxyType({"auth": "c2c_auth", "testing": "c2c_testing"})
+"""Those that come with an extra, ``c2c-meta[auth]``; c2c_auth is included where it is installed."""
 
 OWN_NAMES = MappingProxyType(
     {
         "IniError": "c2c_meta._ini",
         "Loader": "c2c_meta._loader",
-        "ShuttingDown": "c2c_meta._events",
+        "ShuttingDown": "c2c_meta._workers",
         "bootstrap": "c2c_meta._bootstrap",
-        "included_packages": "c2c_meta._include",
-        "includeme": "c2c_meta._include",
-        "ini_settings": "c2c_meta._ini_check",
+        "included_packages": "c2c_meta._glue",
+        "includeme": "c2c_meta._glue",
+        "ini_settings": "c2c_meta._ini",
         "start_coverage": "c2c_meta._coverage",
     }
 )

@@ -9,10 +9,10 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from importlib.metadata import version
+from typing import NoReturn
 
-from c2c_meta._ini import Ini, IniError
-from c2c_meta._ini_check import check
+from c2c_meta._ini import Ini, IniError, check, ini_settings, set_up_logging_once
 
 CONFIG = "C2CWSGIUTILS_CONFIG"
 DEFAULT_CONFIG = "/app/production.ini"
@@ -30,10 +30,9 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Replace this process by gunicorn; exit 2 with one line when that can't be."""
     argv = sys.argv[1:] if argv is None else argv
-    ours, theirs = _split(argv)
     try:
-        environ, command = prepare([*(word for word in ours if word != _CHECK), "--", *theirs], os.environ)
-        if _CHECK in ours:
+        environ, command = prepare(argv, os.environ)
+        if _CHECK in _split(argv)[0]:
             _check(environ[CONFIG])
     except (UsageError, IniError) as error:
         sys.stderr.write(f"c2c-run: {error}\n")
@@ -48,7 +47,6 @@ def _check(path: str) -> NoReturn:
         UsageError: a setting can't be read
         IniError: logging can't be set up
     """
-    from c2c_meta._application import set_up_logging_once
     from c2c_meta._gunicorn import check_settings, settings_classes
 
     set_up_logging_once(path)
@@ -56,7 +54,6 @@ def _check(path: str) -> NoReturn:
     if problem is not None:
         raise UsageError(problem)
     from c2c_broadcast.settings import misspelt
-    from c2c_meta._ini_check import ini_settings
 
     values = ini_settings(path)
     for name, near in misspelt(settings_classes(values), values).items():
@@ -128,14 +125,6 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (c2c-run --help says what there is)")
 
 
-class _Version(argparse.Action):
-    def __call__(self, *_: Any) -> NoReturn:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"c2c-run {version('c2c-meta')}\n")
-        sys.exit(0)
-
-
 def _yielding(params: list[str], winners: Sequence[str]) -> list[str]:
     """Leave addresses out of ``params`` where ``winners`` has some: gunicorn would listen on all of them."""
     parser = _Parser(add_help=False, allow_abbrev=False)
@@ -152,5 +141,5 @@ def _parse(argv: Sequence[str]) -> str:
     )
     parser.add_argument("ini", metavar="INI", nargs="?", default="", help=f"default: ${CONFIG}, then {DEFAULT_CONFIG}")
     parser.add_argument(_CHECK, action="store_true", help="say whether it could start, and do not")
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version of c2c-meta")
+    parser.add_argument("--version", action="version", version=f"c2c-run {version('c2c-meta')}")
     return str(parser.parse_args(argv).ini).removeprefix("c2c://")

@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import mask
@@ -61,10 +60,7 @@ def _print(
         sys.stdout.write(f"{app} {name}: {json.dumps(request)}\n")
     begin = time.monotonic()
     try:
-        report = connection.get_pdf(app, request, timeout=arguments.timeout, file_format=arguments.format).content
-        if arguments.output:
-            arguments.output.mkdir(parents=True, exist_ok=True)
-            (arguments.output / f"{Path(app).name}-{Path(name).name}.{arguments.format}").write_bytes(report)
+        report = connection.get_pdf(app, request, timeout=arguments.timeout).content
     except _FAILURES as error:
         _fail(f"{app} {name}: {one_line(error)}")
         return False
@@ -86,8 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="to be ready, and for one report"
     )
-    parser.add_argument("--format", default="pdf", help="of the reports; default: pdf")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the reports there")
     parser.add_argument("--verbose", action="store_true", help="show the requests")
     return parser
 

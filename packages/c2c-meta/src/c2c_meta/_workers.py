@@ -1,4 +1,4 @@
-"""gunicorn's hooks, named as its settings are. None of them ever raises into gunicorn.
+"""What happens to a worker process: gunicorn's hooks, named as its settings are. None ever raises into gunicorn.
 
 In the master: ``when_ready``, ``pre_fork``, ``child_exit``. In the worker: ``post_fork``, ``post_worker_init``,
 ``worker_int``, ``worker_exit``.
@@ -6,25 +6,78 @@ In the master: ``when_ready``, ``pre_fork``, ``child_exit``. In the worker: ``po
 
 import _thread
 import contextlib
+import faulthandler
 import functools
 import logging
 import mmap
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
-from c2c_meta._events import ShuttingDown
-from c2c_meta._ini import Ini
-from c2c_meta._ini_check import application_values
+from c2c_meta._ini import Ini, application_values
 from c2c_meta._run import config_path
-from c2c_meta._stacks import Stacks
 
 _LOG = logging.getLogger(__name__)
 # Seconds that a worker has to end when it is told to at once (SIGINT, SIGQUIT).
 _PATIENCE = 2.0
+_MOST = 16_000  # characters of one report of stacks
+
+
+@dataclass(frozen=True, slots=True)
+class ShuttingDown:
+    """This process was told to stop (SIGTERM, SIGINT, SIGQUIT, reload) or stops by itself (max-requests); sent once.
+
+    Subscribe with ``config.add_subscriber(callback, ShuttingDown)``. The callback may run in a signal handler, in the
+    middle of anything: it sets a flag and no more, takes no lock and logs nothing. Requests are still being served.
+    """
+
+    pid: int
+
+
+class Stacks:
+    """Where a worker that gunicorn gives up hung, even if it never runs another line of Python.
+
+    A worker writes its threads' stacks to a file in memory that the master opened before the fork, from a C signal
+    handler (``faulthandler``): this works while a thread holds the interpreter for ever, and at a segmentation fault
+    too. The master reads the file when the worker is gone.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[Any, IO[bytes]] = {}
+
+    def open(self, worker: Any) -> None:
+        """Open a worker's file, before the fork."""
+        if hasattr(os, "memfd_create"):  # Linux; a container may have no folder that can be written to
+            self._files[worker] = os.fdopen(os.memfd_create("c2c-stacks"), "w+b")
+        else:
+            self._files[worker] = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+
+    def keep_only(self, worker: Any) -> None:
+        """Close the other workers' files, in a worker."""
+        for other in [other for other in self._files if other is not worker]:
+            self._files.pop(other).close()
+
+    def watch(self, worker: Any) -> None:
+        """Have this process write its threads' stacks when it is aborted, before its own handler of SIGABRT runs."""
+        faulthandler.disable()  # where it is on already, the handlers that it keeps are older than gunicorn's
+        aborted = signal.getsignal(signal.SIGABRT)
+        if callable(aborted):
+            signal.signal(signal.SIGABRT, aborted)
+        faulthandler.enable(self._files[worker])
+
+    def close(self, worker: Any) -> str:
+        """Return what a worker that is gone wrote, "" if nothing, and forget it."""
+        with self._files.pop(worker) as file:
+            file.seek(0)
+            text = file.read(_MOST + 1).decode(errors="replace")
+        return text if len(text) <= _MOST else f"{text[:_MOST]}\n(cut)"
+
+
 _stacks = Stacks()
 _told: set[int] = set()
 _READY, _SERVED = 1, 2

@@ -4,12 +4,89 @@ Importing this module does nothing. The application is built, once, when ``appli
 """
 
 import os
+import pkgutil
+import threading
+from types import MappingProxyType
 from typing import Any
 
-from c2c_meta._application import Once, bare
+from c2c_meta._ini import Ini, application_name, application_values, set_up_logging_once
 from c2c_meta._run import config_path
 
-_once = Once()
+# Package -> filter: ``filter(application, settings)`` returns a WSGI application. The innermost first: the profiler
+# measures the application alone, and Sentry sees what the proxy's headers mean.
+_WRAPPERS = MappingProxyType(
+    {
+        "c2c_debug": "c2c_debug.profiler:filter_wsgi_app",
+        "c2c_sentry": "c2c_sentry:filter_wsgi_app",
+        "c2c_rest": "c2c_rest.client_info:Filter",
+    }
+)
+
+
+def _bare(path: str) -> Any:
+    """Return the application of an ini file as it is; logging is set up before anything of it is imported.
+
+    Raises:
+        IniError: the file is missing or broken
+    """
+    from c2c_meta._coverage import start_coverage
+
+    start_coverage()
+    set_up_logging_once(path)
+
+    from plaster import PlasterURL
+
+    from c2c_broadcast import broadcast
+    from c2c_meta._loader import Loader
+
+    ini = Ini(path)
+    # The name that it has among the members; an application that includes the base sets up the rest.
+    broadcast.init(application_values(ini), application_name(ini))
+    return Loader(PlasterURL("c2c", path)).get_wsgi_app()
+
+
+def _build(path: str) -> Any:
+    """Return the application of an ini file inside the filter of each package that is not excluded.
+
+    Raises:
+        IniError: the file is missing or broken
+    """
+    application = _bare(path)
+
+    from pyramid.config import global_registries
+
+    from c2c_broadcast import load
+    from c2c_meta._settings import MetaSettings
+
+    # An application that is none of Pyramid's has the settings of its sections.
+    settings = getattr(global_registries.last, "settings", None) or application_values(Ini(path))
+    exclude = load(MetaSettings, settings).exclude
+    for package, name in _WRAPPERS.items():
+        if package not in exclude:
+            application = pkgutil.resolve_name(name)(application, settings)
+    return application
+
+
+class _Once:
+    """The application of this process, built when it is asked for; threads that ask at once wait for one building."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._application: Any = None
+
+    def get(self) -> Any:
+        """Return the application that ``C2CWSGIUTILS_CONFIG`` names."""
+        with self._lock:
+            if self._application is None:
+                try:
+                    self._application = _build(config_path(os.environ))
+                except AttributeError as error:
+                    # Servers take an AttributeError from `getattr(module, "application")` for a misspelt name.
+                    raise RuntimeError(f"The application can't be built: AttributeError: {error}") from error
+            return self._application
+
+
+_once = _Once()
 
 
 def create_application(configfile: str = "") -> Any:
@@ -20,7 +97,7 @@ def create_application(configfile: str = "") -> Any:
     Raises:
         IniError: the file is missing or broken
     """
-    return bare(configfile.removeprefix("c2c://") or config_path(os.environ))
+    return _bare(configfile.removeprefix("c2c://") or config_path(os.environ))
 
 
 def get_application() -> Any:
