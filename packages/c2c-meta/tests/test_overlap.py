@@ -111,10 +111,10 @@ def test_a_reload_of_a_broken_configuration(folder):
     folder.write("gunicorn.conf.py", "timeout = 33\n")
     process = folder.serve(params=f"{GTHREAD} --workers 1")
     before = process.workers(1)
-    for broken in ("timeout = (", "timeout = -1\n"):
+    for number, broken in enumerate(("timeout = (", "timeout = -1\n"), 1):
         folder.write("gunicorn.conf.py", broken)
         process.popen.send_signal(signal.SIGHUP)
-    folder.until(lambda: process.log.count("the configuration stays as it was") == len(("(", "-1")))
+        folder.until(lambda number=number: process.log.count("the configuration stays as it was") == number)
     folder.until(lambda: process.get("/hello")[2]["pid"] not in before)
     assert process.stop() == 0
 
