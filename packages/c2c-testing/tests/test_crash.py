@@ -17,10 +17,10 @@ from c2c_testing.servers import _places
 # Prints the folders and processes of every server, then does what the test wants.
 PROGRAM = """
 import os, signal, sys, time
-from c2c_testing.servers import _pg_data, postgres, redis_server
+from c2c_testing.servers import _postgres, postgres, redis_server
 with postgres() as pg, redis_server() as redis:
     connection = pg.connect()
-    print(_pg_data.TEMPLATES.folder, pg.folder, redis.folder, *pg.pids(), *redis.pids(), flush=True)
+    print(_postgres.TEMPLATES.folder, pg.folder, redis.folder, *pg.pids(), *redis.pids(), flush=True)
     sys.stdin.readline()
     {then}
 """

@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from c2c_testing import utils
-from c2c_testing._docker import gateway, in_docker
+from c2c_testing.utils import _gateway as gateway
+from c2c_testing.utils import in_docker
 
 
 def test_retry_timeout_returns_what_is_true():

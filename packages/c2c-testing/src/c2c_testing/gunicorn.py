@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._places import free_port
+from c2c_testing.servers._places import ServerError, free_port
 from c2c_testing.servers._server import LocalServer
 from c2c_testing.servers._watchdog import parents
 

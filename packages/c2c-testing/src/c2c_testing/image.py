@@ -1,5 +1,6 @@
 """Compare images with expected ones by their structural similarity. Needs the extra ``c2c-testing[images]``."""
 
+import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from c2c_testing import _pixels
+    import numpy as np
+    from PIL import Image
+    from skimage.metrics import structural_similarity  # type: ignore[import-not-found,import-untyped,unused-ignore]
 except ImportError as _error:
     raise ImportError(f"{_error}: pip install 'c2c-testing[images]'") from _error
 
 Name = str | os.PathLike[str]
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+_WINDOW = 7  # pixels: the side of the square in which skimage compares
+_SMALLEST_WINDOW = 3
+_HALF = 128
+_WHITE = 255
+_RED = (255, 0, 0)
 
 __all__ = ["check_image", "check_image_file", "check_screenshot", "normalize_image"]
 
@@ -47,7 +56,7 @@ def check_image(
     """
     if not -1 <= level <= 1:
         raise ValueError(f"level={level}: a structural similarity is between -1 and 1")
-    actual = _pixels.image(image)
+    actual = _image(image)
     expected_file = Path(expected_filename)
     if generate_expected_image:
         expected_file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,21 +73,18 @@ def check_image(
             f"There is no expected image {expected_file}: if {actual_file} is good, copy it there, "
             "or run once with generate_expected_image=True"
         )
-    expected = _pixels.load(expected_file)
+    expected = _load(expected_file)
     if actual.size != expected.size:
         actual.save(actual_file)
-        _pixels.compare(*_pixels.of_one_size(actual, expected), None)[1].save(diff_file)
+        _compare(*_of_one_size(actual, expected), None)[1].save(diff_file)
         raise AssertionError(
-            f"{_pixels.size(actual)} pixels in {actual_file}, {_pixels.size(expected)} in {expected_file}; "
-            f"see {diff_file}"
+            f"{_size(actual)} pixels in {actual_file}, {_size(expected)} in {expected_file}; see {diff_file}"
         )
     mask_file = expected_file.with_name(f"{name}.mask.png")
-    mask = _pixels.load(mask_file) if use_mask and mask_file.exists() else None
+    mask = _load(mask_file) if use_mask and mask_file.exists() else None
     if mask and mask.size != expected.size:
-        raise ValueError(
-            f"{_pixels.size(mask)} pixels in the mask {mask_file}, {_pixels.size(expected)} in {expected_file}"
-        )
-    score, diff = _pixels.compare(actual, expected, mask)
+        raise ValueError(f"{_size(mask)} pixels in the mask {mask_file}, {_size(expected)} in {expected_file}")
+    score, diff = _compare(actual, expected, mask)
     if score < level:
         actual.save(actual_file)
         diff.save(diff_file)
@@ -94,7 +100,8 @@ def normalize_image(image: Any) -> Any:
     Raises:
         ValueError: it is no image
     """
-    return _pixels.over_white(image)
+    found = _image(image)
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", found.size, "white"), found).convert("RGB"))
 
 
 def check_image_file(
@@ -106,7 +113,7 @@ def check_image_file(
     use_mask: bool = True,
 ) -> None:
     """Check that the image in a file looks like the expected one: see ``check_image``."""
-    image = _pixels.load(Path(image_filename))
+    image = _load(Path(image_filename))
     check_image(result_folder, image, expected_filename, level, generate_expected_image, use_mask)
 
 
@@ -163,4 +170,89 @@ def check_screenshot(  # noqa: PLR0913, PLR0917 - those of check_image and of th
             browser.close()
     except Error as error:
         raise RuntimeError(f"Chromium cannot show {url}: {error}") from error
-    check_image(result_folder, _pixels.decode(png), expected_filename, level, generate_expected_image, use_mask)
+    check_image(result_folder, _decode(png), expected_filename, level, generate_expected_image, use_mask)
+
+
+def _load(path: Path) -> Image.Image:
+    """Return the image in a file; FileNotFoundError and ValueError name it."""
+    with path.open("rb") as file:
+        return _decoded(file, str(path))
+
+
+def _decode(data: bytes) -> Image.Image:
+    """Return the image in the bytes of a file."""
+    return _decoded(io.BytesIO(data), "the data")
+
+
+def _decoded(file: Any, name: str) -> Image.Image:
+    try:
+        with Image.open(file) as opened:
+            opened.load()
+            return opened.convert("RGBA")
+    except OSError as error:  # UnidentifiedImageError is one too
+        raise ValueError(f"No image in {name}: {error}") from error
+
+
+def _image(given: Any) -> Image.Image:
+    """Return a Pillow image or an array as an image with colours and transparency."""
+    if isinstance(given, Image.Image):
+        return given.convert("RGBA")
+    array = np.asarray(given)
+    if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
+        array = np.clip(np.rint(array * float(_WHITE)), 0, _WHITE).astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 1:  # noqa: PLR2004 - height, width, colours
+        array = array[:, :, 0]
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):  # noqa: PLR2004
+        raise ValueError(f"No image: an array of {array.dtype}, shape {array.shape}")
+    return Image.fromarray(array).convert("RGBA")
+
+
+def _size(image: Image.Image) -> str:
+    """Return the size as people write it."""
+    return f"{image.width} x {image.height}"
+
+
+def _of_one_size(one: Image.Image, other: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Return two images with what each lacks of the greater width and height, transparent."""
+    box = (0, 0, max(one.width, other.width), max(one.height, other.height))
+    # To crop beyond the edge adds what is transparent there.
+    return one.crop(box), other.crop(box)
+
+
+def _compare(actual: Image.Image, expected: Image.Image, mask: Image.Image | None) -> tuple[float, Image.Image]:
+    """Return the similarity of two images of one size, unless the mask is dark there, and an image of what differs."""
+    one, other = _arrays(actual, expected)
+    if mask is not None:
+        hidden = np.asarray(mask.convert("L")) < _HALF
+        one[hidden] = other[hidden] = _WHITE
+    score, places = _similarity(one, other)
+    return score, _picture(expected, places)
+
+
+def _arrays(actual: Image.Image, expected: Image.Image) -> tuple[Any, Any]:
+    # Premultiplied by the transparency: the colour of what is invisible says nothing.
+    arrays = [np.array(part.convert("RGBa")) for part in (actual, expected)]
+    if all((array[:, :, 3] == _WHITE).all() for array in arrays):
+        # Where nothing is transparent, a fourth colour that is all the same would only raise the score.
+        arrays = [array[:, :, :3].copy() for array in arrays]
+    return arrays[0], arrays[1]
+
+
+def _similarity(one: Any, other: Any) -> tuple[float, Any]:
+    side = min(one.shape[:2])
+    window = min(_WINDOW, side if side % 2 else side - 1)
+    if window < _SMALLEST_WINDOW:  # too small for a structure: the share of bytes that are the same
+        same = (one == other).astype(float)
+        return float(same.mean()), same.mean(axis=2)
+    options = {"win_size": window, "channel_axis": -1, "data_range": _WHITE, "full": True}
+    score, full = structural_similarity(one, other, **options)  # type: ignore[no-untyped-call,unused-ignore]
+    return float(score), full.mean(axis=2)
+
+
+def _picture(expected: Image.Image, places: Any) -> Image.Image:
+    # The expected image, pale and grey, with red where it is not like that.
+    grey = np.asarray(expected.convert("L")).astype(float)
+    pale = np.repeat((_WHITE - (_WHITE - grey) / 4)[:, :, None], 3, axis=2)
+    wrong = np.clip(1 - places, 0, 1)[:, :, None]
+    # Small differences are to be seen, too.
+    return Image.fromarray((pale + (np.array(_RED) - pale) * np.sqrt(wrong)).astype(np.uint8))

@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from c2c_testing._waiting import retry_timeout
 from c2c_testing.connection import CacheExpected, Connection
+from c2c_testing.utils import retry_timeout
 
 _POLL = 0.2
 _APP = "default"

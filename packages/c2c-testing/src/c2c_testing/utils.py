@@ -4,12 +4,16 @@
 ``localhost``. It is found out when it is first asked for.
 """
 
-from typing import Any
+import functools
+import logging
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
-
-from c2c_testing._docker import gateway, in_docker
-from c2c_testing._waiting import retry, retry_timeout, wait_url
+import requests
 
 __all__ = [
     "DOCKER_GATEWAY",
@@ -20,6 +24,132 @@ __all__ = [
     "skipIfCI",
     "wait_url",
 ]
+
+#: Each is called before each try of ``retry_timeout`` and raises when there is no point in going on.
+ALARMS: set[Callable[[], None]] = set()
+
+
+def check_alarms() -> None:
+    """Raise what an alarm has to say."""
+    for alarm in tuple(ALARMS):
+        alarm()
+
+
+_GATEWAY_FLAG = 0x2  # RTF_GATEWAY, linux/route.h
+
+
+def in_docker(root: Path = Path("/")) -> bool:
+    """Tell whether this process is in a Docker or Podman container."""
+    return any((root / name).exists() for name in (".dockerenv", "run/.containerenv"))
+
+
+def _gateway(root: Path = Path("/")) -> str:
+    """Return how to reach the ports that containers publish: the default gateway in a container, else localhost."""
+    return (in_docker(root) and _default_gateway(root)) or "localhost"
+
+
+def _default_gateway(root: Path) -> str | None:
+    # /proc/net/route (proc_pid_net(5)): interface, destination, gateway, flags, ...; addresses are hexadecimal, in the
+    # machine's byte order, which is little endian wherever we run.
+    try:
+        lines = (root / "proc/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        _, destination, address, flags, *_ = line.split()
+        if int(destination, 16) == 0 and int(flags, 16) & _GATEWAY_FLAG:
+            return socket.inet_ntoa(int(address, 16).to_bytes(4, "little"))
+    return None
+
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def retry_timeout(what: Callable[[], T], timeout: float = 60, interval: float = 0.5) -> T:
+    """Call a function until it returns something true, and return that.
+
+    Args:
+        what: an exception that it raises counts as "not yet"
+        timeout: seconds after which no further try is made; there is one in any case
+        interval: seconds between tries
+
+    Raises:
+        TimeoutError: with the last exception, if there was one, as its cause
+        ContainerDiedError: a container of a composition died meanwhile
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        check_alarms()
+        failure: Exception | None = None
+        try:
+            result = what()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next try may do
+            failure, answer = error, f"raised {type(error).__name__}: {error}"
+        else:
+            if result:
+                return result
+            answer = f"returned {result!r}"
+        if time.monotonic() + interval > deadline:
+            name = getattr(what, "__name__", repr(what))
+            raise TimeoutError(f"{name} still {answer} after {timeout} s") from failure
+        time.sleep(interval)
+
+
+def wait_url(url: str, timeout: float = 60) -> None:
+    """Wait until a GET of the URL answers with a status below 400.
+
+    Raises:
+        TimeoutError: it did not in ``timeout`` seconds; the message has the last failure
+    """
+
+    def answers() -> bool:
+        # One try may not eat the whole time: a server that is just starting may never answer its first request.
+        with requests.get(url, timeout=max(0.1, min(timeout, 10)), stream=True) as response:
+            response.raise_for_status()
+        return True
+
+    try:
+        retry_timeout(answers, timeout)
+    except TimeoutError as error:
+        raise TimeoutError(f"{url} does not answer after {timeout} s: {error.__cause__}") from error.__cause__
+
+
+def retry(
+    exception: type[Exception] | tuple[type[Exception], ...], tries: int = 3, delay: float = 0.5, backoff: float = 2
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function so that it is called again when it raises such an exception.
+
+    Args:
+        exception: a class or a tuple of classes; others go through
+        tries: how many calls at most; the exception of the last one goes through
+        delay: seconds before the second call
+        backoff: what the delay is multiplied by after each call
+
+    Raises:
+        ValueError: ``tries`` is below 1
+    """
+    if tries < 1:
+        raise ValueError(f"tries={tries}: at least one call is needed")
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            pause = delay
+            for left in range(tries - 1, 0, -1):
+                try:
+                    return function(*args, **kwargs)
+                except exception as error:
+                    _LOG.warning("%s: %s; %d tries left, the next in %s s", function.__qualname__, error, left, pause)
+                    time.sleep(pause)
+                    pause *= backoff
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
 
 DOCKER_GATEWAY: str
 
@@ -33,7 +163,7 @@ skipIfCI = pytest.mark.skipif(  # noqa: N816 - the documented name
 
 def __getattr__(name: str) -> str:
     if name == "DOCKER_GATEWAY":
-        return gateway()
+        return _gateway()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

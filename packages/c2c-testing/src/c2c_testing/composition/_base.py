@@ -1,15 +1,176 @@
 """What compositions of containers and of local processes have in common."""
 
 import os
+import shlex
 import shutil
+import subprocess
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2c_testing._alarms import ALARMS
-from c2c_testing.composition._journal import Journal
-from c2c_testing.composition._reporter import Reporter
+import pytest
+
+from c2c_testing.utils import ALARMS
+
+_LONGEST_OUTPUT = 4000
+
+
+class CommandError(subprocess.CalledProcessError):
+    """A command ended with another status than 0; the message has the end of its output."""
+
+    def __str__(self) -> str:
+        said = "\n".join(_text(part).rstrip() for part in (self.stdout, self.stderr) if part)
+        return f"{shlex.join(self.cmd)} ended with {self.returncode}:\n{said[-_LONGEST_OUTPUT:]}"
+
+
+def call(words: Sequence[str], **kw: Any) -> Any:
+    """Run a command and return its standard output, as text; ``kw`` are those of subprocess.run, with ``check=True``.
+
+    Raises:
+        CommandError: it ended with another status than 0, unless ``check=False``
+        subprocess.TimeoutExpired: it took longer than ``timeout`` seconds, if that is given
+    """
+    check = kw.pop("check", True)
+    kw.pop("capture_output", None)
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    if "input" not in kw:
+        options["stdin"] = subprocess.DEVNULL
+    if kw.get("text") is False:
+        del options["errors"]  # it would make text of it all the same
+    result = subprocess.run([*words], check=False, **{**options, **kw})  # noqa: S603 - the test run's own command
+    if check and result.returncode:
+        raise CommandError(result.returncode, [*words], result.stdout, result.stderr)
+    return result.stdout
+
+
+def _text(output: str | bytes) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output
+
+
+_LINES = 10_000
+_LONGEST_LINE = 10_000
+_LAST_LINES = 30
+
+
+class ContainerDiedError(RuntimeError):
+    """A container, or a local process in its place, ended by itself; the message has its last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A container's end that nobody asked for, and its last lines."""
+
+    container: str
+    status: int
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join((f"{self.container} died with status {self.status}; its last lines:", *self.lines))
+
+
+class Journal:
+    """The lines of all containers, the newest 10,000 of them, and the deaths. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: deque[tuple[str, str]] = deque(maxlen=_LINES)
+        self._count = 0
+        self._deaths: dict[str, Death] = {}
+        self._reported: set[Death] = set()
+
+    def put(self, container: str, line: str) -> None:
+        """Note a line."""
+        with self._lock:
+            self._count += 1
+            self._lines.append((container, line.rstrip("\r\n")[:_LONGEST_LINE]))
+
+    def mark(self) -> int:
+        """Return how many lines there were so far."""
+        with self._lock:
+            return self._count
+
+    def since(self, mark: int = 0) -> list[str]:
+        """Return the lines after a mark, oldest first, each after its container's name."""
+        with self._lock:
+            new = min(self._count - mark, len(self._lines))
+            return [f"{container} | {line}" for container, line in list(self._lines)[len(self._lines) - new :]]
+
+    def lines_of(self, container: str) -> list[str]:
+        """Return one container's lines, oldest first."""
+        with self._lock:
+            return [line for name, line in self._lines if name == container]
+
+    def died(self, container: str, status: int) -> None:
+        """Note an end that nobody asked for; the lines before it have to be there."""
+        last = tuple(self.lines_of(container)[-_LAST_LINES:])
+        with self._lock:
+            self._deaths[container] = Death(container, status, last)
+
+    def lives(self, container: str) -> None:
+        """Forget a death: it was started again."""
+        with self._lock:
+            self._deaths.pop(container, None)
+
+    def check(self) -> None:
+        """Raise ContainerDiedError if one died."""
+        with self._lock:
+            deaths = list(self._deaths.values())
+            self._reported.update(deaths)
+        if deaths:
+            raise ContainerDiedError("\n\n".join(map(str, deaths)))
+
+    def check_unreported(self) -> None:
+        """Raise ContainerDiedError if one died that no check has told of."""
+        with self._lock:
+            news = set(self._deaths.values()) - self._reported
+        if news:
+            self.check()
+
+
+class Reporter:
+    """Fail the tests that use a composition when one of its containers died, and show what was logged meanwhile."""
+
+    def __init__(self, name: str, journal: Journal, fixture: str | None) -> None:
+        self._name = name
+        self._journal = journal
+        self._fixture = fixture
+        self._mark = 0  # the first test shows the start
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test at once where a container is already dead."""
+        self._mark = self._journal.mark()
+        self._check(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Fail a test during which a container died, though it did not notice."""
+        result = yield
+        self._check(item)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Show the log of a failed test's time."""
+        report = yield
+        if report.failed and self._uses(item):
+            report.sections.append((f"Log of {self._name}", "\n".join(self._journal.since(self._mark))))
+        return report
+
+    def _uses(self, item: pytest.Item) -> bool:
+        return self._fixture is None or self._fixture in getattr(item, "fixturenames", ())
+
+    def _check(self, item: pytest.Item) -> None:
+        if self._uses(item):
+            try:
+                self._journal.check()
+            except ContainerDiedError as error:
+                pytest.fail(str(error), pytrace=False)
+
 
 #: Below the current folder: what ``coverage_paths`` name, in a folder for each container.
 COVERAGE = Path("reports", "coverage")

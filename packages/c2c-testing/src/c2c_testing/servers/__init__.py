@@ -5,15 +5,13 @@ Each function is a context manager; the plugin has fixtures of the same names. T
 happens to this process, SIGKILL included, its servers end and their folders are removed. Linux only.
 """
 
-from c2c_testing.servers._errors import PortBusyError, ServerError
 from c2c_testing.servers._keeper import Keeper
 from c2c_testing.servers._pair import PostgresPair, postgres_pair
-from c2c_testing.servers._places import free_port, is_free
+from c2c_testing.servers._places import PortBusyError, ServerError, free_port, is_free
 from c2c_testing.servers._postgres import Postgres, postgres
 from c2c_testing.servers._redis import Redis, redis_server
 from c2c_testing.servers._sentinel import RedisSentinel, redis_sentinel
-from c2c_testing.servers._server import LocalServer
-from c2c_testing.servers._stopped import stopped
+from c2c_testing.servers._server import LocalServer, stopped
 
 __all__ = [
     "Keeper",

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from c2c_testing.servers import _watchdog
-from c2c_testing.servers._errors import ServerError
-from c2c_testing.servers._places import folders
+from c2c_testing.servers._places import ServerError, folders
 
 _CLOSE_TIMEOUT = 30.0
 

@@ -2,25 +2,14 @@
 
 import contextlib
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._pg_data import clean_environment, configure
 from c2c_testing.servers._places import free_port, unprivileged_uid
-from c2c_testing.servers._postgres import Postgres, postgres
+from c2c_testing.servers._postgres import Postgres, clean_environment, configure, postgres
+from c2c_testing.servers._server import wait
 
 _TIMEOUT = 60.0
-_POLL = 0.02
-
-
-def _wait(what: str, done: Callable[[], bool], timeout: float = _TIMEOUT) -> None:
-    deadline = time.monotonic() + timeout
-    while not done():
-        if time.monotonic() > deadline:
-            raise ServerError(f"{what}: not within {timeout} s")
-        time.sleep(_POLL)
 
 
 class PostgresPair:
@@ -41,7 +30,7 @@ class PostgresPair:
         """Let the replica answer from the state that it has now: it receives changes, but does not apply them."""
         self.replica.execute("SELECT pg_wal_replay_pause()")
         state = "SELECT pg_get_wal_replay_pause_state()"
-        _wait("Pausing the replay", lambda: self.replica.execute(state) == [("paused",)])
+        wait("Pausing the replay", lambda: self.replica.execute(state) == [("paused",)], _TIMEOUT)
 
     def resume_replay(self) -> None:
         """Let the replica apply what it received, and go on."""
@@ -71,13 +60,13 @@ class PostgresPair:
     def promote(self, timeout: float = _TIMEOUT) -> None:
         """Make the replica a primary of its own, which takes writes; the old primary lives on if it lived."""
         self.replica.execute("SELECT pg_promote(true, %s)", [round(timeout)])
-        _wait("Promoting the replica", lambda: not self._in_recovery(), timeout)
+        wait("Promoting the replica", lambda: not self._in_recovery(), timeout)
 
     def wait_caught_up(self, timeout: float = _TIMEOUT) -> None:
         """Wait until the replica has applied all that the primary has committed by now."""
         [(position,)] = self.primary.execute("SELECT pg_current_wal_lsn()::text")
         sql = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
-        _wait("The replica's catching up", lambda: self.replica.execute(sql, [position]) == [(True,)], timeout)
+        wait("The replica's catching up", lambda: self.replica.execute(sql, [position]) == [(True,)], timeout)
 
     def restore(self) -> None:
         """Bring both back after whatever a test did: running, one the replica of the other, no lag, caught up."""

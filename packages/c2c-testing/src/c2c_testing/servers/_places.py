@@ -11,7 +11,14 @@ import stat
 import tempfile
 from pathlib import Path
 
-from c2c_testing.servers._errors import ServerError
+
+class ServerError(RuntimeError):
+    """A local server did not start, stop or do what was asked; the message has the end of its log."""
+
+
+class PortBusyError(ServerError):
+    """Something else listens on the port that was asked for."""
+
 
 HOST = "127.0.0.1"
 # Below the range from which Linux takes ports for outgoing connections (32768 and up): a server that was killed finds

@@ -2,17 +2,15 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from c2c_testing.servers._errors import ServerError
 from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._places import free_port
+from c2c_testing.servers._places import ServerError, free_port
 from c2c_testing.servers._redis import Redis, redis_server
+from c2c_testing.servers._server import wait
 
 _TIMEOUT = 60.0
-_POLL = 0.05
 
 
 class Sentinel(Redis):
@@ -108,14 +106,7 @@ class RedisSentinel:
 
     @staticmethod
     def _wait(what: str, done: Callable[[], bool], timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            with contextlib.suppress(OSError, ServerError):  # one of them may be down on the way
-                if done():
-                    return
-            if time.monotonic() > deadline:
-                raise ServerError(f"{what}: not within {timeout} s")
-            time.sleep(_POLL)
+        wait(what, done, timeout, OSError, ServerError)  # one of them may be down on the way
 
 
 @contextlib.contextmanager

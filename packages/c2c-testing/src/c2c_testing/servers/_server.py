@@ -1,15 +1,15 @@
 """What every local server can do: start, stop, be killed and paused, on one port."""
 
 import contextlib
+import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from c2c_testing.servers._errors import PortBusyError, ServerError
 from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._places import HOST, free_port, is_free
+from c2c_testing.servers._places import HOST, PortBusyError, ServerError, free_port, is_free
 
 _POLL = 0.02
 _ATTEMPTS = 10
@@ -96,10 +96,6 @@ class LocalServer(ABC):
                 )
             time.sleep(_POLL)
 
-    def check_port(self) -> None:
-        """Raise PortBusyError if something listens on the port: before what takes long is prepared for nothing."""
-        self._wait_for_port(0)
-
     def start_first(self, *, fixed: bool) -> None:
         """Start it for the first time; unless the port is fixed, on another one when someone else was faster."""
         for _ in range(0 if fixed else _ATTEMPTS):
@@ -166,3 +162,47 @@ class LocalServer(ABC):
             return (self.folder / "log").read_text(errors="replace")
         except FileNotFoundError:
             return ""
+
+
+def wait(what: str, done: Callable[[], bool], timeout: float, *not_yet: type[Exception]) -> None:
+    """Wait until ``done()`` is true; exceptions of the classes ``not_yet`` mean that it is not.
+
+    Raises:
+        ServerError: it is not after ``timeout`` seconds
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        with contextlib.suppress(*not_yet):
+            if done():
+                return
+        if time.monotonic() > deadline:
+            raise ServerError(f"{what}: not within {timeout:g} s")
+        time.sleep(_POLL)
+
+
+@contextlib.contextmanager
+def stopped(pid: int, limit: float = 30.0) -> Iterator[None]:
+    """Stop a process (SIGSTOP) within the block, and let it go on (SIGCONT) after it, whatever happens.
+
+    The block begins once all threads are stopped: on a busy machine some of them go on for a while after the signal.
+
+    Raises:
+        ServerError: a thread still runs after ``limit`` seconds
+        ProcessLookupError: there is no such process
+    """
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait(f"The stop of process {pid}", lambda: _states(pid) == {"T"}, limit)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+            os.kill(pid, signal.SIGCONT)
+
+
+def _states(pid: int) -> set[str]:
+    """Return the states of all threads: proc(5), the field after the name, which may hold anything."""
+    found = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.add(stat.read_text(errors="replace").rpartition(")")[2].split()[0])
+    return found

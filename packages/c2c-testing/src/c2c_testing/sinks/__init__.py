@@ -4,8 +4,7 @@ They listen on free ports of 127.0.0.1 (statsd and syslog on a unix socket too),
 for, and can be down and come back on the same port. The plugin has fixtures of the same names, new for each test.
 """
 
-from c2c_testing.sinks._http import HttpSink
-from c2c_testing.sinks._http_server import HttpAnswer, HttpRequest
+from c2c_testing.sinks._http import HttpAnswer, HttpRequest, HttpSink
 from c2c_testing.sinks._sentry import Envelope, Item, SentrySink
 from c2c_testing.sinks._statsd import Metric, StatsdSink
 from c2c_testing.sinks._syslog import SyslogMessage, SyslogSink

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from c2c_testing.sinks._http import HttpSink
-from c2c_testing.sinks._http_server import HttpAnswer, HttpRequest
-from c2c_testing.sinks._inbox import Inbox
+from c2c_testing.sinks._http import HttpAnswer, HttpRequest, HttpSink
+from c2c_testing.sinks._sink import Inbox
 
 _KEY = "0123456789abcdef0123456789abcdef"
 _PROJECT = 1

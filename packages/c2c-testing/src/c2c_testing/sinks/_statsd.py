@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from c2c_testing.sinks._datagrams import DatagramSink
-from c2c_testing.sinks._inbox import Inbox
+from c2c_testing.sinks._sink import DatagramSink, Inbox
 
 # The grammar: github.com/statsd/statsd/blob/master/docs/metric_types.md, with the tags and the packed values of
 # docs.datadoghq.com/developers/dogstatsd/datagram_shell. Stricter than both: a name is dotted words.

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from c2c_testing.sinks._datagrams import HOST, DatagramSink
-from c2c_testing.sinks._inbox import Inbox
+from c2c_testing.sinks._sink import HOST, DatagramSink, Inbox
 
 _PRIORITY = re.compile(rb"<(0|[1-9][0-9]{0,2})>")  # RFC 3164, 4.1.1; RFC 5424, 6.2.1
 _BIGGEST_PRIORITY = 191
