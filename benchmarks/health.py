@@ -55,10 +55,10 @@ def _service(add: Callable[[HealthCheck], None]) -> tuple[Callable[[], float], A
         return (time.perf_counter() - begun) * 1000
 
     ask()
-    return ask, config.registry["c2c_health.checks"]
+    return ask, config.registry["health_check"]
 
 
-def _checks(count: int, check: Callable[[], None]) -> Callable[[HealthCheck], None]:
+def _checks(count: int, check: Callable[[Any], None]) -> Callable[[HealthCheck], None]:
     def add(health: HealthCheck) -> None:
         for number in range(count):
             health.add_custom_check(f"c{number}", check)
@@ -67,7 +67,7 @@ def _checks(count: int, check: Callable[[], None]) -> Callable[[HealthCheck], No
 
 
 def _slow() -> Case:
-    ask, checks = _service(_checks(10, lambda: time.sleep(0.1)))
+    ask, checks = _service(_checks(10, lambda _: time.sleep(0.1)))
 
     def one_by_one() -> float:
         begun = time.perf_counter()
@@ -84,7 +84,7 @@ def _slow() -> Case:
 def _many() -> Growth:
     points = []
     for count in _CHECKS:
-        ask, checks = _service(_checks(count, lambda: None))
+        ask, checks = _service(_checks(count, lambda _: None))
         points.append((count, min(ask() for _ in range(20))))
         checks.runner.close()
     return Growth("a report of so many checks that do nothing", "checks", "ms", tuple(points))

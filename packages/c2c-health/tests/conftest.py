@@ -1,5 +1,6 @@
 """What the tests of this package share."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from pyramid.config import Configurator
 from webtest import TestApp
 
 from c2c_broadcast import Masker, broadcast
+from c2c_broadcast.process import service_folder
 from c2c_health import HealthCheck
 from c2c_health._runner import Runner
 
@@ -34,7 +36,7 @@ class Service:
     @property
     def checks(self) -> Any:
         """The state behind it."""
-        return self.config.registry["c2c_health.checks"]
+        return self.config.registry["health_check"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,12 @@ def _broadcaster() -> Iterator[None]:
     before = broadcast.set_broadcaster(broadcast.Broadcaster())
     yield
     broadcast.set_broadcaster(before).close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said() -> None:
+    """Let each test hear what is said once a service."""
+    shutil.rmtree(service_folder("said"))
 
 
 @pytest.fixture
@@ -73,7 +81,7 @@ def make() -> Iterator[Callable[[], Any]]:
 
     def make_one() -> Any:
         heard: list[Any] = []
-        runner: Any = Runner(Registry(), Masker(), lambda _check, _outcome, now, changed: heard.append((now, changed)))
+        runner: Any = Runner(Registry(), Masker(), lambda _check, _run, now, changed: heard.append((now, changed)))
         runner.heard = heard
         runners.append(runner)
         return runner

@@ -25,7 +25,7 @@ def factory(global_config, **settings):
     if not settings.get("without"):
         health = HealthCheck(config)
         health.add_custom_check("good", lambda request: None)
-        health.add_custom_check("bad", lambda: 1 / 0, level=2)
+        health.add_custom_check("bad", lambda request: 1 / 0, level=2)
     return config.make_wsgi_app()
 """
 
@@ -40,7 +40,7 @@ def url(service):
     """Serve an application with a good check of level 1 and a bad one of level 2."""
     made = service()
     made.health.add_custom_check("good", lambda request: None)
-    made.health.add_custom_check("bad", lambda: 1 / 0, level=2)
+    made.health.add_custom_check("bad", lambda request: 1 / 0, level=2)
     server = make_server("127.0.0.1", 0, made.app.app, handler_class=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -98,7 +98,7 @@ def test_the_report_of_another_program(http_sink, capsys, body):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["http://[::1"], ["http://x", "--max-level", "-1"], ["http://x", "--nothing"], []]
+    "arguments", [["http://[::1"], ["http://x", "--max-level", "x"], ["http://x", "--nothing"], []]
 )
 def test_what_makes_no_sense(arguments):
     """2, in words."""
@@ -184,7 +184,7 @@ def test_an_ini_file_in_another_folder(ini, tmp_path_factory):
     [
         ("without = 1", [], 'no config.include("c2c_health")'),
         ("broken = 1", [], "the application does not start: ValueError: password=*** is wrong"),
-        ("", ["--max-level", "x"], "a whole number from 0"),
+        ("", ["--max-level", "-1"], "a whole number from 0"),
     ],
 )
 def test_what_can_not_be_checked(ini, more, arguments, message):

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 
-from c2c_health import Check, State
+from c2c_health import State
+from c2c_health._check import Check
 
 
 def test_a_performer_that_breaks(make, monkeypatch):
@@ -18,7 +19,7 @@ def test_a_performer_that_breaks(make, monkeypatch):
     monkeypatch.setattr(runner, "_perform", perform)
     check = Check(name="it", run=lambda request: None)
     for _ in range(2):
-        assert runner.run([check], object())["it"].message == "MemoryError"
+        assert runner.run([check], None)["it"].message == "MemoryError"
 
 
 def test_context_variables_go_along(make):
@@ -26,7 +27,7 @@ def test_context_variables_go_along(make):
     name = contextvars.ContextVar("name")
     name.set("mine")
     check = Check(name="it", run=lambda request: name.get())
-    assert make().run([check], object())["it"].outcome.result == "mine"
+    assert make().run([check], None)["it"].result == "mine"
 
 
 def test_cache_and_interval_answer_from_memory(make):
@@ -37,10 +38,10 @@ def test_cache_and_interval_answer_from_memory(make):
     background = Check(name="background", run=lambda request: runs.append("background"), interval=10)
     for at in (100.0, 105.0, 109.9):
         now[0] = at
-        runner.run([cached, background], object())
+        runner.run([cached, background], None)
     assert sorted(runs) == ["background", "cached"]
     now[0] = 120.0
-    runner.run([cached, background], object())
+    runner.run([cached, background], None)
     assert sorted(runs) == ["background", "cached", "cached"]
     runner.run_again(background)
     deadline = time.monotonic() + 30
@@ -48,7 +49,7 @@ def test_cache_and_interval_answer_from_memory(make):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     now[0] = 200.0
-    runner.run([background], object())
+    runner.run([background], None)
     assert runs.count("background") == 3
 
 
@@ -64,7 +65,7 @@ def test_it_takes_several_runs_to_flip(make):
     states = []
     for state in (True, False, False, False, True, False, True, True):
         well[0] = state
-        states.append(runner.run([check], object())["flaky"].state)
+        states.append(runner.run([check], None)["flaky"].state)
     passed, degraded, failed = State.PASSED, State.DEGRADED, State.FAILED
     assert states == [passed, degraded, degraded, failed, failed, failed, failed, passed]
     assert runner.heard[1][0].message == "failed 1 of 3 times before it counts: away"
@@ -76,18 +77,18 @@ def test_idle_threads_end(make):
     runner = make()
     runner.threads._idle = 0.05
     check = Check(name="it", run=lambda request: None)
-    runner.run([check], object())
+    runner.run([check], None)
     deadline = time.monotonic() + 30
     while runner.threads.count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert runner.run([check], object())["it"].passing
+    assert runner.run([check], None)["it"].passing
 
 
 _FORK = """
 import os, threading, warnings
 from c2c_broadcast import Masker
-from c2c_health import Check
+from c2c_health._check import Check
 from c2c_health._runner import Runner
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on: the subject here
@@ -103,14 +104,14 @@ checks = [
 begun = []
 background = [Check(name="i", run=lambda request: begun.append(os.getpid()), interval=0.05)]
 runner.start(background)
-first = runner.run(checks, object())
+first = runner.run(checks, None)
 assert first["good"].passing and not first["hangs"].passing
 runner._lock.acquire()  # as a thread of the parent may have it
 runner.threads._lock.acquire()
 child = os.fork()
 if child == 0:
-    verdicts = runner.run(checks, object())
-    assert verdicts["good"].outcome.result == os.getpid()
+    verdicts = runner.run(checks, None)
+    assert verdicts["good"].result == os.getpid()
     assert verdicts["hangs"].passing
     runner.start(background)
     while os.getpid() not in begun:

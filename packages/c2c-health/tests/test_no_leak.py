@@ -79,7 +79,7 @@ def _service(canary, dead):
         health.add_custom_check(f"result{number}", lambda request, shape=shape: {shape: [{shape: shape}]})
     url = f"http://{canary}:{canary}@127.0.0.1:{dead}/path?anything={canary}"
     health.add_url_check(url, params={"other": canary}, headers={"X-API-Key": canary})
-    health.add_custom_check(f"named http://{canary}:{canary}@host", lambda: None)
+    health.add_custom_check(f"named http://{canary}:{canary}@host", lambda request: None)
     health.add_url_check(lambda request: url, params=lambda request: {"other": canary}, name="function")
     health.add_redis_check(f"redis://{canary}:{canary}@127.0.0.1:{dead}/0?client_name={canary}")
     engine = create_engine(f"postgresql+psycopg2://user:{canary}@127.0.0.1:{dead}/x")
@@ -106,10 +106,10 @@ def test_no_canary_anywhere(lines, dead, canary):
         assert app.get("/c2c/health_check?checks=nope", status=400).text.count(canary) == 0
         everywhere = app.get("/c2c/health_check?scope=all", headers={"X-API-Key": SECRET}, status=500)
         assert canary not in everywhere.text
-        checks = config.registry["c2c_health.checks"]
+        checks = config.registry["health_check"]
         assert canary not in repr(checks.all)
     finally:
-        config.registry["c2c_health.checks"].runner.close()
+        config.registry["health_check"].runner.close()
     assert heard
     assert canary not in "".join(heard)
     assert lines

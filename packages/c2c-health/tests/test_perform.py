@@ -5,7 +5,8 @@ import traceback
 import pytest
 
 from c2c_broadcast import ConfigurationError
-from c2c_health import Check, Degraded
+from c2c_health import Degraded
+from c2c_health._check import Check
 
 
 @pytest.mark.parametrize("kind", [BaseException, GeneratorExit, KeyboardInterrupt, SystemExit, RecursionError])
@@ -17,9 +18,9 @@ def test_whatever_a_check_raises_is_its_failure(make, kind):
         raise kind("so there")
 
     for _ in range(3):
-        verdict = runner.run([Check(name="wild", run=run)], object())["wild"]
+        verdict = runner.run([Check(name="wild", run=run)], None)["wild"]
         assert verdict.message == "so there"
-        assert kind.__name__ in verdict.outcome.stacktrace
+        assert kind.__name__ in verdict.stacktrace
     assert runner.threads.count == 1
 
 
@@ -48,28 +49,27 @@ def test_messages(make, error, message):
     def run(request):
         raise error
 
-    assert make().run([Check(name="it", run=run)], object())["it"].message == message
+    assert make().run([Check(name="it", run=run)], None)["it"].message == message
 
 
 @pytest.mark.parametrize("result", [{1, 2}, object(), float("nan"), b"x", {("a",): 1}, "x" * 300_000])
 def test_a_result_that_json_cannot_hold_is_a_failure(make, result):
     """It names what is wrong with it."""
-    verdict = make().run([Check(name="odd", run=lambda request: result)], object())["odd"]
+    verdict = make().run([Check(name="odd", run=lambda request: result)], None)["odd"]
     assert not verdict.passing
     assert verdict.message.startswith("returned ")
 
 
 def test_a_stack_that_python_can_not_format(make, monkeypatch):
-    """Before 3.11.5 threads that format at once made it raise SystemError (gh-106905): the plain frames are there."""
+    """Before 3.11.5 threads that format at once made it raise SystemError (gh-106905): the text is there."""
 
     def broken(error):
         raise SystemError("AST constructor recursion depth mismatch")
 
     monkeypatch.setattr(traceback, "format_exception", broken)
-    outcome = make().run([Check(name="it", run=lambda request: 1 / 0)], object())["it"].outcome
+    outcome = make().run([Check(name="it", run=lambda request: 1 / 0)], None)["it"]
     assert outcome.message == "division by zero"
-    assert "test_perform.py" in outcome.stacktrace
-    assert outcome.stacktrace.endswith("ZeroDivisionError: division by zero")
+    assert outcome.stacktrace == "ZeroDivisionError: division by zero"
 
 
 def test_an_endless_stack_is_cut(make):
@@ -78,16 +78,16 @@ def test_an_endless_stack_is_cut(make):
     def run(request):
         raise ValueError("x" * 3_000_000) from OSError("y" * 3_000_000)
 
-    outcome = make().run([Check(name="it", run=run)], object())["it"].outcome
+    outcome = make().run([Check(name="it", run=run)], None)["it"]
     assert len(outcome.stacktrace) < 30_000
 
 
 def test_a_result_is_a_copy(make):
     """What a check does with its result later changes no report."""
     kept = {"list": [1]}
-    verdict = make().run([Check(name="kept", run=lambda request: kept)], object())["kept"]
+    verdict = make().run([Check(name="kept", run=lambda request: kept)], None)["kept"]
     kept["list"].append(2)
-    assert verdict.outcome.result == {"list": [1]}
+    assert verdict.result == {"list": [1]}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from pyramid.request import Request
 from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.process import service_folder
 from c2c_health import HealthChecked, HealthSettings, RequestThreadsSeen, State
-from c2c_health._probes import Probes, probes
-from c2c_health._request_threads import RequestThreads, queue_time
+from c2c_health._probes import Probes, RequestThreads, probes, queue_time
 from c2c_testing.servers import free_port, stopped
 
 _APP = """
@@ -211,7 +210,7 @@ def test_a_plain_process(service, fresh):
     assert _get(address, "/metrics", "HEAD") == (200, b"")
     assert _get(address, "/broken")[0] == 500
     assert _get(address, "/nothing")[0] == 404
-    assert _get(address, "/live", "POST")[0] == 405
+    assert _get(address, "/live", "POST")[0] == 501
     assert _get(address, "/health_check?checks=nothing")[0] == 400
     _wait(lambda: seen)
     assert seen[0].busy == 0
@@ -335,7 +334,7 @@ def test_clients_that_make_no_request(service, fresh, sent):
 
 
 def test_an_address_in_use_is_had_later(service, fresh, monkeypatch, caplog):
-    """Said in the log, once; served when the other process is gone."""
+    """Said in the log, once a service; served when the other process is gone."""
     monkeypatch.setattr("c2c_health._probes._RETRY", 0.1)
     caplog.set_level("INFO", "c2c_health")
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -373,7 +372,7 @@ def _request(path):
 def test_since_when_all_threads_are_busy():
     """Since the youngest of their requests began; not as long as one thread is free."""
     threads = RequestThreads()
-    threads.serve_with(2)
+    threads.known = 2
     first = threads.begin(_request("/first"))
     assert threads.load().full_since is None
     second = threads.begin(_request("/second?secret=x"))
@@ -394,7 +393,7 @@ def test_since_when_all_threads_are_busy():
 def test_who_ends_while_another_tells_is_counted():
     """Threads that come and go at once leave no trace of a fullness that is over."""
     threads = RequestThreads()
-    threads.serve_with(2)
+    threads.known = 2
     stop = time.monotonic() + 2
 
     def serve():

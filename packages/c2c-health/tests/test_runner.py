@@ -3,7 +3,8 @@
 import threading
 import time
 
-from c2c_health import Check, State
+from c2c_health import State
+from c2c_health._check import Check
 from c2c_health._runner import _Slot
 
 
@@ -11,7 +12,7 @@ def test_checks_run_at_the_same_time(make):
     """Twenty checks of one second take little more than one."""
     checks = [Check(name=f"c{number}", run=lambda request: time.sleep(1)) for number in range(20)]
     begun = time.monotonic()
-    verdicts = make().run(checks, object())
+    verdicts = make().run(checks, None)
     assert time.monotonic() - begun < 5  # one after the other takes 20
     assert all(verdict.passing for verdict in verdicts.values())
     assert list(verdicts) == [check.name for check in checks]
@@ -30,13 +31,13 @@ def test_a_check_that_hangs_fails_at_its_deadline_and_costs_one_thread(make, han
         Check(name="hangs", run=count_and_hang, timeout=0.3),
         Check(name="good", run=lambda request: "well"),
     ]
-    first = runner.run(checks, object())
+    first = runner.run(checks, None)
     assert first["hangs"].message == "timed out after 0.3 s"
-    assert first["good"].outcome.result == "well"
+    assert first["good"].result == "well"
     threads = runner.threads.count
     begun = time.monotonic()
     for _ in range(100):
-        again = runner.run(checks, object())
+        again = runner.run(checks, None)
         assert not again["hangs"].passing
         assert again["hangs"].message.startswith("timed out after 0.3 s")
         assert again["good"].passing
@@ -49,10 +50,10 @@ def test_a_check_that_comes_back_is_run_again(make):
     """What hung and then ended is run again by the next call, and passes."""
     runner, hung = make(), threading.Event()
     check = Check(name="slow", run=lambda request: hung.wait(60), timeout=0.2)
-    assert not runner.run([check], object())["slow"].passing
+    assert not runner.run([check], None)["slow"].passing
     hung.set()
     deadline = time.monotonic() + 30
-    while not runner.run([check], object())["slow"].passing:
+    while not runner.run([check], None)["slow"].passing:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -69,7 +70,7 @@ def test_a_check_that_is_late_has_failed_though_nobody_waited(make):
         Check(name="patient", run=lambda request: late.wait(60) and time.sleep(0.5), timeout=120),
         Check(name="late", run=take_too_long, timeout=0.1),
     ]
-    found = runner.run(checks, object())
+    found = runner.run(checks, None)
     assert found["patient"].passing
     assert found["late"].message == "timed out after 0.1 s"
     runner.run_again(Check(name="alone", run=lambda request: time.sleep(0.5), timeout=0.1, interval=60))
@@ -86,8 +87,8 @@ def test_the_deadline_counts_from_the_end_of_the_preparation(make, hang):
     good = Check(name="good", run=lambda request: "well", timeout=2.5, prepare=slow)
     begun = time.monotonic()
     hangs = Check(name="hangs", run=hang, timeout=0.3, prepare=slow)
-    found = runner.run([good, hangs], object())
-    assert found["good"].outcome.result == "well"
+    found = runner.run([good, hangs], None)
+    assert found["good"].result == "well"
     assert found["hangs"].message == "timed out after 0.3 s"
     assert time.monotonic() - begun < 15  # of the 20 that a preparation may take
 
@@ -105,7 +106,7 @@ def test_a_preparation_that_fails_or_hangs(make, hang, monkeypatch):
         Check(name="hangs", run=lambda request: None, timeout=0.2, prepare=lambda: hang(None)),
     ]
     for _ in range(2):
-        found = runner.run(checks, object())
+        found = runner.run(checks, None)
         assert found["broken"].message == "no such thing"
         assert found["hangs"].message.startswith("timed out after 0.2 s")
 
@@ -116,12 +117,12 @@ def test_fifty_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
     checks = [Check(name=f"good{number}", run=lambda request: "well") for number in range(47)]
     checks += [Check(name=f"hangs{number}", run=hang, timeout=1) for number in range(3)]
     slowest, wrong, counts, lock = [0.0], [], set(), threading.Lock()
-    runner.run(checks, object())
+    runner.run(checks, None)
 
     def ask():
         for _ in range(125):
             begun = time.monotonic()
-            verdicts = runner.run(checks, object())
+            verdicts = runner.run(checks, None)
             seconds = time.monotonic() - begun
             failed = sorted(name for name, verdict in verdicts.items() if not verdict.passing)
             with lock:
@@ -152,7 +153,7 @@ def test_concurrent_callers_share_a_run(make):
 
     check = Check(name="one", run=run, timeout=60)
     found = []
-    callers = [threading.Thread(target=lambda: found.append(runner.run([check], object())["one"])) for _ in range(5)]
+    callers = [threading.Thread(target=lambda: found.append(runner.run([check], None)["one"])) for _ in range(5)]
     callers[0].start()
     assert began.wait(60)
     for caller in callers[1:]:
@@ -161,7 +162,7 @@ def test_concurrent_callers_share_a_run(make):
     go.set()
     for caller in callers:
         caller.join(60)
-    assert [verdict.outcome.result for verdict in found] == [1] * 5
+    assert [verdict.result for verdict in found] == [1] * 5
     assert len(runs) == 1
 
 
@@ -170,10 +171,10 @@ def test_a_run_that_hangs_counts_once_for_those_who_wait(make, hang):
     runner = make()
     check = Check(name="it", run=hang, timeout=0.5, failures=2)
     runner._slots["it"] = _Slot(passing=True)
-    callers = [threading.Thread(target=runner.run, args=([check], object())) for _ in range(5)]
+    callers = [threading.Thread(target=runner.run, args=([check], None)) for _ in range(5)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(60)
     assert [now.state for now, _ in runner.heard] == [State.DEGRADED]
-    assert runner.run([check], object())["it"].state is State.FAILED
+    assert runner.run([check], None)["it"].state is State.FAILED

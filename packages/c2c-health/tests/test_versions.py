@@ -10,7 +10,7 @@ import pytest
 from pyramid.config import Configurator
 
 from c2c_health import HealthCheck, VersionSeen
-from c2c_health.version import Versions
+from c2c_health.version import read
 
 _GOOD = {"main": {"git_hash": "4b0c1d2", "git_tag": "1.2.3"}, "packages": {"pyramid": "2.1"}}
 
@@ -204,9 +204,10 @@ def test_with_redis_away_it_says_so(service, file, redis_server):
     assert found["result"] == {"version": "4b0c1d2", "count": 1}
 
 
-def test_parse():
-    """A tag may be missing or empty."""
-    assert Versions.parse('{"main": {"git_hash": "a", "git_tag": ""}}').git_tag is None
+def test_an_empty_tag(file):
+    """It is none."""
+    file.write_text('{"main": {"git_hash": "a", "git_tag": ""}}')
+    assert read(str(file)).git_tag is None
 
 
 def test_a_second_include_says_nothing_new(file, caplog):

@@ -410,7 +410,7 @@ def _elsewhere(name: str) -> bool:
 _SAID: set[str] = set()  # by this process, where there is no folder
 
 
-def warn_once(log: logging.Logger, message: str, *args: object) -> None:
+def warn_once(log: logging.Logger, message: str, *args: object, level: int = logging.WARNING) -> None:
     """Log a warning about how the service is set up: once a service, not once a worker.
 
     The first process of the family that says this text is the only one, until the service is started anew: a worker
@@ -426,7 +426,7 @@ def warn_once(log: logging.Logger, message: str, *args: object) -> None:
         if name in _SAID:
             return
         _SAID.add(name)
-    log.warning("%s", text)
+    log.log(level, "%s", text)
 
 
 def warn_of_names(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:

@@ -7,18 +7,13 @@ from c2c_broadcast import setting
 
 
 def _address(text: str) -> str | None:
-    """Read ``host:port``, ``[::]:port``, ``:port`` or a path of a unix socket (with a slash).
-
-    Raises:
-        ValueError: It is none of them.
-    """
+    """Read ``host:port``, ``[::]:port``, ``:port`` or a path of a unix socket (with a slash)."""
     text = text.strip()
-    if not text or "/" in text:
-        return text or None
     _, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 # TCP
+    is_port = colon and port.isdecimal() and 0 < int(port) < 65536  # noqa: PLR2004 # TCP
+    if text and "/" not in text and not is_port:
         raise ValueError("must be host:port, :port or the path of a unix socket")
-    return text
+    return text or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,6 @@ At the first SIGTERM the master does not stop yet: for ``C2C_HEALTH_LINGER`` sec
 ``GET {base}/health/ready`` fails in every worker, so that a balancer sends nothing more. Then gunicorn stops as it
 always does. A second SIGTERM, SIGINT or SIGQUIT stops it at once. Workers that come and go meanwhile (SIGHUP,
 max-requests, SIGTTOU) are no end of the service, and nothing turns red for them.
-
-It does not import gunicorn: another server with one master and forked workers can be told by ``linger.install(...)``.
 """
 
 import mmap
@@ -33,23 +31,16 @@ class Linger:
         return self._page is not None and self._page[0] != 0
 
     def install(self, seconds: float) -> None:
-        """Delay this process's SIGTERM by so many seconds; in the master's main thread, before it forks.
-
-        Handlers that are there already are called when the time is over.
-        """
+        """Delay what this process does at SIGTERM by so many seconds; in its main thread, before it forks."""
         if self._page is not None:
             return
         page = self._page = mmap.mmap(-1, 1)  # anonymous and shared: one byte for the master and all its children
         master = os.getpid()
-        then = signal.getsignal(signal.SIGTERM)
+        then: Any = signal.getsignal(signal.SIGTERM)  # gunicorn's
 
         def end(_number: int, frame: Any) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            if callable(then):
-                then(signal.SIGTERM, frame)
-            else:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                os.kill(master, signal.SIGTERM)
+            then(signal.SIGTERM, frame)
 
         def begin(number: int, frame: Any) -> None:
             # Between its fork and its own handlers a worker has this one.
@@ -69,23 +60,18 @@ linger = Linger()
 """Of the process, as signals are."""
 
 
-def when_ready(server: Any) -> None:
+def when_ready(server: Any, *, settings: HealthSettings | None = None) -> None:
     """Let the master linger as ``C2C_HEALTH_LINGER`` says and open ``C2C_PROBE_ADDRESS``: gunicorn's hook of this name.
 
     Raises:
         ConfigurationError: A setting can't be read.
     """
-    begin(server, load(HealthSettings, {}))
+    from c2c_health._probes import probes, request_threads
 
-
-def begin(server: Any, settings: HealthSettings) -> None:
-    """Do what ``when_ready`` does, by these settings."""
-    from c2c_health._probes import probes
-    from c2c_health._request_threads import request_threads
-
+    settings = settings or load(HealthSettings, {})
     linger.install(settings.linger)
     threads = {"sync": 1, "gthread": server.cfg.threads}.get(server.cfg.worker_class_str)
-    request_threads.serve_with(threads, [listener.sock for listener in server.LISTENERS])
+    request_threads.known, request_threads.listeners = threads, [listener.sock for listener in server.LISTENERS]
     probes.open(settings.probe_address)
 
 

@@ -104,7 +104,7 @@ def when_ready(server: Any) -> None:
     from c2c_broadcast import load
     from c2c_broadcast.process import service_folder
     from c2c_health import HealthSettings
-    from c2c_health.gunicorn import begin
+    from c2c_health import gunicorn as health_hooks
     from c2c_meta._settings import MetaSettings
 
     with contextlib.suppress(OSError):  # said where it is needed
@@ -112,7 +112,7 @@ def when_ready(server: Any) -> None:
     values = application_values(Ini(config_path(os.environ)))
     exclude = load(MetaSettings, values).exclude
     if "c2c_health" not in exclude:
-        begin(server, load(HealthSettings, values))
+        health_hooks.when_ready(server, settings=load(HealthSettings, values))
     if "c2c_debug" not in exclude:
         from c2c_debug import DebugSettings
         from c2c_debug.running import Watch

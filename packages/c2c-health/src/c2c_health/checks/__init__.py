@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pyramid.config import Configurator
-
 from c2c_broadcast import names_secret
 from c2c_health._check import Check
 
@@ -17,11 +15,8 @@ from c2c_health._check import Check
 class Kind(ABC):
     """The part of ``HealthCheck`` that adds checks of one kind."""
 
-    def __init__(self, config: Configurator) -> None:
-        self._config = config
-
     @abstractmethod
-    def _add(self, check: Check, clean: Callable[[], Any] | None = None) -> None:
+    def add(self, check: Check, clean: Callable[[], Any] | None = None) -> None:
         """Add a check; ``clean`` is called after each run of any check, in its thread."""
 
 
@@ -43,6 +38,4 @@ def secrets_of(url: str, params: Any = None, headers: Mapping[str, Any] | None =
     pairs = params.items() if isinstance(params, Mapping) else params if isinstance(params, list | tuple) else ()
     values = [value for _, value in (*parse_qsl(parts.query), *pairs)]
     values += [value for name, value in (headers or {}).items() if names_secret(name) or name.lower() == "cookie"]
-    for value in (user, unquote(user), password, unquote(password), *map(str, values)):
-        if value:
-            yield value
+    yield from filter(None, (user, unquote(user), password, unquote(password), *map(str, values)))

@@ -6,7 +6,6 @@ thread then, it would cost each worker as much as SQLAlchemy, just when all of t
 
 import configparser
 import functools
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -18,8 +17,6 @@ from c2c_health.checks.database import engines, on_engine, password_of, remover
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-_KEYS = ("version_table", "version_table_schema")
 
 
 class Migrations(Kind):
@@ -48,7 +45,7 @@ class Migrations(Kind):
 
         ini = str(Path(alembic_ini_path).resolve())
         options_of = _read(ini, name)
-        _, engine = next(engines(session))
+        engine = next(iter(engines(session).values()))
         schema = version_schema or options_of.get("version_table_schema")
         if schema is None and engine.dialect.name == "postgresql":
             schema = "public"
@@ -61,9 +58,8 @@ class Migrations(Kind):
             result = found[0] if len(found) == 1 else found
             if not wanted <= set(found) <= heads:
                 there, here = (", ".join(revisions) or "none" for revisions in (found, sorted(wanted)))
-                raise JsonCheckException(
-                    f"Invalid alembic version (database: {there}, code: {here}): run the migrations", result
-                )
+                message = f"Invalid alembic version (database: {there}, code: {here}): run the migrations"
+                raise JsonCheckException(message, result)
             return result
 
         check = Check(
@@ -75,7 +71,7 @@ class Migrations(Kind):
             prepare=lambda: _heads(ini, name),
             **options,
         )
-        self._add(check, remover(session))
+        self.add(check, remover(session))
 
 
 def _read(ini: str, section: str) -> dict[str, str]:
@@ -88,7 +84,8 @@ def _read(ini: str, section: str) -> dict[str, str]:
     try:
         parser.read(ini, encoding="utf-8")
         if parser.has_section(section):
-            return {key: parser.get(section, key) for key in _KEYS if parser.has_option(section, key)}
+            keys = ("version_table", "version_table_schema")
+            return {key: parser.get(section, key) for key in keys if parser.has_option(section, key)}
     except (configparser.Error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The alembic check of {ini}: {' '.join(str(error).split())}") from None
     there_are = ", ".join(parser.sections()) or "none"
@@ -106,29 +103,19 @@ def _heads(ini: str, section: str) -> tuple[frozenset[str], frozenset[str]]:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    folder = Path(ini).parent
-
-    def of_folder(location: str) -> str:
-        # As alembic run there has it; "package:folder" is for alembic.
-        return location if ":" in location else str(folder / location)
-
-    class FromFolder(Config):
-        """alembic's configuration, with relative locations taken from the file's folder."""
-
-        def get_alembic_option(self, name: str, default: Any = None) -> Any:
-            value = super().get_alembic_option(name, default)
-            return of_folder(value) if name == "script_location" and value else value
-
-        def get_version_locations_list(self) -> list[str] | None:
-            found = super().get_version_locations_list()
-            return [of_folder(location) for location in found] if found else found
-
-        def get_prepend_sys_paths_list(self) -> list[str] | None:
-            found = super().get_prepend_sys_paths_list() or []
-            return [path for path in map(of_folder, found) if path not in sys.path]
-
+    folder, config = Path(ini).parent, Config(ini, ini_section=section)
+    for key, found in (
+        ("script_location", [config.get_main_option("script_location", "")]),
+        ("version_locations", config.get_version_locations_list()),
+        ("prepend_sys_path", config.get_prepend_sys_paths_list()),
+    ):
+        # Relative ones are of the ini file's folder, as alembic run there has it; "package:folder" is for alembic.
+        of_folder = [one if ":" in one else str(folder / one) for one in found or () if one]
+        if of_folder:
+            config.set_main_option(key, "\n".join(of_folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
     try:
-        scripts = ScriptDirectory.from_config(FromFolder(ini, ini_section=section))
+        scripts = ScriptDirectory.from_config(config)
     except CommandError as error:
         raise JsonCheckException(f"{ini} [{section}]: {error} Relative locations are of {folder}.") from error
     heads = frozenset(scripts.get_heads())

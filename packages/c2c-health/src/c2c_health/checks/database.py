@@ -1,6 +1,6 @@
 """Database checks: each engine of a session, with a session of the check's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2c_broadcast import ConfigurationError
@@ -54,7 +54,7 @@ class Databases(Kind):
             return None
 
         options.setdefault("shown_from", level)
-        for name, engine in engines(session):
+        for name, engine in engines(session).items():
             # c2c-db says it of a replica's engine.
             spare = not self.settings.replica_required and getattr(engine, "c2c_fails_over", False)
             check = Check(
@@ -65,34 +65,22 @@ class Databases(Kind):
                 secrets=password_of(engine),
                 **options,
             )
-            self._add(check, remover(session))
+            self.add(check, remover(session))
 
 
-def engines(session: Any) -> "Iterator[tuple[str, Engine]]":
-    """Yield the name and the engine of each server of a session, the primary's first.
-
-    Raises:
-        ConfigurationError: It has none.
-    """
+def engines(session: Any) -> "dict[str, Engine]":
+    """Return name -> engine of each server of a session, the primary's first; ConfigurationError if it has none."""
     primary = getattr(session, "c2c_rw_bind", None)
-    if primary is None:
-        primary = _bind(session)
-    names = {_name(primary)}
-    yield _name(primary), primary
+    primary = _bind(session) if primary is None else primary
     replicas = getattr(session, "c2c_ro_binds", None) or (getattr(session, "c2c_ro_bind", None),)
-    seen = {id(primary), id(None)}
-    for number, replica in enumerate(replicas, 1):
-        if id(replica) not in seen:
-            seen.add(id(replica))
-            name = _name(replica, "sqlalchemy_slave")
+    found: dict[str, Engine] = {}
+    for number, engine in enumerate((primary, *replicas)):
+        if engine is not None and not any(engine is one for one in found.values()):
+            name = getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None)
+            name = str(name or ("sqlalchemy_slave" if number else "sqlalchemy"))
             # c2c-db numbers the engines of several replicas; those of others may have one name.
-            name = f"{name}_{number}" if name in names else name
-            names.add(name)
-            yield name, replica
-
-
-def _name(engine: "Engine", default: str = "sqlalchemy") -> str:
-    return str(getattr(engine, "c2c_name", None) or getattr(engine, "logging_name", None) or default)
+            found[f"{name}_{number}" if name in found else name] = engine
+    return found
 
 
 def _bind(session: Any) -> "Engine":
@@ -112,18 +100,16 @@ def on_engine(engine: "Engine", query: "Callable[[Session], Any]") -> Callable[[
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.orm import Session
 
-    def ask() -> Any:
-        with Session(engine) as session:
-            return query(session)
-
     def run(_request: Any) -> Any:
-        try:
-            return ask()
-        except DBAPIError as error:
-            # A connection of the pool may have died since it was used last: that says nothing of the database now.
-            if not error.connection_invalidated:
-                raise
-        return ask()
+        for last in (False, True):
+            try:
+                with Session(engine) as session:
+                    return query(session)
+            except DBAPIError as error:
+                # A connection of the pool may have died since it was used last: that says nothing of the database now.
+                if last or not error.connection_invalidated:
+                    raise
+        return None
 
     return run
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Unpack
 
@@ -38,10 +39,10 @@ class Redises(Kind):
         except ValueError as error:
             raise ConfigurationError(f"The health check of the Redis: {error}") from None
         connect = _by_url(url, **_quick(options.get("timeout", DEFAULT_TIMEOUT)))
-        self._add(_check(name or address, connect, url, level, **options))
+        self.add(replace(_check(name or address, connect, url, level), **options))
 
 
-def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple[Check, str]:
+def own_redis_check(settings: BroadcastSettings, name: str) -> tuple[Check, str]:
     """Return the check of the base's own Redis, and its URL or its Sentinels; ``name`` may be ``url`` to be that."""
     options = settings.redis_options or {}
     if not settings.redis_sentinels:
@@ -52,14 +53,13 @@ def own_redis_check(settings: BroadcastSettings, level: int, name: str) -> tuple
         asked = _quick(_QUICK) | (settings.redis_sentinel_options or {})
 
         def connect() -> Any:
-            from redis import sentinel
+            from redis.sentinel import Sentinel
 
-            made: Callable[..., Any] = sentinel.Sentinel  # redis-py leaves it without types
-            found = made(settings.redis_sentinels, sentinel_kwargs=asked)
+            found: Any = Sentinel(settings.redis_sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
             return found.master_for(service, **{**_quick(_QUICK), "db": settings.redis_db, **options})
 
         address = " ".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
-    return _check(address if name == "url" else name, connect, url, level, writes=True), address
+    return _check(address if name == "url" else name, connect, url, 2, writes=True), address
 
 
 def _quick(timeout: float) -> dict[str, Any]:
@@ -84,9 +84,7 @@ def _by_url(url: str, **options: Any) -> Callable[[], Any]:
     return lambda: Redis.from_url(url, **options)
 
 
-def _check(
-    name: str, connect: Callable[[], Any], url: str, level: int, *, writes: bool = False, **options: Unpack[Options]
-) -> Check:
+def _check(name: str, connect: Callable[[], Any], url: str, level: int, *, writes: bool = False) -> Check:
     """Return the check, whose result is what the server says of itself; where ``writes``, it has to take them."""
 
     def run(_request: Any) -> dict[str, Any]:
@@ -113,4 +111,4 @@ def _check(
             raise JsonCheckException(f"shared state is not stored: {names}", found)
         return found
 
-    return Check(name=name, run=run, level=level, kind="redis", secrets=tuple(secrets_of(url)), **options)
+    return Check(name=name, run=run, level=level, kind="redis", secrets=tuple(secrets_of(url)))

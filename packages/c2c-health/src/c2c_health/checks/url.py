@@ -3,18 +3,16 @@
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
-from c2c_health._check import Check, JsonCheckException, Pace
+from c2c_health._check import Check, JsonCheckException
 from c2c_health.checks import Kind, secrets_of, shown
 
 if TYPE_CHECKING:
     import requests
 
 _HEADER = "X-Request-ID"
-# Of a check whose URL is a lambda or a partial; a second such check wants a name=, as any two of one name.
-_NAMELESS = "url"
 # Of the check's deadline: what it waits for (a connection, an answer) is said before that is over.
 _PART = 0.9
 
@@ -31,13 +29,13 @@ class Urls(Kind):
         check_cb: "Callable[[Any, requests.Response], Any]" = lambda _request, _response: None,
         timeout: float = 3,
         level: int = 1,
-        **pace: Unpack[Pace],
+        **options: Any,
     ) -> None:
         """Check that a GET of ``url`` is answered with 2xx; what ``check_cb(request, response)`` returns is the result.
 
         ``url``, ``params`` and ``headers`` may be functions of the request, whose id (``X-Request-ID``) is sent along.
         It is named by the URL without user, password and query, by the function's name, or ``url`` where that has none.
-        Redirects are followed.
+        Redirects are followed. Of ``Options`` the others may be given too.
 
         Raises:
             ConfigurationError: It is no URL.
@@ -50,8 +48,8 @@ class Urls(Kind):
             if not url.lower().startswith(("http://", "https://")):
                 raise ConfigurationError(f"The health check of a URL wants http:// or https://, not {address!r}")
         else:
-            address = str(getattr(url, "__name__", _NAMELESS))
-            address = _NAMELESS if "<" in address else address
+            # Of a check whose URL is a lambda or a partial; a second such check wants a name=, as any two of one name.
+            address = str(getattr(url, "__name__", "url")).replace("<lambda>", "url")
         known: list[str] = []
 
         def run(request: Any) -> Any:
@@ -61,24 +59,26 @@ class Urls(Kind):
                 raise JsonCheckException(f"the function for the URL gave {target!r}")
             sent = dict(own or {})
             known[:] = secrets_of(target, given, sent)
-            with _get(request, target, given, sent, timeout * _PART) as response:
+            # The id by which the request is known in logs (c2c-logging's), or came with.
+            request_id = getattr(request, "c2c_request_id", None) or getattr(request, "headers", {}).get(_HEADER)
+            if request_id and _HEADER.lower() not in {key.lower() for key in sent}:
+                sent[_HEADER] = str(request_id)
+            with _get(target, timeout * _PART, params=given, headers=sent) as response:
                 if not 200 <= response.status_code < 300:  # noqa: PLR2004 # RFC 9110, 15.3: successful
                     raise JsonCheckException(f"answered {response.status_code} {response.reason or ''}".rstrip())
                 return check_cb(request, response)
 
-        self._add(Check(name=name or address, run=run, level=level, timeout=timeout, kind="url", secrets=known, **pace))
+        self.add(
+            Check(name=name or address, run=run, level=level, timeout=timeout, kind="url", secrets=known, **options)
+        )
 
 
-def _get(request: Any, url: str, params: Any, headers: dict[str, Any], timeout: float) -> "requests.Response":
+def _get(url: str, timeout: float, **options: Any) -> "requests.Response":
     import requests
 
-    # The id by which the request is known in logs (c2c-logging's), or came with.
-    request_id = getattr(request, "c2c_request_id", None) or getattr(request, "headers", {}).get(_HEADER)
-    if request_id and _HEADER.lower() not in {key.lower() for key in headers}:
-        headers[_HEADER] = str(request_id)
     try:
         # Only the head is waited for: what check_cb does not read is not transferred.
-        return requests.get(url, params=params, headers=headers, timeout=timeout, stream=True)
+        return requests.get(url, timeout=timeout, stream=True, **options)
     except requests.RequestException as error:
         raise JsonCheckException(why(error, timeout)) from error
 
