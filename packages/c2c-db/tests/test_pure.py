@@ -129,6 +129,7 @@ def test_tokens():
     assert stranger.read(token) == {}
     for broken in (token[:-1], token + "A", token[::-1], "", "é", "A" * 2000):
         assert two.read(broken) == {}
+    assert one.read(one.sign({"s" * 2000: Mark(1, 1000.0)})) == {}  # longer than any of ours
     assert one.read(one.sign({"a": Mark(2**64, 1000.0), "b": Mark(-1, 1000.0), "c": Mark(True, 1000.0)})) == {}
     now[0] += LIFETIME
     assert two.read(token) == {}

@@ -92,7 +92,7 @@ class Tokens:
         parts = (part.strip().partition("=") for part in environ.get("HTTP_COOKIE", "").split(";"))
         cookies = [value.strip('"') for key, _, value in parts if key == self.cookie][:_MOST]
         marks: dict[str, Mark] = {}
-        for token in cookies + environ.get("HTTP_X_C2C_DB_LSN", "").split(None, 2 * _MOST)[: 2 * _MOST]:
+        for token in cookies + environ.get("HTTP_X_C2C_DB_LSN", "").split()[: 2 * _MOST]:
             marks = merge(marks, self.read(token).items())
         return marks
 
