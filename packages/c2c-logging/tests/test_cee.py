@@ -10,7 +10,7 @@ import pytest
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging import PyramidCeeSysLogHandler, _syslog
-from c2c_logging._syslog import Line, SyslogSender
+from c2c_logging._syslog import SyslogQueue
 from c2c_testing.sinks import SyslogSink
 
 
@@ -120,7 +120,7 @@ def test_datagrams_are_cut_to_what_the_socket_takes(logger, tmp_path, strict):
         log.info("connects")
         server.recv(100_000)
         handler = log.handlers[0]
-        handler._sender._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        handler._queue._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         log.info("long %s", "x" * 20_000, extra={"more": ["y" * 500] * 20})
         log.info("short")
         long = strict(server.recv(100_000).decode().partition("@cee: ")[2])
@@ -139,7 +139,7 @@ def test_a_server_that_is_away_blocks_nothing(logger, syslog_sink, capfd):
             log.info("line %s", number)
         assert time.monotonic() - start < 20
         deadline = time.monotonic() + 30
-        while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+        while not log.handlers[0]._queue.is_away and time.monotonic() < deadline:
             time.sleep(0.05)
         log.handlers[0].flush()
     messages = syslog_sink.wait(count=100)
@@ -160,7 +160,7 @@ def test_nobody_takes_datagrams(logger, syslog_sink, capfd):
             time.sleep(0.05)
     log.info("back")
     syslog_sink.wait(lambda message: message.cee()["msg"] == "back")
-    assert not log.handlers[0]._sender.is_away
+    assert not log.handlers[0]._queue.is_away
     time.sleep(1.1)
     log.info("sure")
     syslog_sink.wait(lambda message: message.cee()["msg"] == "sure")
@@ -184,7 +184,6 @@ def test_a_server_that_hung_up_loses_nothing(logger, syslog_sink):
 
 def test_a_server_that_moved(monkeypatch):
     """Its name is resolved again every minute; where that fails, lines go where they went."""
-    now = [0.0]
     places = []
 
     def getaddrinfo(*_args, **_options):
@@ -192,21 +191,22 @@ def test_a_server_that_moved(monkeypatch):
             raise socket.gaierror
         return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", places[0])]
 
-    def send_at(seconds, *found):
-        now[0], places[:] = seconds, found
-        sender.write([Line("<12>: @cee: ", f'{{"msg":"{seconds}"}}')], lambda: False)
+    def send_after(seconds, *found):
+        places[:] = found
+        sender._resolved -= seconds
+        sender.consume([f'<12>: @cee: {{"msg":"{seconds}"}}'])
 
     with SyslogSink() as old, SyslogSink() as new:
-        sender = SyslogSender(("syslog.example", 514), None, clock=lambda: now[0])
+        sender = SyslogQueue(("syslog.example", 514), None)
         with monkeypatch.context() as patch:
             patch.setattr(socket, "getaddrinfo", getaddrinfo)
-            send_at(0, old.address)
-            send_at(59, new.address)
-            send_at(61)
-            send_at(90, new.address)
-            send_at(122, new.address)
-        assert [message.cee()["msg"] for message in old.wait(count=4)] == ["0", "59", "61", "90"]
-        assert [message.cee()["msg"] for message in new.wait(count=1)] == ["122"]
+            send_after(0, old.address)
+            send_after(20, new.address)
+            send_after(41)
+            send_after(21, new.address)
+            send_after(42, new.address)
+        assert [message.cee()["msg"] for message in old.wait(count=4)] == ["0", "20", "41", "21"]
+        assert [message.cee()["msg"] for message in new.wait(count=1)] == ["42"]
         sender.close()
 
 
@@ -234,7 +234,7 @@ def test_a_server_that_accepts_and_does_not_read(monkeypatch, logger, capfd):
         for number in range(600):
             log.info("line %s %s", number, "x" * 10_000)
         assert time.monotonic() - begun < 20, "nobody who logs waits"
-        wait_until(lambda: log.handlers[0]._sender.is_away)
+        wait_until(lambda: log.handlers[0]._queue.is_away)
         time.sleep(2)
         said = capfd.readouterr().err
         assert (said.count("does not read"), said.count("works again")) == (1, 0)
@@ -242,7 +242,7 @@ def test_a_server_that_accepts_and_does_not_read(monkeypatch, logger, capfd):
         with connection, connection.makefile() as lines:
             found = [json.loads(lines.readline().partition("@cee: ")[2])["msg"].split()[1] for _ in range(600)]
         assert found == [str(number) for number in range(600)]
-        wait_until(lambda: not log.handlers[0]._sender.is_away)
+        wait_until(lambda: not log.handlers[0]._queue.is_away)
 
 
 def wait_until(condition):
@@ -261,7 +261,7 @@ def test_a_name_that_does_not_resolve(logger, capfd):
         log.info("x")
     assert time.monotonic() - start < 20
     deadline = time.monotonic() + 60
-    while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+    while not log.handlers[0]._queue.is_away and time.monotonic() < deadline:
         time.sleep(0.05)
     assert capfd.readouterr().err.count("syslog.invalid:514: is away") == 1
 
@@ -281,7 +281,7 @@ def test_closing_is_quick_while_the_server_is_away(logger, tmp_path):
     log = logger(str(tmp_path / "nobody"))
     log.info("x")
     deadline = time.monotonic() + 30
-    while not log.handlers[0]._sender.is_away and time.monotonic() < deadline:
+    while not log.handlers[0]._queue.is_away and time.monotonic() < deadline:
         time.sleep(0.05)
     start = time.monotonic()
     log.handlers[0].flush()
@@ -303,12 +303,12 @@ def test_after_a_fork_the_child_sends_its_own(logger, syslog_sink):
     log = logger(syslog_sink.tcp_address, socktype="tcp")
     log.info("parent")
     syslog_sink.wait()
+    before = log.handlers[0]._queue._socket.getsockname()
     pid = os.fork()
     if pid == 0:
-        before = log.handlers[0]._sender._socket.getsockname()
         log.info("child")
         log.handlers[0].flush()
-        log.info("own connection: %s", log.handlers[0]._sender._socket.getsockname() != before)
+        log.info("own connection: %s", log.handlers[0]._queue._socket.getsockname() != before)
         log.handlers[0].close()
         os._exit(0)
     os.waitpid(pid, 0)

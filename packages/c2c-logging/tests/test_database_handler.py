@@ -36,12 +36,12 @@ def make():
     yield make
     for handler in handlers:
         handler.close()
-        handler._log._engine.dispose()
+        handler._queue._engine.dispose()
 
 
 def rows(handler):
     """Return what is in the table, in order."""
-    with handler._log._engine.connect() as connection:
+    with handler._queue._engine.connect() as connection:
         return connection.execute(sa.select(handler.table).order_by(handler.table.c.id)).all()
 
 
@@ -114,7 +114,7 @@ def test_the_order_and_the_batches(make, database):
     handler, log = make(database)
     handler.create_db()
     statements = []
-    sa.event.listen(handler._log._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    sa.event.listen(handler._queue._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     for number in range(1000):
         log.info("%s", number)
     flush(handler)
@@ -165,7 +165,7 @@ def test_logging_never_waits(make):
     for number in range(2000):
         log.info("%s", number)
     assert time.monotonic() - start < 20
-    wait_for(lambda: handler._log.is_away)
+    wait_for(lambda: handler._queue.is_away)
     start = time.monotonic()
     handler.close()
     assert time.monotonic() - start < 20
@@ -180,8 +180,8 @@ def test_an_absence_is_survived(make, new_postgres, capfd):
     with server.down():
         for number in range(500):
             log.info("%s", number)
-        wait_for(lambda: handler._log.is_away)
-    wait_for(lambda: not handler._log.is_away)
+        wait_for(lambda: handler._queue.is_away)
+    wait_for(lambda: not handler._queue.is_away)
     flush(handler)
     assert [row.msg for row in rows(handler)] == ["before", *map(str, range(500))]
     said = capfd.readouterr().err
@@ -200,13 +200,24 @@ def test_dropped_ones_are_counted_and_said_once(make, new_postgres, capfd):
             log.info("%s", number)
         dropped = handler._queue._dropped
         assert dropped >= 1900
-    wait_for(lambda: not handler._log.is_away)
+    wait_for(lambda: not handler._queue.is_away)
     wait_for(lambda: len(rows(handler)) == 12_000 - dropped + 1)
     (told,) = (row for row in rows(handler) if row.logger == "c2c_logging")
     assert told.msg == f"{dropped} records were dropped: the queue was full"
     said = capfd.readouterr().err
     assert said.count("is full") == 1
     assert f"{dropped} records were dropped" in said
+
+
+def test_what_is_lost_at_the_end_is_counted(make, capfd):
+    """A database that is still away when the handler is closed: how many records it did not get is said."""
+    handler, log = make("postgresql://nobody:x@127.0.0.1:1/none")
+    for number in range(3):
+        log.info("%s", number)
+    wait_for(lambda: handler._queue.is_away)
+    handler.close()
+    wait_for(lambda: not handler._queue._worker.running)
+    assert capfd.readouterr().err.count(": 3 records were dropped") == 1
 
 
 def test_a_table_that_goes_away_comes_back(make, postgres, database):
@@ -300,7 +311,7 @@ def test_after_a_fork_the_child_has_its_own_connection(make, database):
     flush(handler)
 
     def server_process():
-        with handler._log._engine.connect() as connection:
+        with handler._queue._engine.connect() as connection:
             return connection.scalar(sa.text("SELECT pg_backend_pid()"))
 
     before = server_process()

@@ -26,7 +26,7 @@ def say(*values):
 
 
 # A busy machine may not give the reader, nor the program, the time to pass on all that waits in two seconds.
-PATIENT = "object.__setattr__(handler._output._queue._bounds, 'at_end', 60.0)\n"
+PATIENT = "object.__setattr__(handler._output._bounds, 'at_end', 60.0)\n"
 
 
 class Program:

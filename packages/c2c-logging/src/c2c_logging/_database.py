@@ -2,25 +2,20 @@
 
 import logging
 import re
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging._handlers import QueueHandler
 from c2c_logging._line import full_message
-from c2c_logging._queue import Bounds
 from c2c_logging._values import message_of, safe, text_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session, scoped_session
 
-_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0, at_end=5.0)
 
-
-class SQLAlchemyHandler(QueueHandler[dict[str, Any]]):
+class SQLAlchemyHandler(QueueHandler):
     """Write records to a table with id, logger, level, trace, msg and created_at, made where it is absent.
 
     A thread of its own, started by the first record in the process that logs, writes them in batches of 100 or each
@@ -44,23 +39,23 @@ class SQLAlchemyHandler(QueueHandler[dict[str, Any]]):
         contains_expression: str = "",
     ) -> None:
         try:
-            from c2c_logging._log_table import LogTable
+            from c2c_logging._log_table import TableQueue
         except ModuleNotFoundError as error:
             raise ConfigurationError(f"SQLAlchemyHandler: {error}: pip install c2c-logging[sql]") from None
+        super().__init__("log records can't be written to a table")
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
-        self._log = LogTable(sqlalchemy_url)
-        super().__init__("log records can't be written to a table", "c2c-logging-database", self._log, _BOUNDS)
+        self._queue: TableQueue = TableQueue(sqlalchemy_url)
 
     @property
     def table(self) -> "Table":
         """The table, for ``select(handler.table)``."""
-        return self._log.table
+        return self._queue.table
 
     @property
     def session(self) -> "scoped_session[Session]":
         """A session of the log's database, one a thread."""
-        return self._log.session
+        return self._queue.session
 
     def create_db(self) -> None:
         """Create the database, the schema and the table, as far as they are absent.
@@ -68,11 +63,11 @@ class SQLAlchemyHandler(QueueHandler[dict[str, Any]]):
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The server is away, or does not let this user.
         """
-        self._log.create()
+        self._queue.create()
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and hand it over: not what SQLAlchemy says of our own writing."""
-        return False if self._log.is_writing else super().handle(record)
+        return False if self._queue.is_writing else super().handle(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over to the thread that writes; never waits, never raises."""
@@ -83,21 +78,9 @@ class SQLAlchemyHandler(QueueHandler[dict[str, Any]]):
             if self._with is not None and not self._with.search(message):
                 return
             trace = full_message(record)
-            self._put(safe(text_of(record.name)), text_of(record.levelname), message, record.created, trace)
+            self._queue.add(safe(text_of(record.name)), text_of(record.levelname), message, record.created, trace)
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
-
-    def _put(self, logger: str, level: str, message: str, created: float, trace: str | None = None) -> None:
-        texts = {"logger": logger, "level": level, "msg": message, "trace": trace}
-        row: dict[str, Any] = {
-            name: text and text.replace("\0", "\\0") for name, text in texts.items()
-        }  # no text of SQL's
-        row["created_at"] = datetime.fromtimestamp(created, UTC)
-        self._queue.put(row, len(message) + len(trace or ""))
-
-    def _tell_dropped(self, count: int) -> None:
-        super()._tell_dropped(count)
-        self._put("c2c_logging", "WARNING", f"{count} records were dropped: the queue was full", time.time())
 
 
 def _expression(name: str, text: str) -> re.Pattern[str] | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from json import loads
 from logging.config import DictConfigurator
-from typing import Any, Final, Generic, Protocol, TextIO, TypeVar, cast
+from typing import Any, Final, TextIO, TypeVar, cast
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._line import extras_of, full_message, line_of
@@ -15,10 +15,12 @@ from c2c_logging._output import Complaint, Output, output_of
 from c2c_logging._queue import Bounds, Queue
 from c2c_logging._request_ids import current
 from c2c_logging._settings import HandlerSettings
-from c2c_logging._values import message_of, safe, text_of
+from c2c_logging._values import message_of, safe, said, text_of
 
 _T = TypeVar("_T")
 _LOOK_AGAIN: Final = 0.05  # seconds
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 5.0
 _RESET: Final = "\033[0m"
 _FAINT: Final = "\033[2m"
 _COLOURS = (
@@ -66,29 +68,14 @@ class LogHandler(logging.Handler):
         self._complaint.error()
 
 
-class QueueHandler(LogHandler, Generic[_T]):
-    """A handler that hands its records over to a queue, and so never waits for what it writes to.
+class QueueHandler(LogHandler):
+    """A handler that hands its records over to a queue, and so never waits for what it writes to."""
 
-    Args:
-        what: what is wrong when a record can't be handed over
-        name: of the queue's thread
-        sink: what the thread writes to
-        bounds: of the queue
-    """
+    _queue: "ServerQueue[Any]"
 
-    def __init__(self, what: str, name: str, sink: "Sink[_T]", bounds: Bounds) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__()
         self._complaint = Complaint(what)
-        self._full = Complaint(f"queue of {name}")
-        self._queue: Queue[_T] = Queue(
-            name,
-            sink.write,
-            bounds,
-            is_away=lambda: sink.is_away,
-            over=sink.close,
-            full=lambda: self._full.wrong("is full: the oldest are dropped and counted"),
-            dropped=self._tell_dropped,
-        )
 
     def flush(self) -> None:
         """Wait until all is written: some seconds at most, not for what is away, nor in ``dictConfig``."""
@@ -99,21 +86,43 @@ class QueueHandler(LogHandler, Generic[_T]):
         self._queue.close()
         super().close()
 
-    def _tell_dropped(self, count: int) -> None:
-        self._full.right(f", {count} records were dropped")
 
+class ServerQueue(Queue[_T]):
+    """The queue before a server, which may be away: that is said once, and so is that it is back."""
 
-class Sink(Protocol[_T]):
-    """What the thread of a queue writes to; ``is_away`` tells whether it could not be reached when last tried."""
+    def __init__(self, name: str, server: str, bounds: Bounds) -> None:
+        super().__init__(name, bounds)
+        self._server = Complaint(server)
+        self._room = Complaint(f"queue of {name}")
 
-    @property
-    def is_away(self) -> bool: ...
+    def full(self) -> None:
+        """Say once that the oldest are dropped."""
+        self._room.wrong("is full: the oldest are dropped and counted")
 
-    def write(self, batch: list[_T], hurry: Callable[[], bool]) -> None:
-        """Write a batch; while it is away, wait for it, unless there is no time for that."""
+    def dropped(self, count: int) -> None:
+        """Say how many: at the end also those that the server was not there for."""
+        self._room.is_wrong = False
+        self._room.note(f"{count} records were dropped")
 
-    def close(self) -> None:
-        """Close the connection; the next batch makes a new one."""
+    def until_it_works(self, work: Callable[[], None]) -> bool:
+        """Do ``work()`` until it raises nothing, with pauses; False where there is no time for that."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 # drivers raise what they like; logging goes on
+                self.is_away = True
+                problem = "does not read" if isinstance(error, TimeoutError) else f"is away ({said(error)})"
+                self._server.wrong(f"{problem}: up to 10,000 records wait for it, then the oldest are dropped")
+            else:
+                self.is_away = False
+                return True
+            if self.is_late:
+                return False
+            end = time.monotonic() + pause
+            while time.monotonic() < end and not self.is_late:
+                time.sleep(0.05)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 class StreamHandler(LogHandler, logging.StreamHandler[TextIO]):

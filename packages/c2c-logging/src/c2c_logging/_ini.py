@@ -19,9 +19,8 @@ from typing import Any
 
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._settings import level_number
+from c2c_logging._values import said
 
-_NAME = re.compile(r"%(?:%|\(([^()]+)\)s|)")
-_DEEPEST = 10
 _GROUPS = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
 # What dictConfig takes from a handler's arguments for itself.
 _OURS = frozenset({"class", "level", "formatter", "filters", "()", "."})
@@ -51,7 +50,7 @@ def configure_logging(sections: Sections, where: Where = lambda section, key: f"
         cause = error.__cause__ or error
         name = next((name for name in config["handlers"] if f"handler {name!r}" in str(error)), None)
         place = where(f"handler_{name}", "class") + ": " if name else ""
-        raise ConfigurationError(f"{place}logging can't be set up: {_said(cause)}") from error
+        raise ConfigurationError(f"{place}logging can't be set up: {said(cause)}") from error
 
 
 def _config(sections: Sections, where: Where) -> dict[str, Any]:
@@ -153,7 +152,7 @@ def _value_of(text: str, place: str) -> Any:
     try:
         return eval(text, vars(logging))  # noqa: S307 # as fileConfig does: an ini file is code
     except Exception as error:  # it is any expression
-        raise ConfigurationError(f"{place}: logging can't be set up: {_said(error)}") from error
+        raise ConfigurationError(f"{place}: logging can't be set up: {said(error)}") from error
 
 
 def _by_name(kind: Any, args: Any) -> dict[str, Any] | None:
@@ -164,10 +163,6 @@ def _by_name(kind: Any, args: Any) -> dict[str, Any] | None:
     except (TypeError, ValueError):
         return None
     return dict(zip(names, args, strict=False)) if len(args) <= len(names) else None
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {mask(str(error).partition(chr(10))[0])}"
 
 
 def read_logging(path: Path, environ: Mapping[str, str]) -> Sections | None:
@@ -220,25 +215,17 @@ def locate(path: Path, section: str, key: str) -> str:
 
 def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Mapping[str, str]) -> str:
     """Return a value, the names in it replaced: by the file's keys, else by the environment."""
-    place = f"{path}: [{section.name}] {key}"
-
-    def expand(text: str, depth: int, inside: str) -> str:
-        if depth > _DEEPEST:
-            raise ConfigurationError(f"{place}: its variables refer to each other")
-
-        def one(match: re.Match[str]) -> str:
-            if match[0] == "%%":
-                return "%"
-            name = match[1]
-            if name is None:
-                raise ConfigurationError(f"{place}: a % that begins no %(NAME)s: write %% for a percent sign")
-            if name != inside and name in section:
-                return expand(section[name], depth + 1, name)
-            if name in environ:
-                return environ[name]
-            hint = _near(name, environ.keys(), 0.8)
-            raise ConfigurationError(f"{place}: %({name})s is neither in the file nor in the environment{hint}")
-
-        return _NAME.sub(one, text)
-
-    return expand(section[key], 0, key)
+    names = {name: text.replace("%", "%%") for name, text in environ.items()}
+    # What NAME = %(NAME)s means is the environment's.
+    names |= {name: text.replace(f"%({name})s", names.get(name, f"%({name})s")) for name, text in section.items()}
+    text = names.pop(key)
+    try:
+        return configparser.BasicInterpolation().before_get(section.parser, section.name, key, text, names)
+    except configparser.InterpolationMissingOptionError as error:
+        hint = _near(error.reference, names, 0.8)
+        problem = f"%({error.reference})s is neither in the file nor in the environment{hint}"
+    except configparser.InterpolationDepthError:
+        problem = "its variables refer to each other"
+    except configparser.InterpolationSyntaxError:
+        problem = "a % that begins no %(NAME)s: write %% for a percent sign"
+    raise ConfigurationError(f"{path}: [{section.name}] {key}: {problem}")

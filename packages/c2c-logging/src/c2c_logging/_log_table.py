@@ -3,7 +3,10 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,9 +17,12 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from c2c_broadcast import ConfigurationError, mask
+from c2c_logging._handlers import ServerQueue
 from c2c_logging._output import Complaint
-from c2c_logging._queue import until_it_works
+from c2c_logging._queue import Bounds
+from c2c_logging._values import said
 
+_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0, at_end=5.0)
 _MAINTENANCE = "postgres"
 _KEYS = frozenset({"url", "tablename", "tableargs"})
 _WRITING = threading.local()
@@ -31,8 +37,8 @@ def _writing() -> Iterator[None]:
         _WRITING.on = before
 
 
-class LogTable:
-    """One table of one database. Nothing is connected before it is written to, or asked for."""
+class TableQueue(ServerQueue[dict[str, Any]]):
+    """The rows for one table of one database. Nothing is connected before it is written to, or asked for."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         text, name, options = _checked(config)
@@ -52,24 +58,34 @@ class LogTable:
             **options,
         )
         self.session: scoped_session[Session] = scoped_session(sessionmaker(self._engine))
-        self._complaint = Complaint(f"log table {self.table} in {self._engine.url.render_as_string()}")
         self._refused = Complaint(f"log table {self.table}")
         self._created = False
         self._pid = os.getpid()
-
-    @property
-    def is_away(self) -> bool:
-        """Whether the database was away when it was last tried."""
-        return self._complaint.is_wrong
+        shown = self._engine.url.render_as_string()
+        super().__init__("c2c-logging-database", f"log table {self.table} in {shown}", _BOUNDS)
 
     @property
     def is_writing(self) -> bool:
         """Whether this thread writes to a log table: what it logs itself is for none of them."""
         return getattr(_WRITING, "on", False)
 
-    def close(self) -> None:
+    def over(self) -> None:
         """Close the connections; the next row makes a new one."""
         self._engine.dispose()
+
+    def add(self, logger: str, level: str, message: str, created: float, trace: str | None = None) -> None:
+        """Queue a row."""
+        texts = {"logger": logger, "level": level, "msg": message, "trace": trace}
+        # NUL is in no text of SQL's.
+        row: dict[str, Any] = {name: text and text.replace("\0", "\\0") for name, text in texts.items()}
+        row["created_at"] = datetime.fromtimestamp(created, UTC)
+        self.put(row, len(message) + len(trace or ""))
+
+    def dropped(self, count: int) -> None:
+        """Say so in the table too, unless the database is away."""
+        super().dropped(count)
+        if not self.is_away:
+            self.add("c2c_logging", "WARNING", f"{count} records were dropped: the queue was full", time.time())
 
     @_writing()
     def create(self) -> None:
@@ -92,31 +108,25 @@ class LogTable:
         self._created = True
 
     @_writing()
-    def write(self, batch: list[dict[str, Any]], hurry: Callable[[], bool]) -> None:
-        """Write rows; while the database is away, wait for it, unless there is no time for that."""
+    def consume(self, batch: list[dict[str, Any]]) -> int:
+        """Write rows."""
         if self._pid != os.getpid():
             self._engine.dispose(close=False)  # the parent's connections stay the parent's
             self._pid = os.getpid()
-        until_it_works(lambda: self._try(batch), hurry)
+        return 0 if self.until_it_works(partial(self._write, batch)) else len(batch)
 
-    def _try(self, rows: list[dict[str, Any]]) -> bool:
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        if not self._created or self.is_away:
+            self.create()
         try:
-            if not self._created:
-                self.create()
-            try:
-                self._insert(rows)
-            except (OperationalError, InterfaceError):
-                raise
-            except (DBAPIError, ValueError):
-                # The table went away, or a row is none that the database takes.
-                self.create()
-                self._insert_one_by_one(rows)
-        except Exception as error:  # noqa: BLE001 # drivers raise what they like; logging goes on
-            self._created = False
-            self._complaint.wrong(f"is away ({_said(error)}): up to 10,000 records wait for it")
-            return False
-        self._complaint.right()
-        return True
+            self._insert(rows)
+        except (OperationalError, InterfaceError):
+            raise
+        except (DBAPIError, ValueError):
+            # The table went away, or a row is none that the database takes.
+            self.create()
+            self._insert_one_by_one(rows)
+        self._server.right()
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         with self._engine.begin() as connection:
@@ -129,11 +139,7 @@ class LogTable:
             except (OperationalError, InterfaceError):
                 raise
             except (SQLAlchemyError, ValueError) as error:
-                self._refused.wrong(f"a record of {row['logger']} is refused by the database: {_said(error)}")
-
-
-def _said(error: Exception) -> str:
-    return mask(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+                self._refused.wrong(f"a record of {row['logger']} is refused by the database: {said(error)}")
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:

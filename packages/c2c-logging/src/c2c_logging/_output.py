@@ -21,9 +21,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from c2c_broadcast.process import at_fork
 from c2c_logging._queue import Behind, Bounds, Queue
-from c2c_logging._values import safe, text_of
+from c2c_logging._values import said
 
 _BOUNDS: Final = Bounds(items=10_000, size=16_000_000, batch=1, wait=0.0, at_end=2.0)
 _PATIENCE: Final = 1.0  # seconds that a long line waits for room for all of it
@@ -31,8 +30,11 @@ _SLOT: Final = 4096  # pipe(7): a pipe is full of pages, and a write of so many 
 _PIPE: Final = 65_536
 
 
-class Output:
+class Output(Queue[bytes]):
     """One pipe, terminal or socket, shared by all handlers of this process that write to it."""
+
+    notice: Callable[[str], bytes]
+    """Gives a line that says something, in the form of the lines of who writes here."""
 
     def __init__(self, fd: int, *, direct: bool, asks: bool = False) -> None:
         self._fd = fd
@@ -40,22 +42,14 @@ class Output:
         self._room = select.poll() if asks else None
         if self._room is not None:
             self._room.register(fd, select.POLLOUT)
-        # Gives a line that says something, in the form of the lines of who writes here.
-        self.notice: Callable[[str], bytes] = lambda text: f"{text}\n".encode()
+        self.notice = lambda text: f"{text}\n".encode()
         self._complaint = Complaint("log lines can't be written")
-        self._queue: Queue[bytes] = Queue(
-            "c2c-logging-output",
-            self._write_waiting,
-            _BOUNDS,
-            at_once=self._write_at_once if direct else None,
-            dropped=self._tell_dropped,
-        )
-        self.after_fork()
-        at_fork(self)
+        super().__init__("c2c-logging-output", _BOUNDS)
         weakref.finalize(self, os.close, fd)
 
     def after_fork(self) -> None:
         """Leave to the parent what it began to write."""
+        super().after_fork()
         self._rest = b""
 
     def write(self, data: bytes) -> None:
@@ -64,33 +58,26 @@ class Output:
         Raises:
             OSError: It can't be written, not even later.
         """
-        self._queue.put(data, len(data))
+        self.put(data, len(data))
 
-    def flush(self, timeout: float | None = None) -> bool:
-        """Wait until no line waits, two seconds at most."""
-        return self._queue.flush(timeout)
-
-    @property
-    def behind(self) -> Behind | None:
-        """Tell how far the reader is behind; None where it keeps up."""
-        return self._queue.behind
-
-    def _write_at_once(self, data: bytes) -> bytes | None:
+    def at_once(self, item: bytes) -> bytes | None:
         """Write what the reader takes; a rest is kept apart, for no part of a line may be dropped."""
-        done = self._try(data) if len(data) <= _SLOT or self._has_room(len(data)) else 0
-        if done == len(data):
+        if not self._direct:
+            return item
+        done = self._try(item) if len(item) <= _SLOT or self._has_room(len(item)) else 0
+        if done == len(item):
             return None
-        self._rest = data[done:] if done else b""
-        return b"" if done else data
+        self._rest = item[done:] if done else b""
+        return b"" if done else item
 
-    def _write_waiting(self, lines: list[bytes], hurry: Callable[[], bool]) -> None:
-        """Write a line as the reader takes it; on the thread."""
-        (line,) = lines
+    def consume(self, batch: list[bytes]) -> int:
+        """Write a line as the reader takes it."""
+        (line,) = batch
         patience = time.monotonic() + _PATIENCE
         watched = select.poll()
         watched.register(self._fd, select.POLLOUT)
         while self._rest or line:
-            watched.poll(0 if hurry() else 1000)
+            watched.poll(0 if self.is_late else 1000)
             if not self._rest:
                 # Lines of other processes would come between the parts of one that does not fit whole.
                 if len(line) > _SLOT and time.monotonic() < patience and not self._has_room(len(line)):
@@ -100,7 +87,7 @@ class Output:
             try:
                 # One that was not opened again may block, here alone, when another process takes its room.
                 done = self._try(self._rest if self._direct else self._rest[:_SLOT])
-                if not done and hurry():
+                if not done and self.is_late:
                     raise BlockingIOError("its reader is behind")
             except OSError as error:
                 self._rest = line = b""
@@ -108,6 +95,7 @@ class Output:
             else:
                 self._rest = self._rest[done:]
                 patience = time.monotonic() + _PATIENCE if done else patience
+        return 0
 
     def _try(self, data: bytes) -> int:
         if self._room is not None and not self._room.poll(0):
@@ -127,7 +115,8 @@ class Output:
         # Two pages next to each other hold more than one page's bytes, or they would be one.
         return 2 * (held[0] // _SLOT) + 2 + -(-size // _SLOT) <= _PIPE // _SLOT
 
-    def _tell_dropped(self, count: int) -> None:
+    def dropped(self, count: int) -> None:
+        """Say so in the log itself."""
         self.write(self.notice(f"{count} log lines were dropped: their reader was behind"))
 
 
@@ -190,13 +179,13 @@ class Complaint:
         """Say what exception is being handled; nothing where ``logging.raiseExceptions`` is false, as in logging."""
         if logging.raiseExceptions:
             error = sys.exc_info()[1]
-            self.wrong(f"{type(error).__name__}: {safe(text_of(error))}")
+            self.wrong(said(error) if error else "")
 
-    def right(self, note: str = "") -> None:
+    def right(self) -> None:
         """Say that it works again, if it did not."""
         if self.is_wrong:
             self.is_wrong = False
-            self.note(f"works again{note}")
+            self.note("works again")
 
     def note(self, text: str) -> None:
         """Say something, known or not."""

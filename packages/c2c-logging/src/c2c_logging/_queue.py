@@ -21,8 +21,6 @@ from typing import Any, Generic, NoReturn, TypeVar
 from c2c_broadcast.process import Worker, at_exit, at_fork
 
 _T = TypeVar("_T")
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 5.0
 _A_LITTLE = 1.0  # seconds for what the thread is doing when its time is over
 
 
@@ -50,34 +48,13 @@ class Behind:
 
 
 class Queue(Generic[_T]):
-    """Gives what is put in, in order, to ``consume(batch, hurry)`` on a thread of its own.
+    """Gives what is put in, in order, to ``consume`` on a thread of its own; the oldest go where there are too many."""
 
-    ``consume`` returns when the batch is dealt with; while it fails it may try again, as long as ``hurry()`` is false.
-    ``is_away`` tells whether it fails now: nobody waits for that at the end. ``over`` is called when the thread ends.
-    While nothing waits, an item is given to ``at_once`` first, in the thread that brings it and under the queue's lock:
-    it returns what is left to queue, None for nothing. The oldest items go where there are too many: ``full()`` is
-    called then, and ``dropped(count)`` once nothing waits any more.
-    """
+    is_away = False
+    """Whether what it writes to could not be reached when it was last tried: nobody waits for that at the end."""
 
-    def __init__(
-        self,
-        name: str,
-        consume: Callable[[list[_T], Callable[[], bool]], None],
-        bounds: Bounds,
-        *,
-        at_once: Callable[[_T], _T | None] | None = None,
-        is_away: Callable[[], bool] = lambda: False,
-        over: Callable[[], None] = lambda: None,
-        full: Callable[[], None] = lambda: None,
-        dropped: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        self._consume = consume
+    def __init__(self, name: str, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._at_once = at_once
-        self._is_away = is_away
-        self._over = over
-        self._tell_full = full
-        self._tell_dropped = dropped
         self.after_fork()
         self._worker = Worker(name, self._work)
         at_fork(self)
@@ -97,6 +74,23 @@ class Queue(Generic[_T]):
         self._end_by = math.inf
         self._ends_here = False
 
+    def consume(self, batch: list[_T]) -> int:
+        """Deal with a batch; return how many of it are lost. One that fails may try again until it ``is_late``."""
+        raise NotImplementedError
+
+    def at_once(self, item: _T) -> _T | None:
+        """Deal with an item before which nothing waits, where it comes, under the lock; return what is left of it."""
+        return item
+
+    def over(self) -> None:
+        """Do what is to do when the thread ends."""
+
+    def full(self) -> None:
+        """Say that the oldest items are dropped."""
+
+    def dropped(self, count: int) -> None:
+        """Say how many items were dropped or lost: once nothing waits any more."""
+
     def put(self, item: _T, size: int) -> None:
         """Queue an item of about ``size`` bytes; where there is no room the oldest is dropped, and counted.
 
@@ -105,7 +99,7 @@ class Queue(Generic[_T]):
         """
         with self._lock:
             if self._went == self._came:
-                left = item if self._at_once is None else self._at_once(item)
+                left = self.at_once(item)
                 if left is None:
                     return
                 item, self._since = left, time.monotonic()
@@ -124,7 +118,7 @@ class Queue(Generic[_T]):
                 full = True
             wake = len(self._items) in (1, self._bounds.batch)
         if full:
-            self._tell_full()
+            self.full()
         if wake:
             self._wake()
 
@@ -138,11 +132,6 @@ class Queue(Generic[_T]):
             # At the interpreter's end, or where the system gives no more threads: written here, without patience.
             self._end_by = 0.0
             self._work()
-
-    @property
-    def is_own_thread(self) -> bool:
-        """Whether the caller runs on the queue's thread: what it logs must not come back to it."""
-        return self._worker.is_own_thread
 
     @property
     def behind(self) -> Behind | None:
@@ -159,11 +148,11 @@ class Queue(Generic[_T]):
         that took nothing since the last one waited in vain.
         """
         with self._lock:
-            if self._went == self._came or self.is_own_thread:
+            if self._went == self._came or self._worker.is_own_thread:
                 return True
             self._wanted = wanted = self._came
         self._wake()
-        waits = not (self._is_away() or holds_logging())
+        waits = not (self.is_away or holds_logging())
         with self._changed:
             waits = waits and self._stuck_at != self._went
             limit = self._bounds.at_end if timeout is None else timeout
@@ -181,13 +170,15 @@ class Queue(Generic[_T]):
 
         Records of a server that is away get one more try.
         """
-        limit = 0 if self._is_away() else self._bounds.at_end if timeout is None else timeout
+        limit = 0 if self.is_away else self._bounds.at_end if timeout is None else timeout
         self._end_by = time.monotonic() + limit
         if not self._worker.running:
-            self._over()
+            self.over()
         return self._worker.close(0 if holds_logging() else limit + _A_LITTLE)
 
-    def _is_late(self) -> bool:
+    @property
+    def is_late(self) -> bool:
+        """Whether there is no time to try again."""
         return time.monotonic() >= self._end_by
 
     def _work(self) -> float | None:
@@ -195,7 +186,7 @@ class Queue(Generic[_T]):
         while True:
             with self._lock:
                 wait = self._due - time.monotonic()
-                asked = self._went < self._wanted or self._worker.closing or self._is_late()
+                asked = self._went < self._wanted or self._worker.closing or self.is_late
                 if self._items and len(self._items) < self._bounds.batch and wait > 0 and not asked:
                     return wait
                 batch = [self._items.popleft() for _ in range(min(self._bounds.batch, len(self._items)))]
@@ -203,17 +194,16 @@ class Queue(Generic[_T]):
             if not batch:
                 break
             try:
-                self._consume([item for item, _ in batch], self._is_late)
-                failed = 0
+                lost = self.consume([item for item, _ in batch])
             except Exception:  # noqa: BLE001 # the boundary of the thread: the next batch has its chance
-                failed = len(batch)
-            away = self._is_away()
+                lost = len(batch)
             with self._lock:
-                self._dropped += failed
-                dropped = 0 if away or self._items else self._dropped
+                self._dropped += lost
+                waits = self._items or (self.is_away and not self._worker.closing)
+                dropped = 0 if waits else self._dropped
                 self._dropped -= dropped
             if dropped:
-                self._tell_dropped(dropped)
+                self.dropped(dropped)
             with self._lock:
                 self._told = self._came if dropped else self._told
                 self._size -= sum(size for _, size in batch)
@@ -221,21 +211,8 @@ class Queue(Generic[_T]):
                 self._went += len(batch)
                 self._changed.notify_all()
         if self._worker.closing:
-            self._over()
+            self.over()
         return None
-
-
-def until_it_works(work: Callable[[], bool], hurry: Callable[[], bool]) -> bool:
-    """Do ``work()`` until it tells that it was done, with pauses; False where there is no time for that."""
-    pause = _FIRST_PAUSE
-    while not work():
-        if hurry():
-            return False
-        end = time.monotonic() + pause
-        while time.monotonic() < end and not hurry():
-            time.sleep(0.05)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-    return True
 
 
 def holds_logging() -> bool:

@@ -11,22 +11,20 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
-from typing import Any
+from typing import Any, Final
 
 from c2c_broadcast import ConfigurationError, load
-from c2c_logging._handlers import QueueHandler
+from c2c_logging._handlers import QueueHandler, ServerQueue
 from c2c_logging._line import fit, line_of, syslog_level
-from c2c_logging._output import Complaint
-from c2c_logging._queue import Bounds, until_it_works
+from c2c_logging._queue import Bounds
 from c2c_logging._settings import HandlerSettings
 
 _SURE_AFTER = 1.0  # seconds without a refusal
-RESOLVE_EVERY = 60.0
-"""Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was."""
+# Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was.
+_RESOLVE_EVERY = 60.0
 _TIMEOUT = 5.0
 _SMALLEST = 200
 # Milliseconds in which a host says that nobody listens at the port of a first datagram; this one waits for it.
@@ -34,11 +32,12 @@ _REFUSAL = 20
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _BOUNDS = Bounds(items=10_000, size=8_000_000, batch=100, wait=0.0, at_end=2.0)
 _HIGHEST_PORT = 65_535
+_COOKIE: Final = ": @cee: "
 
 Address = str | tuple[str, int] | Sequence[str | int]
 
 
-class PyramidCeeSysLogHandler(QueueHandler["Line"]):
+class PyramidCeeSysLogHandler(QueueHandler):
     """Send each record to syslog as ``: @cee: {json}`` (what rsyslog's mmjsonparse reads).
 
     Lines are sent by a thread of their own: a server that is away, slow or of an unknown name blocks nothing, and is
@@ -59,11 +58,11 @@ class PyramidCeeSysLogHandler(QueueHandler["Line"]):
         facility: int | str = SysLogHandler.LOG_USER,
         socktype: socket.SocketKind | str | None = None,
     ) -> None:
+        super().__init__("log lines can't be sent to syslog")
         self.dialect = load(HandlerSettings, {}, os.environ).json_dialect
         self.address = _address(address)
         self.facility = _facility(facility)
-        self._sender = SyslogSender(self.address, _kind(socktype))
-        super().__init__("log lines can't be sent to syslog", "c2c-logging-syslog", self._sender, _BOUNDS)
+        self._queue = SyslogQueue(self.address, _kind(socktype))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON. Never raises."""
@@ -73,99 +72,74 @@ class PyramidCeeSysLogHandler(QueueHandler["Line"]):
         """Hand the record over to the thread that sends."""
         try:
             priority = (self.facility << 3) | syslog_level(record.levelno)
-            text = self.format(record)
-            self._queue.put(Line(f"<{priority}>: @cee: ", text), len(text))
+            line = f"<{priority}>{_COOKIE}" + self.format(record)
+            self._queue.put(line, len(line))
         except Exception:  # noqa: BLE001 # whoever logs must not suffer for it
             self.handleError(record)
 
-    def handle(self, record: logging.LogRecord) -> Any:
-        """Filter the record and hand it over: not one that is logged while sending, which would go round and round."""
-        return False if self._queue.is_own_thread else super().handle(record)
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line on its way: ``head`` is what stands before the JSON."""
-
-    head: str
-    json: str
-
-
-class SyslogSender:
+class SyslogQueue(ServerQueue[str]):
     """One connection to one server, made when there is something to send."""
 
-    def __init__(
-        self,
-        address: str | tuple[str, int],
-        kind: socket.SocketKind | None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    _socket: socket.socket | None = None
+
+    def __init__(self, address: str | tuple[str, int], kind: socket.SocketKind | None) -> None:
         self._address = address
-        self._clock = clock
-        self._resolved = 0.0
         self._kind = kind
-        self._socket: socket.socket | None = None
-        self._rest = b""  # of a line of which the server took a part
+        self._resolved = 0.0
         self._is_sent = False
         self._largest = 1 << 20
         self._taken_since: float | None = None
-        self.is_away = False
-        """Whether the server was away, or did not read, when it was last tried."""
-        self._lost = 0
-        self._pid = os.getpid()
         shown = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
-        self._complaint = Complaint(f"syslog server {shown}")
+        super().__init__("c2c-logging-syslog", f"syslog server {shown}", _BOUNDS)
 
-    def write(self, batch: list[Line], hurry: Callable[[], bool]) -> None:
-        """Send lines in order; while the server is away, wait for it, unless there is no time for that."""
-        if self._pid != os.getpid():
-            self._disconnect()  # after a fork: the parent's connection stays the parent's
-            self._pid, self._lost = os.getpid(), 0
+    def after_fork(self) -> None:
+        """Leave the parent's connection to the parent."""
+        super().after_fork()
+        self.over()
+
+    def over(self) -> None:
+        """Close the connection; the next line makes a new one."""
+        self._rest = b""  # of a line of which the server took a part
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.close()
+            self._socket = None
+
+    def consume(self, batch: list[str]) -> int:
+        """Send lines in order."""
         for number, line in enumerate(batch):
-            if not until_it_works(partial(self._try, line), hurry):
-                self._lost += len(batch) - number
-                return
+            if not self.until_it_works(partial(self._send, line)):
+                return len(batch) - number
+        return 0
 
-    def close(self) -> None:
-        """Close the connection, and say what could not be sent; the next line makes a new one."""
-        self._disconnect()
-        lost, self._lost = self._lost, 0
-        if lost:
-            self._complaint.note(f"is away at the end: {lost} lines are lost")
-
-    def _try(self, line: Line) -> bool:
+    def _send(self, line: str) -> None:
         try:
-            sender = self._connected(f"{line.head}{line.json}".encode(errors="backslashreplace"))
+            sender = self._connected(line)
             if sender.type == socket.SOCK_STREAM:
                 self._send_to_stream(sender, line)
             else:
                 self._send_datagram(sender, line)
-        except (OSError, UnicodeError) as error:
-            problem = f"is away ({error})"
-            if isinstance(error, TimeoutError):
-                problem = "does not read"
-            else:
-                self._disconnect()
-            self._complaint.wrong(f"{problem}: lines are kept meanwhile, the oldest are dropped when too many")
-            self.is_away, self._taken_since = True, None
-            return False
-        self.is_away = False
-        self._taken_since = self._taken_since or self._clock()
+        except Exception as error:
+            self._taken_since = None
+            if not isinstance(error, TimeoutError):
+                self.over()
+            raise
+        self._taken_since = self._taken_since or time.monotonic()
         # That a datagram is refused comes after it was sent.
-        if sender.type == socket.SOCK_STREAM or self._clock() - self._taken_since > _SURE_AFTER:
-            self._complaint.right()
-        return True
+        if sender.type == socket.SOCK_STREAM or time.monotonic() - self._taken_since > _SURE_AFTER:
+            self._server.right()
 
-    def _send_to_stream(self, sender: socket.socket, line: Line) -> None:
+    def _send_to_stream(self, sender: socket.socket, line: str) -> None:
         # One line a message (RFC 6587, 3.4.2): JSON has no new line in it. Who does not read keeps the connection, and
         # gets the rest of the line when it does: a new connection would be taken for a server that is back.
-        data = self._rest or f"{line.head}{line.json}\n".encode(errors="backslashreplace")
+        data = self._rest or f"{line}\n".encode(errors="backslashreplace")
         while data:
             self._rest = data
             data = data[sender.send(data) :]
         self._rest = b""
 
-    def _send_datagram(self, sender: socket.socket, line: Line) -> None:
+    def _send_datagram(self, sender: socket.socket, line: str) -> None:
         if self._is_sent:
             self._is_sent = False
         else:
@@ -173,12 +147,13 @@ class SyslogSender:
         if refused := sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(refused, os.strerror(refused))
 
-    def _send_what_fits(self, sender: socket.socket, line: Line) -> None:
-        text = line.json
+    def _send_what_fits(self, sender: socket.socket, line: str) -> None:
         while True:
-            if len(line.head) + len(text) > self._largest:
-                text = fit(line.json, self._largest - len(line.head))
-            data = f"{line.head}{text}".encode(errors="backslashreplace")
+            if len(line) > self._largest:
+                priority, _, text = line.partition(_COOKIE)
+                head = priority + _COOKIE
+                line = head + fit(text, self._largest - len(head))
+            data = line.encode(errors="backslashreplace")
             try:
                 sender.send(data)
             except OSError as error:
@@ -188,7 +163,7 @@ class SyslogSender:
             else:
                 return
 
-    def _connected(self, line: bytes) -> socket.socket:
+    def _connected(self, line: str) -> socket.socket:
         """Return the connection; another one where the server hung up, or may be elsewhere by now.
 
         Of several addresses for datagrams the first is taken that does not refuse ``line``, which is sent then.
@@ -199,17 +174,16 @@ class SyslogSender:
         if found.type == socket.SOCK_STREAM:
             if not _has_hung_up(found):
                 return found
-            self._disconnect()
+            self.over()
             return self._connect(line)
-        if self._clock() - self._resolved > RESOLVE_EVERY:
+        if time.monotonic() - self._resolved > _RESOLVE_EVERY:
             with contextlib.suppress(OSError, UnicodeError):  # then the server is where it was
                 self._connect(line)
                 found.close()
-            self._resolved = self._clock()
         return self._socket or found
 
-    def _connect(self, line: bytes) -> socket.socket:
-        self._resolved = self._clock()
+    def _connect(self, line: str) -> socket.socket:
+        self._resolved = time.monotonic()
         if isinstance(self._address, str):
             kinds = (self._kind,) if self._kind is not None else (socket.SOCK_DGRAM, socket.SOCK_STREAM)
             choices: list[Any] = [(socket.AF_UNIX, kind, self._address) for kind in kinds]
@@ -234,18 +208,11 @@ class SyslogSender:
                     return candidate
         raise problem
 
-    def _disconnect(self) -> None:
-        self._rest = b""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.close()
-            self._socket = None
 
-
-def _is_taken(candidate: socket.socket, line: bytes) -> bool:
+def _is_taken(candidate: socket.socket, line: str) -> bool:
     """Send a first datagram; False where it is too long. Raise where nobody listens (as at ::1 of a localhost)."""
     try:
-        candidate.send(line)
+        candidate.send(line.encode(errors="backslashreplace"))
     except OSError as error:
         if error.errno == errno.EMSGSIZE:
             return False

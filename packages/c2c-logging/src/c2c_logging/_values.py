@@ -110,6 +110,11 @@ def text_of(value: Any) -> str:
         return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
 
 
+def said(error: BaseException) -> str:
+    """Return an exception and the first line of what it says, without secrets."""
+    return f"{type(error).__name__}: {safe(text_of(error).partition(chr(10))[0])}"
+
+
 def message_of(found: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the formatted message of a record's attributes, and why it could not be formatted where that is so."""
     message, args = found.get("msg"), found.get("args")
