@@ -5,18 +5,28 @@ import sys
 import threading
 import time
 
-from c2c_logging._queue import Bounds
-from c2c_logging._queue import Queue as Base
+from c2c_logging import _queue
 
 
-class Queue(Base):
+class Queue(_queue.Queue):
     """A queue of a test; ``consume(batch, hurry)`` returns nothing."""
 
-    def __init__(self, name, consume, bounds, dropped=lambda count: None):
-        """Take what a subclass would have as methods."""
-        super().__init__(name, bounds)
+    def __init__(self, consume, dropped=lambda count: None, **bounds):
+        """Take what a subclass would have as methods and attributes."""
+        super().__init__("test")
         self.dropped = dropped
         self.asked = consume
+        vars(self).update(bounds)
+
+    def flush(self, at_end=60):
+        """Wait so long."""
+        self.at_end = at_end
+        return super().flush()
+
+    def close(self, at_end=60):
+        """Wait so long."""
+        self.at_end = at_end
+        return super().close()
 
     def consume(self, batch):
         """Lose none, unless it raises."""
@@ -34,7 +44,7 @@ def test_a_consumer_that_raises_is_asked_again():
         seen.extend(batch)
 
     dropped = []
-    queue = Queue("test", consume, Bounds(wait=0.0), dropped=dropped.append)
+    queue = Queue(consume, wait=0.0, dropped=dropped.append)
     queue.put("bad", 1)
     assert queue.flush(30)
     queue.put("good", 1)
@@ -47,8 +57,7 @@ def test_it_is_bounded_by_size_too():
     """Few big items are as much as many small ones."""
     blocked = threading.Event()
     dropped = []
-    bounds = Bounds(items=100, size=1000, wait=0.0)
-    queue = Queue("test", lambda batch, hurry: blocked.wait(30), bounds, dropped=dropped.append)
+    queue = Queue(lambda batch, hurry: blocked.wait(30), items=100, size=1000, wait=0.0, dropped=dropped.append)
     for _ in range(5):
         queue.put("x", 400)
     blocked.set()
@@ -59,7 +68,7 @@ def test_it_is_bounded_by_size_too():
 def test_no_thread_without_an_item():
     """Building one starts nothing, and flushing an empty one returns at once."""
     before = threading.active_count()
-    queue = Queue("test", lambda batch, hurry: None, Bounds())
+    queue = Queue(lambda batch, hurry: None)
     assert queue.flush(30)
     assert threading.active_count() == before
 
@@ -67,7 +76,7 @@ def test_no_thread_without_an_item():
 def test_it_works_again_after_its_end():
     """Something logged after ``close`` is written too."""
     seen = []
-    queue = Queue("test", lambda batch, hurry: seen.extend(batch), Bounds(wait=0.0))
+    queue = Queue(lambda batch, hurry: seen.extend(batch), wait=0.0)
     for item in range(200):
         queue.put(item, 1)
         assert queue.close(30)
@@ -81,7 +90,7 @@ def test_a_consumer_is_told_to_hurry():
         while not hurry():
             time.sleep(0.01)
 
-    queue = Queue("test", consume, Bounds(wait=0.0))
+    queue = Queue(consume, wait=0.0)
     queue.put("x", 1)
     start = time.monotonic()
     queue.close(0.1)
@@ -91,7 +100,7 @@ def test_a_consumer_is_told_to_hurry():
 def test_a_reader_that_took_nothing_is_waited_for_once():
     """Each handler flushes at the end: all of them together wait once, until something is taken again."""
     blocked = threading.Event()
-    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(batch=1, wait=0.0))
+    queue = Queue(lambda batch, hurry: blocked.wait(60), batch=1, wait=0.0)
     queue.put("x", 1)
     assert not queue.flush(0.3)
     begun = time.monotonic()
@@ -120,7 +129,7 @@ def test_who_waits_for_all_waits_for_the_count_of_dropped_items():
     def tell(count):
         queue.put(f"{count} dropped", 1)
 
-    queue = Queue("test", consume, Bounds(items=3, batch=1, wait=0.0), dropped=tell)
+    queue = Queue(consume, items=3, batch=1, wait=0.0, dropped=tell)
     for number in range(10):
         queue.put(number, 1)
     threading.Timer(0.2, blocked.set).start()
@@ -131,7 +140,7 @@ def test_who_waits_for_all_waits_for_the_count_of_dropped_items():
 def test_nobody_waits_for_what_is_away():
     """A server that is away may be so for days."""
     blocked = threading.Event()
-    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(wait=0.0))
+    queue = Queue(lambda batch, hurry: blocked.wait(60), wait=0.0)
     queue.is_away = True
     queue.put("x", 1)
     begun = time.monotonic()
@@ -143,7 +152,7 @@ def test_nobody_waits_for_what_is_away():
 def test_it_tells_how_far_behind_it_is():
     """Since when, how many wait (the one in hand too), how many were dropped; nothing when all is done."""
     blocked = threading.Event()
-    queue = Queue("test", lambda batch, hurry: blocked.wait(60), Bounds(items=3, batch=1, wait=0.0))
+    queue = Queue(lambda batch, hurry: blocked.wait(60), items=3, batch=1, wait=0.0)
     assert queue.behind is None
     for number in range(10):
         queue.put(number, 1)
@@ -159,7 +168,7 @@ def test_it_tells_how_far_behind_it_is():
 def test_who_waits_does_not_wait_for_a_batch():
     """``flush`` has written what there is, however long a batch would have gathered."""
     seen = []
-    queue = Queue("test", lambda batch, hurry: seen.extend(batch), Bounds(batch=100, wait=3_000.0))
+    queue = Queue(lambda batch, hurry: seen.extend(batch), batch=100, wait=3_000.0)
     queue.put("x", 1)
     assert queue.flush(60)
     assert seen == ["x"]
@@ -174,7 +183,7 @@ def test_where_there_is_no_thread_it_is_done_at_once(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    queue = Queue("test", lambda batch, hurry: seen.append((batch, hurry())), Bounds(wait=0.0))
+    queue = Queue(lambda batch, hurry: seen.append((batch, hurry())), wait=0.0)
     queue.put("x", 1)
     queue.put("y", 1)
     assert seen == [(["x"], True), (["y"], True)]
@@ -183,7 +192,7 @@ def test_where_there_is_no_thread_it_is_done_at_once(monkeypatch):
 def test_after_a_close_there_is_patience_again():
     """A handler that is used after ``close`` waits for a server that is away, as before."""
     hurried = []
-    queue = Queue("test", lambda batch, hurry: hurried.append(hurry()), Bounds(wait=0.0))
+    queue = Queue(lambda batch, hurry: hurried.append(hurry()), wait=0.0)
     queue.put("x", 1)
     assert queue.close(0.0) or queue.close(30)
     hurried.clear()
@@ -195,7 +204,7 @@ def test_after_a_close_there_is_patience_again():
 def test_batches():
     """A batch is full, or what came in the time."""
     sizes = []
-    queue = Queue("test", lambda batch, hurry: sizes.append(len(batch)), Bounds(batch=100, wait=0.5))
+    queue = Queue(lambda batch, hurry: sizes.append(len(batch)), batch=100, wait=0.5)
     for number in range(250):
         queue.put(number, 1)
     assert queue.close(30)
@@ -205,7 +214,7 @@ def test_batches():
 
 MULTIPROCESSING = """
 import multiprocessing, sys
-from c2c_logging._queue import Queue, Bounds
+from c2c_logging._queue import Queue
 
 class Written(Queue):
     def consume(self, batch):
@@ -213,7 +222,7 @@ class Written(Queue):
             file.writelines(f"{item}\\n" for item in batch)
         return 0
 
-queue = Written("test", Bounds(wait=1.0))
+queue = Written("test")
 
 def work(number):
     queue.put(number, 1)

@@ -26,7 +26,7 @@ def say(*values):
 
 
 # A busy machine may not give the reader, nor the program, the time to pass on all that waits in two seconds.
-PATIENT = "object.__setattr__(handler._output._bounds, 'at_end', 60.0)\n"
+PATIENT = "handler._output.at_end = 60.0\n"
 
 
 class Program:
@@ -235,7 +235,7 @@ def test_long_lines_of_several_processes_are_whole(start):
         "    if not os.fork():\n"
         "        for number in range(300):\n"
         "            log.info('%s', 'x' * (9_000 if number % 3 else 50))\n"
-        "        while not handler._output.flush(60):\n"
+        "        while not handler._output.flush():\n"
         "            time.sleep(0.1)\n"
         "        os._exit(0)\n"
         "for _ in range(3):\n"

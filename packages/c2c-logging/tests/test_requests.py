@@ -221,7 +221,7 @@ def test_requests_is_patched_when_it_is_imported_and_not_imported_for_it(http_si
         from c2c_logging._request_ids import IdSources
         from pyramid.request import Request
 
-        assert instrument_requests(default_timeout=30)
+        instrument_requests(default_timeout=30)
         assert "requests" not in sys.modules
         CURRENT.set(RequestContext(Request.blank("/"), "42 is the answer", IdSources()))
         import requests

@@ -286,6 +286,26 @@ def test_a_missing_file(tmp_path, monkeypatch):
     assert "which is no file" in stream.getvalue()
 
 
+def test_a_file_that_is_not_there_is_said_once_a_service(tmp_path):
+    """Workers of one master say it once in all; the next script, and the service started anew, say it again."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, c2c_logging\n"
+        "for _ in range(3):\n"
+        "    if not os.fork():\n"
+        "        c2c_logging.init()\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+        "c2c_logging.init()\n"
+    )
+    environ = {**os.environ, "C2CWSGIUTILS_CONFIG": str(tmp_path / "no.ini")}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, program], env=environ, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert done.stderr.count("which is no file") == 1
+
+
 def test_no_secret_in_an_error(ini):
     """Arguments may be passwords."""
     with pytest.raises(ConfigurationError) as caught:

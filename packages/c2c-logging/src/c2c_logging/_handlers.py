@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO, TypeVar, cast
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._line import extras_of, full_message, line_of
 from c2c_logging._output import Complaint, Output, output_of
-from c2c_logging._queue import Bounds, Queue
+from c2c_logging._queue import Queue
 from c2c_logging._request_ids import current
 from c2c_logging._settings import HandlerSettings
 from c2c_logging._values import message_of, safe, said, text_of
@@ -90,8 +90,8 @@ class QueueHandler(LogHandler):
 class ServerQueue(Queue[_T]):
     """The queue before a server, which may be away: that is said once, and so is that it is back."""
 
-    def __init__(self, name: str, server: str, bounds: Bounds) -> None:
-        super().__init__(name, bounds)
+    def __init__(self, name: str, server: str) -> None:
+        super().__init__(name)
         self._server = Complaint(server)
         self._room = Complaint(f"queue of {name}")
 

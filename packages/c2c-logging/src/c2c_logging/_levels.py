@@ -110,7 +110,9 @@ def level_view(request: Any) -> dict[str, Any]:
         raise json_error(HTTPBadRequest, str(error)) from None
     if not name:
         wants_all = request.params.get("list", "").lower() in _TRUE
-        return {"status": 200, **(_all(state) if wants_all else _overrides(state))}
+        if wants_all:
+            return {"status": 200, "loggers": _all(state)}
+        return {"status": 200, "overrides": {key: entry.value for key, entry in sorted(state.entries().items())}}
     answer = {"status": 200, "name": name, **level_of(name)}
     # Said only when it is so: the answer is the documented one otherwise.
     return answer if state.everywhere else {**answer, "complete": False}
@@ -146,11 +148,7 @@ def _ttl(raw: str) -> float | None:
     return ttl
 
 
-def _overrides(state: SharedState) -> dict[str, Any]:
-    return {"overrides": {name: entry.value for name, entry in sorted(state.entries().items())}}
-
-
-def _all(state: SharedState) -> dict[str, Any]:
+def _all(state: SharedState) -> list[dict[str, Any]]:
     """Return every logger of this process, the root first."""
     known = logging.root.manager.loggerDict.copy()
     names = sorted(name for name, logger in known.items() if isinstance(logger, logging.Logger))
@@ -162,4 +160,4 @@ def _all(state: SharedState) -> dict[str, Any]:
             line["expires_in"] = None if entry.expires is None else round(max(0.0, entry.expires - now), 1)
             line["who"] = entry.who
         loggers.append(line)
-    return {"loggers": loggers}
+    return loggers

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
@@ -19,10 +19,8 @@ from sqlalchemy.schema import CreateSchema
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._handlers import ServerQueue
 from c2c_logging._output import Complaint
-from c2c_logging._queue import Bounds
 from c2c_logging._values import said
 
-_BOUNDS = Bounds(items=10_000, size=64_000_000, batch=100, wait=1.0, at_end=5.0)
 _MAINTENANCE = "postgres"
 _KEYS = frozenset({"url", "tablename", "tableargs"})
 _WRITING = threading.local()
@@ -39,6 +37,8 @@ def _writing() -> Iterator[None]:
 
 class TableQueue(ServerQueue[dict[str, Any]]):
     """The rows for one table of one database. Nothing is connected before it is written to, or asked for."""
+
+    size = 64_000_000
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         text, name, options = _checked(config)
@@ -62,7 +62,7 @@ class TableQueue(ServerQueue[dict[str, Any]]):
         self._created = False
         self._pid = os.getpid()
         shown = self._engine.url.render_as_string()
-        super().__init__("c2c-logging-database", f"log table {self.table} in {shown}", _BOUNDS)
+        super().__init__("c2c-logging-database", f"log table {self.table} in {shown}")
 
     @property
     def is_writing(self) -> bool:
@@ -93,8 +93,7 @@ class TableQueue(ServerQueue[dict[str, Any]]):
         try:
             self._engine.connect().close()
         except OperationalError:
-            if not make_database(self._engine.url):
-                raise
+            make_database(self._engine.url)
         schema = self.table.schema
         try:
             with self._engine.begin() as connection:
@@ -172,8 +171,8 @@ def engine_of(text: str) -> Engine:
     return sa.create_engine(url, pool_pre_ping=True)
 
 
-def make_database(url: URL) -> bool:
-    """Create the database of a URL; False where it was there.
+def make_database(url: URL) -> None:
+    """Create the database of a URL where it is absent.
 
     Only PostgreSQL's: SQLite makes its file by itself, and of others the administrator makes the database.
 
@@ -181,20 +180,14 @@ def make_database(url: URL) -> bool:
         SQLAlchemyError: The server is away, or does not let this user.
     """
     if url.get_backend_name() != "postgresql":
-        return False
+        return
     engine = sa.create_engine(url.set(database=_MAINTENANCE), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
-        if _is_there(connection, url.database):
-            return False
         name = connection.dialect.identifier_preparer.quote_identifier(str(url.database))
         try:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         except DBAPIError:
-            # Another process may have been faster.
-            if not _is_there(connection, url.database):
+            # It may be there, or this user may not.
+            found = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if not connection.scalar(found, {"name": url.database}):
                 raise
-    return True
-
-
-def _is_there(connection: Connection, name: str | None) -> bool:
-    return bool(connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}))

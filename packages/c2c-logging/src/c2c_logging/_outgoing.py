@@ -5,7 +5,6 @@ the library: nothing here imports it before.
 """
 
 import functools
-import importlib.util
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
 
 _LOG = logging.getLogger("c2c_logging.requests")
-_LIBRARY = "requests"
 _MOST_PLACES = 1_000
 # Frames of these are the way to the socket, not the place that calls.
 _INNER = ("requests.", "c2c_logging.", "urllib3.", "contextlib")
@@ -38,21 +36,19 @@ class Outgoing:
         """Patch, unless our wrapper is there already, below another tool's maybe."""
         import requests
 
-        found: Any = requests.Session.send
+        session: Any = requests.Session
+        found = session.send
         while found is not None and found is not self._ours:
             found = getattr(found, "__wrapped__", None)
         if self.active and found is None:
-            self._ours = self._wrap(requests.Session.send)
-            setattr(requests.Session, "send", self._ours)  # noqa: B010 # mypy does not assign methods
+            session.send = self._ours = self._wrap(session.send)
 
     def remove(self) -> None:
         """Put back what was there; below another tool's wrapper, ours stays and does nothing."""
-        import requests
-
-        found: Any = requests.Session.send
-        if found is self._ours:
-            setattr(requests.Session, "send", found.__wrapped__)  # noqa: B010 # as above
-            self._ours = None
+        self.default_timeout, self.active = None, False
+        requests: Any = sys.modules.get("requests")
+        if requests is not None and requests.Session.send is self._ours:
+            requests.Session.send, self._ours = self._ours.__wrapped__, None
 
     def _wrap(self, original: Any) -> Any:
         @functools.wraps(original)
@@ -104,7 +100,7 @@ OUTGOING = Outgoing()
 """The one of this process."""
 
 
-def instrument_requests(default_timeout: float | None = None) -> bool:
+def instrument_requests(default_timeout: float | None = None) -> None:
     """Have what ``requests`` sends carry the request id, a ``traceparent`` and a time-out. Twice is the same as once.
 
     Where the application has not imported ``requests``, that happens as soon as it does.
@@ -113,9 +109,6 @@ def instrument_requests(default_timeout: float | None = None) -> bool:
         default_timeout: seconds, for what is sent without a time-out; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says,
             else what an earlier call said
 
-    Returns:
-        Whether ``requests`` is installed.
-
     Raises:
         ConfigurationError: The variable is no number of seconds.
     """
@@ -123,13 +116,9 @@ def instrument_requests(default_timeout: float | None = None) -> bool:
         default_timeout or load(LoggingSettings, {}).requests_default_timeout or OUTGOING.default_timeout
     )
     OUTGOING.active = True
-    when_imported(_LIBRARY, OUTGOING.install)
-    return _LIBRARY in sys.modules or importlib.util.find_spec(_LIBRARY) is not None
+    when_imported("requests", OUTGOING.install)
 
 
 def uninstrument_requests() -> None:
     """Take the patch back; ``requests`` sends what it is told to, as before."""
-    OUTGOING.default_timeout = None
-    OUTGOING.active = False
-    if _LIBRARY in sys.modules:
-        OUTGOING.remove()
+    OUTGOING.remove()

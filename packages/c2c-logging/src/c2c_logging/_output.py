@@ -21,10 +21,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from c2c_logging._queue import Behind, Bounds, Queue
+from c2c_logging._queue import Behind, Queue
 from c2c_logging._values import said
 
-_BOUNDS: Final = Bounds(items=10_000, size=16_000_000, batch=1, wait=0.0, at_end=2.0)
 _PATIENCE: Final = 1.0  # seconds that a long line waits for room for all of it
 _SLOT: Final = 4096  # pipe(7): a pipe is full of pages, and a write of so many bytes (PIPE_BUF) is not torn
 _PIPE: Final = 65_536
@@ -33,6 +32,7 @@ _PIPE: Final = 65_536
 class Output(Queue[bytes]):
     """One pipe, terminal or socket, shared by all handlers of this process that write to it."""
 
+    size, batch, wait, at_end = 16_000_000, 1, 0.0, 2.0
     notice: Callable[[str], bytes]
     """Gives a line that says something, in the form of the lines of who writes here."""
 
@@ -44,7 +44,7 @@ class Output(Queue[bytes]):
             self._room.register(fd, select.POLLOUT)
         self.notice = lambda text: f"{text}\n".encode()
         self._complaint = Complaint("log lines can't be written")
-        super().__init__("c2c-logging-output", _BOUNDS)
+        super().__init__("c2c-logging-output")
         weakref.finalize(self, os.close, fd)
 
     def after_fork(self) -> None:

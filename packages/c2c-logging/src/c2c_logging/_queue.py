@@ -25,20 +25,6 @@ _A_LITTLE = 1.0  # seconds for what the thread is doing when its time is over
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much a queue holds, and how its thread takes it.
-
-    ``batch`` items at once, or what came in ``wait`` seconds; it has ``at_end`` seconds at the end of the process.
-    """
-
-    items: int = 10_000
-    size: int = 32_000_000
-    batch: int = 100
-    wait: float = 1.0
-    at_end: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
 class Behind:
     """A reader of log lines that is behind: since when (seconds), how many lines wait, how many were dropped."""
 
@@ -50,11 +36,18 @@ class Behind:
 class Queue(Generic[_T]):
     """Gives what is put in, in order, to ``consume`` on a thread of its own; the oldest go where there are too many."""
 
+    items = 10_000
+    size = 32_000_000
+    """How many items, and bytes of them, it holds."""
+    batch = 100
+    wait = 1.0
+    """How many items are consumed at once, or those of how many seconds."""
+    at_end = 5.0
+    """Seconds that it has at the end of the process."""
     is_away = False
     """Whether what it writes to could not be reached when it was last tried: nobody waits for that at the end."""
 
-    def __init__(self, name: str, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, name: str) -> None:
         self.after_fork()
         self._worker = Worker(name, self._work)
         at_fork(self)
@@ -104,19 +97,17 @@ class Queue(Generic[_T]):
                     return
                 item, self._since = left, time.monotonic()
             if not self._items:
-                self._due = time.monotonic() + self._bounds.wait
+                self._due = time.monotonic() + self.wait
             self._items.append((item, size))
             self._size += size
             self._came += 1
             full = False
-            while self._items and (
-                len(self._items) + self._held > self._bounds.items or self._size > self._bounds.size
-            ):
+            while self._items and (len(self._items) + self._held > self.items or self._size > self.size):
                 self._size -= self._items.popleft()[1]
                 self._dropped += 1
                 self._went += 1
                 full = True
-            wake = len(self._items) in (1, self._bounds.batch)
+            wake = len(self._items) in (1, self.batch)
         if full:
             self.full()
         if wake:
@@ -141,8 +132,8 @@ class Queue(Generic[_T]):
                 return None
             return Behind(time.monotonic() - self._since, len(self._items) + self._held, self._dropped)
 
-    def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all that is queued now is dealt with; False where that takes longer than ``timeout`` seconds.
+    def flush(self) -> bool:
+        """Wait until all that is queued now is dealt with; False where that takes longer than ``at_end``.
 
         Nobody waits for a server that is away, nor while this thread holds ``logging``'s lock, nor again for a reader
         that took nothing since the last one waited in vain.
@@ -155,8 +146,7 @@ class Queue(Generic[_T]):
         waits = not (self.is_away or holds_logging())
         with self._changed:
             waits = waits and self._stuck_at != self._went
-            limit = self._bounds.at_end if timeout is None else timeout
-            done = self._changed.wait_for(lambda: self._went >= max(wanted, self._told), limit if waits else 0)
+            done = self._changed.wait_for(lambda: self._went >= max(wanted, self._told), self.at_end if waits else 0)
             if waits and not done:
                 self._stuck_at = self._went
         return done
@@ -165,12 +155,12 @@ class Queue(Generic[_T]):
         """Have all written at the end of the process."""
         self.flush()
 
-    def close(self, timeout: float | None = None) -> bool:
-        """End the thread when all that is queued is dealt with, in ``timeout`` seconds at most; wait as ``flush`` does.
+    def close(self) -> bool:
+        """End the thread when all that is queued is dealt with, or ``at_end`` is over; wait as ``flush`` does.
 
         Records of a server that is away get one more try.
         """
-        limit = 0 if self.is_away else self._bounds.at_end if timeout is None else timeout
+        limit = 0 if self.is_away else self.at_end
         self._end_by = time.monotonic() + limit
         if not self._worker.running:
             self.over()
@@ -187,9 +177,9 @@ class Queue(Generic[_T]):
             with self._lock:
                 wait = self._due - time.monotonic()
                 asked = self._went < self._wanted or self._worker.closing or self.is_late
-                if self._items and len(self._items) < self._bounds.batch and wait > 0 and not asked:
+                if self._items and len(self._items) < self.batch and wait > 0 and not asked:
                     return wait
-                batch = [self._items.popleft() for _ in range(min(self._bounds.batch, len(self._items)))]
+                batch = [self._items.popleft() for _ in range(min(self.batch, len(self._items)))]
                 self._held = len(batch)
             if not batch:
                 break

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c2c_broadcast import ConfigurationError, load
+from c2c_broadcast.settings import warn_once
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
 from c2c_logging._ini import configure_logging, locate, read_logging
 from c2c_logging._levels import LEVELS, SECTION, changes_level, level_view
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2CWSGIUTILS_CONFIG"
 _DEFAULT = "/app/production.ini"
-_SETTINGS = "c2c_logging.settings"
-_ID = RequestId()
 
 
 def includeme(config: "Configurator") -> None:
@@ -38,14 +37,13 @@ def includeme(config: "Configurator") -> None:
     from pyramid.tweens import INGRESS  # importing c2c_logging imports no Pyramid
 
     config.include("c2c_broadcast")
-    settings = config.registry.setdefault(_SETTINGS, load(LoggingSettings, config.get_settings()))
-    config.registry.setdefault(
-        SOURCES,
-        IdSources(settings.request_id_header, sql=settings.sql_request_id, timeout=settings.requests_default_timeout),
+    settings = load(LoggingSettings, config.get_settings())
+    config.registry[SOURCES] = IdSources(
+        settings.request_id_header, sql=settings.sql_request_id, timeout=settings.requests_default_timeout
     )
     MASKING.learn(config.get_settings())
     config.add_tween("c2c_logging._request_ids.tween_factory", under=INGRESS)
-    config.add_request_attribute("c2c_request_id", _ID)
+    config.add_request_attribute("c2c_request_id", RequestId())
     instrument_requests(settings.requests_default_timeout)
     if settings.sql_request_id:
         try:
@@ -88,7 +86,7 @@ def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     else:
         _by_variables()
         if named and not path.is_file():
-            _LOG.warning("%s names %s, which is no file: logging is as LOG_TYPE and LOG_LEVEL say", _VARIABLE, path)
+            warn_once(_LOG, "%s names %s, which is no file: LOG_TYPE and LOG_LEVEL say what is logged", _VARIABLE, path)
     if load(LoggingSettings, {}).log_view_enabled:
         LEVELS.follow()
     return None if sections is None else str(path)

@@ -19,7 +19,6 @@ from typing import Any, Final
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._handlers import QueueHandler, ServerQueue
 from c2c_logging._line import fit, line_of, syslog_level
-from c2c_logging._queue import Bounds
 from c2c_logging._settings import HandlerSettings
 
 _SURE_AFTER = 1.0  # seconds without a refusal
@@ -30,7 +29,6 @@ _SMALLEST = 200
 # Milliseconds in which a host says that nobody listens at the port of a first datagram; this one waits for it.
 _REFUSAL = 20
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
-_BOUNDS = Bounds(items=10_000, size=8_000_000, batch=100, wait=0.0, at_end=2.0)
 _HIGHEST_PORT = 65_535
 _COOKIE: Final = ": @cee: "
 
@@ -81,6 +79,7 @@ class PyramidCeeSysLogHandler(QueueHandler):
 class SyslogQueue(ServerQueue[str]):
     """One connection to one server, made when there is something to send."""
 
+    size, wait, at_end = 8_000_000, 0.0, 2.0
     _socket: socket.socket | None = None
 
     def __init__(self, address: str | tuple[str, int], kind: socket.SocketKind | None) -> None:
@@ -91,7 +90,7 @@ class SyslogQueue(ServerQueue[str]):
         self._largest = 1 << 20
         self._taken_since: float | None = None
         shown = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
-        super().__init__("c2c-logging-syslog", f"syslog server {shown}", _BOUNDS)
+        super().__init__("c2c-logging-syslog", f"syslog server {shown}")
 
     def after_fork(self) -> None:
         """Leave the parent's connection to the parent."""
