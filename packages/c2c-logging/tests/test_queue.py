@@ -95,6 +95,9 @@ def test_a_consumer_is_told_to_hurry():
     start = time.monotonic()
     queue.close(0.1)
     assert time.monotonic() - start < 20
+    while queue._worker.running:
+        assert time.monotonic() - start < 60, "it was not told"
+        time.sleep(0.01)
 
 
 def test_a_reader_that_took_nothing_is_waited_for_once():
@@ -151,10 +154,17 @@ def test_nobody_waits_for_what_is_away():
 
 def test_it_tells_how_far_behind_it_is():
     """Since when, how many wait (the one in hand too), how many were dropped; nothing when all is done."""
-    blocked = threading.Event()
-    queue = Queue(lambda batch, hurry: blocked.wait(60), items=3, batch=1, wait=0.0)
+    blocked, begun = threading.Event(), threading.Event()
+
+    def consume(batch, hurry):
+        begun.set()
+        blocked.wait(60)
+
+    queue = Queue(consume, items=3, batch=1, wait=0.0)
     assert queue.behind is None
-    for number in range(10):
+    queue.put(0, 1)
+    assert begun.wait(60)
+    for number in range(1, 10):
         queue.put(number, 1)
     found = queue.behind
     assert (found.lines, found.dropped) == (3, 7)
@@ -210,6 +220,28 @@ def test_batches():
     assert queue.close(30)
     assert sum(sizes) == 250
     assert max(sizes) == 100
+
+
+def test_a_full_batch_waits_for_nothing():
+    """Its time need not be over."""
+    seen = threading.Event()
+    queue = Queue(lambda batch, hurry: seen.set(), batch=10, wait=3_000.0)
+    for number in range(10):
+        queue.put(number, 1)
+    assert seen.wait(60)
+    assert queue.close(30)
+
+
+def test_an_item_that_others_follow_is_not_kept_for_them():
+    """How long it waits is counted from when it came: others that come all the time do not put it off."""
+    seen = threading.Event()
+    queue = Queue(lambda batch, hurry: seen.set(), items=100_000, batch=100_000, wait=1.0)
+    deadline = time.monotonic() + 60
+    while not seen.is_set() and time.monotonic() < deadline:
+        queue.put("x", 1)
+        time.sleep(0.01)
+    assert seen.is_set()
+    assert queue.close(30)
 
 
 MULTIPROCESSING = """

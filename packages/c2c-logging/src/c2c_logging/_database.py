@@ -46,16 +46,10 @@ class SQLAlchemyHandler(QueueHandler):
         self._without = _expression("does_not_contain_expression", does_not_contain_expression)
         self._with = _expression("contains_expression", contains_expression)
         self._queue: TableQueue = TableQueue(sqlalchemy_url)
-
-    @property
-    def table(self) -> "Table":
+        self.table: Table = self._queue.table
         """The table, for ``select(handler.table)``."""
-        return self._queue.table
-
-    @property
-    def session(self) -> "scoped_session[Session]":
+        self.session: scoped_session[Session] = self._queue.session
         """A session of the log's database, one a thread."""
-        return self._queue.session
 
     def create_db(self) -> None:
         """Create the database, the schema and the table, as far as they are absent.

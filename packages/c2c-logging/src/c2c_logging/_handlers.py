@@ -214,7 +214,8 @@ class ConsoleLogHandler(StreamHandler):
         """Return the lines of a record."""
         message, problem = message_of(record.__dict__)
         colour = next(code for level, code in _COLOURS if record.levelno >= level or not level)
-        colours = self._is_terminal()
+        # https://no-color.org
+        colours = not os.environ.get("NO_COLOR") and hasattr(self.stream, "isatty") and self.stream.isatty()
         moment = time.strftime("%H:%M:%S", time.localtime(record.created)) + f".{int(record.msecs):03d}"
         added = {name: loads(value) if value[0] == '"' else value for name, value in extras_of(record).items()}
         if problem is not None:
@@ -232,10 +233,6 @@ class ConsoleLogHandler(StreamHandler):
         line = " ".join(f"{code}{text}{_RESET}" if colours and code else text for code, text in parts if text)
         trace = full_message(record)
         return line if trace is None else f"{line}\n{_visible(trace).rstrip()}"
-
-    def _is_terminal(self) -> bool:
-        # https://no-color.org
-        return not os.environ.get("NO_COLOR") and hasattr(self.stream, "isatty") and self.stream.isatty()
 
 
 def _visible(text: str) -> str:

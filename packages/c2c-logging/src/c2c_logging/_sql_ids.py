@@ -37,15 +37,10 @@ def _tag(connection: Connection) -> None:
         finally:
             cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
-        _fail(connection, statement, error)
-
-
-def _fail(connection: Connection, statement: str, error: Any) -> None:
-    """Say that the connection is lost as SQLAlchemy says it; whatever else is wrong is not worth an exception."""
-    dbapi: Any = connection.connection
-    if connection.dialect.is_disconnect(error, dbapi, None):
-        connection.invalidate(error)
-        base = connection.dialect.loaded_dbapi.Error
-        raise DBAPIError.instance(statement, None, error, base, connection_invalidated=True) from error
-    _LOG.debug("application_name can't be set", exc_info=error)
-    dbapi.rollback()
+        # That the connection is lost is said as SQLAlchemy says it; whatever else is wrong is not worth an exception.
+        if connection.dialect.is_disconnect(error, dbapi, None):
+            connection.invalidate(error)
+            base = connection.dialect.loaded_dbapi.Error
+            raise DBAPIError.instance(statement, None, error, base, connection_invalidated=True) from error
+        _LOG.debug("application_name can't be set", exc_info=error)
+        dbapi.rollback()

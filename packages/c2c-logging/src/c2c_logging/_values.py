@@ -196,7 +196,13 @@ class Walk:
 
     def text(self, value: Any) -> str:
         """Return the value as a text, masked. Never raises."""
-        text = safe(_as_text(value))
+        if isinstance(value, str):
+            text = str.__str__(value)
+        elif isinstance(value, bytes | bytearray):
+            text = bytes(value[:_MOST_CHARACTERS]).decode("utf-8", "backslashreplace")
+        else:
+            text = text_of(value)
+        text = safe(text)
         self._characters -= len(text)
         return text
 
@@ -261,14 +267,6 @@ def key_text(key: Any) -> str:
     if isinstance(key, bytes):
         return key[:_LONGEST_KEY].decode("utf-8", "backslashreplace")
     return printable(key[:_LONGEST_KEY] if type(key) is str else text_of(key)[:_LONGEST_KEY])
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes | bytearray):
-        return bytes(value[:_MOST_CHARACTERS]).decode("utf-8", "backslashreplace")
-    return text_of(value)
 
 
 def _digits(number: int) -> str:
