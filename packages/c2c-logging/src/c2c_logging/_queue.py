@@ -118,7 +118,12 @@ class Queue(Generic[_T]):
             self._end_by = math.inf
         if not self._ends_here:
             self._ends_here = True
-            at_end(self)
+            at_exit(self)
+            _ENDING.add(self)
+            for name in ("execv", "execve"):  # all others of os end in these two
+                function = getattr(os, name)
+                if not hasattr(function, "__wrapped__"):
+                    setattr(os, name, _after_the_end(function))
         if not self._worker.wake():
             # At the interpreter's end, or where the system gives no more threads: written here, without patience.
             self._end_by = 0.0
@@ -212,16 +217,6 @@ def holds_logging() -> bool:
 
 
 _ENDING: "weakref.WeakSet[Queue[Any]]" = weakref.WeakSet()
-
-
-def at_end(queue: Queue[Any]) -> None:
-    """Flush a queue when this process ends, or becomes another program by ``os.execv`` or its kin."""
-    at_exit(queue)
-    _ENDING.add(queue)
-    for name in ("execv", "execve"):  # all others of os end in these two
-        function = getattr(os, name)
-        if not hasattr(function, "__wrapped__"):
-            setattr(os, name, _after_the_end(function))
 
 
 def _after_the_end(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
