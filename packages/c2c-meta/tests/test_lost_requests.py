@@ -118,8 +118,8 @@ def _metrics(process):
 
 
 def test_the_graceful_time_out(start, folder):
-    """SIGTERM, four seconds, and a request of 25: its line, and the stacks of its worker before it is killed."""
-    process = start("--workers 1 --graceful-timeout 4")
+    """SIGTERM, two seconds, and a request of 25: its line, and the stacks of its worker before it is killed."""
+    process = start("--workers 1 --graceful-timeout 2")
     _ask(process, "/sleep?for=25")
     folder.until(lambda: _running(process, "/sleep"))
     begun = time.monotonic()

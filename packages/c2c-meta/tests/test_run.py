@@ -60,7 +60,7 @@ def test_check(folder):
     """It says whether the service could start, in one line, and does not start it."""
     good = _run(folder, "--check")
     assert (good.returncode, good.stdout) == (0, f"{folder.path}/production.ini: nothing is wrong\n")
-    bad = _run(folder, "--check", C2C_HEALTH_LINGER="soon")
+    bad = _run(folder, "--check", C2C_HEALTH_LINGER="soon", C2C_EXCLUDE=folder.unused)
     assert bad.returncode == 2
     assert "C2C_HEALTH_LINGER" in bad.stderr
     assert bad.stderr.count("\n") == 1

@@ -112,7 +112,8 @@ def test_recycled(folder, preload):
 
 def test_stuck(folder, preload):
     """A worker that holds the interpreter for ever is killed; where it hung is one record; the service goes on."""
-    process = folder.serve(params=f"{GTHREAD} --workers 1 --timeout 10 {preload}")
+    # Time enough to start: with --preload that is done before the first worker is there.
+    process = folder.serve(params=f"{GTHREAD} --workers 1 --timeout {6 if preload else 10} {preload}")
     with pytest.raises(ConnectionError):
         process.get("/stuck")
     folder.until(lambda: "stuck, aborted or crashed" in process.log)
