@@ -24,10 +24,9 @@ from c2c_stats.prometheus import (
     add_provider,
     enable_prometheus,
     metrics_app,
-    remove_provider,
     start_http_server,
 )
-from c2c_stats.prometheus._scrape import answer
+from c2c_stats.prometheus._scrape import PROVIDERS, answer
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -131,7 +130,7 @@ def test_collectors_that_do_not_know_each_other(monkeypatch):
         holds(scrape(OPENMETRICS), parse_openmetrics)
     finally:
         for one in (mine, registry):
-            remove_provider(one)
+            PROVIDERS.remove(one)
     assert found['c2c_jobs_total{a_b="1"}'] == "9.0"
     assert found["c2c_jobs_total"] == "1.0"
     assert found["c2c_jobs_total_gauge"] == "6.0"

@@ -13,7 +13,8 @@ from pyramid.response import Response
 
 import c2c_stats as stats
 from c2c_broadcast import broadcast
-from c2c_stats.prometheus import MemoryMapProvider, Provider, add_provider, remove_provider
+from c2c_stats.prometheus import MemoryMapProvider, Provider, add_provider
+from c2c_stats.prometheus._scrape import PROVIDERS
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -29,7 +30,7 @@ def provide():
 
     yield add
     for provider in added:
-        remove_provider(provider)
+        PROVIDERS.remove(provider)
 
 
 def families(app, accept=None):

@@ -38,7 +38,7 @@ def test_bad_metrics():
     publisher.add("a", 1)
     publisher.add("either", 1, metric_type="untyped")
     publisher.add("either", 2, metric_type="untyped", metric_labels={"a": "b"})
-    with pytest.raises(ValueError, match="untyped already"):
+    with pytest.raises(ValueError, match="unknown already"):
         publisher.add("either", 1)
     with pytest.raises(ValueError, match="gauge already"):
         publisher.add("a", 1, metric_type="counter")

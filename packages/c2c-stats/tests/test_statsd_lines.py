@@ -12,7 +12,7 @@ from c2c_testing.sinks._statsd import parse
 def counter(path, tags=None, /, **options):
     """Return the line of a counter."""
     form = Format(**options)
-    return form.counter(form.wire(identify("counter", path, tags)), 1)
+    return b"1".join(form.wire(identify("counter", path, tags)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, cast, overload
 
-from c2c_stats._series import Counter, Gauge, Kind, Series, Timer, pairs_of, parts_of
+from c2c_stats._series import MOST_PARTS, Counter, Gauge, Identity, Kind, Series, Timer, pairs_of, parts_of
 from c2c_stats._sink import SINK
 
 Key = Sequence[Any]
@@ -17,7 +17,7 @@ _counter, _gauge, _timer = _STORE.counter, _STORE.gauge, _STORE.timer
 
 
 class Stopwatch:
-    """Start a measurement; ``stop(key_final=None, tags_final=None)`` records it and returns the seconds."""
+    """Start a measurement: ``stop()`` records it; a ``with`` block does, too, unless it raises."""
 
     __slots__ = ("_key", "_start", "_tags")
 
@@ -37,12 +37,6 @@ class Stopwatch:
             _timer(key, self._tags if tags_final is None else tags_final).observe(seconds)
         return seconds
 
-
-class TimerContext(Stopwatch):
-    """Time a ``with`` block; one that raises is not recorded."""
-
-    __slots__ = ()
-
     def __enter__(self) -> None:
         self._start = perf_counter()
 
@@ -51,7 +45,7 @@ class TimerContext(Stopwatch):
             self.stop()
 
 
-class OutcomeTimerContext(TimerContext):
+class OutcomeStopwatch(Stopwatch):
     """Time a ``with`` block, success and failure apart.
 
     The key gets a last part ``success`` or ``failure``; where automatic metrics use tags, a tag ``success`` = 1 or 0.
@@ -70,9 +64,8 @@ class OutcomeTimerContext(TimerContext):
 
 
 # Classes, which save a call, by the names of functions, which they are to whoever uses them.
-timer_context = TimerContext
-outcome_timer_context = OutcomeTimerContext
-timer = Stopwatch
+timer = timer_context = Stopwatch
+outcome_timer_context = OutcomeStopwatch
 
 
 def increment_counter(key: Key, increment: float = 1, tags: Tags | None = None) -> None:
@@ -98,7 +91,7 @@ def bound_gauge(key: Key, tags: Tags | None = None) -> Gauge:
 
 
 def bound_timer(key: Key, tags: Tags | None = None) -> Timer:
-    """Return a timer found once, for code that runs often: ``.observe(seconds)``, or ``with bound.time():``."""
+    """Return a timer found once, for code that runs often: ``.observe(seconds)``."""
     return _STORE.bind(_timer(key, tags))
 
 
@@ -128,6 +121,8 @@ def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None, labels
     found = _STORE.shortcuts.get(shortcut)
     if found is None:
         parts = parts_of(tags.values() if path is None else path) if tags or path else ()
-        found = _STORE.automatic(kind, parts_of(name), pairs_of(tags), parts, pairs_of(more))
+        key, pairs = parts_of(name), pairs_of(tags)
+        shown = (key, pairs) if _STORE.use_tags else ((*key, *parts)[:MOST_PARTS], ())
+        found = _STORE.series(Identity(kind, key, tuple(sorted(pairs + pairs_of(more))), *shown))
         _STORE.remember(shortcut, found)
     return cast("Series", found)

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from time import perf_counter, time
+from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -97,22 +97,6 @@ def convert(path: Sequence[str], record: Callable[[float], None], value: Any) ->
     record(number)
 
 
-class TimedBlock:
-    """Hand the seconds that a ``with`` block took to a function; those of one that raises are dropped."""
-
-    __slots__ = ("_observe", "_start")
-
-    def __init__(self, observe: Callable[[float], None]) -> None:
-        self._observe = observe
-
-    def __enter__(self) -> None:
-        self._start = perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if kind is None:
-            self._observe(perf_counter() - self._start)
-
-
 Tell = Callable[[Any, float], None]
 """Called with (series, value) after each record, where something wants every value at once."""
 
@@ -131,6 +115,7 @@ class Series:
     __slots__ = ("__weakref__", "cells", "cleared", "identity", "sent", "tell", "wire")
     words = 1
     nothing: Any = 0.0
+    bounds: tuple[float, ...] = ()
 
     def __init__(self, identity: Identity, tell: Tell | None) -> None:
         self.identity = identity
@@ -241,10 +226,6 @@ class Timer(Series):
                 self.burst(self)
         if self.tell is not None:
             self.tell(self, seconds)
-
-    def time(self) -> TimedBlock:
-        """Time a ``with`` block; one that raises is not recorded."""
-        return TimedBlock(self.observe)
 
     def _extreme(self, seconds: float) -> bool:
         """Note the shortest or longest duration so far; False where it is none at all."""

@@ -1,11 +1,12 @@
 """``c2c-stats-db``: send the sizes of a database's tables and indexes, once, to statsd, a Pushgateway, or a scrape."""
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, Literal, TextIO, cast
 from wsgiref.simple_server import make_server
@@ -16,7 +17,7 @@ from c2c_broadcast import ConfigurationError, load, mask
 from c2c_broadcast.command import Parser
 from c2c_stats._notices import say
 from c2c_stats._series import identify
-from c2c_stats._settings import SIX, StatsSettings, parse_address
+from c2c_stats._settings import SIX, Address, StatsSettings, parse_address
 from c2c_stats._statsd import Chunk, Format, Sender, pack
 from c2c_stats.prometheus._exposition import prefix_of_six, prometheus_name
 from c2c_stats.prometheus._providers import PushgatewayGroupPublisher
@@ -104,25 +105,21 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
 def _measure_and_send(arguments: argparse.Namespace, settings: StatsSettings, engine: Engine, err: TextIO) -> bool:
     """Do all of it once; tell whether something failed."""
     run = _Run(err)
-    try:
-        with engine.connect() as connection:
-            run.measure(connection, arguments)
-    except SQLAlchemyError as error:
-        run.fail(_line(error))
-    finally:
-        engine.dispose()
+    with run.attempt(), engine.connect() as connection:
+        run.measure(connection, arguments)
+    engine.dispose()
     for one in run.measures:
         _LOG.info("%s %s = %s", one.kind, dict(one.tags), one.value)
     if run.measures or not run.failed:  # an empty group would take the last numbers from the Pushgateway
         if settings.statsd_address is not None:
-            run.attempt("", _to_statsd, settings, run.measures)
+            with run.attempt():
+                _to_statsd(settings, settings.statsd_address, run.measures)
         if arguments.prometheus_url:
-            job = "db_counts" if settings.prometheus_names == SIX else "c2c_stats_db"
-            group = PushgatewayGroupPublisher(arguments.prometheus_url, job, arguments.prometheus_instance)
-            run.attempt("", _to_gateway, group, settings, run.measures)
+            with run.attempt():
+                _group(arguments, settings, run.measures).commit()
     if arguments.serve is not None and not run.failed:  # who fails is tried again, not scraped
-        group = PushgatewayGroupPublisher("", "")
-        run.attempt("", _to_scrape, group, arguments.serve, settings, run.measures)
+        with run.attempt():
+            _to_scrape(_group(arguments, settings, run.measures), arguments.serve)
     return run.failed
 
 
@@ -151,20 +148,23 @@ class _Run:
                 bar = "#" * full + " " * (_BAR - full)
                 self._err.write(f"\r\x1b[K[{bar}] {number}/{len(tables)} {f'{schema}.{name}'[:40]}")
                 self._err.flush()
-            self.attempt(
-                f"{schema}.{name}: ", _rows, connection, schema, name, estimate if arguments.estimate else None
-            )
+            with self.attempt(f"{schema}.{name}: "):
+                rows = estimate if arguments.estimate else _count(connection, schema, name)
+                self.measures.append(Measure("count", round(rows), {"schema": schema, "table": name}))
         if self._bar:
             self._err.write("\r\x1b[K")
         for sql in arguments.extra:
-            self.attempt("--extra: ", _named_values, connection, sql)
+            with self.attempt("--extra: "):
+                self.measures += _named_values(connection, sql)
         for sql, name, help_ in arguments.extra_gauge:
-            self.attempt("--extra-gauge: ", _tagged_values, connection, sql, name, help_)
+            with self.attempt("--extra-gauge: "):
+                self.measures += _tagged_values(connection, sql, name, help_)
 
-    def attempt(self, what: str, do: Callable[..., Iterable[Measure]], *arguments: object) -> None:
-        """Do something that may give measures; a failure is said, and the rest goes on."""
+    @contextlib.contextmanager
+    def attempt(self, what: str = "") -> Iterator[None]:
+        """Say a failure of a ``with`` block, and go on after it."""
         try:
-            self.measures.extend(do(*arguments))
+            yield
         except (SQLAlchemyError, OSError, ValueError) as error:
             self.fail(what + _line(error))
 
@@ -183,12 +183,10 @@ def _sizes(connection: Connection, schema: str, tables: list[tuple[str, int | No
                 yield Measure(kind, number, {"schema": schema, "table": name, "index": index, tag: word})
 
 
-def _rows(connection: Connection, schema: str, name: str, estimate: float | None) -> list[Measure]:
-    """Return a table's number of rows: counted, where there is no estimate of the planner's to take."""
-    if estimate is None:
-        named = table(quoted_name(name, quote=True), schema=quoted_name(schema, quote=True))
-        estimate = connection.execute(select(func.count()).select_from(named)).scalar_one()
-    return [Measure("count", round(estimate), {"schema": schema, "table": name})]
+def _count(connection: Connection, schema: str, name: str) -> int:
+    """Return a table's number of rows."""
+    named = table(quoted_name(name, quote=True), schema=quoted_name(schema, quote=True))
+    return connection.execute(select(func.count()).select_from(named)).scalar_one()
 
 
 def _named_values(connection: Connection, sql: str) -> Iterator[Measure]:
@@ -216,10 +214,8 @@ def _number(sql: str, value: Any) -> float:
         raise ValueError(f"{sql}: gives {value!r}, not a number") from None
 
 
-def _to_statsd(settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
+def _to_statsd(settings: StatsSettings, address: Address, measures: list[Measure]) -> None:
     """Send gauges, without the limit of series that holds for services: a database has what it has."""
-    address = settings.statsd_address
-    assert address is not None
     form = Format(settings.statsd_prefix, settings.statsd_tags, address.datagram)
     sender = Sender(address)
     chunks = []
@@ -238,21 +234,10 @@ def _to_statsd(settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
     finally:
         sender.close()
         say()
-    return ()
 
 
-def _to_gateway(group: PushgatewayGroupPublisher, settings: StatsSettings, measures: list[Measure]) -> tuple[()]:
-    """Push all as one group."""
-    _add(group, settings, measures)
-    group.commit()
-    return ()
-
-
-def _to_scrape(
-    group: PushgatewayGroupPublisher, port: int, settings: StatsSettings, measures: list[Measure]
-) -> tuple[()]:
+def _to_scrape(group: PushgatewayGroupPublisher, port: int) -> None:
     """Serve all on a port, on any path, until one scrape has them."""
-    _add(group, settings, measures)
     answer: Any = make_wsgi_app(cast("Any", group))
     scraped = []
 
@@ -263,15 +248,19 @@ def _to_scrape(
     with make_server("", port, app, handler_class=Handler) as server:
         while not any(scraped):
             server.handle_request()
-    return ()
 
 
-def _add(group: PushgatewayGroupPublisher, settings: StatsSettings, measures: list[Measure]) -> None:
+def _group(
+    arguments: argparse.Namespace, settings: StatsSettings, measures: list[Measure]
+) -> PushgatewayGroupPublisher:
+    job = "db_counts" if settings.prometheus_names == SIX else "c2c_stats_db"
+    group = PushgatewayGroupPublisher(arguments.prometheus_url, job, arguments.prometheus_instance)
     for one in measures:
         kind, tags, prefix = one.kind, one.tags, settings.prometheus_prefix
         if settings.prometheus_names == SIX:
             kind, tags, prefix = _named_as_six(one), _tagged_as_six(one), prefix_of_six(prefix)
         group.add(prometheus_name(tuple(kind.split(".")), prefix), one.value, metric_labels=tags, metric_help=one.help)
+    return group
 
 
 def _named_as_six(one: Measure) -> str:

@@ -65,9 +65,6 @@ class Format:
                 del pairs[max(pairs, key=len)]
         return head, _TYPES[identity.kind] + tail
 
-    def counter(self, wire: Wire, increment: float) -> bytes:
-        return wire[0] + number(increment) + wire[1]
-
     def gauge(self, wire: Wire, value: float) -> bytes:
         """Return the line, or the two, that set a gauge. One with a sign would change it by so much: set to 0 first."""
         head, tail = wire
@@ -144,7 +141,11 @@ class Sender:
             return None
         self._resolved = self._clock()
         try:
-            found = self._find()
+            if self._address.path:
+                found: list[_Peer] = [(socket.AF_UNIX, self._address.path)]
+            else:
+                named = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_DGRAM)
+                found = list(dict.fromkeys((family, peer) for family, _, _, _, peer in named))
         except (OSError, UnicodeError) as error:
             # UnicodeError: a name that IDNA can't encode. The addresses known before may still do.
             return error if isinstance(error, OSError) else OSError(str(error))
@@ -241,12 +242,6 @@ class Sender:
         self._lost += self._in_doubt
         self._in_doubt = []
 
-    def _find(self) -> list[_Peer]:
-        if self._address.path:
-            return [(socket.AF_UNIX, self._address.path)]
-        found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_DGRAM)
-        return list(dict.fromkeys((family, peer) for family, _, _, _, peer in found))
-
     def _tell(self, error: OSError | None) -> None:
         if not self._away:
             self._away = True
@@ -307,7 +302,7 @@ class StatsdBackend(BuiltIn):
         """Forget the parent's values and socket."""
         # Between the worker and those who send at once, who only try: nobody waits while a name is looked up.
         self._busy = threading.Lock()
-        self._lost = 0
+        self._sent = self._dropped = 0
         self._fresh = False
         self._sender.close()
         self._sender = Sender(self._address)
@@ -338,15 +333,15 @@ class StatsdBackend(BuiltIn):
             return
         if self._sender.ready and self._busy.acquire(blocking=False):
             try:
-                counts = self._send([series], wait=False)
+                self._send([series], wait=False)
             finally:
                 self._busy.release()
-            self._count(*counts)
+            self._count()
             return
         if isinstance(series, Timer) and series.kept and len(series.kept) > KEPT:
             with contextlib.suppress(IndexError):  # the worker has just taken them all
                 series.kept.popleft()
-                self._lost += 1
+                self._dropped += 1
         if not self._interval:
             self.start()
 
@@ -358,17 +353,18 @@ class StatsdBackend(BuiltIn):
             self._sender.prepare()
             if fresh and self._interval and not last:
                 return self._interval  # it has just begun to record
-            sent, dropped = self._send(self._store.all(), wait=True)
+            self._send(self._store.all(), wait=True)
             if last:
-                more = self._settle()
-                sent, dropped = sent + more[0], dropped + more[1]
+                self._settle()
                 self._sender.close()
-        self._count(sent, dropped)
+        self._count()
         say()
         return self._interval or _WATCH
 
-    def _count(self, sent: int, dropped: int) -> None:
+    def _count(self) -> None:
         """Count, without the lock: a backend of the user's may be told, and log."""
+        # Without a call between: no other thread runs meanwhile (see _series.py).
+        sent, dropped, self._sent, self._dropped = self._sent, self._dropped, 0, 0
         for name, number in ((SENT, sent), (DROPPED, dropped)):
             if number and self._worker.closing:
                 self._store.counter(name).cells[0] += number  # inc() would start all again
@@ -377,30 +373,32 @@ class StatsdBackend(BuiltIn):
 
     # -- with the lock ----------------------------------------------------------------------------------------------
 
-    def _send(self, what: list[Series], *, wait: bool) -> tuple[int, int]:
-        """Settle what was sent before, and send; return how many values are sent for sure, and how many dropped."""
-        sent, dropped = self._settle()
+    def _send(self, what: list[Series], *, wait: bool) -> None:
+        """Settle what was sent before, and send."""
+        self._settle()
         failing = False
         for chunks in pack(self._collect(what), self._form.datagram if self._interval else 0):
             failing = failing or not self._sender.send(b"\n".join(chunk.text for chunk in chunks), chunks, wait=wait)
             if failing:
-                dropped += self._give_back(chunks)
-        return sent, dropped
+                self._give_back(chunks)
 
-    def _settle(self) -> tuple[int, int]:
+    def _settle(self) -> None:
+        """Count what is sent for sure by now, and take back what was refused."""
         sent, lost = self._sender.settle()
-        dropped, self._lost = self._lost, 0
-        dropped += sum(self._give_back(chunks) for chunks in lost)
-        return sum(chunk.values for chunks in sent for chunk in chunks), dropped
+        values = sum(chunk.values for chunks in sent for chunk in chunks)
+        self._sent += values
+        for chunks in lost:
+            self._give_back(chunks)
 
-    def _give_back(self, chunks: list[Chunk]) -> int:
-        """Have the counters and gauges of a datagram sent again; return how many values can't be."""
+    def _give_back(self, chunks: list[Chunk]) -> None:
+        """Have the counters and gauges of a datagram sent again; timers are dropped."""
         for chunk in chunks:
             if isinstance(chunk.series, Counter):
                 chunk.series.sent -= chunk.amount
             elif isinstance(chunk.series, Gauge):
                 chunk.series.sent = Gauge.nothing
-        return sum(chunk.values for chunk in chunks if chunk.series is None)
+            else:
+                self._dropped += chunk.values
 
     def _collect(self, what: list[Series]) -> Iterator[Chunk]:
         form = self._form
@@ -412,7 +410,7 @@ class StatsdBackend(BuiltIn):
                 amount = series.cells[0] - series.sent
                 if amount > 0 and series.identity.name != SENT:
                     series.sent += amount
-                    yield Chunk(form.counter(wire, amount), series, amount=amount)
+                    yield Chunk(wire[0] + number(amount) + wire[1], series, amount=amount)
             elif isinstance(series, Gauge):
                 now = (series.cells[0], series.cells[1])
                 if now[1] and now != series.sent:

@@ -10,13 +10,11 @@ from weakref import WeakSet
 
 from c2c_stats._notices import later, say
 from c2c_stats._series import (
-    MOST_PARTS,
     OVERFLOW,
     Counter,
     Gauge,
     Identity,
     Kind,
-    Pairs,
     Series,
     Tell,
     Timer,
@@ -59,8 +57,10 @@ class Guard:
             return identity
         if len(known) >= MOST_SERIES:
             if identity.name not in self._said:
+                values = Tally(label for label, _ in {pair for one in known for pair in one.labels})
+                varied = max(values, key=values.__getitem__, default="")
                 text = "Metric %s has more than %s series because of its tag %r: later ones are one overflow series"
-                self._say(identity.name, text, ".".join(identity.name)[:100], MOST_SERIES, _most_varied(known))
+                self._say(identity.name, text, ".".join(identity.name)[:100], MOST_SERIES, varied)
             return overflow(identity)
         known.add(identity)
         return identity
@@ -69,15 +69,6 @@ class Guard:
         if what not in self._said:
             self._said.add(what)
             later(_LOG, message, *arguments)
-
-
-def _most_varied(known: Iterable[Identity]) -> str:
-    """Return the tag that has the most values."""
-    values: dict[str, set[str]] = {}
-    for one in known:
-        for name, value in one.labels:
-            values.setdefault(name, set()).add(value)
-    return max(values, key=lambda name: len(values[name]), default="")
 
 
 Place = Callable[[Series], "memoryview[float] | None"]
@@ -143,15 +134,8 @@ class Store:
         if pairs is not None and found.identity == identity:
             words = [*path, *(word for pair in pairs for word in pair)]
             if all(type(word) is str for word in words):
-                self._remember(self._known[kind], (*path, _TAGS, *pairs) if pairs else tuple(path), found)
+                self.remember((*path, _TAGS, *pairs) if pairs else tuple(path), found, self._known[kind])
         return found
-
-    def automatic(self, kind: Kind, name: tuple[str, ...], tags: Pairs, path: tuple[str, ...], more: Pairs) -> Series:
-        """Return a series of an automatic metric: ``path`` follows the name where tags are not used."""
-        labels = tuple(sorted(tags + more))
-        if self.use_tags:
-            return self.series(Identity(kind, name, labels, name, tags))
-        return self.series(Identity(kind, name, labels, (*name, *path)[:MOST_PARTS], ()))
 
     def bind(self, series: _S) -> _S:
         """Keep a series valid for as long as someone holds it, whatever is configured later."""
@@ -180,11 +164,9 @@ class Store:
         """Return all series, a list that does not change."""
         return list(self._table.values())
 
-    def remember(self, shortcut: Hashable, found: Any) -> None:
+    def remember(self, shortcut: Hashable, found: Any, known: dict[Any, Any] | None = None) -> None:
         """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
-        self._remember(self.shortcuts, shortcut, found)
-
-    def _remember(self, known: dict[Any, Any], shortcut: Hashable, found: Any) -> None:
+        known = self.shortcuts if known is None else known
         if len(known) >= _MOST_SHORTCUTS:
             known.clear()
         known[shortcut] = found

@@ -42,10 +42,3 @@ def patch(owner: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[
         wrapper = functools.wraps(method)(wrap(method))
         setattr(wrapper, _ORIGINAL, method)
         setattr(owner, name, wrapper)
-
-
-def unpatch(owner: type, name: str) -> None:
-    """Put the original method back; nothing where it is not replaced, or where another tool replaced it after us."""
-    original = getattr(owner.__dict__.get(name), _ORIGINAL, None)
-    if original is not None:
-        setattr(owner, name, original)

@@ -151,12 +151,10 @@ class _Known:
     route: Timer
     described: str
     render: Timer | None = None
-    measured_only: bool = False
 
     def rendering(self) -> Timer:
-        """Return the timer of the rendering, made by the first one: most statuses are never rendered."""
-        if self.render is None:
-            self.render = automatic("timer", ("render",), self.tags, self.path)
+        """Make the timer of the rendering, for the first one: most statuses are never rendered."""
+        self.render = automatic("timer", ("render",), self.tags, self.path)
         return self.render
 
 
@@ -184,12 +182,13 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             attributes = request.__dict__
             if isinstance(response, Exception):
                 response = _copy(response)
-            known = _find(attributes, getattr(response, "status", _UNKNOWN))
+            status = getattr(response, "status", _UNKNOWN)
+            known = _find(attributes, status)
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
                 (known.render or known.rendering()).observe(rendered)
             text = server_timing(known.described, seconds, rendered, sql[0], sql[1])
-            if known.measured_only:  # of a response class that is not WebOb's
+            if status is _UNKNOWN:  # of a response class that is not WebOb's
                 known.route.observe(seconds)
                 return response
             put_header(response.headerlist, text)
@@ -233,7 +232,7 @@ def _make(shortcut: tuple[str, str, str]) -> _Known:
     tags = {"method": method, "route": name, "status": code, "group": code[:1]}
     path = (method, name, code)
     timer = automatic("timer", ("route",), tags, path)
-    found = _Known(tags, path, timer, described(name), measured_only=status is _UNKNOWN)
+    found = _Known(tags, path, timer, described(name))
     _STORE.remember(shortcut, found)
     return found
 

@@ -19,24 +19,8 @@ _STORE = SINK.store
 _SHORTCUTS = _STORE.shortcuts
 
 
-class _Watch:
-    """Record a command that a ``with`` block sends, as success or failure; nothing where it sends none (None)."""
-
-    __slots__ = ("_command", "_start")
-
-    def __init__(self, command: Any) -> None:
-        self._command = command
-        self._start = perf_counter()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if self._command is not None and _STORE.on:
-            _record(self._command, kind is None, perf_counter() - self._start)
-
-
 _Name = Callable[[Any, tuple[Any, ...]], Any]
+"""Returns what a client was asked for, with these arguments; None where it sends nothing."""
 
 
 def _command(_client: Any, arguments: tuple[Any, ...]) -> Any:
@@ -49,21 +33,33 @@ def _pipeline(client: Any, _arguments: tuple[Any, ...]) -> Any:
 
 def _timed(execute: Callable[..., Any], name_of: _Name) -> Callable[..., Any]:
     def timed(self: Any, *arguments: Any, **options: Any) -> Any:
-        with _Watch(name_of(self, arguments)):
-            return execute(self, *arguments, **options)
+        command, start, success = name_of(self, arguments), perf_counter(), False
+        try:
+            answer = execute(self, *arguments, **options)
+            success = True
+        finally:
+            _record(command, success, perf_counter() - start)
+        return answer
 
     return timed
 
 
 def _awaited(execute: Callable[..., Awaitable[Any]], name_of: _Name) -> Callable[..., Awaitable[Any]]:
     async def timed(self: Any, *arguments: Any, **options: Any) -> Any:
-        with _Watch(name_of(self, arguments)):
-            return await execute(self, *arguments, **options)
+        command, start, success = name_of(self, arguments), perf_counter(), False
+        try:
+            answer = await execute(self, *arguments, **options)
+            success = True
+        finally:
+            _record(command, success, perf_counter() - start)
+        return answer
 
     return timed
 
 
 def _record(command: Any, success: bool, seconds: float) -> None:
+    if command is None or not _STORE.on:
+        return
     name = command.decode("utf-8", "replace") if isinstance(command, bytes) else str(command)
     shortcut = ("redis", name, success)
     timer = _SHORTCUTS.get(shortcut)

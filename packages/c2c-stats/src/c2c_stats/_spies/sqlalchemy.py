@@ -17,9 +17,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.default import DefaultDialect
 
 from c2c_stats._api import automatic
-from c2c_stats._series import Timer
 from c2c_stats._sink import SINK
-from c2c_stats._spies import SQL, patch, unpatch
+from c2c_stats._spies import SQL, patch
 
 LONGEST = 8192
 """Characters of a statement that are looked at."""
@@ -116,23 +115,20 @@ _NONE = object()  # in the place of parameters
 _ENGINES: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # of whom a dialect has sent a statement
 
 
-def _record(statement: str, engine: Any, seconds: float) -> None:
+def _record(statement: str, engine: Any, seconds: float, queries: int = 1) -> None:
     shortcut = statement if engine is None else (engine, statement)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
         text = simplify(statement) if len(statement) <= _SHORT else _simplify_long(statement[:LONGEST])
-        timer = _timer(text, engine)
+        labels = {"engine": str(engine)} if _STORE.by_engine else None
+        timer = automatic("timer", ("sql",), {"query": text}, labels=labels)
         if len(statement) <= _SHORT:
             _STORE.remember(shortcut, timer)
     timer.observe(seconds)
     totals = SQL.get(None)
     if totals is not None:
-        totals[0] += 1
+        totals[0] += queries
         totals[1] += seconds
-
-
-def _timer(query: str, engine: Any) -> Timer:
-    return automatic("timer", ("sql",), {"query": query}, labels={"engine": str(engine)} if _STORE.by_engine else None)
 
 
 @lru_cache(512)
@@ -180,16 +176,7 @@ def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
             return
         start = perf_counter()
         commit(self, connection)
-        seconds = perf_counter() - start
-        shortcut = ("commit", _ENGINES.get(self) if _STORE.by_engine else None)
-        timer = _SHORTCUTS.get(shortcut)
-        if timer is None:
-            timer = _timer(*shortcut)
-            _STORE.remember(shortcut, timer)
-        timer.observe(seconds)
-        totals = SQL.get(None)
-        if totals is not None:
-            totals[1] += seconds
+        _record("commit", _ENGINES.get(self) if _STORE.by_engine else None, perf_counter() - start, queries=0)
 
     return do_commit
 
@@ -208,11 +195,3 @@ def install() -> None:
         if not event.contains(Engine, name, listener):
             event.listen(Engine, name, listener)
     patch(DefaultDialect, "do_commit", _timed_commit)
-
-
-def uninstall() -> None:
-    """Watch no more."""
-    for name, listener in _LISTENERS.items():
-        if event.contains(Engine, name, listener):
-            event.remove(Engine, name, listener)
-    unpatch(DefaultDialect, "do_commit")

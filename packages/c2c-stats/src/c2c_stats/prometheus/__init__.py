@@ -10,7 +10,6 @@ from c2c_stats.prometheus._scrape import (
     add_provider,
     enable_prometheus,
     metrics_app,
-    remove_provider,
     start_http_server,
 )
 
@@ -21,6 +20,5 @@ __all__ = [
     "add_provider",
     "enable_prometheus",
     "metrics_app",
-    "remove_provider",
     "start_http_server",
 ]

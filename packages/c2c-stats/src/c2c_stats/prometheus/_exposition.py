@@ -31,9 +31,7 @@ _HELP = {
     ("route",): "Seconds from the arrival of a request to the last byte of its answer",
     ("render",): "Seconds that the renderer of a view took",
     ("sql",): "Seconds that the database took for a statement, or a commit",
-    (
-        "requests",
-    ): "Seconds until the headers of the answer to an outgoing HTTP request were there; status 999: none came",
+    ("requests",): "Seconds until an outgoing HTTP request had the headers of its answer; status 999: it got none",
     ("redis",): "Seconds that a Redis command took, or a pipeline",
     ("statsd", "sent"): "Values that were handed to the network for statsd, and not refused",
     ("statsd", "dropped"): "Values for statsd that were given up: it was away, or could not keep up",
@@ -117,20 +115,13 @@ class Names:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def take(self, name: str, kind: str) -> bool:
-        """Take the names of a family; False where one of them is another's."""
-        derived = {name + ending for ending in _DERIVED.get(kind, ("",))}
-        if self._taken & derived:
-            return False
-        self._taken |= derived
-        return True
-
-    def take_like(self, name: str, kind: str, own: str, unit: str = "") -> str:
+    def take(self, name: str, kind: str, own: str, unit: str = "") -> str:
         """Take a name, else one that ``own`` and a number tell apart, and return it; ``unit`` stays its end."""
         stem, free, number = name.removesuffix(unit), name, 1
-        while not self.take(free, kind):
+        while self._taken & (derived := {free + ending for ending in _DERIVED.get(kind, ("",))}):
             free = f"{stem}_{own}{number if number > 1 else ''}{unit}"
             number += 1
+        self._taken |= derived
         return free
 
 
@@ -242,13 +233,13 @@ def _family(kind: Kind, name: str, series: dict[Pairs, Record], names: Names) ->
     key = next(iter(series.values())).name
     text = _HELP.get(key) or _KIND_HELP[kind].format(".".join(key))
     if kind != "timer":
-        free = names.take_like(name, kind, kind)
+        free = names.take(name, kind, kind)
         metric = Metric(free, text, kind)
         for labels, record in series.items():
             metric.add_sample(f"{free}_total" if kind == "counter" else free, dict(labels), record.values[0])
         return metric
     of = "histogram" if any(record.bounds for record in series.values()) else "summary"
-    free = names.take_like(f"{name}_seconds", of, "timer", "_seconds")
+    free = names.take(f"{name}_seconds", of, "timer", "_seconds")
     metric = Metric(free, text, of, "seconds")
     for labels, record in series.items():
         total = 0.0

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from c2c_broadcast.process import Process, family, service_folder, this_process
 from c2c_stats._notices import later
-from c2c_stats._series import MOST, OVERFLOW, Identity
+from c2c_stats._series import MOST, OVERFLOW, Identity, Kind, Pairs
 from c2c_stats._store import MOST_SERIES
 from c2c_stats.prometheus._exposition import Record
 
@@ -132,40 +132,31 @@ def _key(*parts: object) -> bytes:
 
 
 @lru_cache(16_384)
-def _parsed(key: bytes) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...], tuple[float, ...]]:
+def _parsed(key: bytes) -> tuple[Kind, tuple[str, ...], Pairs, tuple[float, ...], int]:
+    """Return what a key is made of, and how many numbers its record has."""
     kind, name, labels, bounds = json.loads(key)
-    return kind, tuple(name), tuple((label, value) for label, value in labels), tuple(bounds)
+    words = {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind]
+    return kind, tuple(name), tuple((label, value) for label, value in labels), tuple(bounds), words
 
 
 def record_of(key: bytes, numbers: Numbers) -> Record | None:
     """Return a series as the exposition wants it; None for a gauge that was never set."""
-    kind, name, labels, bounds = _parsed(key)
+    kind, name, labels, bounds, _ = _parsed(key)
     if kind == "gauge" and not numbers[1]:
         return None
-    return Record(kind, name, labels, bounds, numbers)  # type: ignore[arg-type] # written by key_of
+    return Record(kind, name, labels, bounds, numbers)
 
 
 def _check(key: bytes, numbers: Numbers) -> None:
     """Raise ValueError for a record that is none of ours."""
     try:
-        words, least = _shape(key)
+        kind, _, _, _, words = _parsed(key)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{key[:80]!r}") from error
+    least = -MOST if kind == "gauge" else 0
     # The sum tells whether any of them is not a number.
     if len(numbers) != words or not (least <= min(numbers) and max(numbers) <= MOST and sum(numbers) >= least * words):
         raise ValueError(f"the numbers of {key[:80]!r}")
-
-
-@lru_cache(16_384)
-def _shape(key: bytes) -> tuple[int, float]:
-    """Return how many numbers a record has, and the least that they are."""
-    kind, _, _, bounds = _parsed(key)
-    return {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind], -MOST if kind == "gauge" else 0
-
-
-def _when(key: bytes, numbers: Numbers) -> float:
-    """Return when a gauge was set; 0 for what is none."""
-    return numbers[1] if key.startswith(b'["g') else 0.0
 
 
 def _add_to(merged: Merged, records: Iterable[tuple[bytes, Numbers]]) -> None:
@@ -187,8 +178,8 @@ def _limited(merged: Merged) -> Merged:
     """
     kept: Merged = {}
     room: Counter[object] = Counter()
-    for key in sorted(merged, key=lambda key: _when(key, merged[key]), reverse=True):
-        kind, name, labels, bounds = _parsed(key)
+    for key in sorted(merged, key=lambda key: merged[key][1] if key.startswith(b'["g') else 0, reverse=True):
+        kind, name, labels, bounds, _ = _parsed(key)
         room[kind, name] += 1
         if room[kind, name] <= MOST_SERIES:
             _add_to(kept, [(key, merged[key])])
@@ -296,6 +287,8 @@ class Group:
         try:
             found = json.loads((self._folder / _ENDED).read_bytes())
             numbers = {key.encode(): tuple(values) for key, values in found["numbers"].items()}
+            for record in numbers.items():
+                _check(*record)
             return numbers, set(found["holds"]), found["generation"]
         except FileNotFoundError:
             pass

@@ -98,14 +98,12 @@ class MemoryMapProvider(Provider):
 
     def get_data(self) -> Data:
         """Return the kB of each process and name."""
-        for pid in self._listed():
+        pids = self._pids() if callable(self._pids) else self._pids
+        if pids is None:
+            pids = sorted((path.name for path in self._proc.iterdir() if path.name.isdigit()), key=int)
+        for pid in pids:
             for name, number in memory_maps(str(pid), self._memory_type, self._proc).items():
                 yield {"pid": str(pid), "name": name}, number
-
-    def _listed(self) -> Iterable[str | int]:
-        if self._pids is None:
-            return sorted((path.name for path in self._proc.iterdir() if path.name.isdigit()), key=int)
-        return self._pids() if callable(self._pids) else self._pids
 
 
 def pod_labels(pod: str | None = None) -> dict[str, str]:
@@ -146,9 +144,6 @@ def _versions(settings: StatsSettings) -> dict[str, str]:
     return found
 
 
-_TIMEOUT = 30.0
-
-
 class PushgatewayGroupPublisher:
     """Collect metrics and push them as one group of a Pushgateway: what is pushed replaces the group.
 
@@ -162,7 +157,7 @@ class PushgatewayGroupPublisher:
         job: str,
         instance: str | None = None,
         labels: Mapping[str, Any] | None = None,
-        timeout: float = _TIMEOUT,
+        timeout: float = 30.0,
     ) -> None:
         self._base_url = base_url
         self._job = job
@@ -170,7 +165,6 @@ class PushgatewayGroupPublisher:
         self._labels = dict(labels or {})
         self._timeout = timeout
         self._metrics: dict[str, Metric] = {}
-        self._types: dict[str, str] = {}
 
     def add(
         self,
@@ -185,12 +179,10 @@ class PushgatewayGroupPublisher:
         Raises:
             ValueError: The name or type is not Prometheus's, or the name has another type already.
         """
-        metric = self._metrics.get(name)
-        if metric is None:
-            metric = self._metrics[name] = new_family(name, metric_help or name, metric_type)
-            self._types[name] = metric_type  # Metric changes untyped to unknown
-        elif self._types[name] != metric_type:
-            raise ValueError(f"Metric {name} is a {self._types[name]} already, not a {metric_type}")
+        new = new_family(name, metric_help or name, metric_type)
+        metric = self._metrics.setdefault(name, new)
+        if metric.type != new.type:
+            raise ValueError(f"Metric {name} is a {metric.type} already, not a {metric_type}")
         add_sample(metric, {**self._labels, **(metric_labels or {})}, value)
 
     def commit(self) -> None:

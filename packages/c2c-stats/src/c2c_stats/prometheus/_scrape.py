@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector as BaseCollector
 from c2c_broadcast import load
 from c2c_broadcast.process import Process, this_process
 from c2c_stats._notices import later
-from c2c_stats._series import Series, Timer
+from c2c_stats._series import Series
 from c2c_stats._settings import SIX, StatsSettings
 from c2c_stats._sink import SINK, BuiltIn
 from c2c_stats._spies import install
@@ -71,7 +71,7 @@ class PrometheusBackend(BuiltIn):
         if self._group is not None:
             merged = self._group.read()
         else:
-            merged = {key_of(one.identity, _bounds(one)): tuple(one.cells) for one in self._store.all()}
+            merged = {key_of(one.identity, one.bounds): tuple(one.cells) for one in self._store.all()}
         for key, numbers in merged.items():
             record = record_of(key, numbers)
             if record is not None:
@@ -79,11 +79,7 @@ class PrometheusBackend(BuiltIn):
 
     def _place(self, series: Series) -> "memoryview[float] | None":
         assert self._group is not None
-        return self._group.place(series.identity, _bounds(series), series.words)
-
-
-def _bounds(series: Series) -> tuple[float, ...]:
-    return series.bounds if isinstance(series, Timer) else ()
+        return self._group.place(series.identity, series.bounds, series.words)
 
 
 Encode = Callable[[Any], bytes]
@@ -100,45 +96,36 @@ PROVIDERS: list[Collector] = []
 """Those that were added to this process."""
 
 
-class Scrape:
-    """One scrape, in the place of a prometheus_client registry. ``encode`` is what will write it as text."""
-
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield families of different names; what can't be had is left out, logged and counted."""
-        # A worker may be asked before it recorded anything: it has to know the others' numbers.
-        SINK.start()
-        settings = SINK.settings
-        backend: PrometheusBackend | None = SINK.exporter("prometheus")
-        pids = [process.pid for process in backend.members()] if backend is not None else []
-        of_processes: Callable[[], Iterable[Metric]]
-        if settings.prometheus_names == SIX:
-            of_processes = partial(collect_as_six, pids, prefix_of_six(settings.prometheus_prefix), settings)
-        else:
-            of_processes = MemoryMapProvider(pids=pids).collect
-        own = SimpleNamespace(name="processes", collect=of_processes)
-        found: dict[str, Metric] = {}
-        names = Names()
-        for collector in [own, *PROVIDERS, _REGISTERED]:
-            # What is not ours is written alone first: a label that can't be written must not cost the whole scrape.
-            for metric in self._of(collector, encode=collector is not own):
-                _add(found, metric, names)
-        yield from found.values()
-        yield from _recorded(names)
-
-    def _of(self, collector: Collector, *, encode: bool) -> list[Metric]:
+def _collect(encode: Encode) -> Iterator[Metric]:
+    """Yield families of different names, to be written by ``encode``; what can't be had is left out and counted."""
+    # A worker may be asked before it recorded anything: it has to know the others' numbers.
+    SINK.start()
+    settings = SINK.settings
+    backend: PrometheusBackend | None = SINK.exporter("prometheus")
+    pids = [process.pid for process in backend.members()] if backend is not None else []
+    of_processes: Callable[[], Iterable[Metric]]
+    if settings.prometheus_names == SIX:
+        of_processes = partial(collect_as_six, pids, prefix_of_six(settings.prometheus_prefix), settings)
+    else:
+        of_processes = MemoryMapProvider(pids=pids).collect
+    own = SimpleNamespace(name="processes", collect=of_processes)
+    found: dict[str, Metric] = {}
+    names = Names()
+    for collector in [own, *PROVIDERS, _REGISTERED]:
         try:
             metrics = list(collector.collect())
-            if encode:
-                self._encode(SimpleNamespace(collect=lambda: metrics))
+            if collector is not own:
+                # Written alone first: a label that can't be written must not cost the whole scrape.
+                encode(SimpleNamespace(collect=partial(iter, metrics)))
         except Exception:  # noqa: BLE001 # anybody's code
             name = str(getattr(collector, "name", type(collector).__name__))
             _LOG.warning("Metrics of %s are left out of this scrape", name, exc_info=True)
             SINK.store.counter(("provider", "errors"), {"provider": name}).inc()
-            return []
-        return metrics
+            continue
+        for metric in metrics:
+            _add(found, metric, names)
+    yield from found.values()
+    yield from _recorded(names)
 
 
 def _recorded(names: Names) -> Iterator[Metric]:
@@ -203,7 +190,7 @@ def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
         )
         return
     # Two collectors that do not know each other: the later one's metric gets another name.
-    name = names.take_like(metric.name, metric.type, metric.type, f"_{metric.unit}" if metric.unit else "")
+    name = names.take(metric.name, metric.type, metric.type, f"_{metric.unit}" if metric.unit else "")
     if name != metric.name:
         renamed = Metric(name, metric.documentation, metric.type, metric.unit)
         end = len(metric.name)
@@ -223,7 +210,7 @@ def answer(accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[str, st
     wants = any(part.partition(";")[0].strip() == _OPENMETRICS for part in accept.split(","))
     encode: Encode = openmetrics.generate_latest if wants else exposition.generate_latest
     version = f"{_OPENMETRICS}; version=1.0.0" if wants else "text/plain; version=0.0.4"
-    body = encode(Scrape(encode))
+    body = encode(SimpleNamespace(collect=partial(_collect, encode)))
     headers = [
         ("Content-Type", f"{version}; charset=utf-8"),
         ("Vary", "Accept, Accept-Encoding"),
@@ -280,12 +267,6 @@ def add_provider(provider: Collector) -> None:
     """
     if provider not in PROVIDERS:
         PROVIDERS.append(provider)
-
-
-def remove_provider(provider: Collector) -> None:
-    """Show a provider's metrics no more; nothing where it was not added."""
-    if provider in PROVIDERS:
-        PROVIDERS.remove(provider)
 
 
 class Handler(WSGIRequestHandler):
