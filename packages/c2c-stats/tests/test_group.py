@@ -12,8 +12,7 @@ import pytest
 
 from c2c_broadcast.process import family, this_process
 from c2c_stats._notices import say
-from c2c_stats._series import identify
-from c2c_stats._store import MOST_SERIES
+from c2c_stats._series import MOST_SERIES, identify
 from c2c_stats.prometheus._processes import SEGMENT, CellsFile, Group, key_of, read_cells, record_of
 
 

@@ -10,9 +10,9 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 import c2c_stats as stats
+from c2c_stats._series import MOST_NAMES, MOST_SERIES
 from c2c_stats._sink import SINK
 from c2c_stats._spies.pyramid import tween_factory
-from c2c_stats._store import MOST_NAMES, MOST_SERIES
 
 
 def word():

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 from c2c_broadcast.process import at_exit, at_fork
 from c2c_stats._notices import forget, later, say
-from c2c_stats._series import Series, Tell, Timer
+from c2c_stats._series import Place, Series, Store, Tell, Timer
 from c2c_stats._settings import SIX, StatsSettings
-from c2c_stats._store import Place, Store
 
 
 class Backend(Protocol):

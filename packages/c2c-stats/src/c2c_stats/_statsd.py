@@ -19,10 +19,9 @@ from typing import Any
 
 from c2c_broadcast.process import Worker
 from c2c_stats._notices import later, say
-from c2c_stats._series import KEPT, LONGEST, Counter, Gauge, Identity, Series, Timer
+from c2c_stats._series import KEPT, LONGEST, Counter, Gauge, Identity, Series, Store, Timer
 from c2c_stats._settings import Address
 from c2c_stats._sink import BuiltIn
-from c2c_stats._store import Store
 
 _NOT_KEY = re.compile(r"[^A-Za-z0-9_]")
 _NOT_PREFIX = re.compile(r"[^A-Za-z0-9_.-]")

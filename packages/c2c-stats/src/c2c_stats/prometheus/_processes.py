@@ -22,8 +22,7 @@ from pathlib import Path
 
 from c2c_broadcast.process import Process, family, service_folder, this_process
 from c2c_stats._notices import later
-from c2c_stats._series import MOST, OVERFLOW, Identity, Kind, Pairs
-from c2c_stats._store import MOST_SERIES
+from c2c_stats._series import MOST, MOST_SERIES, OVERFLOW, Identity, Kind, Pairs
 from c2c_stats.prometheus._exposition import Record
 
 _LOG = logging.getLogger(__name__)

@@ -20,11 +20,10 @@ from prometheus_client.registry import Collector as BaseCollector
 from c2c_broadcast import load
 from c2c_broadcast.process import Process, this_process
 from c2c_stats._notices import later
-from c2c_stats._series import Series
+from c2c_stats._series import Series, Store
 from c2c_stats._settings import SIX, StatsSettings
 from c2c_stats._sink import SINK, BuiltIn
 from c2c_stats._spies import install
-from c2c_stats._store import Store
 from c2c_stats.prometheus._exposition import Names, Record, families, prefix_of_six
 from c2c_stats.prometheus._processes import Group, key_of, record_of
 from c2c_stats.prometheus._providers import MemoryMapProvider, collect_as_six
