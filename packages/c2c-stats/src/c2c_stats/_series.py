@@ -446,16 +446,10 @@ class Store:
     def clear(self) -> None:
         """Forget all series; those that someone holds begin again."""
         with self._lock:
-            self.forget_shortcuts()
             self._table.clear()
             self._guard = Guard()
             for series in list(self._bound):
-                if isinstance(series, Timer):
-                    series.bounds = self._buckets
-                    series.kept = None
                 series.zero()
-                series.wire = None
-                self._equip(series)
                 self._guard.admit(series.identity)
                 self._table[series.identity] = series
 

@@ -118,8 +118,6 @@ class Sink:
             self.settings = settings
             self.store.use_tags = settings.statsd_use_tags
             self.store.by_engine = settings.prometheus_names == SIX
-            self.store.set_buckets(settings.prometheus_buckets)
-            self.store.forget_shortcuts()
             if clear:
                 for exporter in self._exporters.values():
                     exporter.close()
@@ -127,6 +125,8 @@ class Sink:
                 self.backends.clear()
                 self.store.equip(tell=None, place=None, burst=None)
                 self.store.clear()
+            self.store.set_buckets(settings.prometheus_buckets)
+            self.store.forget_shortcuts()
             self._started = False  # whoever records next starts what is new
             self._exporters.update(exporters)
             for name in exporters:
