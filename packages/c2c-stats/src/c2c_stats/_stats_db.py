@@ -13,8 +13,8 @@ from wsgiref.simple_server import make_server
 
 from prometheus_client import make_wsgi_app
 
-from c2c_broadcast import ConfigurationError, load, mask
-from c2c_broadcast.command import Parser
+from c2c_broadcast import ConfigurationError, load
+from c2c_broadcast.command import Parser, one_line
 from c2c_stats._notices import say
 from c2c_stats._series import identify
 from c2c_stats._settings import SIX, Address, StatsSettings, parse_address
@@ -65,6 +65,7 @@ _INDEX_COLUMNS = (
 # No parameters at all: then drivers leave percent signs alone.
 _VERBATIM = {"no_parameters": True}
 _BAR = 30
+_HIGHEST_PORT = 65_535
 _QUIET = frozenset({"WARNING", "ERROR"})
 # Between two datagrams: so that thousands of lines do not overrun the server's buffer.
 _PAUSE = 0.002
@@ -330,27 +331,25 @@ def _parser() -> argparse.ArgumentParser:
     option("--statsd-prefix", "first part of the names; by default STATSD_PREFIX", metavar="PREFIX")
     option("--prometheus-url", "Pushgateway", metavar="URL")
     option("--prometheus-instance", "label `instance` of the pushed group", metavar="NAME")
-    option("--serve", "serve the numbers to Prometheus here until one scrape has them", metavar="PORT", type=_port)
-    option("--tries", "how often to try until nothing fails", default=1, metavar="N", type=_positive)
+    option(
+        "--serve",
+        "serve the numbers to Prometheus here until one scrape has them",
+        metavar="PORT",
+        type=_number_or_port,
+    )
+    option("--tries", "how often to try until nothing fails", default=1, metavar="N", type=_number_or_port)
     option("--pause", "seconds between two tries", default=1.0, metavar="SECONDS", type=float)
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     option("--verbosity", "INFO shows each number", default="WARNING", type=str.upper, choices=levels)
     return parser
 
 
-def _port(raw: str) -> int:
-    if not raw.isdecimal() or not 0 < int(raw) < 65536:  # noqa: PLR2004 # TCP
-        raise argparse.ArgumentTypeError(f"{raw!r} is not a port")
-    return int(raw)
-
-
-def _positive(raw: str) -> int:
-    if not raw.isdecimal() or not int(raw):
-        raise argparse.ArgumentTypeError(f"{raw!r} is not a whole number from 1")
+def _number_or_port(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{raw!r} is not a whole number from 1 to {_HIGHEST_PORT}")
     return int(raw)
 
 
 def _line(error: Exception) -> str:
-    """Return an error as one line, without secrets."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return mask(" ".join(lines[0].split()))
+    """Return the first line of an error, without secrets: SQLAlchemy's have many."""
+    return one_line(str(error).strip().partition("\n")[0] or type(error).__name__)

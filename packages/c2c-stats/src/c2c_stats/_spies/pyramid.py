@@ -222,18 +222,12 @@ def _find(attributes: dict[str, Any], status: str) -> _Known:
     route = attributes.get("matched_route")
     shortcut = (attributes["environ"].get("REQUEST_METHOD"), NOT_FOUND if route is None else route.name, status)
     found: _Known | None = _SHORTCUTS.get(shortcut)
-    return _make(shortcut) if found is None else found
-
-
-def _make(shortcut: tuple[str, str, str]) -> _Known:
-    method, name, status = shortcut
-    method = method if method in METHODS else OTHER
-    code = status[:3]
-    tags = {"method": method, "route": name, "status": code, "group": code[:1]}
-    path = (method, name, code)
-    timer = automatic("timer", ("route",), tags, path)
-    found = _Known(tags, path, timer, described(name))
-    _STORE.remember(shortcut, found)
+    if found is None:
+        method, name, code = shortcut[0] if shortcut[0] in METHODS else OTHER, shortcut[1], status[:3]
+        tags = {"method": method, "route": name, "status": code, "group": code[:1]}
+        path = (method, name, code)
+        found = _Known(tags, path, automatic("timer", ("route",), tags, path), described(name))
+        _STORE.remember(shortcut, found)
     return found
 
 

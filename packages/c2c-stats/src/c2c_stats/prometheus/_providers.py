@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,14 +79,13 @@ class Provider(ABC):
 class MemoryMapProvider(Provider):
     """What processes' memory is mapped to, in kB: ``pod_process_smap_<type>_kb{pid, name}``.
 
-    ``memory_type`` is pss, rss or size; ``pids`` are ids of processes, a function that returns them, or None: all that
-    ``proc`` has and we may read.
+    ``memory_type`` is pss, rss or size; ``pids`` are ids of processes, or None: all that ``proc`` has and we may read.
     """
 
     def __init__(
         self,
         memory_type: str = "pss",
-        pids: Iterable[str | int] | Callable[[], Iterable[str | int]] | None = None,
+        pids: Iterable[str | int] | None = None,
         proc: Path = PROC,
     ) -> None:
         if memory_type not in FIELDS:
@@ -98,7 +97,7 @@ class MemoryMapProvider(Provider):
 
     def get_data(self) -> Data:
         """Return the kB of each process and name."""
-        pids = self._pids() if callable(self._pids) else self._pids
+        pids = self._pids
         if pids is None:
             pids = sorted((path.name for path in self._proc.iterdir() if path.name.isdigit()), key=int)
         for pid in pids:

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import logging
 import os
-import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -277,10 +276,6 @@ class Handler(WSGIRequestHandler):
         """Log nothing: a scrape is no news."""
 
 
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
 def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] | None = None) -> WSGIServer:
     """Serve scrapes from a thread of this process, on any path: for daemons, and frameworks without WSGI.
 
@@ -293,7 +288,7 @@ def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] 
         OSError: The port is taken.
     """
     enable_prometheus(settings)
-    server = _Server((address, port), Handler)
+    server = exposition.ThreadingWSGIServer((address, port), Handler)
     server.set_app(metrics_app)
     threading.Thread(target=server.serve_forever, name="c2c-stats-metrics", daemon=True).start()
     return server
