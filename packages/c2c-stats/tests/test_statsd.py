@@ -169,7 +169,8 @@ def test_server_that_moved(monkeypatch):
     with StatsdSink() as old, StatsdSink() as new:
         places = [old.port]
         sender = Sender(Address(host="127.0.0.1", port=1), clock=lambda: now[0])
-        sender._find = lambda: [(socket.AF_INET, ("127.0.0.1", places[0]))]
+        kind = (socket.AF_INET, socket.SOCK_DGRAM, 17, "")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(*kind, ("127.0.0.1", places[0]))])
         assert sender.send(b"a:1|c")
         places[0] = new.port
         now[0] = 59
@@ -226,7 +227,7 @@ def test_all_addresses_of_a_name_are_tried(monkeypatch, caplog):
     assert not caplog.records
 
 
-def test_refusal_that_comes_late():
+def test_refusal_that_comes_late(monkeypatch):
     """What another host refuses is known after the sending: it was not sent, and the next address has its turn."""
     from c2c_stats._settings import Address
     from c2c_stats._statsd import Sender
@@ -240,10 +241,11 @@ def test_refusal_that_comes_late():
                 return error
 
         sender = Late(Address(host="localhost", port=server.port))
-        sender._find = lambda: [(socket.AF_INET, ("127.0.0.1", free)), (socket.AF_INET, ("127.0.0.1", server.port))]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
-            free = silent.getsockname()[1]
+            kind = (socket.AF_INET, socket.SOCK_DGRAM, 17, "")
+            found = [(*kind, one) for one in (silent.getsockname(), ("127.0.0.1", server.port))]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
             assert sender.send(b"a:1|c", "one")
             assert sender.send(b"a:2|c", "two")
             late[0] = OSError("refused")
@@ -512,21 +514,54 @@ seen = []
 def before():
     seen.extend(thread.name for thread in threading.enumerate())
     stats.increment_counter(["late"])
+    stats.bound_timer(["late_timer"]).observe(1)
 os.register_at_fork(before=before)
 stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
 stats.increment_counter(["parent"])
-pid = os.fork()
-if not pid:
-    stats.increment_counter(["child"], 7)
-    sys.exit(0)
-assert os.waitpid(pid, 0)[1] == 0
-assert seen == ["MainThread"], seen
+for name in ("child", "late"):
+    pid = os.fork()
+    if not pid:
+        stats.increment_counter([name], 7)
+        sys.exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+assert seen == ["MainThread", "MainThread"], seen
 """
 
 
 def test_a_fork_right_after_the_stop(statsd_sink):
     """No thread of ours is there at a fork; one that was started right after the stop is the parent's alone."""
     subprocess.run([sys.executable, "-c", FORK_AFTER_THE_STOP, statsd_sink.address], check=True, timeout=120)
-    assert statsd_sink.wait("child")[0].value == 7
-    assert [metric.value for metric in statsd_sink.wait("late")] == [1]
+    assert [metric.value for metric in statsd_sink.wait("child")] == [7]
+    assert sorted(metric.value for metric in statsd_sink.wait("late", count=3)) == [1, 1, 7]
     assert [metric.value for metric in statsd_sink.named("parent")] == [1]
+    assert [metric.value for metric in statsd_sink.named("late_timer")] == [1000, 1000]
+
+
+FORK_WHILE_LOCKED = """
+import os, signal, sys, threading
+import c2c_stats as stats
+from c2c_stats._sink import SINK
+held, let = threading.Event(), threading.Event()
+def hold():
+    with SINK._lock, SINK.store._lock:
+        held.set()
+        let.wait()
+def before():
+    threading.Thread(target=hold).start()
+    held.wait()
+os.register_at_fork(before=before)
+stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
+pid = os.fork()
+if not pid:
+    signal.alarm(60)
+    stats.increment_counter(["child"], 7)
+    sys.exit(0)
+let.set()
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_a_fork_while_another_thread_makes_a_series(statsd_sink):
+    """The child records, though a thread that it does not have held the locks."""
+    subprocess.run([sys.executable, "-c", FORK_WHILE_LOCKED, statsd_sink.address], check=True, timeout=120)
+    assert [metric.value for metric in statsd_sink.wait("child")] == [7]

@@ -202,32 +202,24 @@ class Sender:
 
     def _try(self, datagram: bytes, patience: int) -> OSError | None:
         try:
-            opened = self._socket or self._open(*self._peers[0])
+            if self._socket is None:
+                family, peer = self._peers[0]
+                self._socket = socket.socket(family, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+                self._socket.connect(peer)  # only a connected socket is told of refusals
             try:
-                opened.send(datagram)
+                self._socket.send(datagram)
             except BlockingIOError:
                 # select() knows no file above 1023.
                 full = select.poll()
-                full.register(opened, select.POLLOUT)
-                if not full.poll(patience):
-                    return TimeoutError("its buffer is full")
-                opened.send(datagram)
+                full.register(self._socket, select.POLLOUT)
+                full.poll(patience)
+                self._socket.send(datagram)
         except BlockingIOError:
             return TimeoutError("its buffer is full")
         except OSError as error:
             return error
         return self._pending()
-
-    def _open(self, family: socket.AddressFamily, peer: Any) -> socket.socket:
-        new = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            new.setblocking(False)
-            new.connect(peer)  # only a connected socket is told of refusals
-        except OSError:
-            new.close()
-            raise
-        self._socket = new
-        return new
 
     def _pending(self) -> OSError | None:
         """Return what the network said of datagrams sent before."""
