@@ -142,6 +142,8 @@ cells = group.place(identify("gauge", ["g"], None), (), 2)
 cells[0], cells[1] = float(sys.argv[2]), float(sys.argv[2])
 for number in range(int(sys.argv[3])):
     group.place(identify("counter", ["many"], {"n": f"{os.getpid()}-{number}"}), (), 1)[0] = 1
+    cells = group.place(identify("gauge", ["many"], {"n": f"{os.getpid()}-{number}"}), (), 2)
+    cells[0], cells[1] = 1, float(sys.argv[2])
 os.kill(os.getpid(), 9)
 """
 
@@ -212,6 +214,7 @@ def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
     die(path, 1)
     (dead,) = [one for one in path.iterdir() if not one.name.startswith(f"{os.getpid()}-")]
     content = dead.read_bytes()
+    (path / "ended.new").write_text("{")  # of who crashed while it was written
     key = key_of(identify("counter", ["c"], None), ())
     assert group.read()[key] == (10,)
     dead.write_bytes(content)
@@ -239,18 +242,20 @@ def test_who_is_merging_is_not_waited_for(folder, tmp_path):
 
 
 def test_series_of_the_dead_are_limited(folder, tmp_path):
-    """Labels that each process makes anew do not grow for ever; what was counted stays counted."""
+    """Labels that each process makes anew do not grow for ever; what was counted stays counted, the newest gauges stay."""
     path = tmp_path / "group"
     group = Group(folder, this_process())
-    for number in range(3):
+    for number in (1, 3, 2):
         die(path, number, MOST_SERIES - 100)
-    merged = group.read()
-    many = [record_of(key, numbers) for key, numbers in merged.items() if b"many" in key]
-    assert len(many) <= MOST_SERIES + 1
-    assert sum(one.values[0] for one in many) == 3 * (MOST_SERIES - 100)
+    found = [record_of(key, numbers) for key, numbers in group.read().items()]
+    many = {kind: [one for one in found if (one.name, one.kind) == (("many",), kind)] for kind in ("counter", "gauge")}
+    assert len(many["counter"]) <= MOST_SERIES + 1
+    assert sum(one.values[0] for one in many["counter"]) == 3 * (MOST_SERIES - 100)
+    assert sorted(one.values[1] for one in many["gauge"]) == [2] * 100 + [3] * (MOST_SERIES - 100)
 
 
-def test_two_tidy_up_while_a_third_reads(folder, monkeypatch):
+@pytest.mark.parametrize("listed", ["before", "after"])
+def test_two_tidy_up_while_a_third_reads(folder, monkeypatch, listed):
     """Whoever reads while one process merges, and a second one finds nothing left to merge, counts all nevertheless."""
     group = Group(folder, this_process())
     group.place(identify("counter", ["c"], None), (), 1)[0] = 5
@@ -259,11 +264,12 @@ def test_two_tidy_up_while_a_third_reads(folder, monkeypatch):
     tidied = []
 
     def in_between(self):
+        found = names(self)
         if not tidied:
             tidied.append(True)
             self._absorb(self._names_of_ended())
             self._absorb([])
-        return names(self)
+        return found if listed == "before" else names(self)
 
     monkeypatch.setattr(Group, "absorb", lambda _self: None)
     monkeypatch.setattr(Group, "_names", in_between)
