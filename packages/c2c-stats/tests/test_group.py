@@ -242,7 +242,7 @@ def test_who_is_merging_is_not_waited_for(folder, tmp_path):
 
 
 def test_series_of_the_dead_are_limited(folder, tmp_path):
-    """Labels that each process makes anew do not grow for ever; what was counted stays counted, the newest gauges stay."""
+    """Labels that each process makes anew do not grow; what was counted stays counted; the newest gauges stay."""
     path = tmp_path / "group"
     group = Group(folder, this_process())
     for number in (1, 3, 2):
