@@ -228,6 +228,15 @@ def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
     assert group.read()[key] == (20,)
 
 
+def test_a_second_file_of_one_process(folder):
+    """A process that begins anew has another file; what it recorded before stays counted."""
+    for number in (3, 4):
+        group = Group(folder, this_process())
+        group.place(identify("counter", ["c"], None), (), 1)[0] = number
+        group.close()
+    assert group.read()[key_of(identify("counter", ["c"], None), ())] == (7,)
+
+
 def test_who_is_merging_is_not_waited_for(folder, tmp_path):
     """While another process merges, or hangs at it, the numbers are there nevertheless."""
     path = tmp_path / "group"
