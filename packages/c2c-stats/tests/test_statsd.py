@@ -508,13 +508,15 @@ def test_a_fork_while_another_thread_sends(statsd_sink):
 
 # What is registered first is called last before a fork: after the sink has stopped.
 FORK_AFTER_THE_STOP = """
-import os, sys, threading
+import logging, os, sys, threading
 import c2c_stats as stats
+from c2c_stats._notices import later
 seen = []
 def before():
     seen.extend(thread.name for thread in threading.enumerate())
     stats.increment_counter(["late"])
     stats.bound_timer(["late_timer"]).observe(1)
+    later(logging.getLogger(), "said by the parent")
 os.register_at_fork(before=before)
 stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "30"})
 stats.increment_counter(["parent"])
@@ -530,7 +532,9 @@ assert seen == ["MainThread", "MainThread"], seen
 
 def test_a_fork_right_after_the_stop(statsd_sink):
     """No thread of ours is there at a fork; one that was started right after the stop is the parent's alone."""
-    subprocess.run([sys.executable, "-c", FORK_AFTER_THE_STOP, statsd_sink.address], check=True, timeout=120)
+    command = [sys.executable, "-c", FORK_AFTER_THE_STOP, statsd_sink.address]
+    done = subprocess.run(command, check=True, timeout=120, stderr=subprocess.PIPE, text=True)
+    assert done.stderr.count("said by the parent") == 2
     assert [metric.value for metric in statsd_sink.wait("child")] == [7]
     assert sorted(metric.value for metric in statsd_sink.wait("late", count=3)) == [1, 1, 7]
     assert [metric.value for metric in statsd_sink.named("parent")] == [1]
