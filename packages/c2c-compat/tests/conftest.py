@@ -1,5 +1,6 @@
 """A copy of the service of 2020, installed as far as Python needs it, and what runs it."""
 
+import os
 import shutil
 import socket
 import socketserver
@@ -13,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psycopg2
 import pytest
 
+from c2c_broadcast.process import service_folder
 from c2c_compat import _era
 from c2c_testing import LocalComposition, SentrySink, StatsdSink, SyslogSink
 from c2c_testing.servers import PostgresPair, Redis
@@ -27,8 +30,9 @@ METADATA = "Metadata-Version: 2.1\nName: parcels\nVersion: 1.4\n"
 
 @pytest.fixture(autouse=True)
 def _nothing_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test calls of an era says nothing of the next test's process."""
+    """What one test calls of an era says nothing of the next test's process; each hears what is said once a service."""
     monkeypatch.setattr(_era, "_called", [])
+    shutil.rmtree(service_folder("said"))
 
 
 def installed(folder: Path) -> Path:
@@ -150,6 +154,50 @@ def deployment(
     more = {"MORE_PARAMS": request.param, "STATSD_USE_TAGS": "true", "STATSD_TAG_Instance": "test"}
     with deploy(name, redis_server.url, **urls, **more, MIGRATED_TOO=urls["SQLALCHEMY_URL"]) as running:
         yield running
+
+
+@contextmanager
+def rivers_of(request: pytest.FixtureRequest, name: str, file: str, **more: str) -> Iterator[LocalComposition]:
+    """Start services of 6, as the file says, on two databases that know nothing of each other: a row says which."""
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("six") / "service6"
+    shutil.copytree(SERVICE.parent / "service6", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    postgres: PostgresPair = request.getfixturevalue("postgres_pair")
+    urls = {}
+    for side in ("master", "slave"):
+        postgres.primary.create_database(f"{name}_{side}")
+        urls[side] = postgres.primary.url_of(f"{name}_{side}")
+        with psycopg2.connect(urls[side]) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE hello (id serial PRIMARY KEY, value text UNIQUE INITIALLY DEFERRED)")
+            cursor.execute("INSERT INTO hello (value) VALUES (%s)", [side])
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(folder),
+        "PYTHONWARNINGS": "ignore",
+        "RIVERS_DB": urls["master"],
+        "RIVERS_DB_SLAVE": urls["slave"],
+        "LOG_LEVEL": "INFO",
+        "OTHER_LOG_LEVEL": "WARNING",
+        "C2C_SECRET": SECRET,
+        "C2C_DEBUG_VIEW_ENABLED": "TRUE",
+        "C2C_ENABLE_EXCEPTION_HANDLING": "TRUE",
+        "C2C_HEALTH_LINGER": "0",
+        "C2C_VERSIONS_PATH": str(folder / "versions.json"),
+        "TEST": "%1",
+        "test": "%2",
+        **more,
+    }
+    composition = LocalComposition(request, name, folder / file, environment=environment)
+    yield composition
+    composition.stop_all()
+    for side in urls:
+        postgres.primary.drop_database(f"{name}_{side}")
+
+
+@pytest.fixture(scope="module")
+def start_rivers(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[LocalComposition]]:
+    """Give a function that starts services of 6 for a block: their name, the composition's file, more variables."""
+    return partial(rivers_of, request)
 
 
 # What COMMAND answered in 5.0, and what a Sentinel has more (https://redis.io/docs/latest/commands/redis-5-0-commands/).

@@ -50,7 +50,8 @@ NAMES = {
     "pyramid": "includeme*",
     "pyramid_logging": "JsonLogHandler(stream)* PyramidCeeSysLogHandler*",
     "redis_stats": "includeme init",
-    "redis_utils": "get(settings) cleanup() REDIS_URL_KEY REDIS_OPTIONS_KEY REDIS_SENTINELS_KEY REDIS_SERVICENAME_KEY"
+    "redis_utils": "get(settings) cleanup() PubSubWorkerThread"
+    " REDIS_URL_KEY REDIS_OPTIONS_KEY REDIS_SENTINELS_KEY REDIS_SERVICENAME_KEY"
     " REDIS_DB_KEY REDIS_URL_KEY_PROP REDIS_OPTIONS_KEY_PROP REDIS_SENTINELS_KEY_PROP REDIS_SERVICENAME_KEY_PROP"
     " REDIS_DB_KEY_PROP",
     "request_tracking": "includeme init",

@@ -6,7 +6,6 @@ One worker, behind a Sentinel's Redis, every view for operators on; beside it a 
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,59 +33,27 @@ ANY = CacheExpected.DONT_CARE
 
 @pytest.fixture(scope="module")
 def rivers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_pair: Any, redis_sentinel: Any
+    start_rivers: Any, tmp_path_factory: pytest.TempPathFactory, redis_sentinel: Any
 ) -> Iterator[LocalComposition]:
-    """Start both services, on two databases that know nothing of each other."""
-    folder = tmp_path_factory.mktemp("six") / "service6"
-    shutil.copytree(Path(__file__).parent / "service6", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    urls = {}
-    for side in ("master", "slave"):
-        name = f"acceptance_{side}"
-        postgres_pair.primary.create_database(name)
-        urls[side] = postgres_pair.primary.url_of(name)
-        with psycopg2.connect(urls[side]) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE hello (id serial PRIMARY KEY, value text UNIQUE INITIALLY DEFERRED)")
-            cursor.execute("INSERT INTO hello (value) VALUES (%s)", [side])
-        urls[side] += "?options=-c%20statement_timeout%3D1500"
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHON": sys.executable,
-        "PYTHONPATH": str(folder),
-        "PYTHONWARNINGS": "ignore",
-        "RIVERS_DB": urls["master"],
-        "RIVERS_DB_SLAVE": urls["slave"],
-        "LOG_TYPE": "console",
-        "LOG_LEVEL": "INFO",
-        "OTHER_LOG_LEVEL": "WARNING",
-        "C2C_SECRET": SECRET,
-        "C2C_DEBUG_VIEW_ENABLED": "TRUE",
-        "C2C_LOG_VIEW_ENABLED": "TRUE",
-        "C2C_DB_MAINTENANCE_VIEW_ENABLED": "TRUE",
-        "C2C_SQL_PROFILER_ENABLED": "TRUE",
-        "C2C_ENABLE_EXCEPTION_HANDLING": "TRUE",
-        "C2C_SQL_REQUEST_ID": "TRUE",
-        "C2C_REQUESTS_DEFAULT_TIMEOUT": "2",
-        "C2C_REDIS_SENTINELS": ",".join(f"{host}:{port}" for host, port in redis_sentinel.sentinels),
-        "C2C_REDIS_SERVICENAME": redis_sentinel.service_name,
-        "C2C_REDIS_TIMEOUT": "10",
-        "C2C_PROFILER_PATH": "/profiler",
-        "MULTIPROC": str(tmp_path_factory.mktemp("multiproc")),
-        "C2C_HEALTH_LINGER": "0",
-        "C2C_VERSIONS_PATH": str(folder / "versions.json"),
-        "TEST": "%1",
-        "test": "%2",
-    }
-    composition = LocalComposition(request, "acceptance", folder / "acceptance.toml", environment=environment)
-    yield composition
-    composition.stop_all()
-    for side in urls:
-        postgres_pair.primary.drop_database(f"acceptance_{side}")
-
-
-@pytest.fixture
-def folder(rivers: LocalComposition) -> Path:
-    """Give the service's folder."""
-    return Path(rivers.environment["PYTHONPATH"])
+    """Start the services, on a Sentinel's Redis, with a time-out of the database's and every view for operators."""
+    enabled = ("C2C_LOG_VIEW", "C2C_DB_MAINTENANCE_VIEW", "C2C_SQL_PROFILER")
+    with start_rivers(
+        "acceptance",
+        "acceptance.toml",
+        **{f"{name}_ENABLED": "TRUE" for name in enabled},
+        LOG_TYPE="console",
+        C2C_SECRET=SECRET,
+        PGOPTIONS="-c statement_timeout=1500",
+        C2C_SQL_REQUEST_ID="TRUE",
+        C2C_REQUESTS_DEFAULT_TIMEOUT="2",
+        C2C_REDIS_SENTINELS=",".join(f"{host}:{port}" for host, port in redis_sentinel.sentinels),
+        C2C_REDIS_SERVICENAME=redis_sentinel.service_name,
+        C2C_REDIS_TIMEOUT="10",
+        C2C_PROFILER_PATH="/profiler",
+        MULTIPROC=str(tmp_path_factory.mktemp("multiproc")),
+        TZ="UTC",
+    ) as composition:
+        yield composition
 
 
 @pytest.fixture
@@ -105,6 +71,7 @@ def operator(connection: Connection, path: str, **more: Any) -> Any:
 # -- start -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("waiting")  # long enough until it is looked at
 def test_both_start(rivers: LocalComposition) -> None:
     """Both services are up with the gunicorn.conf.py of the time, the environment with two names of one spelling."""
     for port in ("API_PORT", "SECOND_PORT"):
@@ -122,9 +89,9 @@ def test_models_graph(rivers: LocalComposition, names: tuple[str, ...], there: s
     assert {name for name in ("Hello", "Gauge") if name in shown} == there
 
 
-def test_genversion_writes(folder: Path) -> None:
+def test_genversion_writes(rivers: LocalComposition) -> None:
     """The file holds tag and hash, and packages by the names of their distributions."""
-    written = json.loads((folder / "versions.json").read_text())
+    written = json.loads(Path(rivers.environment["C2C_VERSIONS_PATH"]).read_text())
     assert written["main"] == {"git_hash": "0123456789abcdef", "git_tag": "1.4"}
     assert {"SQLAlchemy", "pyramid"} <= set(written["packages"])
 
@@ -271,7 +238,7 @@ def test_sleep(connection: Connection) -> None:
 
 def test_time(connection: Connection) -> None:
     """Anybody may see the time, and the zone."""
-    assert connection.get_json("c2c/debug/time", cors=False)["timezone"] == time.tzname[time.daylight]
+    assert connection.get_json("c2c/debug/time", cors=False)["timezone"] == "UTC"
 
 
 def test_headers(connection: Connection) -> None:
@@ -646,8 +613,8 @@ OF_TABLES = {
 }
 
 
-@pytest.fixture
-def stats_db(rivers: LocalComposition, folder: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def stats_db(rivers: LocalComposition) -> Iterator[Any]:
     """Give what starts the command as a service of its own; its URL is for who scrapes."""
     started: list[subprocess.Popen[str]] = []
 
@@ -655,6 +622,7 @@ def stats_db(rivers: LocalComposition, folder: Path) -> Iterator[Any]:
         port = str(free_port())
         command = ["c2cwsgiutils-stats-db", "c2c://production.ini", "--db", rivers.environment["RIVERS_DB"]]
         environment = {**rivers.environment, "C2C_PROMETHEUS_PORT": port, "C2CWSGIUTILS_STATS_DB_SLEEP": "0.1"}
+        folder = rivers.environment["PYTHONPATH"]
         done = subprocess.Popen(
             [*command, "--schema", "public", *more], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
         )
@@ -665,6 +633,12 @@ def stats_db(rivers: LocalComposition, folder: Path) -> Iterator[Any]:
     for one in started:
         one.kill()
         one.communicate()
+
+
+@pytest.fixture(scope="module")
+def waiting(stats_db: Any) -> tuple[Any, str, float]:
+    """Give the command that was started with the first test of this module, its URL, and when."""
+    return (*stats_db(), time.monotonic())
 
 
 def scraped(url: str) -> dict[str, Any]:
@@ -680,9 +654,9 @@ def scraped(url: str) -> dict[str, Any]:
             return {family.name: family for family in text_string_to_metric_families(text)}
 
 
-def test_stats_db_waits(stats_db: Any) -> None:
-    """As long as nobody scrapes it is there; a connection without a request is no scrape; one scrape, and it ends."""
-    command, url = stats_db()
+def test_stats_db_waits(waiting: tuple[Any, str, float]) -> None:
+    """Nobody scrapes for 30 s: it is there; a connection without a request is no scrape; one scrape, and it ends."""
+    command, url, began = waiting
     port = int(url.rsplit(":", 1)[1].partition("/")[0])
 
     def listens() -> bool:
@@ -690,7 +664,7 @@ def test_stats_db_waits(stats_db: Any) -> None:
             return connection.connect_ex(("127.0.0.1", port)) == 0
 
     retry_timeout(listens)
-    time.sleep(3)
+    time.sleep(max(0.0, began + 30 - time.monotonic()))
     assert command.poll() is None
     found = scraped(url)
     labels = {name: " ".join(sorted(family.samples[0].labels)) for name, family in found.items()}

@@ -1,7 +1,6 @@
 """What a service of c2cwsgiutils 3.10 met, and meets: one test for each difference that was found once."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,69 +15,10 @@ from sqlalchemy import event, text
 
 from c2c_testing.servers import Postgres, RedisSentinel
 from c2cwsgiutils import db
-from c2cwsgiutils.acceptance.connection import CacheExpected
 from c2cwsgiutils.acceptance.utils import retry_timeout
 from c2cwsgiutils.pyramid import includeme
 
 _SERVICE = Path(__file__).parent / "service"
-
-
-def test_the_origin_that_was_sent(deployment: Any) -> None:
-    """A call that brings an ``Origin`` has that one checked, not the connection's own."""
-    deployment.connection.get_json("parcels", headers={"Origin": "https://other.example"})
-
-
-def test_the_running_application(deployment: Any) -> None:
-    """``show_refs.dot`` finds gunicorn's application by the name of its base class."""
-    path = "tools/debug/show_refs.dot?analyze_type=gunicorn.app.wsgiapp.WSGIApplication"
-    graph = deployment.connection.get(path, headers=deployment.key, cors=False)
-    assert graph.startswith("digraph")
-    assert "GunicornApplication" in graph
-
-
-@pytest.mark.parametrize(("path", "status"), [("moved", 301), ("nothing", 204), ("nowhere", 404)])
-def test_raised_answers_are_not_cached(deployment: Any, path: str, status: int) -> None:
-    """Redirects and 204 that a view raises say ``no-cache``, as errors do."""
-    options = {"allow_redirects": False, "cors": False, "expected_status": status}
-    response = deployment.connection.get_raw(path, cache_expected=CacheExpected.NO, **options)
-    assert "no-cache" in response.headers["Cache-Control"]
-
-
-def test_names_of_the_checks(deployment: Any) -> None:
-    """Redis by its URL, with a result; alembic by its ini; each at the level that it had."""
-    successes = deployment.operator("health_check?max_level=2")["successes"]
-    redis = next(one for name, one in successes.items() if name.startswith("redis://"))
-    assert redis["level"] == 2
-    assert redis["result"]["role"] == "master"
-    alembic = next(name for name in successes if name.startswith("alembic_"))
-    assert re.fullmatch(r"alembic_.*_alembic\.ini_alembic", alembic)
-    assert successes[alembic]["level"] == 1
-    assert successes["db_engine_sqlalchemy_slave"]["level"] == 1
-
-
-def test_broadcasts_are_timed(deployment: Any) -> None:
-    """The Redis commands of a broadcast are in stats.json."""
-    deployment.connection.post_json("cache", json="x")
-    retry_timeout(lambda: "redis/cmd=PUBLISH/success=1" in deployment.operator("stats.json?scope=all")["timers"])
-
-
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_page(deployment: Any, slash: str) -> None:
-    """With and without the last slash; titles of the time; behind https every address of the service is https."""
-    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "parcels.example"}
-    page = deployment.connection.get(f"tools{slash}", headers={**headers, **deployment.key}, cors=False)
-    titles = re.findall(r"<h2[^>]*>([^<]*)", page)
-    assert {"Health checks", "Debug"} <= set(titles)
-    assert set(re.findall(r"https?://[a-z.]+", page)) == {"https://parcels.example"}
-    anonymous = deployment.connection.get(f"tools{slash}", headers=headers, cors=False)
-    assert "Health checks" in anonymous
-    assert ">Debug<" not in anonymous
-
-
-def test_memory_of_the_internals(deployment: Any) -> None:
-    """``python_internals_map`` is an argument of ``debug/memory`` as it was."""
-    found = deployment.operator("debug/memory?limit=3&python_internals_map=1", timeout=150)
-    assert all(len(one["most_common_types"]) == 3 for one in found)
 
 
 def test_alembic_from_anywhere(tmp_path: Path, postgres: Postgres) -> None:

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,21 @@ def test_sessions_of_two_threads(config: Configurator) -> None:
         thread.join()
     assert wrong == []
     assert factory.rw_engine is not factory.ro_engine
+
+
+def test_sessions_of_health_checks(config: Configurator, tmp_path: Path) -> None:
+    """Each check has a session on the engine that it is about, and gives the connection back."""
+    names = {"": "master", "_slave": "slave"}
+    config.get_settings().update({f"sqlalchemy{key}.url": f"sqlite:///{tmp_path}/{names[key]}" for key in names})
+    config.include(c2cwsgiutils.pyramid.includeme)
+    factory = c2cwsgiutils.db.init(config, "sqlalchemy", "sqlalchemy_slave")
+    checks = c2cwsgiutils.health_check.HealthCheck(config)
+    checks.add_db_session_check(factory, query_cb=lambda session: Path(session.get_bind().url.database).name)
+    app = TestApp(config.make_wsgi_app())
+    for _ in range(20):  # more than a pool has
+        found = app.get("/c2c/health_check").json["successes"]
+        assert {key: found[f"db_engine_sqlalchemy{key}"]["result"] for key in names} == names
+    assert factory.rw_engine.pool.checkedout() == factory.ro_engine.pool.checkedout() == 0
 
 
 def test_redis_is_away(config: Configurator, new_redis_server: Any) -> None:
@@ -132,13 +148,17 @@ def test_a_switch_that_is_off(monkeypatch: pytest.MonkeyPatch, text: str, on: bo
     assert load(LoggingSettings, {}).sql_request_id is on
 
 
+@pytest.mark.parametrize("by", ["environment", "ini"])
 @pytest.mark.parametrize("name", ["C2C_REDIS_PUBSUB_RETRY_DELAY", "C2C_REDIS_PUBSUB_GET_MESSAGE_TIMEOUT"])
 def test_what_has_no_effect(
-    config: Configurator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+    config: Configurator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, by: str
 ) -> None:
-    """Variables for a listener that polls are taken, and said to be without effect, once and at DEBUG only."""
+    """Settings of a listener that polls are taken, and said to be without effect, once and at DEBUG only."""
     caplog.set_level("DEBUG", logger="c2c_compat")
-    monkeypatch.setenv(name, "0.5")
+    if by == "environment":
+        monkeypatch.setenv(name, "0.5")
+    else:
+        config.get_settings()[f"c2c.{name.lower().removeprefix('c2c_')}"] = "0.5"
     config.include(c2cwsgiutils.pyramid.includeme)
     config.make_wsgi_app()
     said = [(record.levelname, record.getMessage()) for record in caplog.records if name in record.getMessage()]

@@ -52,6 +52,15 @@ def test_without_metadata(tmp_path: Path) -> None:
     assert "ImportError: c2c-compat has the import name" in done.stderr
 
 
+def test_one_of_ours(tmp_path: Path) -> None:
+    """A distribution of the name that says it is ours, as poetry wants one, is not refused."""
+    metadata = tmp_path / "c2cwsgiutils-6.1.10.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: c2cwsgiutils\nVersion: 6.1.10\nSummary: provided by c2c-compat\n")
+    own = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import c2cwsgiutils.pyramid"], env=own, check=True, timeout=120)
+
+
 REMAINS = (
     "from pyramid.config import Configurator; Configurator(settings={}).include('c2c_compat')",
     "from c2c_compat._include import including; including('c2c_stats')(None)",

@@ -1,6 +1,7 @@
 """The service of 2020, run for real: gunicorn, daemons of several hosts, PostgreSQL, Redis, syslog, statsd, Sentry."""
 
 import itertools
+import re
 from typing import Any
 
 import psycopg2
@@ -136,6 +137,20 @@ def test_retired_variables(deployment: Any) -> None:
     """What nothing reads any more is named, with the remedy."""
     retired = deployment.syslog.wait(lambda one: "Retired settings" in one.text)
     assert all("C2C_REDIS_TIMEOUT (use C2C_REDIS_OPTIONS=socket_timeout=3)" in one.text for one in retired)
+
+
+def test_what_is_open_is_said_once(deployment: Any) -> None:
+    """Each worker keeps open what was open, and one line of the service says so."""
+
+    def members() -> list[Any] | None:
+        answers = [one for one in deployment.connection.post_json("cache") if one]
+        return answers if len(answers) == 4 else None
+
+    workers = {one["pid"] for one in retry_timeout(members) or () if one["hostname"] == "parcels-web-1"}
+    said = deployment.syslog.wait(lambda one: "keeps open what was open" in one.text)
+    by = [int(one.text.rpartition('"pid":')[2].partition(",")[0]) for one in said]  # preloaded, it is the master
+    assert len(workers) == 2
+    assert sum(pid in workers for pid in by) <= 1, by
 
 
 def test_broadcasts(deployment: Any) -> None:
@@ -294,3 +309,64 @@ def test_daemon_that_ends(deployment: Any) -> None:
     """A script ends when its work does: nothing that was set up keeps it."""
     done = deployment.run(deployment.composition.environment["PYTHON"], "importer.py", "--once", HOST_NAME="script")
     assert done.returncode == 0, done.stderr
+
+
+# -- what a service of 3.10 met, and meets ----------------------------------------------------------------------------
+
+
+def test_the_origin_that_was_sent(deployment: Any) -> None:
+    """A call that brings an ``Origin`` has that one checked, not the connection's own."""
+    deployment.connection.get_json("parcels", headers={"Origin": "https://other.example"})
+
+
+def test_the_running_application(deployment: Any) -> None:
+    """``show_refs.dot`` finds gunicorn's application by the name of its base class."""
+    path = "tools/debug/show_refs.dot?analyze_type=gunicorn.app.wsgiapp.WSGIApplication"
+    graph = deployment.connection.get(path, headers=deployment.key, cors=False)
+    assert graph.startswith("digraph")
+    assert "GunicornApplication" in graph
+
+
+@pytest.mark.parametrize(("path", "status"), [("moved", 301), ("nothing", 204), ("nowhere", 404)])
+def test_raised_answers_are_not_cached(deployment: Any, path: str, status: int) -> None:
+    """Redirects and 204 that a view raises say ``no-cache``, as errors do."""
+    options = {"allow_redirects": False, "cors": False, "expected_status": status}
+    response = deployment.connection.get_raw(path, cache_expected=CacheExpected.NO, **options)
+    assert "no-cache" in response.headers["Cache-Control"]
+
+
+def test_names_of_the_checks(deployment: Any) -> None:
+    """Redis by its URL, with a result; alembic by its ini; each at the level that it had."""
+    successes = deployment.operator("health_check?max_level=2")["successes"]
+    redis = next(one for name, one in successes.items() if name.startswith("redis://"))
+    assert redis["level"] == 2
+    assert redis["result"]["role"] == "master"
+    alembic = next(name for name in successes if name.startswith("alembic_"))
+    assert re.fullmatch(r"alembic_.*_alembic\.ini_alembic", alembic)
+    assert successes[alembic]["level"] == 1
+    assert successes["db_engine_sqlalchemy_slave"]["level"] == 1
+
+
+def test_broadcasts_are_timed(deployment: Any) -> None:
+    """The Redis commands of a broadcast are in stats.json."""
+    deployment.connection.post_json("cache", json="x")
+    retry_timeout(lambda: "redis/cmd=PUBLISH/success=1" in deployment.operator("stats.json?scope=all")["timers"])
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_page(deployment: Any, slash: str) -> None:
+    """With and without the last slash; titles of the time; behind https every address of the service is https."""
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "parcels.example"}
+    page = deployment.connection.get(f"tools{slash}", headers={**headers, **deployment.key}, cors=False)
+    titles = re.findall(r"<h2[^>]*>([^<]*)", page)
+    assert {"Health checks", "Debug"} <= set(titles)
+    assert set(re.findall(r"https?://[a-z.]+", page)) == {"https://parcels.example"}
+    anonymous = deployment.connection.get(f"tools{slash}", headers=headers, cors=False)
+    assert "Health checks" in anonymous
+    assert ">Debug<" not in anonymous
+
+
+def test_memory_of_the_internals(deployment: Any) -> None:
+    """``python_internals_map`` is an argument of ``debug/memory`` as it was."""
+    found = deployment.operator("debug/memory?limit=3&python_internals_map=1", timeout=150)
+    assert all(len(one["most_common_types"]) == 3 for one in found)

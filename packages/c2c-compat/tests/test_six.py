@@ -1,14 +1,12 @@
 """A service in the style of c2cwsgiutils 6, run for real: gunicorn with its conf file, two databases, no Redis."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,41 +20,11 @@ ORIGIN = "http://example.com/"
 
 
 @pytest.fixture(scope="module", params=["", "--preload"], ids=["own", "preload"])
-def rivers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_pair: Any
-) -> Iterator[LocalComposition]:
-    """Start the service on two databases that know nothing of each other: the row of each says which one it is."""
-    folder = tmp_path_factory.mktemp("six") / "service6"
-    shutil.copytree(Path(__file__).parent / "service6", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    urls = {}
-    for side in ("master", "slave"):
-        postgres_pair.primary.create_database(f"rivers_{side}")
-        urls[side] = postgres_pair.primary.url_of(f"rivers_{side}")
-        with psycopg2.connect(urls[side]) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE hello (id serial PRIMARY KEY, value text)")
-            cursor.execute("INSERT INTO hello (value) VALUES (%s)", [side])
-    environment = {
-        "PYTHON": sys.executable,
-        "GUNICORN_CMD_ARGS": request.param,
-        "PYTHONPATH": str(folder),
-        "PYTHONWARNINGS": "ignore",
-        "RIVERS_DB": urls["master"],
-        "RIVERS_DB_SLAVE": urls["slave"],
-        "LOG_TYPE": "json",
-        "LOG_LEVEL": "INFO",
-        "OTHER_LOG_LEVEL": "WARNING",
-        "C2C_SECRET": SECRET,
-        "C2C_DEBUG_VIEW_ENABLED": "TRUE",
-        "C2C_REDIS_DB": "",
-        "C2C_PROFILER_PATH": "",
-        "C2C_HEALTH_LINGER": "0",
-        "C2C_ENABLE_EXCEPTION_HANDLING": "1",
-        "TEST": "%1",
-        "test": "%2",
-    }
-    yield LocalComposition(request, "rivers", folder / "composition.toml", environment=environment)
-    for side in urls:
-        postgres_pair.primary.drop_database(f"rivers_{side}")
+def rivers(request: pytest.FixtureRequest, start_rivers: Any) -> Iterator[LocalComposition]:
+    """Start the service, with JSON logs."""
+    more = {"LOG_TYPE": "json", "GUNICORN_CMD_ARGS": request.param, "C2C_REDIS_DB": "", "C2C_PROFILER_PATH": ""}
+    with start_rivers("rivers", "composition.toml", **more) as composition:
+        yield composition
 
 
 @pytest.fixture

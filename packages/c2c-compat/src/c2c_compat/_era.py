@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from c2c_broadcast import load, setting
+from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2C_COMPAT_ERA"
@@ -113,17 +114,17 @@ def say_once(era: Era, registry: Any) -> None:
     if _SAID not in registry:
         registry[_SAID] = era
         for name in _NO_EFFECT:
-            if os.environ.get(name):
+            if os.environ.get(name) or registry.settings.get(name.lower().replace("c2c_", "c2c.", 1)):
                 _LOG.debug("%s has no effect: nothing polls", name)
         _LOG.info("c2c-compat does as c2cwsgiutils %s did: %s; %s changes it", era.number, era.reason, _VARIABLE)
 
 
 def warn_of_six(name: str, registry: Any) -> None:
-    """Warn once where something of 6 is called in an application that was taken for one of 3."""
+    """Warn where something of 6 is called in an application that was taken for one of 3."""
     era = registry.get(_SAID)
-    if era is not None and era.number != 6 and (_SAID, name) not in registry:  # noqa: PLR2004 # the era's number
-        registry[_SAID, name] = True
-        _LOG.warning("%s is of c2cwsgiutils 6, and this service was taken for one of 3: set %s=6", name, _VARIABLE)
+    if era is not None and era.number != 6:  # noqa: PLR2004 # the era's number
+        text = "%s is of c2cwsgiutils 6, and this service was taken for one of 3: set %s=6"
+        warn_once(_LOG, text, name, _VARIABLE)
 
 
 def _found(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Era]:

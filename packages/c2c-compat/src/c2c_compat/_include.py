@@ -8,6 +8,7 @@ from typing import Any
 from pyramid.config import Configurator
 
 from c2c_broadcast import load
+from c2c_broadcast.settings import warn_once
 from c2c_compat._access import add_routes
 from c2c_compat._additional import add_sections
 from c2c_compat._era import say_once, set_defaults
@@ -16,8 +17,6 @@ from c2c_compat._refusal import refuse
 from c2c_debug import DebugSettings, stacks
 
 _LOG = logging.getLogger(__name__)
-_SAID = "c2c_compat.said"
-_RESET = "c2c.stats_public_reset"
 
 
 def add(config: Configurator) -> None:
@@ -56,18 +55,17 @@ def include(config: Configurator, package: str) -> None:
     if package in {"c2c_debug", "c2c_meta"} and load(DebugSettings, settings).debug_view_enabled:
         stacks.subscribe(import_module("c2cwsgiutils.debug").take_stacks)
     say_once(era, config.registry)
-    if _SAID in config.registry or not _shows_stats(config, package):
+    if not _shows_stats(config, package):
         return
     from c2c_stats import StatsSettings
 
-    config.registry[_SAID] = True
     if era.number == 6:  # noqa: PLR2004 # the era's number
         import_module("c2c_compat._prometheus").tell_of_worker()
     if load(StatsSettings, settings).stats_public_reset:
-        _LOG.warning(
+        warn_once(
+            _LOG,
             "c2c-compat keeps open what was open in c2cwsgiutils 3: everybody may reset stats.json, where STATS_VIEW "
-            "is on; C2C_STATS_PUBLIC_RESET=false (ini key %s) closes it",
-            _RESET,
+            "is on; C2C_STATS_PUBLIC_RESET=false (ini key c2c.stats_public_reset) closes it",
         )
 
 

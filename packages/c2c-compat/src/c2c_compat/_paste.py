@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from c2c_broadcast import ConfigurationError, mask
+from c2c_broadcast.settings import warn_once
 from c2c_compat._era import called
 from c2c_compat._refusal import refuse
 
@@ -38,13 +39,9 @@ def get_config_defaults() -> dict[str, str]:
         first = seen.setdefault(name.lower(), name)
         if first == name:
             found[name] = value.replace("%", "%%")
-        elif (first, name) not in _warned:
-            _warned.add((first, name))
-            _LOG.warning("The environment has %s and %s: an ini file has only the first", first, name)
+        else:
+            warn_once(_LOG, "The environment has %s and %s: an ini file has only the first", first, name)
     return found
-
-
-_warned: set[tuple[str, str]] = set()
 
 
 def get_paste_config(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> str:

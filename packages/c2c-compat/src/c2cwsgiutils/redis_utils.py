@@ -1,9 +1,11 @@
 """Clients of Redis."""
 
+from redis.client import PubSubWorkerThread
+
 from c2c_compat._daemon import cleanup
 from c2c_compat._redis import get
 
-__all__ = ["cleanup", "get"]
+__all__ = ["PubSubWorkerThread", "cleanup", "get"]
 
 # Names of the settings: environment, ini key.
 REDIS_URL_KEY, REDIS_URL_KEY_PROP = "C2C_REDIS_URL", "c2c.redis_url"
