@@ -360,7 +360,8 @@ def test_page(deployment: Any, slash: str) -> None:
     page = deployment.connection.get(f"tools{slash}", headers={**headers, **deployment.key}, cors=False)
     titles = re.findall(r"<h2[^>]*>([^<]*)", page)
     assert {"Health checks", "Debug"} <= set(titles)
-    assert set(re.findall(r"https?://[a-z.]+", page)) == {"https://parcels.example"}
+    # One of the recent errors may say where SQLAlchemy explains it.
+    assert set(re.findall(r"https?://[a-z.]+", page)) - {"https://sqlalche.me"} == {"https://parcels.example"}
     anonymous = deployment.connection.get(f"tools{slash}", headers=headers, cors=False)
     assert "Health checks" in anonymous
     assert ">Debug<" not in anonymous

@@ -1,6 +1,6 @@
 """Clients of Redis."""
 
-from redis.client import PubSubWorkerThread
+from redis import client
 
 from c2c_compat._daemon import cleanup
 from c2c_compat._redis import get
@@ -13,3 +13,7 @@ REDIS_OPTIONS_KEY, REDIS_OPTIONS_KEY_PROP = "C2C_REDIS_OPTIONS", "c2c.redis_opti
 REDIS_SENTINELS_KEY, REDIS_SENTINELS_KEY_PROP = "C2C_REDIS_SENTINELS", "c2c.redis_sentinels"
 REDIS_SERVICENAME_KEY, REDIS_SERVICENAME_KEY_PROP = "C2C_REDIS_SERVICENAME", "c2c.redis_servicename"
 REDIS_DB_KEY, REDIS_DB_KEY_PROP = "C2C_REDIS_DB", "c2c.redis_db"
+
+
+class PubSubWorkerThread(client.PubSubWorkerThread):
+    """A thread that handles messages, as redis-py has it."""
