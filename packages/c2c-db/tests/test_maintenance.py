@@ -48,6 +48,15 @@ def test_one_server(pair, urls, notes, new_service):
     service.app.post("/notes")
 
 
+def test_reads_afterwards(urls, notes, new_service, driver):
+    """Without enforcement a standby is read after a maintenance as before: connections go back to its own default."""
+    service = new_service(notes, **urls(driver, **{"c2c.db.enforce_readonly": "false"}), **_SETTINGS)
+    service.app.post(_PATH, {"readonly": "true"}, headers=_HEADERS)
+    assert service.app.get("/notes").json["server"] == "replica"
+    service.app.post(_PATH, {"readonly": "false"}, headers=_HEADERS)
+    assert service.app.get("/notes").json["server"] == "replica"
+
+
 def test_ttl_and_reason(urls, notes, new_service, until, caplog):
     """After its ttl the mode ends by itself; the reason is logged, and Retry-After says how long it lasts."""
     service = new_service(notes, **urls(), **_SETTINGS)

@@ -234,7 +234,7 @@ def _set(dialect: Any, raw: Any, how: str, *, value: bool) -> None:
     if dialect.name == "sqlite":
         raw.execute(f"PRAGMA query_only = {int(value)}").close()
     elif how == "connection":
-        dialect.set_readonly(raw, value)
+        dialect.set_readonly(raw, value or None)  # a standby refuses READ WRITE, which psycopg makes of False
     else:
         before, raw.autocommit = raw.autocommit, True
         _run(raw, f"SET default_transaction_read_only = {int(value)}")
