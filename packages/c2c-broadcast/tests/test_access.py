@@ -1,8 +1,11 @@
 """Operator access: secret, header, cookie, lock-out, same origin."""
 
 import logging
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +14,12 @@ from pyramid.request import Request
 from pyramid.response import Response
 from webtest import TestApp
 
-from c2c_broadcast import Credentials, is_auth, settings_of
+from c2c_broadcast import Answers, Credentials, _access, is_auth, settings_of
 from c2c_broadcast._access import LIFETIME, MOST_ADDRESSES, Lockout, OperatorCookie
 from c2c_broadcast.operators import operators_of
+from c2c_broadcast.process import Process
+
+_NOBODY = Answers([], [], [], [], complete=True)
 
 SECRET = "a-long-enough-secret"
 OTHER = "another-long-secret!"
@@ -274,6 +280,22 @@ class TestLockout:
     def clock(self) -> Iterator[list[float]]:
         """Give a clock to move by hand."""
         return [1000.0]
+
+    def test_a_process_that_is_stopped_is_hardly_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the others know of wrong secrets is asked for; with one that can't answer, for a moment only."""
+        waits: list[float] = []
+        monkeypatch.setattr(_access.broadcast, "ask", lambda *_, timeout: waits.append(timeout) or _NOBODY)
+        with subprocess.Popen(["sleep", "60"]) as child:
+            others = SimpleNamespace(workers=lambda: [Process(child.pid, 0)])
+            monkeypatch.setattr(_access, "family", lambda: others)
+            Lockout()._ask()
+            child.send_signal(signal.SIGSTOP)
+            deadline = time.monotonic() + 30
+            while not Process(child.pid, 0).stopped:
+                assert time.monotonic() < deadline
+            Lockout()._ask()
+            child.kill()
+        assert waits == [1.0, 0.03]
 
     def test_the_lock_doubles_up_to_five_minutes(self, clock: list[float]) -> None:
         """5, 10, 20 ... 300 seconds, and it opens when they are over."""

@@ -146,7 +146,9 @@ def test_start_ticks_tell_the_living():
     """A process that waits to be waited for (a zombie) is none, and a stopped one is alive."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     ticks = start_ticks(child.pid)
+    assert not Process(child.pid, ticks).stopped
     child.send_signal(signal.SIGSTOP)
+    until(lambda: Process(child.pid, ticks).stopped)
     assert Process(child.pid, ticks).alive
     assert not Process(child.pid, ticks + 1).alive
     child.kill()

@@ -20,7 +20,7 @@ from webob.cookies import JSONSerializer, SignedSerializer
 
 from c2c_broadcast import broadcast
 from c2c_broadcast._call import BroadcastError
-from c2c_broadcast.process import host_name
+from c2c_broadcast.process import family, host_name
 from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ FIRST_LOCK = 5.0
 LONGEST_LOCK = 300.0
 MOST_ADDRESSES = 10_000
 _MOST_TOLD = 1_000
-_LONGEST_QUESTION = 1.0
+_LONGEST_QUESTION, _SHORTEST_QUESTION = 1.0, 0.03  # seconds
 _CHANNEL = "c2c_wrong_secrets"
 
 
@@ -300,9 +300,10 @@ class Lockout:
             broadcast.get_broadcaster().tell(_CHANNEL, {**self._message(), "network": network, "count": count})
 
     def _ask(self) -> None:
-        """Ask the processes that were there before this one, for a second at most."""
+        """Ask the processes that were there before this one, for a second at most; for a moment if one is stopped."""
+        seconds = _SHORTEST_QUESTION if any(one.stopped for one in family().workers()) else _LONGEST_QUESTION
         with contextlib.suppress(BroadcastError):
-            for answer in broadcast.ask(_CHANNEL, self._message(), timeout=_LONGEST_QUESTION).answers:
+            for answer in broadcast.ask(_CHANNEL, self._message(), timeout=seconds).answers:
                 for network, (count, seconds) in answer["known"].items():
                     with self._lock:
                         self._keep(network[:64], count, min(seconds, LONGEST_LOCK))

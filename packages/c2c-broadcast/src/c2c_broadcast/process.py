@@ -90,6 +90,12 @@ class Process:
             return isinstance(error, PermissionError)
         return True
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop for a while (SIGSTOP) or is traced, so that it answers nobody."""
+        fields = _stat(PROC, self.pid)
+        return fields is not None and fields[_STATE] in {b"T", b"t"}
+
 
 def this_process(proc: Path = PROC) -> Process:
     """Return the current process."""
