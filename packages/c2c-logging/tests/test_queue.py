@@ -193,7 +193,7 @@ def test_where_there_is_no_thread_it_is_done_at_once(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    queue = Queue(lambda batch, hurry: seen.append((batch, hurry())), wait=0.0)
+    queue = Queue(lambda batch, hurry: seen.append((batch, hurry())), wait=3_000.0)
     queue.put("x", 1)
     queue.put("y", 1)
     assert seen == [(["x"], True), (["y"], True)]

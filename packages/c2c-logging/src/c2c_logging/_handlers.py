@@ -193,7 +193,7 @@ class JsonLogHandler(StreamHandler):
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.dialect = load(HandlerSettings, {}, os.environ).json_dialect
+        self.dialect = load(HandlerSettings, {}).json_dialect
         super().__init__(stream)
 
     def format(self, record: logging.LogRecord) -> str:

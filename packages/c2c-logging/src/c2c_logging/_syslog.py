@@ -57,7 +57,7 @@ class PyramidCeeSysLogHandler(QueueHandler):
         socktype: socket.SocketKind | str | None = None,
     ) -> None:
         super().__init__("log lines can't be sent to syslog")
-        self.dialect = load(HandlerSettings, {}, os.environ).json_dialect
+        self.dialect = load(HandlerSettings, {}).json_dialect
         self.address = _address(address)
         self.facility = _facility(facility)
         self._queue = SyslogQueue(self.address, _kind(socktype))
