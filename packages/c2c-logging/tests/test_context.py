@@ -90,6 +90,14 @@ def test_a_request_without_a_route(log):
     assert answer.headers["X-Request-ID"] == "42 is the answer"
 
 
+def test_a_path_of_many_kilobytes(log):
+    """It is cut: each line of the request has it."""
+    with testing.testConfig(request=Request.blank("/" + "x" * 10_000)):
+        log.info("y")
+    (line,) = log.lines()
+    assert 400 < len(line["path"]) < 600
+
+
 def test_a_path_that_is_no_text(log):
     """Bytes that are no UTF-8 neither raise nor lose the line."""
     request = Request.blank("/")

@@ -1,10 +1,13 @@
 """Lines of JSON: complete, strict, one a record, whatever the record."""
 
 import io
+import itertools
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict, UserString
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -197,6 +200,75 @@ def test_cycles_end(log):
     (line,) = log.lines()
     assert line["endless"]["self"]["self"]["a"] == 1
     assert line["truncated"] is True
+
+
+class Endless(Mapping):
+    """A mapping that has always one more."""
+
+    def __iter__(self):
+        """Never end."""
+        return itertools.count()
+
+    def __len__(self):
+        """Say something."""
+        return 1
+
+    def __getitem__(self, key):
+        """Give anything."""
+        return key
+
+
+def test_what_has_no_end_is_left_where_a_line_is_full(log):
+    """So many values are looked at, however many there are."""
+    log.info("x", extra={"odd": Endless()})
+    (line,) = log.lines()
+    assert line["truncated"] is True
+
+
+def test_so_many_characters_are_asked_for(log):
+    """Objects are not made texts of once there are more than a line takes."""
+    asked = []
+
+    class Long:
+        def __str__(self):
+            asked.append(1)
+            return "x" * 10_000
+
+    log.info("x", extra={"many": [Long() for _ in range(1_000)]})
+    (line,) = log.lines()
+    assert line["truncated"] is True
+    assert len(asked) < 10
+
+
+def test_depth_is_bounded(log):
+    """What lies deeper than anybody looks is left out, and the line says so."""
+    value = "x"
+    for _ in range(40):
+        value = [value]
+    log.info("x", extra={"deep": value})
+    (line,) = log.lines()
+    assert line["truncated"] is True
+    assert 5 < json.dumps(line["deep"]).count("[") < 40
+
+
+def test_names_are_bounded(log):
+    """A name of a thousand characters is cut, wherever it stands."""
+    log.info("x", extra={"k" * 1_000: 1, "odd": {b"b" * 1_000: 1}})
+    (line,) = log.lines()
+    assert "k" * 200 in line
+    assert list(line["odd"]) == ["b" * 200]
+
+
+@pytest.mark.parametrize("created", [float("nan"), 1e300, -1.0, "yesterday", None])
+def test_a_record_of_no_time(log, created):
+    """Its line is whole, and of now."""
+    record = log.makeRecord("n", 20, "f.py", 1, "x", (), None)
+    record.created = created
+    before = time.time()
+    log.handlers[0].emit(record)
+    (line,) = log.lines()
+    assert before - 1 <= line["timestamp"] <= time.time() + 1
+    assert (line["msg"], line["logger_name"]) == ("x", "n")
 
 
 def test_reserved_names_move(log):
