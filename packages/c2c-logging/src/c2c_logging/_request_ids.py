@@ -29,6 +29,7 @@ _BAD = re.compile(r"[^A-Za-z0-9 !#&()+,./:=?@\[\]^_{|}~-]+")
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _HEX = re.compile(r"[0-9a-f]{32}")
 _RANDOM = random.Random()  # noqa: S311 # an id is no secret
+_ALL_BITS = (1 << 128) - 1
 _SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, without a pattern: each bit of a time changes many of the product
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -41,8 +42,8 @@ def new_id() -> str:
     it a tenth. A forked process has the same numbers: the time in nanoseconds tells their ids apart.
     """
     number = _RANDOM.getrandbits(128) ^ time.time_ns() * _SPREAD
-    digits = f"{number % 2**128:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[number % 4]}{digits[17:20]}-{digits[20:]}"
+    digits = f"{number & _ALL_BITS:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[number & 3]}{digits[17:20]}-{digits[20:]}"
 
 
 def clean(value: str) -> str:
