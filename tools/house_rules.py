@@ -37,7 +37,6 @@ LONGEST_CHAIN = 6
 ALLOWED: dict[str, str] = {
     "profiler.py SqlProfiler._put: wrap": "it wraps a method in a function of the profiler's own, and calls nothing",
     "_sink.py Sink.start: exporter.start": "the package's own exporters start threads, and log after the lock",
-    "_queue.py Queue.put: self._at_once": "a write of the package to a pipe, that does not block",
     "_statsd.py Sender.prepare: socket.getaddrinfo": "held by the sending thread; requests only try this lock",
     "_statsd.py Sender._try: select.poll": "as above, and those who send from a request do not wait",
     "_statsd.py Sender._try: full.poll": "as above",

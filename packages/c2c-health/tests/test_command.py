@@ -183,7 +183,7 @@ def test_an_ini_file_in_another_folder(ini, tmp_path_factory):
     ("more", "arguments", "message"),
     [
         ("without = 1", [], 'no config.include("c2c_health")'),
-        ("broken = 1", [], "the application does not start: ValueError: password=*** is wrong"),
+        ("broken = 1", [], "it does not start: ValueError: password=*** is wrong"),
         ("", ["--max-level", "-1"], "a whole number from 0"),
     ],
 )

@@ -1,5 +1,6 @@
 """The probe address: what it answers while the service can't, and how it knows what the request threads do."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,7 +18,7 @@ from pyramid.request import Request
 from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.process import service_folder
 from c2c_health import HealthChecked, HealthSettings, RequestThreadsSeen, State
-from c2c_health._probes import Probes, RequestThreads, probes, queue_time
+from c2c_health._probes import _MOST_CLIENTS, Probes, RequestThreads, probes, queue_time
 from c2c_testing.servers import free_port, stopped
 
 _APP = """
@@ -210,7 +211,7 @@ def test_a_plain_process(service, fresh):
     assert _get(address, "/metrics", "HEAD") == (200, b"")
     assert _get(address, "/broken")[0] == 500
     assert _get(address, "/nothing")[0] == 404
-    assert _get(address, "/live", "POST")[0] == 501
+    assert _get(address, "/live", "POST")[0] == 405
     assert _get(address, "/health_check?checks=nothing")[0] == 400
     _wait(lambda: seen)
     assert seen[0].busy == 0
@@ -331,6 +332,44 @@ def test_clients_that_make_no_request(service, fresh, sent):
                     pass
             except ConnectionResetError:
                 pass
+
+
+def test_clients_that_are_slow(service, fresh):
+    """As many as are served at a time, each sending a byte now and then: they are cut, and a probe has its answer."""
+    address = f"127.0.0.1:{free_port()}"
+    made = service(**{"c2c.probe_address": address})
+    assert made.app
+    _wait(lambda: _status(address, "/live") == 200)
+    host, port = address.split(":")
+    clients = [socket.create_connection((host, int(port)), timeout=30) for _ in range(_MOST_CLIENTS)]
+    end = threading.Event()
+
+    def drip():
+        while not end.wait(0.3):
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.send(b"G")
+
+    dripping = threading.Thread(target=drip, daemon=True)
+    dripping.start()
+    try:
+        time.sleep(1)
+        assert _get(address, "/live")[0] == 200
+    finally:
+        end.set()
+        dripping.join()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_another_method(service, fresh, method):
+    """Only GET and HEAD are answered."""
+    address = f"127.0.0.1:{free_port()}"
+    made = service(**{"c2c.probe_address": address})
+    assert made.app
+    _wait(lambda: _status(address, "/live") == 200)
+    assert _get(address, "/live", method)[0] == 405
 
 
 def test_an_address_in_use_is_had_later(service, fresh, monkeypatch, caplog):

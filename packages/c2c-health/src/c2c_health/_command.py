@@ -55,12 +55,8 @@ def report_url(target: str, base_path: str, level: int | None) -> str:
     """Return the URL to ask: ``target`` itself if it is that of a report, else the report of the service there."""
     parts = urlsplit(target)
     path = parts.path if parts.path.endswith(_ENDS) else parts.path.rstrip("/") + base_path + "/health_check"
-    query = (
-        f"max_level={level}"
-        if level is not None and not parts.query and path.endswith("/health_check")
-        else parts.query
-    )
-    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+    asks = level is not None and not parts.query and path.endswith("/health_check")
+    return urlunsplit((parts.scheme, parts.netloc, path, f"max_level={level}" if asks else parts.query, ""))
 
 
 def _over_http(target: str, level: int | None) -> Any:
@@ -104,13 +100,9 @@ def _here(target: str, level: int | None) -> Any:
     try:
         plaster.get_loader(uri, protocols=["wsgi"]).get_wsgi_app()
     except plaster.LoaderNotFound:
-        raise ConfigurationError(
-            f"{target}: nothing here reads it: pip install plaster-pastedeploy, or c2c-meta"
-        ) from None
+        raise ConfigurationError(f"{target}: nothing reads it: pip install plaster-pastedeploy, or c2c-meta") from None
     except Exception as error:  # the boundary to an application's start-up
-        raise ConfigurationError(
-            f"{target}: the application does not start: {type(error).__name__}: {error}"
-        ) from error
+        raise ConfigurationError(f"{target}: it does not start: {type(error).__name__}: {error}") from error
     health = global_registries.last.get("health_check") if global_registries.last else None
     if health is None:
         raise ConfigurationError(f'{target}: its application has no config.include("c2c_health")')

@@ -24,6 +24,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
@@ -315,6 +316,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 # as above
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        code = 405 if code == HTTPStatus.NOT_IMPLEMENTED else code  # of the method
         self._answer(*_json(code, message or explain or "it is no request"))
 
     def log_message(self, *_: Any) -> None:
@@ -337,6 +339,7 @@ class _Server(socketserver.TCPServer):
         socketserver.BaseServer.__init__(self, listener.getsockname(), _Handler)
         self.socket = listener
         self._pool = Pool("c2c-probe-client", _MOST_CLIENTS, queued=_MOST_CLIENTS)
+        self._begun: dict[Any, float] = {}  # since when clients are served
         self._spare: int | None = None  # given away where no other descriptor is left, so that this can be told
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -353,6 +356,9 @@ class _Server(socketserver.TCPServer):
             return self.socket.accept()
 
     def service_actions(self) -> None:
+        for request in [one for one, begun in self._begun.copy().items() if time.monotonic() - begun > _PATIENCE]:
+            with contextlib.suppress(OSError):  # ``timeout`` is for each byte
+                request.shutdown(socket.SHUT_RDWR)
         if self._spare is None:
             with contextlib.suppress(OSError):
                 self._spare = os.open(os.devnull, os.O_RDONLY)
@@ -364,10 +370,12 @@ class _Server(socketserver.TCPServer):
             self.shutdown_request(request)
 
     def _serve(self, request: Any, client_address: Any) -> None:
+        self._begun[request] = time.monotonic()
         try:
             with contextlib.suppress(OSError):  # the client is gone, or slow
                 self.finish_request(request, client_address)
         finally:
+            del self._begun[request]
             self.shutdown_request(request)
 
 
