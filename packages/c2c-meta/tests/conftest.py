@@ -256,10 +256,21 @@ def tiny_folder(path):
     folder.write("tiny.py", TINY)
     folder.write("production.ini", PRODUCTION)
     yield folder
-    for popen in folder.processes:
+    # Not by the group of each: of one that has ended the number may be another's by now, of a test that runs beside.
+    for pid in _inside(folder.path):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(popen.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+    for popen in folder.processes:
+        popen.kill()
         popen.wait()
+
+
+def _inside(path):
+    """Yield the processes whose current folder is this one."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == path:
+                yield int(process.name)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ case "$1 $2" in
 "logs "*)
     for id; do :; done
     for log in log/"$id"*; do exec 3<"$log"; done # the first 12 characters will do, as with docker
-    while cat running/* | grep -q "$id"; do cat <&3; sleep 0.05; done
+    while cat running/* 2>/dev/null | grep -q "$id"; do cat <&3; sleep 0.05; done
     cat <&3
     ;;
 "inspect "*) cat state ;;
