@@ -4,6 +4,7 @@ Without a name: all cases, one table, kept in RESULTS.md. With names: those modu
 """
 
 import importlib
+import os
 import pkgutil
 import sys
 import time
@@ -40,6 +41,8 @@ def main(names: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"No benchmark {', '.join(unknown)}: there are {', '.join(found)}\n")
         return 2
+    # Services have byte code: where this is set, each process would compile all packages anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in names:
         print(f"== {name}", flush=True)
         importlib.import_module(f"benchmarks.{name}").main()

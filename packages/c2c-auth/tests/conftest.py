@@ -33,6 +33,7 @@ class IdentityProvider:
         asked: all that was asked: (method, path, form).
         claims, header, key: what the next ID token has other than it should.
         revoked: tokens that are no longer good.
+        expires: whether tokens expire, as a GitHub App's: then they come with one that is good for another one, once.
     """
 
     def __init__(self):
@@ -41,6 +42,7 @@ class IdentityProvider:
         self.private, self.in_userinfo, self.fails, self.asked = True, False, {}, []
         self.claims, self.header, self.key, self.algorithm = {}, {}, None, "RS256"
         self.codes, self.tokens, self.revoked = {}, {}, []
+        self.expires, self.refreshes = False, {}
         self.keys = {"one": PRIVATE_KEY}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"provider": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -75,11 +77,14 @@ class IdentityProvider:
 
     def _post_token(self, query, form, headers):
         begun = self.codes.pop(form.get("code"), None)
+        user = self.refreshes.pop(form.get("refresh_token"), None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         basic = base64.b64encode(
             urlencode({"": CLIENT})[1:].replace("+", "%20").encode() + b":the%2Fclient%27s%20secret"
         )
         known = form.get("client_secret") == SECRET or headers.get("Authorization") == f"Basic {basic.decode()}"
+        if user is not None and known and form["grant_type"] == "refresh_token":
+            return 200, self._new_token(user)
         if (
             not known
             or begun is None
@@ -87,12 +92,19 @@ class IdentityProvider:
             or begun["code_challenge"] != challenge.decode().rstrip("=")
         ):
             return 200, {"error": "bad_verification_code", "error_description": "wrong"}  # as GitHub: 200
-        token = f"token-{token_urlsafe(8)}"
-        self.tokens[token] = dict(self.user)
-        found = {"access_token": token, "token_type": "bearer", "scope": "other,than,asked"}
+        found = self._new_token(dict(self.user))
         if "openid" in begun.get("scope", ""):
             found["id_token"] = self.id_token(begun)
         return 200, found
+
+    def _new_token(self, user):
+        token = f"token-{token_urlsafe(8)}"
+        self.tokens[token] = user
+        found = {"access_token": token, "token_type": "bearer", "scope": "other,than,asked"}
+        if self.expires:
+            found |= {"expires_in": 28800, "refresh_token": f"refresh-{token_urlsafe(8)}"}
+            self.refreshes[found["refresh_token"]] = user
+        return found
 
     def id_token(self, begun):
         """Return the token that says who it is."""

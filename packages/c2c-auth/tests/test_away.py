@@ -133,15 +133,15 @@ def test_others_do_not_wait(provider, github, monkeypatch):
         return answers.pop(0)
 
     monkeypatch.setattr(known, "_ask_rights", ask)
-    assert "operate" in known.levels(who)
+    assert "operate" in known.now(who).levels
     known._clock = lambda: time.monotonic() + 100
-    thread = threading.Thread(target=known.levels, args=(who,))
+    thread = threading.Thread(target=known.now, args=(who,))
     thread.start()
     assert asking.wait(60)
-    assert "operate" in known.levels(who)
+    assert "operate" in known.now(who).levels
     go_on.set()
     thread.join(60)
-    assert known.levels(who) == ("known",)
+    assert known.now(who).levels == ("known",)
 
 
 def test_bounded(provider, github, monkeypatch):
@@ -156,6 +156,6 @@ def test_bounded(provider, github, monkeypatch):
 
     monkeypatch.setattr(known, "_ask_rights", ask)
     for number in (1, 1, 2, 3, 4, 4, 1):
-        assert known.levels(Operator(how="github", login="ada", name="Ada", token=str(number))) == ("known",)
+        assert known.now(Operator(how="github", login="ada", name="Ada", token=str(number))).levels == ("known",)
     assert asked == ["1", "2", "3", "4", "1"]
     assert len(known._known) == 3

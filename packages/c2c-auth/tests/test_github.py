@@ -141,3 +141,46 @@ def test_public_repository(provider, github, make_service, log_in, caplog):
     log_in(service)
     service.get("/who")
     assert "Every GitHub account has `pull` on camp/service" in caplog.text
+
+
+def _expire(provider, service):
+    """Let the newest token expire, and what was known of its rights."""
+    provider.revoked.append(list(provider.tokens)[-1])
+    service.app.registry["c2c_auth.policy"].providers["github"]._known.clear()
+
+
+def test_a_token_that_expires(provider, github, make_service, log_in):
+    """A GitHub App's is replaced by another one, in whatever request comes first; it is the one that is revoked."""
+    provider.expires = True
+    service = make_service(github)
+    log_in(service)
+    for asked in (2, 3):
+        _expire(provider, service)
+        answer = service.get("/who")
+        assert answer.json[1] == "ada"
+        assert len(answer.headers.getall("Set-Cookie")) == 1
+        assert service.post("/c2c/act", headers=ORIGIN).json == {"did": True}
+        assert provider.count("/token") == asked
+    _expire(provider, service)
+    answer = service.post("/c2c/act", headers=ORIGIN)  # a view of operators, whose policy sets cookies, too
+    assert len(answer.headers.getall("Set-Cookie")) == 1
+    assert service.get("/who").json[3] == ["known", "read", "operate"]
+    service.post("/c2c/github-logout", headers=ORIGIN)
+    assert provider.revoked == list(provider.tokens)
+    assert len(provider.tokens) == 4
+
+
+@pytest.mark.parametrize("fails", [503, "garbage", "huge", None])
+def test_a_token_that_cannot_be_replaced(provider, github, make_service, log_in, fails):
+    """Where GitHub refuses it or is away, nobody is logged in, and nothing breaks."""
+    provider.expires = True
+    service = make_service(github)
+    log_in(service)
+    _expire(provider, service)
+    if fails is None:
+        provider.refreshes.clear()
+    else:
+        provider.fails["/token"] = fails
+    assert service.get("/who").json is None
+    assert service.post("/c2c/act", headers=ORIGIN, status=403)
+    assert "Set-Cookie" not in service.get("/who").headers

@@ -89,17 +89,16 @@ class LoginPolicy:
         if self._in_environ not in request.environ:
             content = next((one for one in self._session.find(request, _IDLE) if one["ends"] > time.time()), None)
             who = Operator(**content) if content else None
-            levels = self.providers[who.how].levels(who) if who else ()
-            request.environ[self._in_environ] = replace(who, levels=levels) if who and levels else None
-        found: Operator | None = request.environ[self._in_environ]
-        return found
+            now = self.providers[who.how].now(who) if who else None
+            if now and not now.renewed:  # it has another token
+                request.add_response_callback(self.remember)
+            request.environ[self._in_environ] = now
+        return request.environ[self._in_environ]  # type: ignore[no-any-return] # put there above
 
     def judge(self, request: Any) -> Credentials:
         """Return who logged in, and what that gives."""
         who = self.found(request)
-        if who is None:
-            return Credentials()
-        return Credentials(who.levels[-1], who.login, who.how, max(0.0, time.time() - who.renewed))
+        return Credentials(who.levels[-1], who.login, who.how) if who else Credentials()
 
     def remember(self, request: Any, response: Any) -> None:
         """Renew the cookie. The index page's form that forgets the secret ends the session, too."""
@@ -107,7 +106,8 @@ class LoginPolicy:
         if who and request.method == "POST" and request.POST.get("secret") == "":
             self._session.set(request, response, {}, 0)
         elif who and now - who.renewed > _RENEW_AFTER:
-            self._session.set(request, response, asdict(replace(who, renewed=now)), _IDLE)
+            request.environ[self._in_environ] = who = replace(who, renewed=now)
+            self._session.set(request, response, asdict(who), _IDLE)
 
     def challenge(self, request: Any) -> str | None:
         """Return the link by which a person logs in."""
@@ -124,8 +124,7 @@ class LoginPolicy:
             back = f"{self._proxy_url}?{urlencode({'came_from': back})}"
         begun = {one: secrets.token_urlsafe(48) for one in ("state", "nonce", "verifier")}
         challenge = base64.urlsafe_b64encode(hashlib.sha256(begun["verifier"].encode()).digest()).decode().rstrip("=")
-        parameters |= {"response_type": "code", "redirect_uri": back}
-        parameters |= {"state": begun["state"], "nonce": begun["nonce"]}
+        parameters |= {"response_type": "code", "redirect_uri": back, "state": begun["state"], "nonce": begun["nonce"]}
         parameters |= {"code_challenge": challenge, "code_challenge_method": "S256"}
         response = HTTPFound(f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}")
         begun |= {"redirect_uri": back, "provider": provider.name, "then": own_url(request)}
@@ -257,8 +256,7 @@ def includeme(config: Configurator) -> None:
         warn_once(_LOG, line)
     if os.environ.get("C2C_USE_SESSION") or config.get_settings().get("c2c.use_session"):
         _LOG.debug("C2C_USE_SESSION has no effect: the state of a log-in is always checked, in a cookie of its own")
-    configured = settings.providers()
-    providers = [provider(settings) for provider in (GitHub, OpenId) if provider.name in configured]
+    providers = [provider(settings) for provider in (GitHub, OpenId) if provider.name in settings.providers()]
     policy = config.registry[_KEY] = LoginPolicy(settings, providers) if providers else None
     config.add_request_attribute("c2c_operator", property(operator_of))
     if policy is None:

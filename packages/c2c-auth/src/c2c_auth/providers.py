@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
@@ -27,7 +27,6 @@ _LONGEST_BODY = 1024 * 1024
 _FRESH = 60.0
 _KEPT_WHILE_AWAY = 600.0
 _PAUSE_WHILE_AWAY = 10.0
-_CONFIGURATION_KEPT = 3600.0
 # What a public key verifies: never "none", never a key that both sides have.
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -49,7 +48,8 @@ class Operator:
     """Who asks: ``levels`` are what they may now (``known``, ``read``, ``operate``).
 
     ``how`` is ``github``, ``oidc`` or ``secret``; with the secret nobody in particular asks. A session was ``renewed``
-    and ``ends`` so many seconds after the epoch. ``token`` is GitHub's, to ask for the rights with.
+    and ``ends`` so many seconds after the epoch. ``token`` is GitHub's, to ask for the rights with; ``refresh`` gets
+    another one where it expires.
     """
 
     how: str
@@ -60,6 +60,7 @@ class Operator:
     renewed: float = 0.0
     ends: float = 0.0
     token: str = field(default="", repr=False)
+    refresh: str = field(default="", repr=False)
 
 
 class Asker:
@@ -141,25 +142,33 @@ class GitHub(Asker):
 
     def identify(self, grant: dict[str, str], _nonce: str) -> Operator:
         """Return whom a code is for. LoginError: GitHub does not take it."""
-        settings = self._settings
-        client = {"client_id": settings.github_client_id, "client_secret": settings.github_client_secret}
-        _, found = self.ask("POST", settings.github_token_url, data={**grant, **client})
-        token = str(found.get("access_token", ""))
-        status, user = self.ask("GET", settings.github_user_url, bearer=token) if token else (0, {})
+        tokens = self._tokens(grant)
+        status, user = self.ask("GET", self._settings.github_user_url, bearer=tokens["token"])
         login = user.get("login")
         if status != HTTPStatus.OK or not isinstance(login, str):
             raise LoginError("it does not take the code")
         name, url = str(user.get("name") or login), str(user.get("html_url") or "")
-        return Operator(how=self.name, login=login, name=name, url=url, token=token)
+        return Operator(how=self.name, login=login, name=name, url=url, **tokens)
 
-    def levels(self, who: Operator) -> tuple[Level, ...]:
-        """Return what a session gives now, nothing where GitHub does not know its token any more."""
-        rights = self._rights(who.token, self._settings.github_repository or "")
+    def now(self, who: Operator) -> Operator | None:
+        """Return a session with what it gives now, None where GitHub does not know its token any more."""
+        settings = self._settings
+        rights = self._rights(who.token, settings.github_repository or "")
+        if rights is None and who.refresh:  # a GitHub App's, after eight hours
+            with contextlib.suppress(AwayError):
+                tokens = self._tokens({"grant_type": "refresh_token", "refresh_token": who.refresh})
+                who = replace(who, renewed=0.0, **tokens)
+                rights = self._rights(who.token, settings.github_repository or "") if who.token else None
         if rights is None:
-            return ()
-        if self._settings.github_access_type in rights:
-            return LEVELS
-        return LEVELS[:2] if self._settings.github_read_access_type in rights else LEVELS[:1]
+            return None
+        lower = LEVELS[:2] if settings.github_read_access_type in rights else LEVELS[:1]
+        return replace(who, levels=LEVELS if settings.github_access_type in rights else lower)
+
+    def _tokens(self, grant: dict[str, str]) -> dict[str, Any]:
+        settings = self._settings
+        client = {"client_id": settings.github_client_id, "client_secret": settings.github_client_secret}
+        _, found = self.ask("POST", settings.github_token_url, data={**grant, **client})
+        return {"token": str(found.get("access_token", "")), "refresh": str(found.get("refresh_token", ""))}
 
     def has_right(self, who: Operator, repository: str | None, access: str | None) -> bool:
         """Tell whether the user has a right on a repository; by default the one that makes an operator."""
@@ -218,40 +227,47 @@ class OpenId(Asker):
             raise ConfigurationError("C2C_AUTH_OIDC_ISSUER needs pip install 'c2c-auth[oidc]'")
         self._issuer = settings.oidc_issuer or ""
         self._client = settings.oidc_client_id or ""
-        self._known: tuple[float, dict[str, Any]] = (0.0, {})
 
     def authorization(self) -> tuple[str, dict[str, Any]]:
         """Return where a log-in begins, and its parameters besides those of all providers. AwayError: not known."""
-        return self._url("authorization_endpoint"), {"client_id": self._client, "scope": self._settings.oidc_scope}
+        url = self._url(self._configuration(), "authorization_endpoint")
+        return url, {"client_id": self._client, "scope": self._settings.oidc_scope}
 
     def identify(self, grant: dict[str, str], nonce: str) -> Operator:
         """Return whom a code is for. LoginError: it is not taken, or the token is not for this log-in."""
         # RFC 6749, 2.3.1: every provider takes the secret so.
-        secret = self._settings.oidc_client_secret
+        secret, endpoints = self._settings.oidc_client_secret, self._configuration()
         client = (quote(self._client, safe=""), quote(secret, safe="")) if secret else None
         form = {**grant, "client_id": self._client}
-        _, token = self.ask("POST", self._url("token_endpoint"), data=form, auth=client)
-        claims = self._verified(token.get("id_token"), nonce)
-        if self._levels(claims) == LEVELS[:1] and "userinfo_endpoint" in self._configuration():
-            _, info = self.ask("GET", self._url("userinfo_endpoint"), bearer=str(token.get("access_token", "")))
+        _, token = self.ask("POST", self._url(endpoints, "token_endpoint"), data=form, auth=client)
+        claims = self._verified(token.get("id_token"), nonce, self._url(endpoints, "jwks_uri"))
+        if self._levels(claims) == LEVELS[:1] and "userinfo_endpoint" in endpoints:
+            url, bearer = self._url(endpoints, "userinfo_endpoint"), str(token.get("access_token", ""))
+            _, info = self.ask("GET", url, bearer=bearer)
             # Core 1.0, 5.3.2: another subject's must not be used.
             claims = {**info, **claims} if info.get("sub") == claims["sub"] else claims
         login = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
         name, url = str(claims.get("name") or login), str(claims.get("profile") or "")
         return Operator(how=self.name, login=login, name=name, url=url, levels=self._levels(claims))
 
-    def levels(self, who: Operator) -> tuple[Level, ...]:
-        """Return what a session gives: what the claim gave at the log-in."""
-        return (*who.levels,)
+    def now(self, who: Operator) -> Operator:
+        """Return a session with what it gives: what the claim gave at the log-in."""
+        return replace(who, levels=(*who.levels,))
 
-    def _verified(self, token: Any, nonce: str) -> dict[str, Any]:
-        """Return the claims of an ID token (Core 1.0, 3.1.3.7)."""
+    def _verified(self, token: Any, nonce: str, keys: str) -> dict[str, Any]:
+        """Return the claims of an ID token (Core 1.0, 3.1.3.7). The keys are asked for each time: they change."""
         import jwt
 
+        _, answer = self.ask("GET", keys)
+        if "keys" not in answer:
+            raise AwayError("its answer has no keys")
         try:
+            kid = jwt.get_unverified_header(token).get("kid")
+            every = jwt.PyJWKSet.from_dict(answer).keys
+            (key,) = [key for key in every if key.key_type != "oct" and kid in {None, key.key_id}]
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._key(jwt.get_unverified_header(token).get("kid")),
+                key,
                 algorithms=_ALGORITHMS,
                 audience=self._client,
                 issuer=self._issuer,
@@ -266,29 +282,14 @@ class OpenId(Asker):
             raise LoginError("its token is not for this log-in")
         return claims
 
-    def _key(self, kid: str | None) -> Any:
-        """Return the provider's key of this name, asked for at each log-in: keys change."""
-        from jwt import InvalidKeyError, PyJWKSet
-
-        _, answer = self.ask("GET", self._url("jwks_uri"))
-        if "keys" not in answer:
-            raise AwayError("its answer has no keys")
-        found = [key for key in PyJWKSet.from_dict(answer).keys if key.key_type != "oct" and kid in {None, key.key_id}]
-        if len(found) != 1:
-            raise InvalidKeyError
-        return found[0]
-
     def _configuration(self) -> dict[str, Any]:
-        until, found = self._known
-        if time.monotonic() > until:
-            _, found = self.ask("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-            if found.get("issuer") != self._issuer:
-                raise AwayError(f"its configuration is not that of {self._issuer}")
-            self._known = (time.monotonic() + _CONFIGURATION_KEPT, found)
+        _, found = self.ask("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+        if found.get("issuer") != self._issuer:
+            raise AwayError(f"its configuration is not that of {self._issuer}")
         return found
 
-    def _url(self, name: str) -> str:
-        url = self._configuration().get(name)
+    def _url(self, endpoints: dict[str, Any], name: str) -> str:
+        url = endpoints.get(name)
         if not isinstance(url, str) or urlsplit(url).scheme not in {"https", urlsplit(self._issuer).scheme}:
             raise AwayError(f"its configuration has no usable {name}")
         return url

@@ -21,7 +21,6 @@ _NEVER_READ = {
     "C2C_AUTH_COOKIE": "C2C_AUTH_GITHUB_COOKIE",
 }
 _GITHUB, _API = "https://github.com/login/oauth", "https://api.github.com"
-_ENTERPRISE = "for GitHub Enterprise"
 
 
 def _matching(pattern: str, example: str) -> Callable[[str], str]:
@@ -81,10 +80,10 @@ class AuthSettings:
     github_access_type: AccessType = _github("ACCESS_TYPE", "push", help="the right that makes an operator")
     github_read_access_type: AccessType | None = _github("READ_ACCESS_TYPE", help="the right that lets see")
     github_scope: str = _github("SCOPE", "repo", help="what is asked of the user")
-    github_auth_url: str = _github("AUTH_URL", f"{_GITHUB}/authorize", parse=_url, help=_ENTERPRISE)
-    github_token_url: str = _github("TOKEN_URL", f"{_GITHUB}/access_token", parse=_url, help=_ENTERPRISE)
-    github_user_url: str = _github("USER_URL", f"{_API}/user", parse=_url, help=_ENTERPRISE)
-    github_repo_url: str = _github("REPO_URL", f"{_API}/repos", parse=_url, help=_ENTERPRISE)
+    github_auth_url: str = _github("AUTH_URL", f"{_GITHUB}/authorize", parse=_url, help="for GitHub Enterprise")
+    github_token_url: str = _github("TOKEN_URL", f"{_GITHUB}/access_token", parse=_url, help="for GitHub Enterprise")
+    github_user_url: str = _github("USER_URL", f"{_API}/user", parse=_url, help="for GitHub Enterprise")
+    github_repo_url: str = _github("REPO_URL", f"{_API}/repos", parse=_url, help="for GitHub Enterprise")
     github_proxy_url: str | None = _github(
         "PROXY_URL", key="auth.proxy_url", parse=_url, help="redirect proxy; gets the callback as `came_from`"
     )
