@@ -256,9 +256,15 @@ def _whole(port: int, *, own: bool, database: bool) -> Any:
             "c2c.secret": "a secret that nobody guesses",
             "c2c.log_view_enabled": "true",
             "c2c.debug_view_enabled": "true",
-            "c2c.sql_profiler_enabled": "true",
-            **({"c2c.db_maintenance_view_enabled": "true"} if database else {"c2c.exclude": "c2c_db"}),
-            **({"sqlalchemy.url": "sqlite://"} if database else {}),
+            **(
+                {
+                    "c2c.db_maintenance_view_enabled": "true",
+                    "c2c.sql_profiler_enabled": "true",
+                    "sqlalchemy.url": "sqlite://",
+                }
+                if database
+                else {"c2c.exclude": "c2c_db"}
+            ),
         }
     )
     config.include("c2c_meta")
