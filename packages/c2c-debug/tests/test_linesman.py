@@ -124,6 +124,32 @@ def test_it_profiles_and_shows(some, eventually):
     assert '<tr id="' not in _page(some, "/profiler")[1]
 
 
+def test_workers_that_start_at_once(workers, linesman, eventually):
+    """Each finds the folder of the service's pictures: none fails, which would end gunicorn as a whole."""
+    slow = """
+import os, time
+exists = os.path.exists
+
+def slow(path):
+    found = exists(path)
+    if "graphs" in str(path):
+        time.sleep(2)  # so that all look before the first one makes it
+    return found
+
+os.path.exists = slow
+"""
+    env = {"C2C_PROFILER_PATH": "profiler", "C2C_PROFILER_MODULES": "service", "PYTHONPATH": str(linesman)}
+    started = workers(slow + _APP, env=env)
+    pids = set()
+
+    def all_workers():
+        pids.update(int(_page(started, "/where/x")[1]) for _ in range(6))
+        return len(pids) == 3
+
+    eventually(all_workers)
+    assert started.server.log_text().count("Booting worker") == 3
+
+
 def test_its_pages_are_guarded(some):
     """Operators only; nothing changes from another site; what would take for ever or is not there is refused."""
     for path in ("/profiler", "/profiler/media/js/tables.js", "/profiler/delete/all", "/profiler?enable"):

@@ -189,6 +189,8 @@ class Engine:
         self._path = path
         self._graphs = flag.parent / "graphs"
         # These are of the module: there is one folder of a service in a process.
+        # It looks whether the folder is there, then makes it: of workers that start at once the later ones would fail.
+        self._graphs.mkdir(parents=True, exist_ok=True)
         middleware.GRAPH_DIR = str(self._graphs)
         middleware.ENABLED_FLAG_FILE = str(flag)
         self._backend = Backend(sessions, middleware.nx.DiGraph)
