@@ -36,9 +36,9 @@ def servers() -> None:
 
 def xml() -> None:
     """Read XML."""
-    from c2c_testing import _xml
+    from c2c_testing.connection import _xml
 
-    assert _xml.parse(b"<root/>", None).getroot().tag == "root"
+    assert _xml(b"<root/>", None).getroot().tag == "root"
 
 
 def images() -> None:
