@@ -69,7 +69,7 @@ class Queue(Generic[_T]):
 
     def consume(self, batch: list[_T]) -> int:
         """Deal with a batch; return how many of it are lost. One that fails may try again until it ``is_late``."""
-        raise NotImplementedError
+        return len(batch)  # here nothing deals with it
 
     def at_once(self, item: _T) -> _T | None:
         """Deal with an item before which nothing waits, where it comes, under the lock; return what is left of it."""
