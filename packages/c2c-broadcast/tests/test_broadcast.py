@@ -285,6 +285,34 @@ def test_a_request_without_a_thread_to_be_had(process_wide, no_threads):
     assert process_wide.started
 
 
+def test_asking_without_a_thread_to_be_had(new_broadcaster, no_threads, caplog):
+    """It asks those that listen, answers itself, and is named by those that ask; with a thread it takes part."""
+    one, two = new_broadcaster(), new_broadcaster()
+    threading.stack_size(0)
+    two.subscribe("x", lambda: {"is": "two"})
+    two.ask("x", timeout=20)  # now it has a thread
+    threading.stack_size(1 << 46)
+    one.subscribe("x", lambda: {"is": one.ask("y").answers})
+    one.subscribe("y", lambda: "nested")
+    for _ in range(2):
+        assert sorted(str(answer["is"]) for answer in one.ask("x", timeout=20).answers) == ["['nested']", "two"]
+    assert not one.started
+    assert caplog.text.count("until it has a thread to listen") == 1
+    threading.stack_size(0)
+    assert one.ask("x", timeout=20).complete
+    assert one.started
+
+
+def test_redis_is_not_waited_for_without_a_thread(new_broadcaster, no_threads):
+    """Nobody connects, so nobody waits for a connection; that others were not asked is said."""
+    one = new_broadcaster("redis://127.0.0.1:1")
+    one.subscribe("x", lambda: 1)
+    begin = time.monotonic()
+    answers = [one.ask("x", timeout=60) for _ in range(20)]
+    assert time.monotonic() - begin < 15  # each of them would wait a second
+    assert all((found.answers, found.complete) == ([1], False) for found in answers)
+
+
 def test_health_and_members_alone(new_broadcaster):
     """Alone is healthy; health starts nothing, members() is a use."""
     alone = new_broadcaster()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -393,6 +394,25 @@ def test_read_or_not():
         assert not _was_read(near)
         far.recv(1)
         assert _was_read(near)
+
+
+def test_no_descriptor_for_a_connection(new_broadcaster):
+    """A connection that can't be taken waits, and costs no processor time; it is served when one is free."""
+    one = new_broadcaster()
+    one.start()
+    begin = time.process_time()
+    with socket.socket(socket.AF_UNIX) as sock:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (sock.fileno() + 1, limits[1]))
+        try:
+            sock.connect(str(one.start().host.path))
+            time.sleep(2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert time.process_time() - begin < 1
+        sock.sendall(b"\0\0\0\5junk!")
+        sock.settimeout(30)
+        assert sock.recv(1) == b""
 
 
 def test_who_waits_sleeps(new_broadcaster):

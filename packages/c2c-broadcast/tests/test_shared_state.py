@@ -1,5 +1,6 @@
 """Values that every process agrees on."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -301,6 +302,17 @@ def test_born_later(redis_server, new_member, prefix):
     found = wait_for(new_member(redis_server, "start"), {"kept": {"level": "DEBUG"}})
     assert [change[0] for change in found["changes"]] == ["kept"]
     assert sorted(redis_server.execute("HKEYS", f"{prefix}state_levels")) == ["dropped", "kept", "short"]
+
+
+def test_a_required_state_without_a_thread(redis_server, new_member, new_broadcaster, prefix):
+    """A process that can start no thread to look at the store looks itself."""
+    new_member(redis_server, "start")("change", name="levels", key="k", value=1)
+    before = threading.stack_size(1 << 46)
+    try:
+        late = SharedState("levels", required=True, broadcaster=new_broadcaster(redis_server))
+        assert late.get("k") == 1
+    finally:
+        threading.stack_size(before)
 
 
 def test_changes_while_redis_is_away(new_redis_server, team, eventually):

@@ -1,5 +1,6 @@
 """The primary that dies, comes back, is demoted, or whose replica is promoted: reads go on, writes come back."""
 
+import threading
 import time
 
 from c2c_db import State
@@ -18,6 +19,19 @@ def test_primary_away_reads_go_on(pair, urls, notes, new_service, until):
         assert answer.headers["Retry-After"]
         assert answer.json["status"] == 503
     until(lambda: service.app.post("/notes", status="*").status_int == 200)
+
+
+def test_no_thread_to_connect(urls, notes, new_service, driver):
+    """Where the system has no thread to give, requests are served nevertheless."""
+    service = new_service(notes, **urls(driver))
+    before = threading.stack_size(1 << 46)
+    try:
+        for one in (service.database.primary, *service.database.replicas.all):
+            one.engine.dispose()
+        service.app.get("/notes")
+        service.app.post("/notes")
+    finally:
+        threading.stack_size(before)
 
 
 def test_primary_restarted_in_a_quiet_time(pair, urls, notes, new_service, driver):

@@ -181,6 +181,16 @@ def new_replica(monkeypatch):
     return lambda max_lag=None: _Replica(clock, max_lag)
 
 
+def test_without_a_thread_to_ask(new_replica, monkeypatch):
+    """Where the system has no thread to give nobody waits for an answer, and the next reader tries again."""
+    replica, tries = new_replica().replica, []
+    monkeypatch.setattr(replica.asker, "wake", lambda: bool(tries.append(1)))
+    begin = time.monotonic()
+    assert {replica.look() for _ in range(30)} == {State.UNKNOWN}
+    assert time.monotonic() - begin < 20
+    assert len(tries) == 30
+
+
 def test_states(new_replica):
     """Unknown until probed, usable, lagging by age or receiver, a primary, offline; old knowledge is none."""
     one = new_replica(max_lag=10)

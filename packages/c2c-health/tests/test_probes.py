@@ -217,6 +217,18 @@ def test_a_plain_process(service, fresh):
     assert seen[0].busy == 0
 
 
+def test_no_thread_to_serve(service, fresh, caplog):
+    """Where the system has no thread to give that is said, and the service starts; the address is there once it has."""
+    address, before = f"127.0.0.1:{free_port()}", threading.stack_size(1 << 46)
+    try:
+        assert service(**{"c2c.probe_address": address}).app
+    finally:
+        threading.stack_size(before)
+    assert f"The probe address {address} is not served" in caplog.text
+    probes.serve()
+    _wait(lambda: _status(address, "/live") == 200)
+
+
 _STARVED = """
 import os, resource, sys
 from pyramid.config import Configurator

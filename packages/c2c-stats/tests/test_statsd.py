@@ -95,6 +95,22 @@ def test_bursts_lose_nothing(statsd_sink):
     assert len(statsd_sink.wait("t", count=30_000, timeout=60)) == 30_000
 
 
+def test_no_thread_to_send(statsd_sink, monkeypatch, caplog):
+    """Where the system has no thread to give that is said once; what is recorded goes when it has one again."""
+    monkeypatch.setattr("c2c_stats._sink._RETRY", 0.0)
+    configure(statsd_sink.address)
+    before = threading.stack_size(1 << 46)
+    try:
+        for _ in range(1000):
+            stats.increment_counter(["a"])
+            stats.timer_context(["t"]).stop()
+    finally:
+        threading.stack_size(before)
+    assert caplog.text.count("statsd can't be started") == 1
+    stats.increment_counter(["a"])
+    wait_until(lambda: sum(metric.value for metric in statsd_sink.named("a")) == 1001)
+
+
 def test_an_interval_of_an_hour(statsd_sink):
     """What waits is sent at the end."""
     configure(statsd_sink.address, statsd_flush_interval="3600")

@@ -85,11 +85,12 @@ class Host:
     def close(self) -> None:
         """Leave: nobody expects this process any more."""
         self._closing = True
+        if not self.listening:  # it was never started: who asks knows of a process that does not listen
+            self.path.unlink(missing_ok=True)
+            self._socket.close()
+            return
         with contextlib.suppress(OSError):
             self.path.rename(self.path.with_suffix(_LEFT))
-        if not self.listening:  # it was never started
-            self._socket.close()
-        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the listener
 
     def abandon(self) -> None:
@@ -145,9 +146,11 @@ class Host:
             closing = False
             while not closing:
                 for key, _ in selector.select(_PATIENCE):
-                    with contextlib.suppress(OSError):
+                    try:
                         part = _Part(self._socket.accept()[0]) if key.data is None else key.data
                         self._receive(selector, part)
+                    except OSError:  # a connection waits for which no descriptor is free: not in a hot loop
+                        time.sleep(_DYING)
                 closing = self._closing
                 now = math.inf if closing else time.monotonic()
                 for key in list(selector.get_map().values()):

@@ -210,6 +210,7 @@ class Redis:
 
     def close(self) -> None:
         """Leave the roster and end the listener."""
+        self._tried.set()  # nobody waits for it any more
         self._worker.close(timeout=1.0)
 
     def abandon(self) -> None:

@@ -41,7 +41,17 @@ from c2c_broadcast._call import (
 )
 from c2c_broadcast._errors import ConfigurationError
 from c2c_broadcast._host import Exchange, Host
-from c2c_broadcast.process import PROC, BusyError, Pool, at_exit, at_fork, family, host_name, this_process
+from c2c_broadcast.process import (
+    PROC,
+    BusyError,
+    NoThreadError,
+    Pool,
+    at_exit,
+    at_fork,
+    family,
+    host_name,
+    this_process,
+)
 from c2c_broadcast.settings import BroadcastSettings, load
 
 if TYPE_CHECKING:
@@ -231,9 +241,10 @@ class Broadcaster:
         try:
             for part in node.parts:
                 part.start()
-        except RuntimeError:  # no thread is to be had
+        except RuntimeError as error:
             self._leave()
-            raise
+            self.complain(f"This process can ask others, but not be asked, until it has a thread to listen: {error}")
+            return node
         at_exit(self)
         for state in list(self.states.values()):
             state.begin()
@@ -330,7 +341,14 @@ class Broadcaster:
                 call.whole = family().is_root and not family().workers()
             if own:
                 call.expect([node.me])
-                self._answer(channel, text, depth, node.me, lambda part: call.answer(node.me.id, decode(f"{{{part}}}")))
+                self._answer(
+                    channel,
+                    text,
+                    depth,
+                    node.me,
+                    lambda part: call.answer(node.me.id, decode(f"{{{part}}}")),
+                    here=True,
+                )
                 call.answer(node.me.id, {"working": True})
             if node.redis is not None:
                 node.redis.ask(call, message, deadline - time.monotonic())
@@ -381,9 +399,19 @@ class Broadcaster:
         self._answer(request["channel"], request["params"], depth, node.me, say)
 
     def _answer(
-        self, channel: str, params: dict[str, Any] | str, depth: int, me: Member, say: Callable[[str], None]
+        self,
+        channel: str,
+        params: dict[str, Any] | str,
+        depth: int,
+        me: Member,
+        say: Callable[[str], None],
+        *,
+        here: bool = False,
     ) -> None:
-        """Call a channel's callback in a thread; ``say`` is told the outcome as part of a JSON object."""
+        """Call a channel's callback in a thread; ``say`` is told the outcome as part of a JSON object.
+
+        Where the system has no thread to give it is called ``here``, if that may wait.
+        """
         callback = self._callbacks.get(channel)
         if callback is None:
             say("")
@@ -396,6 +424,9 @@ class Broadcaster:
         try:
             self._pools[depth].submit(job, channel, MAX_PER_CHANNEL)
         except BusyError as error:
+            if here and isinstance(error, NoThreadError):
+                contextvars.copy_context().run(job)
+                return
             self.complain(f"A broadcast on the channel {channel!r} is dropped: {error}")
             say(f'"failure":{encode(asdict(failure_of(me, error)))}')
 
@@ -409,12 +440,14 @@ class Broadcaster:
         except BadMessageError as error:
             self.complain(f"An answer to a broadcast is dropped: {error}")
 
-    def run(self, what: str, job: Callable[[], None]) -> None:
-        """Run something in a thread of the callbacks; nothing where all have too much to do."""
+    def run(self, what: str, job: Callable[[], None]) -> bool:
+        """Run something in a thread of the callbacks; False where all have too much to do."""
         try:
             self._pools[1].submit(job, f"\0{what}", 1)  # no channel has such a name
         except BusyError:
-            _LOG.warning("No thread is free to %s", what)
+            self.complain(f"No thread is free to {what}")
+            return False
+        return True
 
     def complain(self, text: str) -> None:
         """Log a text the first time that it comes up."""

@@ -404,10 +404,8 @@ def tween_factory(handler: Callable[[Any], Any], _registry: Any) -> Callable[[An
 
     def tween(request: Any) -> Any:
         broadcaster = broadcast.get_broadcaster()
-        if not broadcaster.started:
-            # Where the system has no thread to give, the request goes on, and the next one tries again.
-            with contextlib.suppress(RuntimeError):
-                broadcaster.start()
+        if not broadcaster.started:  # where the system has no thread to give, the next request tries again
+            broadcaster.start()
         return handler(request)
 
     return tween

@@ -493,6 +493,10 @@ class BusyError(Exception):
     """A pool has as many jobs waiting as it may."""
 
 
+class NoThreadError(BusyError):
+    """The system has no thread to give, and the pool has none."""
+
+
 class Pool:
     """Daemon threads that run jobs: started when needed, at most ``threads``, gone when idle for ``idle`` seconds.
 
@@ -528,7 +532,8 @@ class Pool:
         """Run ``job()`` in a thread; what it returns is dropped, what it raises logged.
 
         Raises:
-            BusyError: Too many jobs wait already, or the system has no thread to give and the pool has none.
+            BusyError: Too many jobs wait already.
+            NoThreadError: The system has no thread to give, and the pool has none.
         """
         item = (kind, limit, job)
         with self._lock:
@@ -552,7 +557,7 @@ class Pool:
                 if self.count or item not in self._jobs:
                     return  # one that is there does it
                 self._jobs.remove(item)
-            raise BusyError(f"{self._name}: {error}") from error
+            raise NoThreadError(f"{self._name}: {error}") from error
 
     def _able(self) -> int:
         """Return how many of the jobs that wait may run now; of a kind at its limit, who runs one takes the next."""

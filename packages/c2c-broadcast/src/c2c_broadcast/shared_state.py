@@ -367,8 +367,11 @@ class Kept:
                     self.apply(stored.values())
                     found.set()
 
-            self._broadcaster.run(f"load {self.name}", ask)
-            known = found.wait(_PATIENCE) or known
+            if self._broadcaster.run(f"load {self.name}", ask):
+                found.wait(_PATIENCE)
+            else:
+                ask()
+            known = found.is_set() or known
         if known:
             self._file()
         self.known = known or source is None

@@ -32,8 +32,7 @@ _UNACKNOWLEDGED_LIMIT = 10_000
 # Options of create_engine that SQLAlchemy itself does not read from the texts of an ini file: "false" would be true.
 _BOOLEANS = ("pool_pre_ping", "pool_use_lifo", "hide_parameters")
 _READ_ONLY = "c2c_db.read_only"
-# PQTRANS_IDLE of libpq: no BEGIN yet.
-_IDLE = 0
+_IDLE = 0  # PQTRANS_IDLE of libpq: no BEGIN yet
 
 
 def can_import(name: str) -> bool:

@@ -192,7 +192,9 @@ class Replica(Server):
         self._traffic = True
         if self._parked:
             self._parked = False
-            self.asker.wake()
+            if not self.asker.wake():  # the system has no thread to give: the next one tries again
+                self._parked = True
+                return self.state
         if self.state is State.UNKNOWN and not self.is_silent:
             self.wait_for(lambda: self.state is not State.UNKNOWN)
         return self.state

@@ -30,8 +30,7 @@ PATIENCE = 1.0
 HUNG = 0.9
 """Seconds that a failure took when its server is taken to hang, not to refuse."""
 _TICK = 0.25
-# Seconds for which the watch goes on without a call, so that it is not woken by each.
-_LINGER = 3.0
+_LINGER = 3.0  # seconds for which the watch goes on without a call, so that it is not woken by each
 _STATEMENT_LIMIT_MS = 100
 # Of a connection that somebody has (monotonic seconds): since when, since when it commits, and is asked by us; of one
 # in the pool, since when it lies there.
@@ -51,8 +50,7 @@ _COMMIT_LIMIT = 30.0
 _HAS_WRITTEN = "SELECT txid_current_if_assigned() IS NOT NULL"
 # Parts of the limit for a request: until a call that lasts is a reason to ask, until silence counts, for connecting.
 _DOUBT, _SILENCE, _CONNECTING = 0.2, 0.4, 0.8
-# Seconds between two questions whether it hangs.
-_DOUBT_INTERVAL = 2.0
+_DOUBT_INTERVAL = 2.0  # seconds between two questions whether it hangs
 _GOOD = frozenset({"available", "usable"})
 _LOG = logging.getLogger(__name__)
 
@@ -152,8 +150,8 @@ class Server(abc.ABC):
         raw = self.connect(None, {"application_name": "c2c_db probe", **self._arguments, name: LEAST_CONNECT_LIMIT})
         timer = threading.Timer(limit, cut, (raw,))
         timer.daemon = True
-        timer.start()  # the server's own limit needs a live server
         try:
+            timer.start()  # the server's own limit needs a live server
             # In a transaction: behind a pooler (pgbouncer) what a session sets is the next client's.
             row = ask(raw, f"SET LOCAL statement_timeout = {_STATEMENT_LIMIT_MS}", sql)
             raw.commit()  # which is what is asked for, where the disk is in doubt
@@ -189,7 +187,10 @@ class Server(abc.ABC):
             except BaseException as error:  # noqa: BLE001 # whatever it is, it is raised where it is waited for
                 connecting.set_exception(error)
 
-        threading.Thread(target=connect, name=f"c2c_db connect {self.name}", daemon=True).start()
+        try:
+            threading.Thread(target=connect, name=f"c2c_db connect {self.name}", daemon=True).start()
+        except RuntimeError:  # the system has no thread to give: as without us
+            connect()
         while not connecting.done() and not self.hangs and time.monotonic() - started < self._limit * _CONNECTING:
             wait((connecting,), _TICK)
         try:
@@ -353,8 +354,8 @@ class Primary(Server):
         if self.available:
             self.available = False
             self.changed("available", "unavailable", one_line(reason))
-            if self.is_postgresql:
-                self.asker.wake()
+            if self.is_postgresql and not self.asker.wake():
+                self.available = True  # without a thread nobody would find out that it is back
 
     def is_back(self) -> None:
         if not self.available:

@@ -31,8 +31,7 @@ class Effect(enum.IntEnum):
     WRITES = 2
 
 
-# Longer texts are not remembered.
-_SHORT = 8_000
+_SHORT = 8_000  # longer texts are not remembered
 # What is no SQL, but stands in one: literals, quoted names, comments. One that does not end goes to the text's end.
 _QUOTED = re.compile(r"""'[^']*+'?|"[^"]*+"?|--[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)?""")
 # Where the above may be read otherwise by the server: escapes, dollar quotes, comments in comments or for MySQL alone.

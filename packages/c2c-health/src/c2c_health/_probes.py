@@ -387,13 +387,8 @@ class Probes:
         self.wanted = True  # not in a command that runs a service's checks beside it
         self._listener: socket.socket | None = None
         self._applications: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.after_fork()
-        at_fork(self)
-
-    def after_fork(self) -> None:
-        """Begin without threads, in the child; the listener is the family's."""
         self._runs = Worker("c2c-probe-checks", self._run_checks)
-        self._serving = False
+        self._server = Worker("c2c-probe", self._serve, retry=1.0)
 
     def open(self, address: str | None) -> None:
         """Open the listener, in the root of the family before it forks. Where it can't be had, members try again."""
@@ -416,28 +411,21 @@ class Probes:
 
     def serve(self) -> None:
         """Serve in this process, once; where no address is set, not at all."""
-        if not self.wanted or not self.address or self._serving or not self._applications:
+        if not self.wanted or not self.address or self._server.running or not self._applications:
             return
-        self._serving = True
-        self._runs.wake()
-        threading.Thread(target=self._work, name="c2c-probe", daemon=True).start()
+        if not (self._runs.wake() and self._server.wake()):
+            warn_once(_LOG, "The probe address %s is not served: the system has no thread to give", self.address)
 
     def _run_checks(self) -> float:
         for checks in tuple(self._applications):
             checks.run_for_probes()
         return _EVERY
 
-    def _work(self) -> None:
-        while True:
-            self.open(self.address)
-            try:
-                if self._listener is None:
-                    time.sleep(_RETRY)
-                else:
-                    _Server(self._listener).serve_forever(1.0)
-            except Exception:  # noqa: BLE001 # the boundary of the thread: a probe that is silent ends the service
-                _LOG.exception("The probe address failed; it goes on")
-                time.sleep(1)
+    def _serve(self) -> float:
+        self.open(self.address)
+        if self._listener is not None:
+            _Server(self._listener).serve_forever(1.0)
+        return _RETRY
 
     def page(self, path: str, query: str) -> _Answer:
         """Return a page: from memory, but for ``/health_check`` with parameters and the pages of others."""

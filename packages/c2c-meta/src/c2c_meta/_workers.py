@@ -235,7 +235,8 @@ def _told_to_end(then: Callable[[int, Any], Any], at_once: bool, number: int, fr
     _safe(announce_shutdown)()
     if at_once:
         # A thread of the lowest kind: threading would take a lock that the interrupted code may hold.
-        _thread.start_new_thread(_end_anyway, ())
+        with contextlib.suppress(RuntimeError):  # the system has none to give
+            _thread.start_new_thread(_end_anyway, ())
     then(number, frame)
 
 

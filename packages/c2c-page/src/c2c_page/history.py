@@ -54,7 +54,7 @@ class History:
             self.busy[key] = None
             try:
                 response = handler(request)
-                status = response.status_int
+                status = getattr(response, "status_int", 0)  # of any class: Pyramid asks for none
                 return response
             finally:
                 self.busy.pop(key, None)

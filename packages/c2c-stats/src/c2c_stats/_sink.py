@@ -5,6 +5,7 @@ import os
 import threading
 from collections import UserDict
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 from c2c_broadcast.process import at_exit, at_fork
@@ -40,6 +41,7 @@ class Backends(UserDict[str, Backend]):
 
 
 _LOG = logging.getLogger(__name__)
+_RETRY = 5.0  # seconds
 
 
 def _teller(backend: Backend) -> Tell:
@@ -102,6 +104,8 @@ class Sink:
         self.store = Store()
         self.backends = Backends(self._changed)
         self._exporters: dict[str, BuiltIn] = {}
+        self._failed: set[str] = set()
+        self._retry = 0.0
         self._started = False
         self._lock = threading.RLock()
         self.configured = False
@@ -127,26 +131,37 @@ class Sink:
                 self.store.clear()
             self.store.set_buckets(settings.prometheus_buckets)
             self.store.forget_shortcuts()
-            self._started = False  # whoever records next starts what is new
+            self._started, self._retry = False, 0.0  # whoever records next starts what is new
             self._exporters.update(exporters)
             for name in exporters:
                 self.backends[name] = exporters[name]
             self._changed()
 
     def start(self) -> None:
-        """Open what the exporters need, in this process; nothing where that is done. Never raises."""
+        """Open what the exporters need, in this process; nothing where that is done. Never raises.
+
+        What can't be opened is said once, and tried again some seconds later.
+        """
         with self._lock:
-            if self._started:
+            if self._started or monotonic() < self._retry:
                 return
             self._started = True
             at_exit(self)
-            for name, exporter in self._exporters.items():
-                try:
-                    exporter.start()
-                except Exception as error:  # noqa: BLE001 # what measures must not break what it measures
-                    later(_LOG, "Metrics: %s can't be started", name, error=error)
+            if sum(self._open(*one) for one in self._exporters.items()) < len(self._exporters):
+                self._started, self._retry = False, monotonic() + _RETRY
             self._changed()
         say()
+
+    def _open(self, name: str, exporter: BuiltIn) -> bool:
+        try:
+            exporter.start()
+        except Exception as error:  # noqa: BLE001 # what measures must not break what it measures
+            if name not in self._failed:
+                self._failed.add(name)
+                later(_LOG, "Metrics: %s can't be started", name, error=error)
+            return False
+        self._failed.discard(name)
+        return True
 
     def stop(self) -> None:
         """Hand over what is recorded; the next record starts all again."""
@@ -155,12 +170,12 @@ class Sink:
                 return
             self._started = False
             self._changed()
-            stopped = list(self._exporters.values())
-        for exporter in stopped:
+            stopped = self._exporters.copy()
+        for exporter in stopped.values():
             exporter.stop()
         # Another thread may have recorded meanwhile, and started what was just about to stop.
-        for exporter in stopped if self._started else ():
-            exporter.start()
+        for one in stopped.items() if self._started else ():
+            self._open(*one)
         say()
 
     def exporter(self, name: str) -> Any:
@@ -205,7 +220,7 @@ class Sink:
     def after_fork(self) -> None:
         """Begin again, in a forked process."""
         self._lock = threading.RLock()
-        self._started = False
+        self._started, self._retry = False, 0.0
         forget()
         for exporter in self._exporters.values():
             exporter.forked()

@@ -299,10 +299,15 @@ class StatsdBackend(BuiltIn):
         self._sender = Sender(self._address)
 
     def start(self) -> None:
-        """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped."""
+        """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped.
+
+        Raises:
+            RuntimeError: The system has no thread to give.
+        """
         self._fresh = True
         if not self._closed.is_set():
-            self._worker.wake()
+            if not self._worker.wake():
+                raise RuntimeError("can't start new thread")
             if self._closed.is_set():  # by another thread, meanwhile
                 self._worker.close(0)
 
@@ -334,7 +339,8 @@ class StatsdBackend(BuiltIn):
                 series.kept.popleft()
                 self._dropped += 1
         if not self._interval:
-            self.start()
+            with contextlib.suppress(RuntimeError):
+                self.start()
 
     def _flush(self) -> float:
         """Send all that was recorded since the last time, in the worker's thread."""
