@@ -111,10 +111,10 @@ def test_a_preparation_that_fails_or_hangs(make, hang, monkeypatch):
         assert found["hangs"].message.startswith("timed out after 0.2 s")
 
 
-def test_fifty_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
+def test_ten_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
     """All calls end within the deadline (with a wide margin), by a constant number of threads."""
     runner = make()
-    checks = [Check(name=f"good{number}", run=lambda request: "well") for number in range(47)]
+    checks = [Check(name=f"good{number}", run=lambda request: "well") for number in range(7)]
     checks += [Check(name=f"hangs{number}", run=hang, timeout=1) for number in range(3)]
     slowest, wrong, counts, lock = [0.0], [], set(), threading.Lock()
     runner.run(checks, None)
@@ -138,7 +138,7 @@ def test_fifty_checks_of_which_three_hang_under_a_thousand_calls(make, hang):
         caller.join(300)
     assert wrong == []
     assert slowest[0] < 20
-    assert max(counts) <= 75  # a thread on its way from one run to the next is not free yet
+    assert max(counts) <= 25  # a thread on its way from one run to the next is not free yet
 
 
 def test_concurrent_callers_share_a_run(make):
