@@ -1,5 +1,6 @@
 """At the end of a process, or of a configuration, every record is written, and nobody waits while logging is locked."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def run(tmp_path):
         done = subprocess.run(
             [sys.executable, program, f"sqlite:///{path}"], capture_output=True, text=True, timeout=120, check=True
         )
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT msg FROM logs WHERE logger = 'app' ORDER BY id").fetchall()
         return [float(line) for line in done.stdout.splitlines()], [row[0] for row in rows]
 
