@@ -291,7 +291,7 @@ class Kept:
         params = {"entries": [entry.fields() for entry in entries]}
         try:
             call = self._broadcaster.call(self._channel, params, timeout, own=False)
-        except BroadcastError as error:
+        except (BroadcastError, OSError) as error:  # OSError: no descriptor is free
             self._broadcaster.complain(f"Shared state {self.name}: the others are not told: {error}")
             return False
         call.unasked.clear()
