@@ -126,7 +126,7 @@ def main() -> None:
     with (
         start.databases() as servers,
         start.service(
-            *servers, port=free_port(), arguments=start.PATIENT[-2:], environ={"C2C_PROBE_ADDRESS": probes}, app=app
+            *servers, port=free_port(), arguments=start.PATIENT, environ={"C2C_PROBE_ADDRESS": probes}, app=app
         ) as demo,
         prometheus(probes) as url,
         traffic(demo.service.url),

@@ -36,8 +36,8 @@ GRACEFUL = 2
 RECYCLED = ("--max-requests", "1000", "--max-requests-jitter", "50")
 """Gunicorn's arguments for workers that are replaced now and then."""
 
-PATIENT = (*RECYCLED, "--timeout", "300")
-"""The same for tests that stop a worker: it is left alone until they let it go on."""
+PATIENT = ("--timeout", "300")
+"""The same for tests that stop a worker and count: it is left alone until they let it go on, and none is replaced."""
 
 
 class Service(LocalServer):

@@ -113,7 +113,7 @@ def main() -> None:
     app = neutral_app()
     with (
         start.databases() as servers,
-        start.service(*servers, port=free_port(), arguments=start.PATIENT[-2:], app=app) as demo,
+        start.service(*servers, port=free_port(), arguments=start.PATIENT, app=app) as demo,
         sync_playwright() as playwright,
         launch(playwright) as browser,
         traffic(demo.service.url),
