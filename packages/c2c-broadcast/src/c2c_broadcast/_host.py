@@ -66,6 +66,7 @@ class Host:
         try:
             self._socket.bind(str(temporary))
             self._socket.listen(_BACKLOG)
+            self._selector = selectors.DefaultSelector()  # not by the thread, which could tell nobody that it can't
             temporary.rename(self.path)  # it has its name only once it listens
         except OSError:
             self._socket.close()
@@ -87,14 +88,15 @@ class Host:
         self._closing = True
         if not self.listening:  # it was never started: who asks knows of a process that does not listen
             self.path.unlink(missing_ok=True)
-            self._socket.close()
+            self.abandon()
             return
         with contextlib.suppress(OSError):
             self.path.rename(self.path.with_suffix(_LEFT))
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the listener
 
     def abandon(self) -> None:
-        """In a forked child: close the copy of the socket, which is the parent's."""
+        """In a forked child: close the copies of what is the parent's."""
+        self._selector.close()
         self._socket.close()
 
     @property
@@ -141,7 +143,7 @@ class Host:
     # -- the listener's thread, where nothing waits --
 
     def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector, self._socket:
+        with self._selector as selector, self._socket:
             selector.register(self._socket, selectors.EVENT_READ)
             closing = False
             while not closing:
