@@ -36,7 +36,7 @@ LONGEST_CHAIN = 6
 # "module.py Class.method: call" -> why it may be. Helpers of tests (c2c-testing) are not in a service.
 ALLOWED: dict[str, str] = {
     "profiler.py SqlProfiler._put: wrap": "it wraps a method in a function of the profiler's own, and calls nothing",
-    "_sink.py Sink.start: exporter.start": "the package's own exporters start threads, and log after the lock",
+    "_sink.py Sink._open: exporter.start": "the package's own exporters start threads, and log after the lock",
     "_statsd.py Sender.prepare: socket.getaddrinfo": "held by the sending thread; requests only try this lock",
     "_statsd.py Sender._try: select.poll": "as above, and those who send from a request do not wait",
     "_statsd.py Sender._try: full.poll": "as above",

@@ -87,7 +87,8 @@ def test_a_replica_that_is_away(running: Demo, how: str) -> None:
                 assert report["failures"] == {}
                 if how in ("killed", "stopped"):
                     wait_for(lambda: bool(_report(running)["successes"][_ENGINE].get("outcome") == "degraded"))
-            assert _REPLICA in _report(running, "?max_level=2")["failures"]
+            # Each of the workers finds out by itself.
+            wait_for(lambda: all(_REPLICA in _report(running, "?max_level=2")["failures"] for _ in range(10)))
         assert {status for _, status in answers} == {200}
     assert {status for _, status in answers} == {200}, answers
 
