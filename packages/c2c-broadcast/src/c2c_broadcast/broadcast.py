@@ -96,6 +96,7 @@ _CHECK = 0.5
 _SENDING = 1.0  # seconds at most to hand a large message that wants no answer to the others
 
 # How deep the current thread is nested in callbacks of broadcasts; a context is of a greenlet, too, where one is used.
+_RETRY = 1.0  # seconds after which a request tries again to start a thread, where the system had none to give
 _DEPTH = contextvars.ContextVar("c2c_broadcast_depth", default=0)
 
 
@@ -151,6 +152,7 @@ class Broadcaster:
         self._complaints: set[str] = set()
         self._pools = {depth: Pool("c2c-broadcast-callback") for depth in range(1, MAX_DEPTH + 1)}
         self._node: Node | None = None
+        self.again_at = 0.0  # before this (monotonic) no thread was to be had: requests are not kept by another try
         self.after_fork()
         at_fork(self)
 
@@ -243,6 +245,7 @@ class Broadcaster:
                 part.start()
         except RuntimeError as error:
             self._leave()
+            self.again_at = time.monotonic() + _RETRY
             self.complain(f"This process can ask others, but not be asked, until it has a thread to listen: {error}")
             return node
         at_exit(self)

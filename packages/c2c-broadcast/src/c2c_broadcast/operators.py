@@ -6,6 +6,7 @@ application. Credentials are judged in one place, once a request, and there wron
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -404,7 +405,7 @@ def tween_factory(handler: Callable[[Any], Any], _registry: Any) -> Callable[[An
 
     def tween(request: Any) -> Any:
         broadcaster = broadcast.get_broadcaster()
-        if not broadcaster.started:  # where the system has no thread to give, the next request tries again
+        if not broadcaster.started and time.monotonic() >= broadcaster.again_at:
             broadcaster.start()
         return handler(request)
 
