@@ -1,17 +1,18 @@
 """The code blocks of Markdown pages: what they are written in, which file they are, and whether they can run."""
 
+import doctest
 import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from documentation.pages import ROOT
-
+ROOT = Path(__file__).resolve().parent.parent
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}) *(?P<language>[\w+-]*)(?P<info>.*)$")
 _TITLE = re.compile(r'title="([^"]+)"')
 _FIRST_LINE = re.compile(r"^# ([\w./-]+\.(?:py|ini|toml|yaml|conf))$", re.MULTILINE)
-_MARK = re.compile(r"^ *<!-- (not run|sandbox): (.+) -->$")
+_NOT_RUN = re.compile(r"^ *<!-- not run: (.+) -->$")
+_NUMBER = re.compile(r"\d+(?:\.\d+)+(?:e-?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +31,39 @@ class Block:
         """Where it stands, as ``README.md:12``."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
+    def commands(self) -> Iterator[tuple[str, str]]:
+        """Give the commands of a console block, after ``$``, each with the output that the page promises."""
+        assert self.text.startswith("$ "), f"{self.place}: a console block begins with a command after '$ '"
+        for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
+            command = re.match(r"(?:.*\\\n)*.*", part)
+            assert command
+            yield command[0].replace("\\\n> ", "\\\n"), part[command.end() :].strip()
+
 
 def pages() -> list[Path]:
     """Return the Markdown pages whose blocks are held to the truth."""
-    written = [page for page in (ROOT / "docs").rglob("*.md") if page.name != "endpoints.md"]
-    return sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("packages/*/README.md"), *written])
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def blocks(page: Path) -> Iterator[Block]:
     """Give the code blocks of a page, in its order."""
     lines = page.read_text(encoding="utf-8").splitlines()
-    number = 0
-    while number < len(lines):
-        start = number
-        number += 1
-        fence = _FENCE.match(lines[start])
-        if fence is None:
-            continue
-        while lines[number].strip() != fence["fence"]:
-            number += 1
-        text = textwrap.dedent("\n".join(lines[start + 1 : number])) + "\n"
-        number += 1
-        title = _TITLE.search(fence["info"]) or _FIRST_LINE.match(text)
-        yield Block(page, start + 1, fence["language"], text, title[1] if title else None, _reason(lines, start))
+    numbers = iter(range(len(lines)))
+    before = ""
+    for start in numbers:
+        if fence := _FENCE.match(lines[start]):
+            end = next(number for number in numbers if lines[number].strip() == fence["fence"])
+            text = textwrap.dedent("\n".join(lines[start + 1 : end])) + "\n"
+            title = _TITLE.search(fence["info"]) or _FIRST_LINE.match(text)
+            mark = _NOT_RUN.match(before)
+            yield Block(page, start + 1, fence["language"], text, title and title[1], mark and mark[1])
+        before = lines[start] if lines[start].strip() else before
 
 
-def sandbox(page: Path) -> str | None:
-    """Return what a page's commands run in: the word of its ``<!-- sandbox: ... -->``."""
-    for line in page.read_text(encoding="utf-8").splitlines():
-        mark = _MARK.match(line)
-        if mark and mark[1] == "sandbox":
-            return mark[2]
-    return None
+def fits(promised: str, seen: str) -> bool:
+    """Tell whether what was seen is what a page promises, white space aside.
 
-
-def _reason(lines: list[str], start: int) -> str | None:
-    """Return the reason in the mark before a block: the last line before it that is not empty."""
-    before = next((line for line in reversed(lines[:start]) if line.strip()), "")
-    mark = _MARK.match(before)
-    return mark[2] if mark and mark[1] == "not run" else None
+    ``...`` is anything, and so is each number with a decimal point; nothing is promised by nothing.
+    """
+    promised, seen = ("".join(text.split()) for text in (_NUMBER.sub("...", promised), seen))
+    return not promised or doctest.OutputChecker().check_output(promised, seen, doctest.ELLIPSIS)

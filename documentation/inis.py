@@ -1,10 +1,11 @@
-"""Load an ini block of a page as a service would: ``python -m documentation.inis FILE``.
+"""Load ini blocks of pages as a service would, each in a process of its own: ``python -m documentation.inis FILE ...``.
 
 A block shows a part of a file; the rest is filled in: sections round bare keys, an application behind a filter or a
 pipeline, the sections of logging that handlers need.
 """
 
 import configparser
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,7 @@ from typing import Any
 import plaster
 from pyramid.config import Configurator
 
-_LOGGING = {
-    "loggers": "keys = root",
-    "logger_root": "level = INFO\nhandlers = {handlers}",
-    "formatters": "keys =",
-}
+_USE = "call:documentation.inis:application"
 
 
 def application(_: dict[str, str], **settings: Any) -> Any:
@@ -24,40 +21,44 @@ def application(_: dict[str, str], **settings: Any) -> Any:
     return Configurator(settings=settings).make_wsgi_app()
 
 
-def completed(text: str) -> str:
-    """Return an ini block with what a whole file has."""
-    if not text.lstrip("# \n").startswith("[") and "\n[" not in text:
-        text = f"[app:main]\n{text}"
+def complete(file: Path) -> configparser.RawConfigParser:
+    """Write into an ini file what a whole one has; return it."""
+    text = file.read_text(encoding="utf-8")
     parser = configparser.RawConfigParser()
-    parser.read_string(text)
-    sections = parser.sections()
-    more = []
-    if parser.has_section("handlers"):
-        wanted = {name: body for name, body in _LOGGING.items() if name not in sections}
-        more += [f"[{name}]\n{body.format(handlers=parser['handlers']['keys'])}" for name, body in wanted.items()]
-    filters = [name.split(":", 1)[1] for name in sections if name.startswith("filter:")]
-    if not any(name.startswith("app:") for name in sections):
-        name = parser["pipeline:main"]["pipeline"].split()[-1] if "pipeline:main" in sections else "main"
-        behind = f"filter-with = {filters[0]}\n" if filters and name == "main" else ""
-        more.append(f"[app:{name}]\nuse = call:documentation.inis:application\n{behind}")
-    elif not any("use" in parser[name] for name in sections if name.startswith("app:")):
-        text = text.replace("[app:main]", "[app:main]\nuse = call:documentation.inis:application")
-    return "\n".join([text, *more])
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # keys as they are: its documentation's way
+    parser.read_string(text if text.lstrip("# \n").startswith("[") or "\n[" in text else f"[app:main]\n{text}")
+    if "handlers" in parser:
+        root = {"level": "INFO", "handlers": parser["handlers"]["keys"]}
+        more = {"loggers": {"keys": "root"}, "logger_root": root, "formatters": {"keys": ""}}
+        parser.read_dict({name: section for name, section in more.items() if name not in parser})
+    if not any(name.startswith("app:") for name in parser):
+        filters = [name.removeprefix("filter:") for name in parser if name.startswith("filter:")]
+        piped = "pipeline:main" in parser
+        name = parser["pipeline:main"]["pipeline"].split()[-1] if piped else "main"
+        parser[f"app:{name}"] = {"filter-with": filters[0]} if filters and not piped else {}
+    for name, section in parser.items():
+        theirs = section.get("use", "egg:my" if name.startswith("app:") else "")
+        if theirs.startswith(("egg:my", "call:my")):
+            section["use"] = _USE
+    with file.open("w", encoding="utf-8") as written:
+        parser.write(written)
+    return parser
 
 
-def main() -> int:
-    """Load the file: its logging, then its application."""
-    file = Path(sys.argv[1])
-    text = completed(file.read_text(encoding="utf-8"))
-    lines = ["use = call:documentation.inis:application" if line.startswith(("use = egg:my", "use = call:my")) else line
-             for line in text.splitlines()]  # fmt: skip
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    loader = plaster.get_loader(f"c2c://{file}", protocols=["wsgi"])
-    if "[loggers]" in text:
-        loader.setup_logging({})
-    loader.get_wsgi_app()
-    return 0
+def main() -> None:
+    """Load the files: logging, then application; the first one that can't be loaded is the end."""
+    for file in map(Path, sys.argv[1:]):
+        if child := os.fork():
+            if os.waitpid(child, 0)[1]:
+                sys.exit(f"{file} can't be loaded")
+            continue
+        parser = complete(file)
+        loader = plaster.get_loader(f"c2c://{file}", protocols=["wsgi"])
+        if "loggers" in parser:
+            loader.setup_logging({})
+        loader.get_wsgi_app()
+        sys.exit()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

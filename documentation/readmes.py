@@ -1,8 +1,8 @@
-"""Run the Python of one README: ``python -m documentation.readmes packages/c2c-health/README.md``.
+"""Run the Python of one page: ``python -m documentation.readmes packages/c2c-health/README.md``.
 
 A README's examples use names that its reader has: a config, a session, a model. Here are real ones. The blocks of a
 page run one after the other, in one module; what a block defines is then used: an application is asked, a function
-called.
+called. (Each page in a process of its own, as its examples change the process: what sybil and pytest's plugins don't.)
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,181 +23,101 @@ from pyramid.interfaces import IRequestFactory
 from pyramid.request import Request, apply_request_extensions
 
 from acceptance_tests.demo import APP
-from documentation.blocks import Block, blocks
-from documentation.pages import ROOT
+from documentation.blocks import ROOT, Block, blocks
 
 SECRET = "a-secret-of-the-readmes"  # noqa: S105 # made up
+SETTINGS = {"c2c.secret": SECRET, "c2c.debug_view_enabled": "true"}
 Names = dict[str, Any]
-_MODULE = "readme_of_"
+COMPLETE = (ROOT.name, "guides", "reference", "c2c-compat", "c2c-db", "c2c-debug", "c2c-stats")
+"""Pages whose examples are whole programs."""
 
 
-def _config(**settings: Any) -> Configurator:
-    return Configurator(settings={"c2c.secret": SECRET, "c2c.debug_view_enabled": "true", **settings})
+def prepared(package: str, module: str) -> Names:
+    """Return the names that the reader of a package's README has."""
+    config = Configurator(settings=SETTINGS)
+    names: Names = {"config": config, "logging": logging, "dataclass": dataclass, "work": list}
+    if package == "c2c-broadcast":
+        from c2c_broadcast import family, load, setting
 
+        config.include("c2c_broadcast")
+        names |= {"CACHE": {}, "CACHES": {"tiles": {}}, "setting": setting, "family": family, "load": load}
+    elif package == "c2c-health":
+        from acceptance_app.models import Hello
 
-def ask(app: Any, path: str, **headers: str) -> Any:
-    """Return the answer of an application to a GET."""
-    return Request.blank(path, headers={"X-API-Key": SECRET, **headers}).get_response(app)
+        from c2c_broadcast.broadcast import init
+        from c2c_db import create_session
+        from c2c_health import HealthCheck
 
+        init({}, None)
+        session = create_session(config, "readme", os.environ["PRIMARY_URL"], os.environ["REPLICA_URL"])
+        names |= {"HealthCheck": HealthCheck, "DBSession": session, "Hello": Hello, "name": "custom"}
+        names |= {"url": f"{os.environ['SERVICE_URL']}/api/ping", "redis_url": os.environ["REDIS_URL"]}
+        names["check_cb"] = lambda _request: {"some": "json"}
+    elif package == "c2c-logging":
+        import c2c_logging
 
-def _auth() -> Names:
-    from pyramid.httpexceptions import HTTPForbidden
+        with_logging = Configurator(settings=SETTINGS)
+        with_logging.include("c2c_logging")
+        with_logging.make_wsgi_app()
+        request = with_logging.registry.getUtility(IRequestFactory).blank("/")
+        request.registry = with_logging.registry
+        apply_request_extensions(request)
+        names |= {"c2c_logging": c2c_logging, "run_in_context": c2c_logging.run_in_context, "request": request}
+        names["executor"] = ThreadPoolExecutor(1)
+    elif package == "c2c-meta":
+        # The view of the reader's service, which its main() scans.
+        names = {"__name__": module}
+        exec("from c2c_rest import services\nhello = services.create('hello', '/hello')", names)  # noqa: S102 # ours
+    elif package == "c2c-rest":
+        from c2c_rest import client_info
 
-    return {"config": _config(), "HTTPForbidden": HTTPForbidden}
+        config.include("c2c_rest")
+        application = Configurator(settings=SETTINGS).make_wsgi_app()
+        names |= {"datetime": datetime, "client_info": client_info, "application": application}
+    elif package == "c2c-sentry":
+        import c2c_sentry
 
+        names |= {"c2c_sentry": c2c_sentry, "app": Configurator().make_wsgi_app(), "settings": {}}
+    elif package == "c2c-testing":
+        import pytest
 
-def _broadcast() -> Names:
-    from c2c_broadcast import family, load, setting
+        import c2c_testing
 
-    config = _config()
-    config.include("c2c_broadcast")
-    names = {"CACHE": {}, "CACHES": {"tiles": {}}, "logging": logging, "dataclass": dataclass}
-    return {**names, "setting": setting, "family": family, "load": load, "config": config}
-
-
-def _health() -> Names:
-    from acceptance_app.models import Hello
-
-    from c2c_broadcast.broadcast import init
-    from c2c_db import create_session
-    from c2c_health import HealthCheck
-
-    init({}, None)
-    config = _config()
-    session = create_session(config, "readme", os.environ["PRIMARY_URL"], os.environ["REPLICA_URL"])
-    return {
-        "HealthCheck": HealthCheck,
-        "DBSession": session,
-        "Hello": Hello,
-        "url": f"{os.environ['SERVICE_URL']}/api/ping",
-        "redis_url": os.environ["REDIS_URL"],
-        "name": "custom",
-        "check_cb": lambda _request: {"some": "json"},
-    }
-
-
-def _logging() -> Names:
-    import c2c_logging
-
-    config = _config()
-    config.include("c2c_logging")
-    config.make_wsgi_app()
-    request = config.registry.getUtility(IRequestFactory).blank("/")
-    request.registry = config.registry
-    apply_request_extensions(request)
-    names = {"c2c_logging": c2c_logging, "run_in_context": c2c_logging.run_in_context, "request": request}
-    return {**names, "config": _config(), "executor": ThreadPoolExecutor(1), "work": list}
-
-
-def _meta() -> Names:
-    # The view of the reader's service, which its main() scans.
-    names: Names = {"__name__": f"{_MODULE}c2c_meta"}
-    exec("from c2c_rest import services\nhello = services.create('hello', '/hello')", names)  # noqa: S102 # as above
+        names |= {name: getattr(c2c_testing, name) for name in c2c_testing.__all__} | {"pytest": pytest}
     return names
 
 
-def _page() -> Names:
-    return {"config": _config()}
-
-
-def _rest() -> Names:
-    from c2c_rest import client_info
-
-    config = _config()
-    config.include("c2c_rest")
-    names = {"config": config, "datetime": datetime, "client_info": client_info}
-    return {**names, "application": _config().make_wsgi_app()}
-
-
-def _sentry() -> Names:
-    import c2c_sentry
-
-    app = _config().make_wsgi_app()
-    return {"c2c_sentry": c2c_sentry, "config": _config(), "work": list, "app": app, "settings": {}}
-
-
-def _testing() -> Names:
-    import pytest
-
-    from c2c_testing import CacheExpected, Composition, Connection, PrintConnection, wait_url
-
-    names = (CacheExpected, Composition, Connection, PrintConnection, wait_url)
-    return {"pytest": pytest, **{one.__name__: one for one in names}}
-
-
-PREPARED: dict[str, Callable[[], Names]] = {
-    "c2c-auth": _auth,
-    "c2c-broadcast": _broadcast,
-    "c2c-health": _health,
-    "c2c-logging": _logging,
-    "c2c-meta": _meta,
-    "c2c-page": _page,
-    "c2c-rest": _rest,
-    "c2c-sentry": _sentry,
-    "c2c-testing": _testing,
-}
-
-# The first line of blocks of which only the syntax is held to the truth here, and why.
-ONLY_COMPILED = {
-    'with Connection("http://127.0.0.1:8080/api/", origin="https://www.example.com") as connection:': (
-        "a made-up service; packages/c2c-testing has one for its tests"
-    ),
-    'Composition(request, "shop", "compose.yaml", coverage_paths=["api:/tmp/coverage"])': "needs docker",
-    'with PrintConnection("http://127.0.0.1:8080/print/", origin="https://www.example.com") as connection:': (
-        "needs a print server; packages/c2c-testing has one for its tests"
-    ),
-}
-
-
-def instead() -> dict[str, str]:
-    """Return what the READMEs' made-up addresses are here."""
-    return {
-        "postgresql://user:password@primary/app": os.environ["PRIMARY_URL"],
-        "postgresql://user:password@replica/app": os.environ["REPLICA_URL"],
-        "/app/alembic.ini": str(APP / "alembic.ini"),
-    }
-
-
-def run(block: Block, module: types.ModuleType) -> str:
-    """Run a block in a module; return how: run, or compiled.
-
-    Raises:
-        Exception: whatever the block, or the use of what it defines, raises.
-    """
-    written = block.text
-    for theirs, ours in instead().items():
-        written = written.replace(theirs, ours)
+def run(block: Block, names: Names) -> None:
+    """Run a block with these names, and use what it defines."""
+    written = block.text.replace("postgresql://user:password@primary/app", os.environ["PRIMARY_URL"])
+    written = written.replace("postgresql://user:password@replica/app", os.environ["REPLICA_URL"])
+    written = written.replace("/app/alembic.ini", str(APP / "alembic.ini"))
     # The line numbers of a traceback are those of the page.
     code = compile("\n" * block.line + written, str(block.page), "exec")
-    if block.text.splitlines()[0].split("  #")[0] in ONLY_COMPILED:
-        return "compiled"
-    names = vars(module)
     if isinstance(names.get("config"), Configurator):
         names.setdefault("registry", names["config"].registry)
     exec(code, names)  # noqa: S102 # the pages of this repository
-    _use(block, names)
-    return "run"
-
-
-def _use(block: Block, names: Names) -> None:
-    """Use what a block defined: ask its application, call its function."""
     if "def main(" in block.text:
         urls = {"sqlalchemy.url": os.environ["PRIMARY_URL"], "sqlalchemy_slave.url": os.environ["REPLICA_URL"]}
-        settings = {"c2c.secret": SECRET, "c2c.debug_view_enabled": "true", **urls}
-        names["app"] = names["main"]({}, **settings)
+        names["app"] = names["main"]({}, **SETTINGS, **urls)
         assert ask(names["app"], "/nowhere").status_int == 404  # noqa: PLR2004 # HTTP's Not Found
-    for needle, then in THEN.items():
+    for needle, use in USES.items():
         if needle in block.text:
-            then(names)
+            use(names)
+
+
+def ask(app: Any, path: str) -> Any:
+    """Return the answer of an application to an operator's GET."""
+    return Request.blank(path, headers={"X-API-Key": SECRET}).get_response(app)
 
 
 def _answers(path: str, wanted: str) -> Callable[[Names], None]:
-    def then(names: Names) -> None:
+    def use(names: Names) -> None:
         answer = ask(names["app"], path)
         assert answer.status_int == 200, f"{path}: {answer.text}"  # noqa: PLR2004 # HTTP's OK
         assert wanted in answer.text, f"{path}: no {wanted} in {answer.text}"
 
-    return then
+    return use
 
 
 def _all_checks_pass(names: Names) -> None:
@@ -212,12 +132,8 @@ def _complete(names: Names) -> None:
     assert names["answers"].answers[0]["entries"] == 0
 
 
-def _import(names: Names) -> None:
-    names["import_parcels"]([1, 2])
-
-
 # What is done with a block that has this text.
-THEN: dict[str, Callable[[Names], None]] = {
+USES: dict[str, Callable[[Names], None]] = {
     "def cache_size": _answers("/c2c/cache", '"entries": 0'),
     "answers = broadcast.ask(": _complete,
     "SELECT 'hello'": _answers("/hello", "hello"),
@@ -226,40 +142,33 @@ THEN: dict[str, Callable[[Names], None]] = {
     "add_alembic_check(": _all_checks_pass,
     "def hello_get(request)": _answers("/hello?name=Ada", "Ada"),
     'include("c2c_stats")': _answers("/metrics", "# TYPE"),
-    "def import_parcels": _import,
+    "def import_parcels": lambda names: names["import_parcels"]([1, 2]),
     "HealthCheck(config).add_db_session_check(session)": _answers("/api/c2c/health_check", "db_engine"),
 }
 
 
-@contextlib.contextmanager
-def sandbox(page: Path) -> Iterator[types.ModuleType]:
-    """Give the module that a page's blocks run in; the current folder has the page's ini file and its application."""
-    package = page.parent.name if page.parent != ROOT else "c2c"
-    module = types.ModuleType(f"{_MODULE}{package.replace('-', '_')}")
+def main() -> None:
+    """Run the page named on the command line; print a line a block."""
+    page = ROOT / sys.argv[1]
+    os.environ["C2C_SECRET"] = SECRET
+    package = page.parent.name
+    module = types.ModuleType(f"readme_of_{package.replace('-', '_')}")
     module.__file__ = str(page)
     sys.modules[module.__name__] = module
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("production.ini").write_text(f"[app:main]\nuse = call:{module.__name__}:main\nc2c.secret = {SECRET}\n")
-        vars(module).update(PREPARED.get(package, dict)())
-        yield module
-
-
-def main() -> int:
-    """Run the page named on the command line; print a line a block."""
-    page = ROOT / sys.argv[1]
-    os.environ["C2C_SECRET"] = SECRET
-    with sandbox(page) as module:
+        if package not in COMPLETE:
+            vars(module).update(prepared(package, module.__name__))
         for block in blocks(page):
             # A titled block of a guide is a file of the service that its commands start: see test_guides.py.
             elsewhere = block.title and page.name != "README.md"
             if block.language == "python" and not block.reason and not elsewhere:
-                how = run(block, module)
-                sys.stdout.write(f"{how} {block.place}\n")
-                sys.stdout.flush()
+                run(block, vars(module))
+                sys.stdout.write(f"run {block.place}\n")
     # Threads of what the examples started end with the process.
     sys.stdout.flush()
     os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

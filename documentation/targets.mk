@@ -21,10 +21,6 @@ docs-serve: $(DOCS)/.installed ## show the site on http://127.0.0.1:8000, made a
 	@$(DOCS)/bin/python -m mkdocs serve
 
 .PHONY: test-docs
-test-docs: docs ## the documentation's tests: every code block that can run runs, recorded answers still hold
+test-docs: docs ## the documentation's tests: every code block that can run runs, answers are those shown
 	@$(say) "documentation: tests"
 	@$(call pytest,.venvs/docs,docs) documentation/tests
-
-.PHONY: record-docs
-record-docs: $(DOCS)/.installed ## ask a new demo for each documented answer, and write docs/reference/endpoints.md
-	@$(DOCS)/bin/python -m documentation.record

@@ -1,5 +1,6 @@
 """The demo, and sandboxes for the commands of pages."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,8 +10,7 @@ import pytest
 
 from acceptance_tests import demo as start
 from c2c_testing.servers import free_port
-from documentation.record import SECRET, demo
-from documentation.sandbox import Sandbox
+from documentation.sandbox import SECRET, Sandbox
 
 _COUNTED: pytest.StashKey["Counter[str]"] = pytest.StashKey()
 
@@ -29,20 +29,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[start.Demo]:
-    """Give the demo, with the databases and the Redis that all tests share."""
-    with demo() as found:
-        yield found
+    """Give the demo, with two workers, versions and the profiler's page, and its databases, which all tests share.
+
+    Its processes know each other only.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder, start.databases() as (pair, redis):
+        versions = Path(folder, "versions.json")
+        versions.write_text('{"main": {"git_hash": "0a1b2c3", "git_tag": "1.2.0"}, "packages": {"pyramid": "2.1"}}')
+        environ = {
+            "C2C_BROADCAST_PREFIX": f"docs_{port}_",
+            "C2C_SECRET": SECRET,
+            "C2C_VERSIONS_PATH": str(versions),
+            "C2C_PROFILER_PATH": "/profiler",
+        }
+        with start.service(pair, redis, port=port, workers=2, environ=environ) as found:
+            yield found
 
 
 @pytest.fixture
-def new_sandbox(running: start.Demo, tmp_path: Path) -> Iterator[Callable[[str | None], Sandbox]]:
-    """Give a function that opens a sandbox: of the running demo ("demo"), or of a service that the page starts."""
+def new_sandbox(running: start.Demo, tmp_path: Path) -> Iterator[Callable[[Path], Sandbox]]:
+    """Give a function that opens a page's sandbox: of the running demo, or of a service that the page starts."""
     with ExitStack() as stack:
 
-        def new(kind: str | None) -> Sandbox:
-            assert kind in (None, "demo"), f"no such sandbox: {kind}"
-            port = running.service.port if kind == "demo" else free_port()
-            environ = {"C2C_BROADCAST_PREFIX": f"page_{port}_", **({"C2C_SECRET": SECRET} if kind == "demo" else {})}
+        def new(page: Path) -> Sandbox:
+            demo = "<!-- sandbox: demo -->" in page.read_text(encoding="utf-8")
+            port = running.service.port if demo else free_port()
+            environ = {"C2C_BROADCAST_PREFIX": f"page_{port}_", **({"C2C_SECRET": SECRET} if demo else {})}
             instead = {
                 "postgresql://www:secret@db-1/app": running.databases.primary.url,
                 "postgresql://www:secret@db-2/app": running.databases.replica.url,

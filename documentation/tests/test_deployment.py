@@ -23,9 +23,8 @@ from acceptance_tests import demo as start
 from c2c_broadcast import declarations
 from c2c_testing import retry_timeout
 from c2c_testing.servers import free_port
-from documentation.blocks import blocks
-from documentation.pages import ROOT
-from documentation.record import SECRET
+from documentation.blocks import ROOT, blocks
+from documentation.sandbox import SECRET
 
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())

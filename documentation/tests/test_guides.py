@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from documentation.blocks import blocks, pages, sandbox
-from documentation.console import commands
+from documentation.blocks import blocks, pages
 from documentation.sandbox import Sandbox
 
 GUIDES = [page for page in pages() if any(block.language == "console" for block in blocks(page))]
@@ -15,18 +14,18 @@ GUIDES = [page for page in pages() if any(block.language == "console" for block 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_its_commands_do_what_it_says(
-    page: Path, new_sandbox: Callable[[str | None], Sandbox], counted: "Counter[str]"
+    page: Path, new_sandbox: Callable[[Path], Sandbox], counted: "Counter[str]"
 ) -> None:
     """From the first block to the last one, as a reader would."""
-    box = new_sandbox(sandbox(page))
+    box = new_sandbox(page)
     for block in blocks(page):
         if block.reason:
             continue
         if block.title:
             box.write(block.title, block.text)
-        for command in commands(block.text) if block.language == "console" else ():
+        for command, promised in block.commands() if block.language == "console" else ():
             try:
-                box.run(command)
+                box.run(command, promised)
             except AssertionError as error:
                 raise AssertionError(f"{block.place}: {error}") from None
             counted["console commands run"] += 1

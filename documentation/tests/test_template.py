@@ -12,7 +12,7 @@ import requests
 
 from c2c_testing import retry_timeout
 from c2c_testing.servers import free_port
-from documentation.pages import ROOT
+from documentation.blocks import ROOT
 
 
 def run(folder: Path, *command: str | Path) -> None:
