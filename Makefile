@@ -64,7 +64,7 @@ setup: $(VENV)/.installed ## create or update .venv with every package, editable
 .venvs/%/.installed: $(VENV)/uv.env constraints.txt packages/*/pyproject.toml
 	@$(say) "installing $* alone into .venvs/$*"
 	@$(uv) venv --quiet --allow-existing --python $(VENV)/bin/python .venvs/$*
-	@$(VENV)/bin/python tools/closure.py $* | (. $(VENV)/uv.env && xargs -d '\n' $(UV) pip install --quiet --python .venvs/$* -c constraints.txt)
+	@$(uv) pip install --quiet --python .venvs/$* -c constraints.txt -e "packages/$*[test]"
 	@touch $@
 
 # -- every day ------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ run: setup ## start the demo: application, PostgreSQL primary and replica, Redis
 
 .PHONY: test
 test: ## every package's tests in isolation, then the acceptance tests
-	@$(MAKE) $(ISOLATED)
+	@$(MAKE) -j$(JOBS) $(ISOLATED)
 	@$(say) "testing each package in its own environment, $(JOBS) at a time; each prints when it is done"
 	@$(MAKE) -k -j$(JOBS) --output-sync=target test-packages
 	@$(MAKE) acceptance
@@ -92,11 +92,29 @@ test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
 	@test -n "$(P)" || { echo "Which package? make test-one P=c2c-health" >&2; exit 2; }
 	@$(MAKE) test-$(P)
 
+# The modules with races, forks and bounds, and the tests that are to notice: package:module:tests,...
+MUTATED := \
+	c2c-broadcast:shared_state:tests/test_shared_state.py \
+	c2c-broadcast:process:tests/test_process.py \
+	c2c-stats:series:tests/test_group.py,tests/test_guard.py \
+	c2c-stats:processes:tests/test_prometheus.py,tests/test_group.py \
+	c2c-db:scope:tests/test_pure.py,tests/test_sessions.py \
+	c2c-db:marks:tests/test_pure.py,tests/test_marks.py \
+	c2c-db:session:tests/test_pure.py,tests/test_sessions.py \
+	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py \
+	c2c-health:runner:tests/test_runner.py \
+	c2c-logging:queue:tests/test_queue.py \
+	c2c-debug:table:tests/test_running.py
+comma := ,
+nothing :=
+
 .PHONY: mutants
-mutants: ## change one thing of a module at a time, tests must notice: make mutants P=c2c-db M=marks T=tests/test_marks.py S=600
-	@test -n "$(P)" -a -n "$(M)" || { echo "Which package and module? make mutants P=c2c-db M=marks" >&2; exit 2; }
-	@$(MAKE) .venvs/$(P)/.installed
-	@$(VENV)/bin/python -m tools.mutants $(P) $(M) --seconds $(or $(S),600) $(T)
+mutants: setup ## change one thing of a module at a time, tests must notice: make mutants P=c2c-db M=marks T=tests/test_marks.py S=600; without P all that race, fork or bound
+	@for one in $(if $(P),$(P):$(M):$(subst $(nothing) $(nothing),$(comma),$(T)),$(MUTATED)); do \
+		IFS=: read -r package module tests <<<"$$one"; \
+		$(MAKE) .venvs/$$package/.installed; \
+		$(VENV)/bin/python -m tools.mutants $$package $$module --seconds $(or $(S),600) $${tests//,/ } || few=1; \
+	done; exit $${few:-0}
 
 .PHONY: acceptance
 acceptance: setup ## the acceptance tests: the demo over HTTP, with real servers
@@ -127,8 +145,7 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter, setti
 	@$(VENV)/bin/ruff format --quiet --check . || { $(VENV)/bin/ruff format --diff . 2>&1 | head -40; echo "make format mends this" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(say) "mypy --strict"
-	@$(VENV)/bin/mypy packages/*/src tools
-	@$(VENV)/bin/mypy acceptance_tests/*.py benchmarks documentation/*.py
+	@$(VENV)/bin/mypy packages/*/src tools acceptance_tests/*.py benchmarks documentation/*.py
 	@$(VENV)/bin/mypy -p acceptance_app
 	@$(say) "import-linter"
 	@$(VENV)/bin/lint-imports
@@ -136,6 +153,8 @@ check: setup ## ruff (format and all rules), mypy --strict, import-linter, setti
 	@$(VENV)/bin/python tools/settings_tables.py --check
 	@$(say) "rules of the house: locks, sizes"
 	@$(VENV)/bin/python -m tools.house_rules
+	@$(say) "files that one thing crosses"
+	@$(VENV)/bin/python -m acceptance_tests.files
 	@$(say) "patterns: linear, over 16 kB of anything repeated"
 	@$(VENV)/bin/python -m tools.patterns
 	@$(say) "changelog fragments of what changed"
@@ -160,7 +179,7 @@ $(RELEASE)/.installed: $(VENV)/uv.env pyproject.toml constraints.txt
 .SECONDEXPANSION:
 dist/.%: packages/%/pyproject.toml packages/%/README.md packages/%/CHANGELOG.md packages/%/LICENSE \
 		$$(shell find packages/$$*/src -not -name __pycache__ -not -name '*.pyc') | $(RELEASE)/.installed
-	@mkdir -p dist && $(RELEASE)/bin/python -c 'from tools.release import build; from tools.workspace import package; build(package("$*"))'
+	@mkdir -p dist && $(RELEASE)/bin/python -c 'from tools.release import build; from tools.workspace import Package; build(Package("$*"))'
 	@touch $@
 
 .PHONY: dist

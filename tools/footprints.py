@@ -13,9 +13,10 @@ from pathlib import Path
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from tools.workspace import CONSTRAINTS, DIST, Package, RefusedError, canonical, packages
+from tools.workspace import DIST, ROOT, Package, RefusedError, packages
 
 _HEADER = """\
 # What `pip install {name}` brings on Linux, and what each [extra] adds.
@@ -30,7 +31,7 @@ _OTHER_PINS = {("c2c-debug", "linesman"): ("networkx",)}
 def constraints(package: str = "", extra: str = "") -> str:
     """Return the tested versions, and ours as they are here, as pip's constraints for what holds this extra."""
     others = _OTHER_PINS.get((package, extra), ())
-    lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     lines = [line for line in lines if line.split("==")[0] not in others]
     return "\n".join([*lines, *(f"{found.name}=={found.version}" for found in packages()), ""])
 
@@ -38,13 +39,11 @@ def constraints(package: str = "", extra: str = "") -> str:
 def read(path: Path) -> dict[str, list[Requirement]]:
     """Return what is in a footprint: by extra (``""`` is the package alone) the distributions with their markers."""
     found: dict[str, list[Requirement]] = {"": []}
-    extra = ""
     for line in path.read_text("utf-8").splitlines():
         if line.startswith("["):
-            extra = line.strip("[]")
-            found[extra] = []
+            found[line.strip("[]")] = []
         elif line and not line.startswith("#"):
-            found[extra].append(Requirement(line))
+            found[list(found)[-1]].append(Requirement(line))
     return found
 
 
@@ -52,28 +51,18 @@ def expected(wanted: Iterable[Requirement], python: str) -> set[str]:
     """Return all that installing our packages ``wanted`` brings to this version of Python, themselves included."""
     names: set[str] = set()
     for requirement in wanted:
-        path = Package(requirement.name).footprint
-        footprint = read(path)
-        if requirement.extras - footprint.keys():
-            raise RefusedError(f"{path} has no [{', '.join(requirement.extras)}]: make footprints")
+        footprint = read(Package(requirement.name).footprint)
+        if missing := requirement.extras - footprint.keys():
+            raise RefusedError(f"{requirement.name}/footprint.txt has no [{', '.join(missing)}]: make footprints")
         lines = [line for extra in ("", *requirement.extras) for line in footprint[extra]]
         names |= {requirement.name} | {line.name for line in lines if _holds(line.marker, python)}
     return names
 
 
 def _holds(marker: Marker | None, python: str) -> bool:
-    """Tell whether a dependency is wanted on Linux by this version of Python."""
-    environment = {
-        "python_version": ".".join(python.split(".")[:2]),
-        "python_full_version": python,
-        "implementation_version": python,
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-    }
-    return marker is None or marker.evaluate(environment)
+    """Tell whether a dependency is wanted here by this version of Python."""
+    versions = {"python_version": python.rpartition(".")[0], "python_full_version": python}
+    return marker is None or marker.evaluate({**versions, "implementation_version": python})
 
 
 def _resolve(wanted: str, pins: str) -> dict[str, str]:
@@ -81,41 +70,41 @@ def _resolve(wanted: str, pins: str) -> dict[str, str]:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pins)
         file.flush()
-        command = [find_uv_bin(), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+        command = [
+            find_uv_bin(),
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--python-version",
+            "3.11",
+            "--no-sources",
+        ]
         command += ["--no-header", "--no-annotate", "--find-links", str(DIST), "--constraints", file.name, "-"]
         found = subprocess.run(command, input=wanted, check=False, capture_output=True, text=True)
     if found.returncode:
         raise RefusedError(f"{wanted} can't be resolved: {' '.join(found.stderr.split())}")
-    lines = {}
+    lines: dict[str, str] = {}
     for requirement in map(Requirement, found.stdout.splitlines()):
         holds = [_holds(requirement.marker, python) for python in _PYTHONS]
-        name = canonical(requirement.name)
         if any(holds):
+            name = canonicalize_name(requirement.name)
             lines[name] = name if all(holds) else f"{name} ; {requirement.marker}"
     return lines
-
-
-def footprint(package: Package) -> str:
-    """Return the text of a package's footprint."""
-    alone = _resolve(package.name, constraints())
-    del alone[package.name]
-    text = _HEADER.format(name=package.name) + "".join(f"{line}\n" for _, line in sorted(alone.items()))
-    for extra in package.extras:
-        more = _resolve(f"{package.name}[{extra}]", constraints(package.name, extra))
-        added = sorted(more[name] for name in more.keys() - alone.keys() - {package.name})
-        text += f"\n[{extra}]\n" + "".join(f"{line}\n" for line in added)
-    return text
 
 
 def main() -> int:
     """Write them all, from the wheels in dist/ and the registry; print what has changed."""
     for package in packages():
-        text = footprint(package)
+        alone = _resolve(package.name, constraints())
+        text = _HEADER.format(name=package.name)
+        text += "".join(f"{line}\n" for name, line in sorted(alone.items()) if name != package.name)
+        for extra in package.extras:
+            more = _resolve(f"{package.name}[{extra}]", constraints(package.name, extra))
+            text += f"\n[{extra}]\n" + "".join(f"{more[name]}\n" for name in sorted(more.keys() - alone.keys()))
         if not package.footprint.exists() or package.footprint.read_text("utf-8") != text:
             package.footprint.write_text(text, "utf-8")
-            sys.stdout.write(
-                f"{package.footprint.relative_to(package.folder.parent.parent)} is new: look at its diff\n"
-            )
+            sys.stdout.write(f"{package.footprint.relative_to(ROOT)} is new: look at its diff\n")
     return 0
 
 

@@ -7,6 +7,7 @@ another name.
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tools.workspace import ROOT, Package, RefusedError, git, packages, released
@@ -20,40 +21,32 @@ def fragments(package: Package) -> list[Path]:
     return sorted((package.folder / "changelog.d").glob("[!.]*"))
 
 
-def _changed(place: Path, since: str) -> bool:
-    """Whether files below a folder differ from a revision, those that git does not know yet included."""
-    known = git("diff", "--name-only", since, "--", str(place))
-    return bool(known or git("ls-files", "--others", "--exclude-standard", "--", str(place)))
-
-
-def complaints(package: Package, base: str | None) -> list[str]:
-    """Return what is wrong with a package's fragments, and what to write."""
-    kinds = "|".join(KINDS)
-    found = [
-        f"{path.relative_to(ROOT)}: name it <issue>.<{kinds}>.md, and write sentences that a user can act on"
-        for path in fragments(package)
-        if not path.name.endswith(tuple(f".{kind}.md" for kind in KINDS)) or not path.read_text("utf-8").strip()
-    ]
+def complaints(package: Package, base: str | None) -> Iterator[str]:
+    """Give what is wrong with a package's fragments, and what to write."""
+    name = f"<issue>.<{'|'.join(KINDS)}>.md"
+    for path in fragments(package):
+        if not path.name.endswith(tuple(f".{kind}.md" for kind in KINDS)) or not path.read_text("utf-8").strip():
+            yield f"{path.relative_to(ROOT)}: name it {name}, and write sentences that a user can act on"
     tags = released(package)
     since = base or (tags[max(tags)] if tags else None)
     changed = since is None or _changed(package.folder / "src", since)
-    told = bool(fragments(package)) and (base is None or _changed(package.folder / "changelog.d", base))
-    if changed and not told:
-        found.append(
-            f"{package.name}: src/ has changed since {since or 'ever'}: write changelog.d/<issue>.<{kinds}>.md"
-        )
-    return found
+    if changed and not (fragments(package) and (base is None or _changed(package.folder / "changelog.d", base))):
+        yield f"{package.name}: src/ has changed since {since or 'ever'}: write changelog.d/{name}"
+
+
+def _changed(place: Path, since: str) -> bool:
+    """Tell whether files below a folder differ from a revision, those that git does not know yet included."""
+    known = git("diff", "--name-only", since, "--", str(place))
+    return bool(known or git("ls-files", "--others", "--exclude-standard", "--", str(place)))
 
 
 def main() -> int:
     """Print what is wrong, a line each; 1 where something is."""
     parser = argparse.ArgumentParser(prog="fragments", description="Check that changed packages have fragments.")
     parser.add_argument("--base", help="a revision: what changed since it has a fragment that is newer, too")
-    base = parser.parse_args().base or None
-    if not git("rev-parse", "--verify", "--quiet", "HEAD", check=False):
-        sys.stderr.write("No git history here: whether changes have fragments can't be checked\n")
-        return 0
-    found = [line for package in packages() for line in complaints(package, base and git("merge-base", base, "HEAD"))]
+    base = parser.parse_args().base
+    base = git("merge-base", base, "HEAD") if base else None
+    found = [line for package in packages() for line in complaints(package, base)]
     sys.stderr.writelines(f"{line}\n" for line in found)
     return int(bool(found))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from tools.fragments import fragments
-from tools.workspace import DIST, ROOT, Package, RefusedError, git, package, packages, released
+from tools.workspace import DIST, ROOT, Package, RefusedError, git, packages, released
 
 _BIN = Path(sys.executable).parent
 _LEVELS = ("patch", "minor", "major")
@@ -29,12 +29,12 @@ def main() -> int:
     parser.add_argument("version", help="such as 1.1.0")
     parser.add_argument("--green", help="the command that succeeds when all is green (make check test-PACKAGE)")
     options = parser.parse_args()
+    wanted, version = Package(options.package), options.version
+    green = options.green or f"make check test-{wanted.name}"
     try:
-        wanted = package(options.package)
-        _check(wanted, options.version)
-        _check_dependents(wanted, options.version)
-        _check_green(options.green or f"make check test-{wanted.name}")
-        _release(wanted, options.version)
+        _check(wanted, version)
+        _check_others(wanted, version, green)
+        _release(wanted, version)
     except RefusedError as error:
         sys.stderr.write(f"release: {error}\n")
         return 2
@@ -43,6 +43,10 @@ def main() -> int:
 
 def _check(wanted: Package, version: str) -> None:
     """Say why a release can't be made: ``RefusedError``."""
+    if wanted not in packages():
+        raise RefusedError(
+            f"there is no package {wanted.name!r}: there are {', '.join(one.name for one in packages())}"
+        )
     if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version):
         raise RefusedError(f"{version!r} is no version of three numbers, such as 1.1.0")
     branch = git("symbolic-ref", "--short", "HEAD", check=False)
@@ -55,28 +59,22 @@ def _check(wanted: Package, version: str) -> None:
         raise RefusedError(f"main is behind {upstream}: git pull")
     if not fragments(wanted):
         raise RefusedError(f"{wanted.name} has nothing to tell its users: packages/{wanted.name}/changelog.d is empty")
-    tags = released(wanted)
-    if not tags and Version(version) < wanted.version:
-        raise RefusedError(f"the first release of {wanted.name} can't be {version}: it is {wanted.version} already")
-    if tags:
+    if tags := released(wanted):
         _check_follows(wanted, version, max(tags), tags[max(tags)])
+    elif Version(version) < wanted.version:
+        raise RefusedError(f"the first release of {wanted.name} can't be {version}: it is {wanted.version} already")
 
 
-def _check_green(command: str) -> None:
-    """Check that main is green: run its checks and the package's tests, here and now."""
-    if subprocess.run(shlex.split(command), check=False, cwd=ROOT).returncode:
-        raise RefusedError(f"main is not green: {command} failed")
-
-
-def _check_dependents(wanted: Package, version: str) -> None:
-    """Check that our packages that need this one admit the version."""
+def _check_others(wanted: Package, version: str, green: str) -> None:
+    """Check that our packages that need this one admit the version, and that main is green, here and now."""
     for other in packages():
-        extras = ["", *other.project.get("optional-dependencies", {})]
-        for requirement in [found for extra in extras for found in other.requirements(extra)]:
-            if requirement.name == wanted.name and version not in requirement.specifier:
-                raise RefusedError(
-                    f"{other.name} needs {requirement}: first let packages/{other.name}/pyproject.toml admit {version}"
-                )
+        for extra in ("", *other.project.get("optional-dependencies", {})):
+            for needed in other.requirements(extra):
+                if needed.name == wanted.name and version not in needed.specifier:
+                    place = f"packages/{other.name}/pyproject.toml"
+                    raise RefusedError(f"{other.name} needs {needed}: first let {place} admit {version}")
+    if subprocess.run(shlex.split(green), check=False, cwd=ROOT).returncode:
+        raise RefusedError(f"main is not green: {green} failed")
 
 
 def _check_follows(wanted: Package, version: str, last: Version, tag: str) -> None:
@@ -85,35 +83,27 @@ def _check_follows(wanted: Package, version: str, last: Version, tag: str) -> No
     nexts = (f"{major}.{minor}.{patch + 1}", f"{major}.{minor + 1}.0", f"{major + 1}.0.0")
     if version not in nexts:
         raise RefusedError(f"{version} does not follow {last}, the last release: {', '.join(nexts)} do")
-    names = {path.name.split(".")[-2] for path in fragments(wanted)}
-    asked, why = 0, ""
-    if "added" in names:
-        asked, why = 1, "a fragment tells of what was added"
-    for name in wanted.import_names:
-        command = [
-            str(_BIN / "griffecli"),
-            "check",
-            name,
-            "--search",
-            f"packages/{wanted.name}/src",
-            "--against",
-            tag,
-            "--verbose",
-        ]
-        found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-        if found.returncode:
-            asked, why = 2, f"griffe: {' '.join((found.stdout + found.stderr).split())[:300]}"
-    if "removed" in names:
+    kinds = {path.name.split(".")[-2] for path in fragments(wanted)}
+    asked, why = (1, "a fragment tells of what was added") if "added" in kinds else (0, "")
+    for place in sorted(wanted.folder.glob("src/*/__init__.py")):
+        source = f"packages/{wanted.name}/src"
+        if said := _said(_BIN / "griffecli", "check", place.parent.name, "-s", source, "-a", tag, "--verbose"):
+            asked, why = 2, f"griffe: {said[:300]}"
+    if "removed" in kinds:
         asked, why = 2, "a fragment tells of what was removed"
     if asked > nexts.index(version):
-        given = _LEVELS[nexts.index(version)]
-        raise RefusedError(f"{version} is a {given} release, but {why}: that is {nexts[asked]}")
+        raise RefusedError(f"{version} is a {_LEVELS[nexts.index(version)]} release, but {why}: that is {nexts[asked]}")
+
+
+def _said(*command: str | Path) -> str:
+    """Run a program; return what it said if it failed, in one line, else nothing."""
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    return " ".join((found.stdout + found.stderr).split()) or "nothing" if found.returncode else ""
 
 
 def _run(*command: str | Path) -> None:
-    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    if found.returncode:
-        raise RefusedError(f"{Path(command[0]).name} failed: {' '.join((found.stdout + found.stderr).split())[:500]}")
+    if said := _said(*command):
+        raise RefusedError(f"{Path(command[0]).name} failed: {said[:500]}")
 
 
 def _release(wanted: Package, version: str) -> None:
@@ -144,13 +134,13 @@ def build(wanted: Package) -> list[Path]:
     Raises:
         RefusedError: uv, twine or check-wheel-contents say what is wrong.
     """
-    start = f"{wanted.name.replace('-', '_')}-"
-    for old in DIST.glob(f"{start}[0-9]*"):
+    files = f"{wanted.name.replace('-', '_')}-[0-9]*"
+    for old in DIST.glob(files):
         old.unlink()
     uv: list[str | Path] = [_BIN / "uv", "build", "--quiet", "--no-build-isolation", "--python", sys.executable]
     _run(*uv, "--out-dir", DIST, wanted.folder)
     shutil.rmtree(wanted.folder / "build", ignore_errors=True)
-    built = sorted(DIST.glob(f"{start}[0-9]*"))
+    built = sorted(DIST.glob(files))
     if {path.name for path in built} != {f"{wanted.file_name}-py3-none-any.whl", f"{wanted.file_name}.tar.gz"}:
         raise RefusedError(f"built {', '.join(path.name for path in built)}, not {wanted.file_name}")
     _run(_BIN / "twine", "--no-color", "check", "--strict", *built)

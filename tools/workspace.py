@@ -1,9 +1,8 @@
 """Know the packages of this repository: their versions, extras, dependencies and files."""
 
-import re
 import subprocess
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,6 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-CONSTRAINTS = ROOT / "constraints.txt"
 DIST = ROOT / "dist"
 
 
@@ -32,11 +30,15 @@ class Package:
         """Where it is."""
         return ROOT / "packages" / self.name
 
+    @property
+    def footprint(self) -> Path:
+        """The file that says what installing it brings."""
+        return self.folder / "footprint.txt"
+
     @cached_property
     def project(self) -> dict[str, Any]:
         """The table ``[project]`` of its pyproject.toml."""
-        project: dict[str, Any] = tomllib.loads((self.folder / "pyproject.toml").read_text("utf-8"))["project"]
-        return project
+        return dict(tomllib.loads((self.folder / "pyproject.toml").read_text("utf-8"))["project"])
 
     @property
     def version(self) -> Version:
@@ -49,19 +51,9 @@ class Package:
         return sorted(set(self.project.get("optional-dependencies", {})) - {"test"})
 
     @property
-    def import_names(self) -> list[str]:
-        """The names of what is imported of it."""
-        return sorted(path.parent.name for path in self.folder.glob("src/*/__init__.py"))
-
-    @property
     def file_name(self) -> str:
         """How the names of its built files begin: ``c2c_health-1.0.0``."""
         return f"{self.name.replace('-', '_')}-{self.version}"
-
-    @property
-    def footprint(self) -> Path:
-        """The file that says what installing it brings."""
-        return self.folder / "footprint.txt"
 
     def requirements(self, extra: str = "") -> list[Requirement]:
         """Return what it declares to need, or what its extra does."""
@@ -74,34 +66,15 @@ def packages() -> list[Package]:
     return [Package(path.parent.name) for path in sorted((ROOT / "packages").glob("*/pyproject.toml"))]
 
 
-def package(name: str) -> Package:
-    """Return the package of this name; ``RefusedError`` names those that are."""
-    names = {found.name: found for found in packages()}
-    if name not in names:
-        raise RefusedError(f"there is no package {name!r}: there are {', '.join(names)}")
-    return names[name]
-
-
-def third_parties(wanted: Iterable[Requirement]) -> list[str]:
-    """Return what our packages in ``wanted`` declare to need of others, as pip's requirements, ours followed."""
-    ours = {found.name: found for found in packages()}
-    seen: set[tuple[str, str]] = set()
-    needed: set[str] = set()
-    todo = list(wanted)
-    while todo:
-        requirement = todo.pop()
-        if requirement.name not in ours:
-            needed.add(str(requirement))
-            continue
-        for extra in {"", *requirement.extras} - {extra for name, extra in seen if name == requirement.name}:
-            seen.add((requirement.name, extra))
-            todo += ours[requirement.name].requirements(extra)
-    return sorted(needed)
-
-
-def canonical(name: str) -> str:
-    """Return the name of a distribution as indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def third_parties(wanted: Iterable[Requirement]) -> Iterator[str]:
+    """Give what our packages in ``wanted`` declare to need of others, as pip's requirements, ours followed."""
+    for requirement in wanted:
+        package = Package(requirement.name)
+        if package.folder.is_dir():
+            for extra in ("", *requirement.extras):
+                yield from third_parties(package.requirements(extra))
+        else:
+            yield str(requirement)
 
 
 def git(*arguments: str, check: bool = True) -> str:

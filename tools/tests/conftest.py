@@ -1,17 +1,19 @@
 """Environments that hold what is installed from the built wheels, and the Pythons to make them with."""
 
+import json
 import os
 import subprocess
 import zipfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
 
-from tools import pythons
 from tools.workspace import DIST, packages
 
+_LINES = ("3.11", "3.12", "3.13", "3.14")
 _SMOKE = Path(__file__).parent / "smoke" / "run.py"
 # What is tested is what is installed, as on a machine that has no repository.
 _ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("C2C_", "PYTHON", "VIRTUAL_ENV"))}
@@ -29,17 +31,34 @@ def _run(*command, **options):
     )
 
 
+@cache
+def pythons():
+    """Return, for each line of Python that uv finds here (pyenv's, too), the program and its version."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = [*map(str, sorted(pyenv.glob("versions/3.1?.*/bin"))), *os.environ["PATH"].split(os.pathsep)]
+    # A shim of pyenv's runs some of them only, and takes its time to say so.
+    path = os.pathsep.join(folder for folder in folders if not folder.startswith(f"{pyenv}/shims"))
+    command = [find_uv_bin(), "python", "list", "--only-installed", "--output-format", "json"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    found = {}
+    for one in json.loads(listed.stdout):
+        line = ".".join(one["version"].split(".")[:2])
+        if one["implementation"] == "cpython" and line in _LINES:
+            found.setdefault(line, (one["path"], one["version"]))
+    return dict(sorted(found.items()))
+
+
 def pytest_report_header():
     """Say which Pythons are tested, and which are not here."""
-    used = ", ".join(f"{version} ({path})" for path, version in pythons.found().values())
-    missing = [line for line in pythons.LINES if line not in pythons.found()]
+    used = ", ".join(f"{version} ({path})" for path, version in pythons().values())
+    missing = [line for line in _LINES if line not in pythons()]
     return [f"Pythons: {used}", *([f"NOT TESTED, because not found: Python {', '.join(missing)}"] if missing else [])]
 
 
 def pytest_generate_tests(metafunc):
     """Run a test that has ``python`` on each line of Python that is here."""
     if "python" in metafunc.fixturenames:
-        metafunc.parametrize("python", list(pythons.found()))
+        metafunc.parametrize("python", list(pythons()))
 
 
 @dataclass(frozen=True)
@@ -96,14 +115,15 @@ class Environment:
 
 @pytest.fixture
 def environment(tmp_path_factory):
-    """Give a function that makes an empty environment for a line of Python.
+    """Give a function that makes an empty environment for a line of Python (None: the oldest).
 
     It is always in the same place, where the byte code that earlier tests compiled is good again: half of the time.
     """
     base = tmp_path_factory.getbasetemp()
 
     def make(line):
-        python, version = pythons.found()[line]
+        line = line or next(iter(pythons()))
+        python, version = pythons()[line]
         found = _run(find_uv_bin(), "venv", "--quiet", "--clear", "--python", python, base / line, timeout=300)
         assert found.returncode == 0, found.stdout
         return Environment(base / line, python, version)

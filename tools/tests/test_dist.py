@@ -3,7 +3,6 @@
 import pytest
 from packaging.requirements import Requirement
 
-from tools import pythons
 from tools.footprints import constraints, expected
 from tools.workspace import packages, third_parties
 
@@ -41,7 +40,7 @@ def test_from_wheels(wanted, python, environment):
 @pytest.mark.parametrize("wanted", _LOWEST)
 def test_lowest_versions(wanted, environment):
     """With the lowest versions that it declares to work with, and all its extras, a package answers its requests."""
-    made = environment(next(iter(pythons.found())))
+    made = environment(None)
     ours = "".join(f"{found.name}=={found.version}\n" for found in packages())
     lowest = third_parties([Requirement(wanted)])
     made.install([wanted, *lowest], ours + _UNDECLARED, "--resolution", "lowest-direct")

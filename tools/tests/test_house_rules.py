@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.house_rules import findings
+from tools.house_rules import Package
 
 HEAD = """
 import logging, threading, time
@@ -46,11 +46,11 @@ def test_what_is_done_under_a_lock(tmp_path, code, kind):
     path.write_text(
         f"{HEAD}\nclass Mine(Held):\n    def work(self, given):\n        with self._busy:\n            {code}\n"
     )
-    assert [finding.kind for finding in findings([path])] == ([kind] if kind else [])
+    assert [finding.kind for finding in Package([path]).findings()] == ([kind] if kind else [])
 
 
 def test_outside_of_a_lock_all_is_allowed(tmp_path):
     """Collected under the lock, said after."""
     path = tmp_path / "module.py"
     path.write_text(f"{HEAD}\n    def work(self):\n        with self._busy:\n            x = 1\n        _LOG.info(x)\n")
-    assert findings([path]) == []
+    assert Package([path]).findings() == []
