@@ -1,28 +1,23 @@
-"""Servers of the benchmarks: a contender under gunicorn, or under c2c-run, with the same arguments."""
+"""What contenders run in: a process that is asked for a sample, or a server; and a statsd that reads and forgets."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import request
-from benchmarks._served import CONTENDER, STATSD_PORT
-from benchmarks._statsd_reader import statsd_reader
-from c2c_testing.servers import free_port, redis_server
+from c2c_testing.servers import free_port
 
-WITH_REDIS = f"{request.WHOLE}, Redis too"
+ROOT = Path(__file__).parents[1]
 LIMIT = 120.0  # s
-_ROOT = Path(__file__).parents[1]
 _INI = """[app:main]
-paste.app_factory = benchmarks._served:factory
+paste.app_factory = benchmarks.request:factory
 
 [loggers]
 keys = root
@@ -43,47 +38,65 @@ keys =
 """
 
 
+class Asked:
+    """A process of ``python -m MODULE ARGUMENTS`` that answers each line with a number; ``under`` is what runs it."""
+
+    def __init__(self, module: str, *arguments: object, under: tuple[str, ...] = ()) -> None:
+        command = [*under, sys.executable, "-m", module, *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.pid = self._process.pid
+
+    def ask(self, line: str = "") -> float:
+        """Return its answer."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
 @contextlib.contextmanager
-def place() -> "Iterator[Place]":
-    """Give what all servers share; it ends with the block."""
-    with statsd_reader() as port, tempfile.TemporaryDirectory() as folder, redis_server() as redis:
-        ini = Path(folder) / "service.ini"
-        ini.write_text(_INI)
-        yield Place(ini, port, redis.url)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What all servers share."""
-
-    ini: Path
-    statsd_port: int
-    redis_url: str
+def statsd_reader() -> Iterator[int]:
+    """Give the port of a statsd server in a process of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        program = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile True: s.recv(65536)"
+        child = subprocess.Popen([sys.executable, "-c", program, str(server.fileno())], pass_fds=[server.fileno()])
+        try:
+            yield server.getsockname()[1]
+        finally:
+            child.kill()
+            child.wait()
 
 
 @contextlib.contextmanager
-def server(place: Place, name: str, workers: int, arguments: tuple[str, ...] = ()) -> Iterator[tuple[int, int]]:
-    """Start a contender's server; give its port and the process id of its master, once it answers."""
+def server(
+    folder: Path, contender: str, statsd: int, workers: int, *arguments: str, whole: bool
+) -> Iterator[tuple[int, int]]:
+    """Start a contender of ``benchmarks.request`` under gunicorn, or whole under c2c-run; the same arguments for both.
+
+    Give its port and the process id of its master, once it answers.
+    """
     port = free_port()
-    environ = {**os.environ, CONTENDER: request.WHOLE if name == WITH_REDIS else name, "PYTHONPATH": str(_ROOT)}
-    if name in {request.WHOLE, WITH_REDIS, request.WHOLE_NO_DATABASE}:
-        environ[STATSD_PORT] = str(place.statsd_port)
-    if name == WITH_REDIS:
-        environ["C2C_REDIS_URL"] = place.redis_url
-    programs = Path(sys.executable).parent
+    environ = {**os.environ, "C2C_BENCHMARK": contender, "C2C_BENCHMARK_STATSD": str(statsd), "PYTHONPATH": str(ROOT)}
     common = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "10", "--workers", str(workers)]
-    command: list[str | Path]
-    if STATSD_PORT in environ:
-        command = [programs / "c2c-run", place.ini, "--", *common, *arguments]
+    programs = Path(sys.executable).parent
+    command: list[str | Path] = [programs / "gunicorn", "--log-level=error", "benchmarks.request:factory()"]
+    if whole:
+        (folder / "service.ini").write_text(_INI)
         environ["GUNICORN_PARAMS"] = "--log-level=error"
-    else:
-        command = [programs / "gunicorn", "--log-level=error", *common, *arguments, "benchmarks._served:factory()"]
-    process = subprocess.Popen(command, env=environ, cwd=_ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+        command = [programs / "c2c-run", folder / "service.ini", "--"]
+    command += [*common, *arguments]
+    process = subprocess.Popen(command, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + LIMIT
         while not answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server of {name} does not answer")
+                raise RuntimeError(f"the server of {contender} does not answer")
             time.sleep(0.01)
         yield port, process.pid
     finally:
@@ -95,10 +108,10 @@ def server(place: Place, name: str, workers: int, arguments: tuple[str, ...] = (
             process.wait()
 
 
-def answers(port: int) -> bool:
-    """Return whether the server answers its ping."""
+def answers(port: int, path: str = "ping") -> bool:
+    """Return whether a server answers, by default its ping."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=LIMIT) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 # HTTP's OK
     except (OSError, urllib.error.URLError):
         return False

@@ -1,14 +1,12 @@
 """How long ``ask`` takes with four member processes, on one host and by Redis: ``python -m benchmarks broadcast``.
 
-The bars are beside redis-py by hand: 0.3 on one host, 0.7 by Redis. The floor, a round trip of a bare socket to the
-same Redis, is measured in the same run.
+Beside redis-py by hand: publish, answers by BLPOP. The median (p50) of so many calls is a sample. Bars: issue 26.
 """
 
 import contextlib
 import json
 import os
-import socket
-import subprocess
+import statistics
 import sys
 import threading
 import time
@@ -18,94 +16,58 @@ from typing import Any
 
 import redis
 
-from benchmarks._case import Case, Measured
-from benchmarks._table import show
+from benchmarks._case import Found, Growth, measured
+from benchmarks._servers import Asked
 from c2c_broadcast import BroadcastSettings
 from c2c_broadcast.broadcast import Broadcaster
-from c2c_testing import servers
+from c2c_testing.servers import redis_server
 
 _MEMBERS = 4
+_SIZES = (1, 4, 16)
 _CALLS = 600
-_CALLERS = 8
-_ROUNDS = 5
 _PREFIX = "benchmark_"
 _HAND = "redis-py by hand: publish, answers by BLPOP"
-_NAMES = {
-    "host": "c2c-broadcast, forked from one root, no Redis",
-    "ask": "c2c-broadcast, by Redis",
-    "eight": "c2c-broadcast",
-    "hand": _HAND,
-    "hand eight": _HAND,
-    "bare": "one round trip of a bare socket to Redis",
-}
 
 
-def _broadcaster(url: str | None) -> Broadcaster:
-    one = Broadcaster(BroadcastSettings(redis_url=url, broadcast_prefix=_PREFIX), "benchmark")
-    one.subscribe("ping", lambda: {"pong": True})
-    one.start()
-    return one
+def cases() -> Iterator[Found]:
+    """Ask four processes, then one to sixteen of a host."""
+    with redis_server() as server, contextlib.ExitStack() as stack:
+
+        def start(*arguments: object) -> Asked:
+            return stack.enter_context(contextlib.closing(Asked("benchmarks.broadcast", *arguments)))
+
+        for _ in range(_MEMBERS - 1):
+            start("member", server.url).ask()
+        mine = _broadcaster(server.url)
+        stack.callback(mine.close)
+        _answer_by_hand(server.url)
+        by_hand = _by_hand(server.url)
+
+        def ask() -> None:
+            mine.ask("ping", timeout=10)
+
+        while len(mine.ask("ping").answers) < _MEMBERS:
+            time.sleep(0.1)
+        hand = lambda: _median(by_hand)  # noqa: E731 # one of a few
+        for title, ours, bar in (
+            ("of one host", start("family", _MEMBERS).ask, 0.3),
+            ("by Redis", lambda: _median(ask), 0.7),
+        ):
+            takes = {"c2c-broadcast": ours, _HAND: hand}
+            yield measured(f"ask {_MEMBERS} processes {title}: p50", "ms", takes, 5, most={_HAND: bar})
+        families = {size: start("family", size) for size in _SIZES}
+        points = {size: min(family.ask() for _ in range(3)) for size, family in families.items()}
+        yield Growth("ask so many processes of one host: p50", "ms", points)
 
 
-class _Family:
-    """A process that forked three members, and asks them when it is told to."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "benchmarks.broadcast", "family"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def timed(self) -> list[float]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        taken: list[float] = json.loads(self._process.stdout.readline())
-        return taken
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
-def _family() -> None:
-    children = []
-    for _ in range(_MEMBERS - 1):
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            _broadcaster(None)
-            os.write(writer, b"1")
-            threading.Event().wait()
-        os.read(reader, 1)
-        children.append(child)
-    mine = _broadcaster(None)
-
-    def ask() -> None:
-        assert len(mine.ask("ping", timeout=10).answers) == _MEMBERS
-
-    for _ in sys.stdin:
-        print(json.dumps(_timed(_CALLS, ask)), flush=True)  # for the process that measures
-    for child in children:
-        os.kill(child, 9)
-
-
-def _timed(times: int, call: Callable[[], object]) -> list[float]:
+def _median(call: Callable[[], object]) -> float:
+    """Return the milliseconds of a call, the median of many."""
     taken = []
-    for _ in range(times):
+    for _ in range(_CALLS):
         begin = time.perf_counter()
         call()
         taken.append((time.perf_counter() - begin) * 1000)
-    return sorted(taken)
-
-
-def _bare(port: int) -> list[float]:
-    with socket.create_connection(("127.0.0.1", port)) as link:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-        def ping() -> None:
-            link.sendall(b"PING\r\n")
-            link.recv(100)
-
-        return _timed(_CALLS, ping)
+    return statistics.median(taken)
 
 
 def _by_hand(url: str) -> Callable[[], None]:
@@ -120,6 +82,16 @@ def _by_hand(url: str) -> Callable[[], None]:
             json.loads(answer[1])
 
     return ask
+
+
+# -- in the members' processes -----------------------------------------------------------------------------------------
+
+
+def _broadcaster(url: str | None) -> Broadcaster:
+    one = Broadcaster(BroadcastSettings(redis_url=url, broadcast_prefix=_PREFIX), "benchmark")
+    one.subscribe("ping", lambda: {"pong": True})
+    one.start()
+    return one
 
 
 def _answer_by_hand(url: str) -> None:
@@ -139,85 +111,39 @@ def _answer_by_hand(url: str) -> None:
     threading.Thread(target=listen, daemon=True).start()
 
 
-def _eight(ask: Callable[[], None]) -> list[float]:
-    every: list[float] = []
-    callers = [threading.Thread(target=lambda: every.extend(_timed(_CALLS // _CALLERS, ask))) for _ in range(_CALLERS)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    return sorted(every)
+def _member(url: str) -> None:
+    """Be a member, of ours and by hand, until standard input ends."""
+    _broadcaster(url)
+    _answer_by_hand(url)
+    for _ in sys.stdin:
+        print(0, flush=True)
 
 
-def main() -> None:
-    """Print the table."""
-    show(cases())
+def _family(size: int) -> None:
+    """Fork all members but this one; ask them as often as standard input says."""
+    children = []
+    for _ in range(size - 1):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _broadcaster(None)
+            os.write(writer, b"1")
+            threading.Event().wait()
+        os.read(reader, 1)
+        children.append(child)
+    mine = _broadcaster(None)
 
+    def ask() -> None:
+        assert len(mine.ask("ping", timeout=10).answers) == size
 
-def cases() -> Iterator[Case]:
-    """Ask four processes, alone and by eight callers at once."""
-    with servers.redis_server() as server:
-        command = [sys.executable, "-m", "benchmarks.broadcast", "member", server.url]
-        members = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(_MEMBERS - 1)]
-        mine, family = _broadcaster(server.url), _Family()
-        _answer_by_hand(server.url)
-        hand = _by_hand(server.url)
-        lost = 0
-
-        def ask() -> None:
-            nonlocal lost
-            answers = mine.ask("ping", timeout=10)
-            lost += _MEMBERS - len(answers.answers)
-
-        try:
-            while len(mine.ask("ping").answers) < _MEMBERS:
-                time.sleep(0.1)
-            taken: dict[str, list[list[float]]] = {
-                "host": [],
-                "ask": [],
-                "hand": [],
-                "bare": [],
-                "eight": [],
-                "hand eight": [],
-            }
-            for _ in range(_ROUNDS):
-                taken["bare"].append(_bare(server.port))
-                taken["host"].append(family.timed())
-                taken["ask"].append(_timed(_CALLS, ask))
-                taken["hand"].append(_timed(_CALLS, hand))
-                taken["eight"].append(_eight(ask))
-                taken["hand eight"].append(_eight(hand))
-        finally:
-            mine.close()
-            family.close()
-            for member in members:
-                member.communicate()
-    note = f"answers lost of {_ROUNDS * 2 * _CALLS * _MEMBERS:,}: {lost}"
-    for title, part, bars in (("p50", 0.5, (0.3, 0.7)), ("p99", 0.99, (None, None))):
-        found = {
-            name: Measured(_NAMES[name], tuple(times[int(len(times) * part)] for times in rounds))
-            for name, rounds in taken.items()
-        }
-        by_hand = [found["hand"].bar(most=bar) for bar in bars]
-        title_of_hosts, title_by_redis = (
-            f"ask {_MEMBERS} processes {how}: {title}" for how in ("of one host", "by Redis")
-        )
-        yield Case(title_of_hosts, "ms", found["host"], (by_hand[0], found["bare"]))
-        yield Case(title_by_redis, "ms", found["ask"], (by_hand[1], found["bare"]), note)
-        yield Case(
-            f"the same by {_CALLERS} callers at once: {title}",
-            "ms",
-            found["eight"],
-            (found["hand eight"], found["bare"]),
-        )
+    for _ in sys.stdin:
+        print(_median(ask), flush=True)
+    for child in children:
+        os.kill(child, 9)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["member"]:
-        _broadcaster(sys.argv[2])
-        _answer_by_hand(sys.argv[2])
-        sys.stdin.read()
-    elif sys.argv[1:2] == ["family"]:
-        _family()
+    if sys.argv[1] == "member":
+        _member(sys.argv[2])
     else:
-        main()
+        _family(int(sys.argv[2]))

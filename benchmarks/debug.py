@@ -9,8 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks._case import Case, alternate, timed
-from benchmarks._table import show
+from benchmarks._case import Case, measured, timed
 from c2c_debug.running import begin
 from c2c_debug.running.table import TABLE
 from c2c_debug.sampling import sample
@@ -20,29 +19,37 @@ _THREADS = 20
 _DEPTH = 25
 
 
-def main() -> None:
-    """Print the table."""
-    show(cases())
-
-
 def cases() -> Iterator[Case]:
-    """Take stacks, sample a busy thread, show a request in flight."""
+    """Show a request in flight, take stacks, sample a busy thread."""
+    yield _row()
 
     def by_the_library() -> object:
         return [traceback.format_stack(frame) for frame in sys._current_frames().values()]  # noqa: SLF001 # the way
 
     with _waiting_threads(lambda: None):
-        found = alternate(
-            {
-                "c2c-debug": timed(lambda: (stacks(), names()), 10, scale=1e3),
-                "traceback.format_stack": timed(by_the_library, 5, scale=1e3),
-            },
-            30,
-        )
-    peer = found["traceback.format_stack"]
-    yield Case(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames", "ms", found["c2c-debug"], (peer,))
-    yield _sampled()
-    yield _row()
+        takes = {
+            "c2c-debug": timed(lambda: (stacks(), names()), 10, scale=1e3),
+            "traceback.format_stack": timed(by_the_library, 5, scale=1e3),
+        }
+        yield measured(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames", "ms", takes, 30)
+    document = json.dumps({"items": [{"id": number, "name": f"name {number}"} for number in range(100)]})
+    done = [0]
+
+    def work() -> None:
+        json.loads(document)
+        done[0] += 1
+
+    def rate(watch: Callable[[], object]) -> Callable[[], float]:
+        def sampled() -> float:
+            before, start = done[0], time.perf_counter()
+            watch()
+            return (done[0] - before) / (time.perf_counter() - start)
+
+        return sampled
+
+    with _waiting_threads(work):
+        rates = {"sampled": rate(lambda: sample(0.5, 100)), "not sampled": rate(lambda: time.sleep(0.5))}
+        yield measured("a busy thread, sampled at 100 Hz with 19 others", "1/s", rates, 20, least={"not sampled": 0.97})
 
 
 @contextmanager
@@ -61,8 +68,8 @@ def _waiting_threads(work: Callable[[], object]) -> Iterator[None]:
             work()
             end.wait(0)
 
-    threads = [threading.Thread(target=deep, args=(_DEPTH, end.wait), daemon=True) for _ in range(_THREADS - 1)]
-    threads.append(threading.Thread(target=deep, args=(_DEPTH, works), daemon=True))
+    lasts: list[Callable[[], object]] = [*[end.wait] * (_THREADS - 1), works]
+    threads = [threading.Thread(target=deep, args=(_DEPTH, last), daemon=True) for last in lasts]
     for thread in threads:
         thread.start()
     time.sleep(0.2)
@@ -70,30 +77,6 @@ def _waiting_threads(work: Callable[[], object]) -> Iterator[None]:
     end.set()
     for thread in threads:
         thread.join()
-
-
-def _sampled() -> Case:
-    """Count what a busy thread does a second, sampled at 100 Hz and not."""
-    document = json.dumps({"items": [{"id": number, "name": f"name {number}"} for number in range(100)]})
-    done = [0]
-
-    def work() -> None:
-        json.loads(document)
-        done[0] += 1
-
-    def rate(watch: Callable[[], object]) -> Callable[[], float]:
-        def sampled() -> float:
-            before, start = done[0], time.perf_counter()
-            watch()
-            return (done[0] - before) / (time.perf_counter() - start)
-
-        return sampled
-
-    with _waiting_threads(work):
-        asked = {"sampled": rate(lambda: sample(0.5, 100)), "not sampled": rate(lambda: time.sleep(0.5))}
-        found = alternate(asked, 20)
-    peer = found["not sampled"].bar(least=0.97)
-    return Case("a busy thread, sampled at 100 Hz with 19 others", "1/s", found["sampled"], (peer,))
 
 
 def _row() -> Case:
@@ -109,11 +92,6 @@ def _row() -> Case:
         row.route(b"things\x003f0f2a3e-1111-2222-3333-444455556666")
         row.end(begun)
 
-    asked = {"c2c-debug": timed(request, 1000), "a disabled log.debug": timed(lambda: log.debug("nothing"), 1000)}
-    found = alternate(asked, 30)
-    peer = found["a disabled log.debug"].bar(most=2.0)
-    return Case("row of a request in flight", "us", found["c2c-debug"], (peer,))
-
-
-if __name__ == "__main__":
-    main()
+    disabled = "a disabled log.debug"
+    takes = {"c2c-debug": timed(request, 1000), disabled: timed(lambda: log.debug("nothing"), 1000)}
+    return measured("row of a request in flight", "us", takes, 30, most={disabled: 2.0})

@@ -1,83 +1,94 @@
-"""What the toolkit costs a service that runs: its start and its memory. Run: ``python -m benchmarks service``.
+"""What the toolkit costs a service that runs. Run: ``python -m benchmarks service``.
 
-The base (Pyramid, pyramid_tm, cornice, SQLAlchemy) under gunicorn, the same with c2c-meta whole under c2c-run, the same
-with OpenTelemetry's instrumentation: all with the same arguments (threads, no access log). Bars: issue 26.
+Its imports, its start, its memory, and requests a second: the base (Pyramid, pyramid_tm, cornice, SQLAlchemy) under
+gunicorn, the same with c2c-meta whole under c2c-run, all with the same arguments (threads, no access log). Bars: issue
+26.
 """
 
+import contextlib
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from benchmarks import request
-from benchmarks._case import Case, Measured, alternate
-from benchmarks._servers import LIMIT, WITH_REDIS, Place, answers, children, place, server
-from benchmarks._table import show
+from benchmarks._case import Case, Found, Missing, measured
+from benchmarks._servers import LIMIT, ROOT, answers, children, server, statsd_reader
+from benchmarks.request import BASE, NO_DATABASE, OPEN_TELEMETRY, WHOLE, contenders
 
-_PRELOAD = ("--preload",)
 _WARM_UP = 300
+# A connection stays with the worker that accepted it: so many that neither worker is ever idle, however they fell.
+_LOAD = ("-t1", "-c64", "-d1s")
+_ALL = "c2c-meta and all its packages"
+_IMPORTS = {
+    _ALL: "c2c_broadcast c2c_stats c2c_db c2c_health c2c_logging c2c_debug c2c_rest c2c_sentry c2c_page c2c_meta",
+    BASE: "pyramid.config pyramid_tm cornice sqlalchemy.orm zope.sqlalchemy",
+}
+_IMPORT = "import sys, time\nfor name in sys.argv[1].split(): __import__(name)\nprint(time.process_time() * 1000)"
 
 
-def main() -> None:
-    """Print the table."""
-    show(cases())
+def cases() -> Iterator[Found]:
+    """Import, start servers, look at their memory, put load on them."""
+    imports = {name: partial(_import, modules) for name, modules in {**_IMPORTS, "nothing": "sys"}.items()}
+    nothing = imports.pop("nothing")
+    takes = {name: lambda one=one: one() - nothing() for name, one in imports.items()}
+    yield measured(f"import of {_ALL}: processor time", "ms", takes, 7, most={BASE: 1.25})
+    with tempfile.TemporaryDirectory() as folder, statsd_reader() as statsd:
+
+        def serve(name: str, workers: int, *arguments: str) -> contextlib.AbstractContextManager[tuple[int, int]]:
+            return server(Path(folder), name, statsd, workers, *arguments, whole=name.startswith(WHOLE))
+
+        def seconds(name: str) -> float:
+            start = time.perf_counter()
+            with serve(name, 5):
+                return time.perf_counter() - start
+
+        def megabytes(name: str, *arguments: str) -> float:
+            with serve(name, 2, *arguments) as (port, master):
+                _wait_for_workers(master, 2)
+                for _ in range(_WARM_UP):
+                    answers(port)
+                return sum(map(_pss, children(master)))
+
+        starts = {name: partial(seconds, name) for name in (WHOLE, BASE)}
+        yield measured("start of five workers, to the first answer", "s", starts, 4, most={BASE: 1.2})
+        for title, end, arguments in (
+            ("two workers' memory (PSS)", "", ()),
+            ("two workers' memory, no database", NO_DATABASE, ()),
+            ("two workers' memory with --preload", "", ("--preload",)),
+        ):
+            sizes = {name + end: partial(megabytes, name + end, *arguments) for name in (WHOLE, BASE)}
+            yield measured(title, "MB", sizes, 1, most={BASE + end: 1.15})
+        yield _growth()
+        if wrk := shutil.which("wrk"):
+            with contextlib.ExitStack() as stack:
+                names = (WHOLE, BASE, OPEN_TELEMETRY)
+                rates = {name: partial(_rate, wrk, stack.enter_context(serve(name, 2))[0]) for name in names}
+                for rate in rates.values():
+                    rate()  # both workers are up, and warm
+                yield measured("requests a second, two workers (more is better)", "1/s", rates, 12, least={BASE: 0.97})
+        else:
+            yield Missing("requests a second, two workers", "wrk is not installed: apt install wrk")
 
 
-def cases() -> Iterator[Case]:
-    """Start servers, and look at their memory."""
-    with place() as shared:
-        yield _start(shared)
-        yield _memory(shared, "two workers' memory (PSS)", ())
-        yield _memory(shared, "the same with --preload", _PRELOAD)
-        yield _without_database(shared)
-    yield _growth()
-
-
-def _start(shared: Place) -> Case:
-    def seconds(name: str) -> float:
-        start = time.perf_counter()
-        with server(shared, name, workers=5):
-            return time.perf_counter() - start
-
-    names = (request.WHOLE, request.BASE)
-    found = alternate({name: lambda name=name: seconds(name) for name in names}, 2)  # type: ignore[misc] # of a loop
-    bar = found[request.BASE].bar(most=1.2)
-    return Case("start of five workers, to the first answer", "s", found[request.WHOLE], (bar,))
-
-
-def _memory(shared: Place, title: str, arguments: tuple[str, ...]) -> Case:
-    def megabytes(name: str) -> float:
-        return _megabytes(shared, name, arguments)
-
-    names = (request.WHOLE, WITH_REDIS, request.BASE, request.OPEN_TELEMETRY)
-    found = alternate({name: lambda name=name: megabytes(name) for name in names}, 1)  # type: ignore[misc] # of a loop
-    ours = found.pop(request.WHOLE)
-    found[request.BASE] = found[request.BASE].bar(most=1.15)
-    return Case(title, "MB", ours, tuple(found.values()))
-
-
-def _without_database(shared: Place) -> Case:
-    found = {name: _megabytes(shared, name, ()) for name in (request.WHOLE_NO_DATABASE, request.BASE_NO_DATABASE)}
-    ours, base = (Measured(name, (taken,)) for name, taken in found.items())
-    return Case("two workers' memory, no database", "MB", ours, (base.bar(most=1.15),))
-
-
-def _megabytes(shared: Place, name: str, arguments: tuple[str, ...]) -> float:
-    with server(shared, name, 2, arguments) as (port, master):
-        _wait_for_workers(master, 2)
-        for _ in range(_WARM_UP):
-            answers(port)
-        return sum(_pss(pid) for pid in children(master))
+def _import(modules: str) -> float:
+    command = [sys.executable, "-c", _IMPORT, modules]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
 
 
 def _growth() -> Case:
     """Make a million requests in one process."""
-    with request.served(request.WHOLE) as (one,):
-        one.ask("ping", 100_000)
-        before = Measured("after 100,000", (_pss(one.pid),))
-        one.ask("ping", 900_000)
-        after = Measured(request.WHOLE, (_pss(one.pid),))
-    return Case("memory after 1,000,000 requests", "MB", after, (before.bar(most=1.02),))
+    with contenders() as start:
+        one = start(WHOLE)
+        one.ask("ping 100000")
+        before = _pss(one.pid)
+        one.ask("ping 900000")
+        samples = {WHOLE: [_pss(one.pid)], "after 100,000": [before]}
+    return Case("memory after 1,000,000 requests", "MB", samples, {"after 100,000": 1.02})
 
 
 def _wait_for_workers(master: int, count: int) -> None:
@@ -85,7 +96,7 @@ def _wait_for_workers(master: int, count: int) -> None:
     deadline, before = time.monotonic() + LIMIT, -1.0
     while time.monotonic() < deadline:
         pids = children(master)
-        now = round(sum(_pss(pid) for pid in pids), 1)
+        now = round(sum(map(_pss, pids)), 1)
         if len(pids) == count and now == before:
             return
         before = now
@@ -99,5 +110,11 @@ def _pss(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-if __name__ == "__main__":
-    main()
+def _rate(wrk: str, port: int) -> float:
+    """Return requests a second."""
+    command = [wrk, *_LOAD, f"http://127.0.0.1:{port}/ping"]
+    found = re.search(
+        r"Requests/sec: +([\d.]+)", subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
+    assert found
+    return float(found[1])
