@@ -109,7 +109,7 @@ comma := ,
 nothing :=
 
 .PHONY: mutants
-mutants: setup ## change one thing of a module at a time, tests must notice: make mutants P=c2c-db M=marks T=tests/test_marks.py S=600; without P all that race, fork or bound
+mutants: setup ## change one thing of a module at a time, tests must notice: make mutants P=c2c-db M=marks T=tests/test_marks.py S=600
 	@for one in $(if $(P),$(P):$(M):$(subst $(nothing) $(nothing),$(comma),$(T)),$(MUTATED)); do \
 		IFS=: read -r package module tests <<<"$$one"; \
 		$(MAKE) .venvs/$$package/.installed; \
