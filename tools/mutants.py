@@ -65,7 +65,10 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", default=["tests"])
     options = parser.parse_intermixed_args()
     folder = ROOT / "packages" / options.package
-    [path] = [one for one in (folder / "src").rglob("*.py") if one.stem.lstrip("_") == options.module]
+    paths = {one.stem.lstrip("_"): one for one in (folder / "src").rglob("*.py")}
+    if options.module not in paths:
+        parser.error(f"no module {options.module!r} in {options.package}: there are {', '.join(sorted(paths))}")
+    path = paths[options.module]
     lines = path.read_text().splitlines()
     found = list(mutants(ast.parse(path.read_text())))
     random.Random(0).shuffle(found)  # noqa: S311 # no secret
