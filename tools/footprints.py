@@ -8,6 +8,7 @@ wheels and compares, so that a new dependency is a decision that one sees in a d
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,16 +25,12 @@ _HEADER = """\
 """
 # The oldest Python that we know of in use (Debian 12), and the newest of each later line.
 _PYTHONS = ("3.11.2", "3.11.99", "3.12.99", "3.13.99")
-# linesman wants the networkx of 2012, nobody else does.
-_OTHER_PINS = {("c2c-debug", "linesman"): ("networkx",)}
 
 
-def constraints(package: str = "", extra: str = "") -> str:
-    """Return the tested versions, and ours as they are here, as pip's constraints for what holds this extra."""
-    others = _OTHER_PINS.get((package, extra), ())
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    lines = [line for line in lines if line.split("==")[0] not in others]
-    return "\n".join([*lines, *(f"{found.name}=={found.version}" for found in packages()), ""])
+def constraints() -> str:
+    """Return the tested versions, and ours as they are here, as pip's constraints."""
+    ours = "".join(f"{found.name}=={found.version}\n" for found in packages())
+    return (ROOT / "constraints.txt").read_text("utf-8") + ours
 
 
 def read(path: Path) -> dict[str, list[Requirement]]:
@@ -65,10 +62,10 @@ def _holds(marker: Marker | None, python: str) -> bool:
     return marker is None or marker.evaluate({**versions, "implementation_version": python})
 
 
-def _resolve(wanted: str, pins: str) -> dict[str, str]:
+def _resolve(wanted: str) -> dict[str, str]:
     """Return the names of what pip would install on Linux, for any Python, and the line of each in a footprint."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(pins)
+        file.write(constraints())
         file.flush()
         command = [
             find_uv_bin(),
@@ -84,23 +81,26 @@ def _resolve(wanted: str, pins: str) -> dict[str, str]:
         found = subprocess.run(command, input=wanted, check=False, capture_output=True, text=True)
     if found.returncode:
         raise RefusedError(f"{wanted} can't be resolved: {' '.join(found.stderr.split())}")
-    lines: dict[str, str] = {}
+    # A name has several lines where versions of it are for some versions of Python only.
+    markers: dict[str, list[Marker | None]] = defaultdict(list)
     for requirement in map(Requirement, found.stdout.splitlines()):
-        holds = [_holds(requirement.marker, python) for python in _PYTHONS]
+        markers[canonicalize_name(requirement.name)].append(requirement.marker)
+    lines = {}
+    for name, ways in markers.items():
+        holds = [any(_holds(marker, python) for marker in ways) for python in _PYTHONS]
         if any(holds):
-            name = canonicalize_name(requirement.name)
-            lines[name] = name if all(holds) else f"{name} ; {requirement.marker}"
+            lines[name] = name if all(holds) else f"{name} ; {' or '.join(map(str, ways))}"
     return lines
 
 
 def main() -> int:
     """Write them all, from the wheels in dist/ and the registry; print what has changed."""
     for package in packages():
-        alone = _resolve(package.name, constraints())
+        alone = _resolve(package.name)
         text = _HEADER.format(name=package.name)
         text += "".join(f"{line}\n" for name, line in sorted(alone.items()) if name != package.name)
         for extra in package.extras:
-            more = _resolve(f"{package.name}[{extra}]", constraints(package.name, extra))
+            more = _resolve(f"{package.name}[{extra}]")
             text += f"\n[{extra}]\n" + "".join(f"{more[name]}\n" for name in sorted(more.keys() - alone.keys()))
         if not package.footprint.exists() or package.footprint.read_text("utf-8") != text:
             package.footprint.write_text(text, "utf-8")

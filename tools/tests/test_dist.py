@@ -25,8 +25,7 @@ def test_from_wheels(wanted, python, environment):
     """What is installed is what the footprint says, fits together, and answers a request."""
     made = environment(python)
     requirements = [Requirement(word) for word in wanted.split()]
-    pins = constraints(requirements[0].name, *requirements[0].extras)
-    made.install(wanted.split(), pins)
+    made.install(wanted.split(), constraints())
     made.holds_the_wheels()
     # The name that c2c-compat brings beside its own.
     found, declared = made.names() - {"c2cwsgiutils"}, expected(requirements, made.python_version)
