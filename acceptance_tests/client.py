@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from acceptance_tests import demo as start
-from c2c_testing import Connection, retry_timeout
+from c2c_testing import Connection
+from c2c_testing.utils import retry_timeout
 
 ORIGIN = "https://www.example.com"
 # Pages of the toolkit, for people and machines that are no page of another origin: they allow none.

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from c2c_testing.servers import (
-    Keeper,
     LocalServer,
     PostgresPair,
     Redis,
@@ -45,10 +44,8 @@ class Service(LocalServer):
 
     _stop_timeout = GRACEFUL + 1.5
 
-    def __init__(
-        self, keeper: Keeper, port: int, environ: Mapping[str, str], arguments: Sequence[str], app: Path
-    ) -> None:
-        super().__init__(keeper, port)
+    def __init__(self, port: int, environ: Mapping[str, str], arguments: Sequence[str], app: Path) -> None:
+        super().__init__(port)
         self._environ = environ
         self._app = app
         self._arguments = arguments
@@ -77,10 +74,6 @@ class Service(LocalServer):
                 return bool(answer.status == 200)  # noqa: PLR2004 # HTTP's OK
         except (OSError, urllib.error.URLError):
             return False
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the gunicorn master."""
-        self._keeper.send(number)
 
     def master(self) -> int:
         """Return the process id of the gunicorn master."""
@@ -138,14 +131,9 @@ def service(
         "GUNICORN_PARAMS": f"--worker-class gthread --threads 10 --workers {workers}",
         **(environ or {}),
     }
-    keeper = Keeper(os.geteuid())
-    running = Service(keeper, port, variables, arguments, app)
-    try:
-        running.start()
+    with Service(port, variables, arguments, app) as running:
         yield Demo(running, pair, redis, variables["C2C_SECRET"])
         running.stop()
-    finally:
-        keeper.close()
 
 
 def _migrate(url: str) -> None:

@@ -82,8 +82,10 @@ def prepared(package: str, module: str) -> Names:
         import pytest
 
         import c2c_testing
+        from c2c_testing.utils import wait_url
 
-        names |= {name: getattr(c2c_testing, name) for name in c2c_testing.__all__} | {"pytest": pytest}
+        names |= {name: getattr(c2c_testing, name) for name in c2c_testing.__all__}
+        names |= {"pytest": pytest, "wait_url": wait_url}
     return names
 
 

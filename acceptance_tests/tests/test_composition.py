@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from c2c_testing import Connection, LocalComposition, StatsdSink, retry_timeout, wait_url
+from c2c_testing import Connection, LocalComposition
 from c2c_testing.servers import PostgresPair, Redis
+from c2c_testing.sinks import StatsdSink
+from c2c_testing.utils import retry_timeout, wait_url
 
 FILE = Path(__file__).resolve().parent.parent / "composition.toml"
 SECRET = "a-secret-of-the-composition"

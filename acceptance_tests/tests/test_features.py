@@ -12,8 +12,8 @@ import requests
 
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
-from c2c_testing import retry_timeout
 from c2c_testing.servers import stopped
+from c2c_testing.utils import retry_timeout
 
 
 def test_a_client_reads_its_own_writes(client: Client, demo: Demo) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
-from c2c_testing import retry_timeout
 from c2c_testing.servers import stopped
+from c2c_testing.utils import retry_timeout
 
 
 def test_all_workers_answer(client: Client, demo: Demo) -> None:

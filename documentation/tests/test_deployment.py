@@ -21,8 +21,8 @@ import yaml
 
 from acceptance_tests import demo as start
 from c2c_broadcast import declarations
-from c2c_testing import retry_timeout
 from c2c_testing.servers import free_port
+from c2c_testing.utils import retry_timeout
 from documentation.blocks import ROOT, blocks
 from documentation.sandbox import SECRET
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import requests
 
-from c2c_testing import retry_timeout
 from c2c_testing.servers import free_port
+from c2c_testing.utils import retry_timeout
 from documentation.blocks import ROOT
 
 

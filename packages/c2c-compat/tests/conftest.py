@@ -19,8 +19,9 @@ import pytest
 
 from c2c_broadcast.process import service_folder
 from c2c_compat import _era
-from c2c_testing import LocalComposition, SentrySink, StatsdSink, SyslogSink
+from c2c_testing import LocalComposition
 from c2c_testing.servers import PostgresPair, Redis
+from c2c_testing.sinks import SentrySink, StatsdSink, SyslogSink
 from c2cwsgiutils.acceptance.connection import Connection
 
 SERVICE = Path(__file__).parent / "service"

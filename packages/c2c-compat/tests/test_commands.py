@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from c2c_testing import HttpSink, StatsdSink
 from c2c_testing.servers import Postgres
+from c2c_testing.sinks import HttpSink, StatsdSink
 
 BIN = Path(sys.executable).parent
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"

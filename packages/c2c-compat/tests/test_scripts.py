@@ -10,8 +10,8 @@ from pyramid.config import Configurator
 
 import c2c_broadcast
 import c2cwsgiutils.redis_utils
-from c2c_testing import SentrySink, StatsdSink
 from c2c_testing.servers import Redis
+from c2c_testing.sinks import SentrySink, StatsdSink
 
 INI = """
 [app:main]

@@ -41,7 +41,8 @@ ready = "http://127.0.0.1:${PORT}/pid"
 
 ACCEPTANCE = """
 import pytest, requests
-from c2c_testing import LocalComposition, retry_timeout
+from c2c_testing import LocalComposition
+from c2c_testing.utils import retry_timeout
 
 @pytest.fixture
 def api(request):

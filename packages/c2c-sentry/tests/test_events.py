@@ -13,7 +13,7 @@ from webtest import TestApp
 
 from c2c_sentry import filter_wsgi_app, init
 from c2c_sentry._events import _REPORTED, first_report
-from c2c_testing import retry_timeout
+from c2c_testing.utils import retry_timeout
 
 CANARY = "s3cr3t-canary"
 

@@ -19,12 +19,11 @@ class Docker:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("running", "log", "fail"):
+        for name in ("running", "ended", "log", "fail"):
             (folder / name).mkdir()
-        for name in ("events", "calls", "v2"):
+        for name in ("all", "calls", "v2"):
             (folder / name).touch()
         (folder / "services").write_text("db web")
-        (folder / "state").write_text("exited\n")
         for name in ("docker", "docker-compose"):
             shutil.copy(SOURCE, folder / name)
             (folder / name).chmod(0o755)
@@ -38,8 +37,9 @@ class Docker:
         return [line.split("\t") for line in (self.folder / "calls").read_text().splitlines()]
 
     def compose_calls(self):
-        """Return those of docker compose, after the options that all have."""
-        return [call[call.index("--project-name") + 2 :] for call in self.calls() if "--project-name" in call]
+        """Return those of docker compose, after the options that all have, but for the one that follows the log."""
+        found = [call[call.index("--project-name") + 2 :] for call in self.calls() if "--project-name" in call]
+        return [words for words in found if words[0] != "logs"]
 
     def running(self):
         """Return the names of the services that run."""
@@ -96,9 +96,10 @@ def dead(composition):
 def wait_death(composition):
     """Wait until one is known, without the tools that it would end."""
     deadline = time.monotonic() + 30
-    while not composition._journal._deaths and time.monotonic() < deadline:
+    while not composition._journal.deaths and time.monotonic() < deadline:
+        composition.logs()
         time.sleep(0.02)
-    assert composition._journal._deaths
+    assert composition._journal.deaths
 
 
 def test_the_command_lines(docker, begun, tmp_path):
@@ -107,31 +108,39 @@ def test_the_command_lines(docker, begun, tmp_path):
     assert docker.compose_calls() == [["stop"], ["rm", "--force", "-v"], ["build"], ["up", "-d"]]
     assert docker.running() == ["db", "web"]
     common = ["docker", "compose", "--file", str(tmp_path / "compose.yaml"), "--project-name", "shop"]
-    assert [call[:6] for call in docker.calls() if "--project-name" in call] == [common] * 4
+    assert [call[:6] for call in docker.calls() if "--project-name" in call] == [common] * 5
     begun.request.end()
     assert docker.compose_calls()[4:] == [["stop"]]
     assert docker.running() == []
 
 
-def test_events_are_asked_for_from_the_start_on(docker, begun):
-    """No container can die unnoticed between two commands: the events begin before ``up``."""
-    before = time.time()
-    begun()
-    (events,) = (call for call in docker.calls() if call[1] == "events")
-    since = float(events[events.index("--since") + 1])
-    assert before < since < time.time()
-    assert events[events.index("--since") + 2 :] == [
-        *("--filter", "label=com.docker.compose.project=shop"),
-        *("--filter", "event=start", "--filter", "event=kill", "--filter", "event=die"),
-        *("--format", "{{json .}}"),
-    ]
+def test_the_log_is_followed(docker, begun):
+    """From the start on, by one process that ends with the composition, and anew where it has ended before."""
+    composition = begun()
+    (logs,) = (call for call in docker.calls() if "logs" in call)
+    assert logs[-3:] == ["logs", "--follow", "--no-color"]
+    first = composition._follower
+    wait_log(composition, 2)
+    composition.stop("web")
+    first.terminate()
+    first.wait()
+    composition.start("web")
+
+    def said():
+        docker.play("say", "web", "ready to serve")  # again and again: it is not known when the new one reads
+        return "ready to serve" in composition.logs("web")
+
+    assert utils.retry_timeout(said, timeout=30, interval=0.02)
+    begun.request.end()
+    assert composition._follower.poll() is not None
+    assert "web | ready to serve" in composition.logs()
 
 
 def test_version_1(docker, begun):
     """Without the plugin of docker, it is docker-compose."""
     (docker.folder / "v2").unlink()
     begun()
-    assert [call[0] for call in docker.calls() if "--project-name" in call] == ["docker-compose"] * 4
+    assert [call[0] for call in docker.calls() if "--project-name" in call] == ["docker-compose"] * 5
 
 
 def test_without_docker_compose(docker, begun, monkeypatch):
@@ -150,10 +159,9 @@ def test_stop_start_restart(docker, begun):
     assert docker.running() == ["db"]
     composition.start("web")
     composition.restart("web")
-    assert docker.compose_calls()[4:] == [["stop", "web"], ["start", "web"], ["restart", "web"]]
+    assert docker.compose_calls()[4:] == [["stop", "web"], ["start", "web"]] * 2
     composition.stop_all()
     assert docker.running() == []
-    wait_log(composition, 4)  # so that all events were read
     begun.request.end()
 
 
@@ -251,31 +259,56 @@ def test_a_death_that_no_test_saw_fails_the_teardown(docker, begun):
     utils.retry_timeout(lambda: True)  # the alarm is off
 
 
-@pytest.mark.parametrize("how", ["status 0", "restart policy", "one-off"])
+@pytest.mark.parametrize("how", ["status 0", "restart policy", "stopped"])
 def test_ends_that_are_no_deaths(docker, begun, how):
-    """A task that is done, a container that docker starts again, a ``run``."""
+    """A task that is done, a container that docker starts again, one that was stopped, whatever its status."""
     composition = begun()
     if how == "status 0":
         docker.play("end", "web", 0)
     elif how == "restart policy":
-        (docker.folder / "state").write_text("restarting\n")
         docker.play("end", "web", 1)
+        ended = docker.folder / "ended/web"
+        ended.write_text(ended.read_text().replace("Exited (1)", "Restarting (1)"))
     else:
-        docker.play("event", "die", "web", "0" * 64, 1, "True")
-    docker.play("stop", "db")
-    docker.play("start", "db")  # this event comes after the others
-    wait_log(composition, 3)
+        composition.stop("web")
+        assert "Exited (143)" in (docker.folder / "ended/web").read_text()
+    utils.retry_timeout(lambda: True)
     begun.request.end()
 
 
+def test_one_off_containers_do_not_die(docker, begun):
+    """The exit status of a ``run`` is what it gives; its container is not looked at."""
+    begun()
+    (looks,) = {tuple(call[:8]) for call in docker.calls() if call[:2] == ["docker", "ps"]}
+    labels = ("--filter", "label=com.docker.compose.project=shop", "--filter", "label=com.docker.compose.oneoff=False")
+    assert looks == ("docker", "ps", "--all", *labels, "--format")
+
+
+def test_a_death_before_a_stop_stays_one(docker, begun):
+    """A stop of what is dead says nothing of why it died."""
+    composition = begun()
+    docker.play("end", "web", 3)
+    composition.stop("web")
+    assert "web died with status 3" in dead(composition)
+    composition.restart("web")
+    utils.retry_timeout(lambda: True)
+
+
 def test_docker_start_0(docker, begun, monkeypatch):
-    """Nothing is started: what runs is followed, and dies as well."""
+    """Nothing is started: what runs is followed, and dies as well; what was down before did not die."""
     for service in ("db", "web"):
         docker.play("start", service)
+    docker.play("end", "web", 1)
     monkeypatch.setenv("docker_start", "0")
     composition = begun()
     assert docker.compose_calls() == []
-    wait_log(composition, 2)
+
+    def said():
+        docker.play("say", "db", "of today")  # again and again: it is not known when the follower begins to read
+        return "of today" in composition.logs("db")
+
+    assert utils.retry_timeout(said, timeout=30, interval=0.02)
+    assert "db starts" not in composition.logs("db"), "of the time before"
     docker.play("end", "db", 137)
     assert "db died with status 137" in dead(composition)
     begun.request.end()
@@ -288,9 +321,7 @@ def test_docker_stop_0(docker, begun, monkeypatch):
     composition = begun()
     begun.request.end()
     assert docker.running() == ["db", "web"]
-    assert composition._follower._processes == [] or all(
-        process.poll() is not None for process in composition._follower._processes
-    )
+    assert composition._follower.poll() is not None
 
 
 def test_coverage(docker, begun, tmp_path):
@@ -301,7 +332,7 @@ def test_coverage(docker, begun, tmp_path):
     old.touch()
     begun.request.end()
     (web,) = (path for path in (docker.folder / "log").iterdir() if path.read_text() == "web starts\n")
-    assert (tmp_path / "reports/coverage/web/copied").read_text() == f"{web.name[:12]}:/tmp/cov"
+    assert (tmp_path / "reports/coverage/web/copied").read_text() == f"{web.name}:/tmp/cov"
     assert not old.exists(), "that of an earlier run"
     assert (tmp_path / "reports/coverage/db/copied").read_text().endswith(":/cov")
     assert docker.compose_calls()[-1] == ["stop"]
@@ -349,7 +380,6 @@ def test_with_pytest(docker, pytester):
         def test_dies(composition):
             play("say", "web", "out of memory")
             play("end", "web", "137")
-            until(lambda: composition._journal._deaths)
 
         def test_after(composition):
             raise AssertionError("not reached")

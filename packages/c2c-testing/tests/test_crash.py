@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from c2c_testing import servers
-from c2c_testing.servers import _places
+from c2c_testing.servers import _server
 
 # Prints the folders and processes of every server, then does what the test wants.
 PROGRAM = """
 import os, signal, sys, time
-from c2c_testing.servers import _postgres, postgres, redis_server
+from c2c_testing.servers import postgres, redis_server
 with postgres() as pg, redis_server() as redis:
     connection = pg.connect()
-    print(_postgres.TEMPLATES.folder, pg.folder, redis.folder, *pg.pids(), *redis.pids(), flush=True)
+    print(pg.folder, redis.folder, *pg.pids(), *redis.pids(), flush=True)
     sys.stdin.readline()
     {then}
 """
@@ -144,9 +144,10 @@ def test_an_interrupted_command_does_not_confuse_the_next():
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             with pytest.raises(KeyboardInterrupt):
-                server._keeper.run(["sleep", "1"], {})
+                server._ask("stop", number=0, timeout=1)
         finally:
             signal.signal(signal.SIGALRM, before)
+        server.start()
         assert server.pids() == [int(server.info("server")["process_id"])]
 
 
@@ -177,7 +178,7 @@ def test_a_forked_process_does_not_take_the_servers_along():
         pid = os.fork()
         if pid == 0:
             try:
-                server._keeper.close()
+                server.close()
                 with pytest.raises(servers.ServerError, match="forked"):
                     server.kill()
             except BaseException:  # noqa: BLE001 - a forked child: pytest must not run on in it
@@ -191,7 +192,7 @@ def test_a_dead_watchdog_takes_its_server_along():
     """SIGKILL of the watchdog itself leaves no server, and using it afterwards is a clear error."""
     with servers.redis_server() as server:
         (pid,) = server.pids()
-        server._keeper._process.kill()
+        server._watchdog.kill()
         assert wait_gone([str(pid)])
         with pytest.raises(servers.ServerError, match=r"watchdog|closed"):
             server.start()
@@ -205,9 +206,12 @@ def ordinary_user():
         return [sys.executable]
     drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    code = "import sys; print(sys.version_info[:3])"
     for python in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
-        if Path(python).exists() and _places.reachable(Path(python), 65534):
-            return [*drop, python]
+        if Path(python).exists() and _server.reachable(Path(python), 65534):
+            said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+            if said.strip() == str(sys.version_info[:3]):  # the packages are those of this Python
+                return [*drop, python]
     # Ours is below a folder that is closed to others: let this user in, which is still not root.
     return [*drop, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", sys.executable]
 

@@ -162,7 +162,7 @@ def test_what_is_no_image(results, expected, tmp_path):
         check_image(results, picture().astype(np.int64), expected)
     text = tmp_path / "text.png"
     text.write_text("no image")
-    with pytest.raises(ValueError, match=r"No image in .*text\.png"):
+    with pytest.raises(OSError, match=r"cannot identify image file .*text\.png"):
         check_image_file(results, text, expected)
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         check_image_file(results, tmp_path / "absent.png", expected)

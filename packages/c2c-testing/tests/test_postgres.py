@@ -129,12 +129,6 @@ def test_takes_options(postgres, new_postgres):
         cursor.execute("SELECT current_user, current_database(), current_setting('max_connections')")
         assert cursor.fetchone() == ("a@b", "dé mo", "17")
     assert "p:/@" not in repr(server)
-    other = new_postgres()
-    # The others of this user are copies of the first one's new data folder; this one is not.
-    identity = "SELECT system_identifier FROM pg_control_system()"
-    assert other.execute(identity) == postgres.execute(identity) != server.execute(identity)
-    server.execute("CREATE TABLE public.mine ()")
-    assert other.execute("SELECT to_regclass('public.mine')") == [(None,)]
 
 
 def test_a_bad_setting_says_what_is_wrong():

@@ -7,7 +7,7 @@ import pytest
 import requests
 import sentry_sdk
 
-from c2c_testing.sinks._sentry import parse
+from c2c_testing.sinks._http import parse
 
 
 @pytest.fixture

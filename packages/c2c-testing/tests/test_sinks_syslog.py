@@ -20,7 +20,7 @@ def test_receives_from_the_standard_handler(syslog_sink, transport):
     handler.handle(logging.LogRecord("some.logger", logging.ERROR, __file__, 1, '@cee: {"msg": "x"}', (), None))
     first, second = syslog_sink.wait(count=2)
     handler.close()
-    assert first == SyslogMessage(17, 4, "héllo you", transport, len("<140>héllo you".encode()))
+    assert first == SyslogMessage(17, 4, "héllo you", transport)
     assert (second.severity, second.cee()) == (3, {"msg": "x"})
     with pytest.raises(ValueError, match="No @cee"):
         first.cee()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from c2c_testing.servers import ServerError, stopped
+from c2c_testing.servers import stopped
 
 _PROGRAM = """
 import sys, threading, time
@@ -61,5 +61,5 @@ def test_a_limit(process):
     """A process that can't be stopped, because it has ended and nobody has asked how, is told after a time."""
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    with pytest.raises(ServerError, match=r"not within 0\.1 s"), stopped(process.pid, limit=0.1):
+    with pytest.raises(TimeoutError, match=r"after 0\.1 s"), stopped(process.pid, limit=0.1):
         raise AssertionError("it can't be stopped")

@@ -36,9 +36,13 @@ def servers() -> None:
 
 def xml() -> None:
     """Read XML."""
-    from c2c_testing.connection import _xml
+    from c2c_testing import CacheExpected, Connection
+    from c2c_testing.sinks import HttpSink
 
-    assert _xml(b"<root/>", None).getroot().tag == "root"
+    with HttpSink() as sink, Connection(sink.url, "https://www.example.com") as connection:
+        sink.answer(body="<root/>", headers={"Content-Type": "text/xml"})
+        tree = connection.get_xml("", cors=False, cache_expected=CacheExpected.DONT_CARE)
+    assert tree.getroot().tag == "root"
 
 
 def images() -> None:

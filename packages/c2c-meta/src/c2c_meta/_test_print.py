@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _examples(connection: "PrintConnection", arguments: argparse.Namespace) -> list[tuple[str, str, Any]]:
     """Return app, name and request of each example, once the server is there."""
-    from c2c_testing import retry_timeout
+    from c2c_testing.utils import retry_timeout
 
     # An app that is still loading is not in the list.
     apps = arguments.app or retry_timeout(connection.get_apps, arguments.timeout)

@@ -5,7 +5,6 @@ import re
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,54 +12,35 @@ import requests
 
 __all__ = ["CacheExpected", "Connection", "check_response"]
 
-# What may stand in a test's output: a shell variable in the place of the secret.
-_SECRET = re.compile(r"authorization|cookie|secret|password|token|api[-_]?key", re.IGNORECASE)
 _UNINTERESTING = {"user-agent", "accept-encoding", "accept", "connection", "content-length"}
 _LONGEST_SENT = 2000
+_SECRET = re.compile(r"authorization|cookie|secret|password|token|api[-_]?key", re.IGNORECASE)
 # name=value of a query or form, "name": "value" of JSON
-_PAIR = re.compile(r"(?<![^&?])([^&=?\s]+)=([^&]*)")
-_JSON_PAIR = re.compile(r'("[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_PAIRS = (re.compile(r"(?<![^&?])([^&=?\s]+=)[^&]*"), re.compile(r'("[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"'))
 
 
 def _curl(request: requests.PreparedRequest) -> str:
-    """Return the command; secrets are shell variables, named after their header or parameter, and ``...`` in a body."""
+    """Return the command, with ``...`` in the place of secrets: what it is in may be read by many."""
     words = ["curl", "-i"]
     if request.method != "GET":
         words += ["-X", str(request.method)]
     for name, value in request.headers.items():
-        if name.lower() in _UNINTERESTING:
-            continue
-        # In double quotes the shell puts the variable in.
-        words += ["-H", f'"{name}: {_variable(name)}"' if _SECRET.search(name) else shlex.quote(f"{name}: {value}")]
-    if request.body:
-        words += ["--data-binary", _body(request.body)]
-    return " ".join([*words, _url(str(request.url))])
+        if name.lower() not in _UNINTERESTING:
+            words += ["-H", f"{name}: {'...' if _SECRET.search(name) else value}"]
+    body = request.body.decode(errors="replace") if isinstance(request.body, bytes) else request.body
+    if body:
+        # What is no text, or too much of it, is a file of one's own.
+        good = isinstance(body, str) and len(body) <= _LONGEST_SENT and "\ufffd" not in body
+        words += ["--data-binary", _hidden(body) if good else "@body"]
+    parts = urlsplit(str(request.url))
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=_hidden(parts.query))
+    return shlex.join([*words, urlunsplit(parts)])
 
 
-def _variable(name: str) -> str:
-    return "$" + re.sub(r"\W", "_", name).upper()
-
-
-def _body(body: Any) -> str:
-    try:
-        text = body.decode() if isinstance(body, bytes) else body
-    except UnicodeDecodeError:
-        text = None
-    if not isinstance(text, str) or len(text) > _LONGEST_SENT:
-        return "@body"  # a file of one's own
-    text = _PAIR.sub(lambda found: f"{found[1]}=..." if _SECRET.search(found[1]) else found[0], text)
-    return shlex.quote(_JSON_PAIR.sub(lambda found: f"{found[1]}..." if _SECRET.search(found[1]) else found[0], text))
-
-
-def _url(url: str) -> str:
-    parts = urlsplit(url)
-    location = parts.netloc.rpartition("@")[2]
-    given = parts.query.replace("$", "%24")
-    query = _PAIR.sub(
-        lambda found: f"{found[1]}={_variable(found[1])}" if _SECRET.search(found[1]) else found[0], given
-    )
-    text = urlunsplit(parts._replace(netloc=location, query=query))
-    return shlex.quote(text) if query == given else f'"{text}"'
+def _hidden(text: str) -> str:
+    for pair in _PAIRS:
+        text = pair.sub(lambda found: f"{found[1]}..." if _SECRET.search(found[1]) else found[0], text)
+    return text
 
 
 _LONGEST_BODY = 5000
@@ -96,24 +76,21 @@ def check_response(
     if cache_expected is CacheExpected.NO:
         _check(never, f"Cache-Control is {given!r}: it lacks no-cache", response)
     elif cache_expected is CacheExpected.YES:
-        ages = [directives.get(name, "") for name in ("max-age", "s-maxage")]
+        ages = (directives.get(name, "") for name in ("max-age", "s-maxage"))
         lives = any(age.isdigit() and int(age) for age in ages)
         _check(lives and not never, f"Cache-Control is {given!r}: it allows no caching", response)
 
 
 def _has_type(response: requests.Response, kind: re.Pattern[str]) -> bool:
-    """Tell whether the content type is of a kind: ``_JSON`` or ``_XML``."""
     given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return bool(kind.fullmatch(given))
 
 
 def _text_of(response: requests.Response) -> str | None:
-    """Return the text, None without content."""
     return None if response.status_code == _NO_CONTENT else response.text
 
 
 def _json_of(response: requests.Response) -> Any:
-    """Return what the JSON says, None without content; fail where it is none."""
     if response.status_code == _NO_CONTENT:
         return None
     _check(_has_type(response, _JSON), "Content-Type is not that of JSON", response)
@@ -124,13 +101,11 @@ def _json_of(response: requests.Response) -> Any:
 
 
 def _check(good: object, what: str, response: requests.Response) -> None:
-    """Fail unless it is good, with the story of the response."""
     if not good:
         raise AssertionError(_story(what, response))
 
 
 def _story(what: str, response: requests.Response) -> str:
-    """Return what is wrong, the response, and a curl command that asks again."""
     given = response.headers.get("Content-Type", "no Content-Type")
     body = response.text if len(response.content) <= _LONGEST_BODY else response.text[:_LONGEST_BODY] + " ..."
     return f"{what}\n{response.status_code} {response.reason}, {given}\n{body}\n{_curl(response.request)}"
@@ -142,14 +117,11 @@ _TIMEOUT = 60.0
 class Connection:
     """A client of one service. What is not as expected is an AssertionError with status, body and a curl command.
 
-    All methods take a URL below ``base_url`` and, by keyword: ``expected_status``, a number or several of them;
-    ``headers``, which win over ours; ``cors``, whether to send ``Origin`` and check
+    ``base_url`` is the root of the service, such as ``http://127.0.0.1:8080/api/``, ``origin`` what asks, such as
+    ``https://www.example.com``. All methods take a URL below the root and, by keyword: ``expected_status``, a number or
+    several of them; ``headers``, which win over ours; ``cors``, whether to send ``Origin`` and check
     ``Access-Control-Allow-Origin``; ``cache_expected``; and what ``requests`` takes. They wait 60 s at most, unless
     ``timeout`` says otherwise. An answer without content (204) is None.
-
-    Args:
-        base_url: root of the service, such as ``http://127.0.0.1:8080/api/``
-        origin: the value of ``Origin``, such as ``https://www.example.com``
     """
 
     def __init__(self, base_url: str, origin: str) -> None:
@@ -160,13 +132,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the session's connections."""
+    def __exit__(self, *_: object) -> None:
         self.session.close()
 
     def url(self, path: str) -> str:
@@ -219,10 +185,17 @@ class Connection:
         if response.status_code == _NO_CONTENT:
             return None
         _check(_has_type(response, _XML), "Content-Type is not that of XML", response)
+        from lxml import etree  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        validator = None if schema is None else etree.XMLSchema(etree.parse(str(schema)))
+        parser = etree.XMLParser(resolve_entities=False, no_network=True)
         try:
-            return _xml(response.content, schema)
-        except ValueError as error:
-            raise AssertionError(_story(str(error), response)) from error
+            tree = etree.ElementTree(etree.fromstring(response.content, parser))
+            if validator is not None:
+                validator.assertValid(tree)
+        except (etree.XMLSyntaxError, etree.DocumentInvalid) as error:
+            raise AssertionError(_story(f"Not the XML that is wanted: {error}", response)) from error
+        return tree
 
     def post(self, url: str, **options: Any) -> str | None:
         """POST (``data``), and return the text."""
@@ -266,22 +239,3 @@ def _check_cors(response: requests.Response, origin: str | None) -> None:
     wanted = origin if credentials else "*"
     allowed = response.headers.get("Access-Control-Allow-Origin")
     _check(allowed == wanted, f"Access-Control-Allow-Origin is {allowed!r}, not {wanted!r}", response)
-
-
-def _xml(data: bytes, schema: str | Path | None) -> Any:
-    """Return the ElementTree of a document, which fits the XML Schema in that file.
-
-    Raises:
-        ValueError: it is not well-formed, or not valid
-    """
-    from lxml import etree  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    validator = None if schema is None else etree.XMLSchema(etree.parse(str(schema)))
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    try:
-        tree = etree.ElementTree(etree.fromstring(data, parser))
-        if validator is not None:
-            validator.assertValid(tree)
-    except (etree.XMLSyntaxError, etree.DocumentInvalid) as error:
-        raise ValueError(f"Not the XML that is wanted: {error}") from error
-    return tree

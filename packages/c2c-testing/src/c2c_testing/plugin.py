@@ -6,135 +6,50 @@ own, with the options of the context manager in ``c2c_testing.servers``.
 """
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
-    from c2c_testing.gunicorn import Gunicorn
-    from c2c_testing.servers import Postgres, PostgresPair, Redis, RedisSentinel
-    from c2c_testing.sinks import HttpSink, SentrySink, StatsdSink, SyslogSink
+def _server(name: str, what: str) -> tuple[Any, Any]:
+    """Make the fixtures of a server in ``c2c_testing.servers``: the test run's one, and a test's others."""
 
+    def one() -> Iterator[Any]:
+        with getattr(importlib.import_module("c2c_testing.servers"), name)() as server:
+            yield server
 
-@pytest.fixture(scope="session")
-def postgres() -> "Iterator[Postgres]":
-    """Give the test run's PostgreSQL server."""
-    from c2c_testing import servers
-
-    with servers.postgres() as server:
-        yield server
+    one.__doc__ = f"Give the test run's {what}."
+    return pytest.fixture(one, scope="session", name=name), _starter(name, what, "c2c_testing.servers", f"new_{name}")
 
 
-@pytest.fixture(scope="session")
-def postgres_pair() -> "Iterator[PostgresPair]":
-    """Give the test run's PostgreSQL primary and streaming replica."""
-    from c2c_testing import servers
+def _starter(name: str, what: str, module: str, fixture: str) -> Any:
+    def start() -> Iterator[Callable[..., Any]]:
+        with contextlib.ExitStack() as stack:
+            begin = getattr(importlib.import_module(module), name)
+            yield lambda *arguments, **options: stack.enter_context(begin(*arguments, **options))
 
-    with servers.postgres_pair() as pair:
-        yield pair
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> "Iterator[Redis]":
-    """Give the test run's Redis protocol server."""
-    from c2c_testing import servers
-
-    with servers.redis_server() as server:
-        yield server
+    start.__doc__ = f"Give a function that starts a {what}, which lives as long as the test."
+    return pytest.fixture(start, name=fixture)
 
 
-@pytest.fixture(scope="session")
-def redis_sentinel() -> "Iterator[RedisSentinel]":
-    """Give the test run's Redis primary, replica and Sentinel."""
-    from c2c_testing import servers
+def _sink(name: str, what: str) -> Any:
+    def sink() -> Iterator[Any]:
+        with getattr(importlib.import_module("c2c_testing.sinks"), name)() as server:
+            yield server
+        assert not server.errors
 
-    with servers.redis_sentinel() as sentinel:
-        yield sentinel
-
-
-@pytest.fixture
-def new_postgres() -> "Iterator[Callable[..., Postgres]]":
-    """Give a function that starts a PostgreSQL server which lives as long as the test."""
-    from c2c_testing import servers
-
-    yield from _factory(servers.postgres)
+    sink.__doc__ = f"Give {what}; anything malformed fails the test."
+    return pytest.fixture(sink)
 
 
-@pytest.fixture
-def new_postgres_pair() -> "Iterator[Callable[..., PostgresPair]]":
-    """Give a function that starts a PostgreSQL pair which lives as long as the test."""
-    from c2c_testing import servers
-
-    yield from _factory(servers.postgres_pair)
-
-
-@pytest.fixture
-def new_redis_server() -> "Iterator[Callable[..., Redis]]":
-    """Give a function that starts a Redis protocol server which lives as long as the test."""
-    from c2c_testing import servers
-
-    yield from _factory(servers.redis_server)
-
-
-@pytest.fixture
-def new_redis_sentinel() -> "Iterator[Callable[..., RedisSentinel]]":
-    """Give a function that starts a Redis Sentinel set-up which lives as long as the test."""
-    from c2c_testing import servers
-
-    yield from _factory(servers.redis_sentinel)
-
-
-@pytest.fixture
-def gunicorn() -> "Iterator[Callable[..., Gunicorn]]":
-    """Give a function that starts gunicorns which live as long as the test: ``gunicorn("module:app", workers=2)``."""
-    from c2c_testing.gunicorn import gunicorn as manager
-
-    yield from _factory(manager)
-
-
-@pytest.fixture
-def statsd_sink() -> "Iterator[StatsdSink]":
-    """Give a statsd server (UDP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
-    from c2c_testing.sinks import StatsdSink
-
-    with StatsdSink() as sink:
-        yield sink
-    assert not sink.errors
-
-
-@pytest.fixture
-def syslog_sink() -> "Iterator[SyslogSink]":
-    """Give a syslog server (UDP, TCP, unix datagrams) that keeps what it gets; anything malformed fails the test."""
-    from c2c_testing.sinks import SyslogSink
-
-    with SyslogSink() as sink:
-        yield sink
-    assert not sink.errors
-
-
-@pytest.fixture
-def sentry_sink() -> "Iterator[SentrySink]":
-    """Give a Sentry server that keeps the envelopes it gets; anything malformed fails the test."""
-    from c2c_testing.sinks import SentrySink
-
-    with SentrySink() as sink:
-        yield sink
-    assert not sink.errors
-
-
-@pytest.fixture
-def http_sink() -> "Iterator[HttpSink]":
-    """Give an HTTP server that keeps the requests it gets and answers as it is told."""
-    from c2c_testing.sinks import HttpSink
-
-    with HttpSink() as sink:
-        yield sink
-
-
-def _factory(
-    manager: "Callable[..., contextlib.AbstractContextManager[Any]]",
-) -> "Iterator[Callable[..., Any]]":
-    with contextlib.ExitStack() as stack:
-        yield lambda *arguments, **options: stack.enter_context(manager(*arguments, **options))
+postgres, new_postgres = _server("postgres", "PostgreSQL server")
+postgres_pair, new_postgres_pair = _server("postgres_pair", "PostgreSQL primary and streaming replica")
+redis_server, new_redis_server = _server("redis_server", "Redis protocol server")
+redis_sentinel, new_redis_sentinel = _server("redis_sentinel", "Redis primary, replica and Sentinel")
+gunicorn = _starter("gunicorn", "gunicorn", "c2c_testing.gunicorn", "gunicorn")
+statsd_sink = _sink("StatsdSink", "a statsd server (UDP, unix datagrams) that keeps what it gets")
+syslog_sink = _sink("SyslogSink", "a syslog server (UDP, TCP, unix datagrams) that keeps what it gets")
+sentry_sink = _sink("SentrySink", "a Sentry server that keeps the envelopes it gets")
+http_sink = _sink("HttpSink", "an HTTP server that keeps the requests it gets and answers as it is told")

@@ -4,26 +4,19 @@
 ``localhost``. It is found out when it is first asked for.
 """
 
+import contextlib
 import functools
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pytest
 import requests
 
-__all__ = [
-    "DOCKER_GATEWAY",
-    "approx",
-    "in_docker",
-    "retry",
-    "retry_timeout",
-    "skipIfCI",
-    "wait_url",
-]
+__all__ = ["DOCKER_GATEWAY", "approx", "in_docker", "retry", "retry_timeout", "skipIfCI", "wait_url"]
 
 #: Each is called before each try of ``retry_timeout`` and raises when there is no point in going on.
 ALARMS: set[Callable[[], None]] = set()
@@ -44,22 +37,14 @@ def in_docker(root: Path = Path("/")) -> bool:
 
 
 def _gateway(root: Path = Path("/")) -> str:
-    """Return how to reach the ports that containers publish: the default gateway in a container, else localhost."""
-    return (in_docker(root) and _default_gateway(root)) or "localhost"
-
-
-def _default_gateway(root: Path) -> str | None:
     # /proc/net/route (proc_pid_net(5)): interface, destination, gateway, flags, ...; addresses are hexadecimal, in the
     # machine's byte order, which is little endian wherever we run.
-    try:
-        lines = (root / "proc/net/route").read_text().splitlines()[1:]
-    except OSError:
-        return None
-    for line in lines:
+    route = root / "proc/net/route"
+    for line in route.read_text().splitlines()[1:] if in_docker(root) and route.exists() else ():
         _, destination, address, flags, *_ = line.split()
         if int(destination, 16) == 0 and int(flags, 16) & _GATEWAY_FLAG:
             return socket.inet_ntoa(int(address, 16).to_bytes(4, "little"))
-    return None
+    return "localhost"
 
 
 _LOG = logging.getLogger(__name__)
@@ -68,12 +53,9 @@ P = ParamSpec("P")
 
 
 def retry_timeout(what: Callable[[], T], timeout: float = 60, interval: float = 0.5) -> T:
-    """Call a function until it returns something true, and return that.
+    """Call a function until it returns something true, and return that; an exception counts as "not yet".
 
-    Args:
-        what: an exception that it raises counts as "not yet"
-        timeout: seconds after which no further try is made; there is one in any case
-        interval: seconds between tries
+    There are ``interval`` seconds between tries, and no further one after ``timeout`` seconds.
 
     Raises:
         TimeoutError: with the last exception, if there was one, as its cause
@@ -97,12 +79,18 @@ def retry_timeout(what: Callable[[], T], timeout: float = 60, interval: float = 
         time.sleep(interval)
 
 
-def wait_url(url: str, timeout: float = 60) -> None:
-    """Wait until a GET of the URL answers with a status below 400.
+@contextlib.contextmanager
+def between(begin: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+    """Do one thing before the block and another one after it, however it ends."""
+    begin()
+    try:
+        yield
+    finally:
+        end()
 
-    Raises:
-        TimeoutError: it did not in ``timeout`` seconds; the message has the last failure
-    """
+
+def wait_url(url: str, timeout: float = 60) -> None:
+    """Wait until a GET of the URL answers with a status below 400; TimeoutError has the last failure."""
 
     def answers() -> bool:
         # One try may not eat the whole time: a server that is just starting may never answer its first request.
@@ -110,10 +98,8 @@ def wait_url(url: str, timeout: float = 60) -> None:
             response.raise_for_status()
         return True
 
-    try:
-        retry_timeout(answers, timeout)
-    except TimeoutError as error:
-        raise TimeoutError(f"{url} does not answer after {timeout} s: {error.__cause__}") from error.__cause__
+    answers.__name__ = f"GET {url}"
+    retry_timeout(answers, timeout)
 
 
 def retry(
@@ -121,14 +107,8 @@ def retry(
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function so that it is called again when it raises such an exception.
 
-    Args:
-        exception: a class or a tuple of classes; others go through
-        tries: how many calls at most; the exception of the last one goes through
-        delay: seconds before the second call
-        backoff: what the delay is multiplied by after each call
-
-    Raises:
-        ValueError: ``tries`` is below 1
+    There are so many ``tries`` at most; the exception of the last one goes through. ``delay`` are the seconds before
+    the second one, multiplied by ``backoff`` after each.
     """
     if tries < 1:
         raise ValueError(f"tries={tries}: at least one call is needed")

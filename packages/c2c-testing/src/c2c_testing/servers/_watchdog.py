@@ -1,9 +1,9 @@
 """Own one server's processes and folder, and clear both away when the test run that asked for them ends.
 
-A program of its own, run by file name (``python -I -S _watchdog.py <parent of the folder> <owner's uid>``): it uses
-the standard library only and is one file, so that it starts fast and needs no import path. Commands come as JSON
-lines on stdin, ``[number, command, arguments]``, and are answered on stdout, ``[number, answer]``; see ``COMMANDS``.
-When stdin ends or its parent is gone, whatever the reason, it kills every descendant and removes the folder.
+A program of its own, of the standard library only: ``python -I -S _watchdog.py <parent of the folder> <owner's uid>``.
+Commands come as JSON lines on stdin, ``[number, command, arguments]``, the methods of ``Watchdog``, and are answered on
+stdout, ``[number, answer, error]``. When stdin ends or its parent is gone, whatever the reason, it kills every
+descendant and removes the folder.
 
 It is the sub-reaper of what it starts (PR_SET_CHILD_SUBREAPER, prctl(2)): a PostgreSQL backend that outlives its
 postmaster becomes its child, not init's, so that "every descendant" misses none.
@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -64,68 +63,52 @@ class Watchdog:
         self.main: subprocess.Popen[bytes] | None = None
         self.seen: set[int] = set()
 
-    def start(self, argv: list[str], env: dict[str, str | None], cwd: str) -> dict[str, Any]:
-        """Start the main process; its output goes to the file ``log``. A None in ``env`` unsets."""
-        with Path(self.folder, "log").open("ab") as log:
-            self.main = self._popen(argv, env, cwd, log)
-        self.seen.add(self.main.pid)
-        return {"pid": self.main.pid}
-
-    def run(self, argv: list[str], env: dict[str, str | None], cwd: str, timeout: float) -> dict[str, Any]:
-        """Run a command to its end; its output, both streams, is answered."""
-        with tempfile.TemporaryFile() as output:
-            process = self._popen(argv, env, cwd, output)
-            try:
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-            output.seek(0)
-            return {"code": code, "output": output.read().decode(errors="replace")}
-
-    def _popen(self, argv: list[str], env: dict[str, str | None], cwd: str, output: Any) -> "subprocess.Popen[bytes]":
+    def start(self, argv: list[str], env: dict[str, str | None], cwd: str) -> int:
+        """Start the main process and answer its id; its output goes to the file ``log``. A None in ``env`` unsets."""
         merged = {**os.environ, **env}
         dropped = self.uid != os.geteuid()
-        return subprocess.Popen(  # noqa: S603 - the command is the test run's own
-            argv,
-            env={name: value for name, value in merged.items() if value is not None},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # After the change of user, which would reset it: nothing survives even this process's SIGKILL.
-            preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - one thread only
-            user=self.uid if dropped else None,
-            group=self.uid if dropped else None,
-            extra_groups=() if dropped else None,
-        )
+        with Path(self.folder, "log").open("ab") as log:
+            self.main = subprocess.Popen(  # noqa: S603 - the command is the test run's own
+                argv,
+                env={name: value for name, value in merged.items() if value is not None},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # After the change of user, which would reset it: nothing survives even this process's SIGKILL.
+                preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - one thread only
+                user=self.uid if dropped else None,
+                group=self.uid if dropped else None,
+                extra_groups=() if dropped else None,
+            )
+        self.seen.add(self.main.pid)
+        return self.main.pid
 
-    def status(self) -> dict[str, Any]:
-        """Answer the exit code of the main process: null while it lives, and before the first start."""
-        code = self.main.poll() if self.main else None
-        return {"running": self.main is not None and code is None, "code": code}
+    def code(self) -> int | None:
+        """Answer the exit code of the main process, negative for a signal; null while it lives or never did."""
+        return self.main.poll() if self.main else None
 
-    def pids(self) -> dict[str, Any]:
-        """Answer the living processes, the main one first."""
-        return {"pids": descendants(os.getpid())}
+    def running(self) -> bool:
+        return self.main is not None and self.main.poll() is None
 
-    def send(self, number: int) -> dict[str, Any]:
-        """Send a signal to the main process only."""
-        if self.main and self.main.poll() is None:
+    def pids(self) -> list[int]:
+        return descendants(os.getpid())
+
+    def send(self, number: int) -> None:
+        if self.main and self.running():
             self.main.send_signal(number)
-        return {}
 
-    def stop(self, number: int, timeout: float) -> dict[str, Any]:
+    def stop(self, number: int, timeout: float) -> None:
         """Ask the main process to end by a signal; kill what is left after ``timeout`` seconds, or when it ended."""
         self.resume()
         self.send(number)
         if self.main:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.main.wait(timeout)
-        return self.kill()
+        self.kill()
 
-    def kill(self) -> dict[str, Any]:
+    def kill(self) -> None:
         """SIGKILL every descendant, reap them all, and remove the System V shared memory that they left."""
         while True:
             # Stopped first, so that none forks or restarts another meanwhile.
@@ -135,7 +118,6 @@ class Watchdog:
                 break
             time.sleep(_POLL)
         self._remove_shared_memory()
-        return {}
 
     def _signal_all(self, number: int) -> list[int]:
         found = descendants(os.getpid())
@@ -145,7 +127,7 @@ class Watchdog:
         return found
 
     def reap(self) -> bool:
-        """Collect what ended; tell whether no child is left."""
+        """Collect what ended; return whether no child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -156,19 +138,17 @@ class Watchdog:
             if self.main and pid == self.main.pid:
                 self.main.returncode = os.waitstatus_to_exitcode(status)
 
-    def pause(self) -> dict[str, Any]:
+    def pause(self) -> None:
         """SIGSTOP every descendant, until no new one appears."""
         stopped: set[int] = set()
         while not stopped.issuperset(found := self._signal_all(signal.SIGSTOP)):
             stopped.update(found)
-        return {}
 
-    def resume(self) -> dict[str, Any]:
+    def resume(self) -> None:
         """SIGCONT every descendant, children first."""
         for pid in reversed(descendants(os.getpid())):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-        return {}
 
     def _remove_shared_memory(self) -> None:
         with contextlib.suppress(OSError), Path("/proc/sysvipc/shm").open() as table:
@@ -179,16 +159,13 @@ class Watchdog:
                     _LIBC.shmctl(int(row["shmid"]), _IPC_RMID, None)
 
     def close(self) -> None:
-        """Kill everything and remove the folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-COMMANDS = ("start", "run", "status", "pids", "send", "stop", "kill", "pause", "resume")
-
-
 def serve(watchdog: Watchdog, parent: int) -> None:
     """Answer commands until stdin ends or the parent is gone: a process forked from it may hold our stdin open."""
+    os.write(1, json.dumps([0, watchdog.folder, None]).encode() + b"\n")
     pending = b""
     while os.getppid() == parent:
         watchdog.reap()
@@ -200,31 +177,24 @@ def serve(watchdog: Watchdog, parent: int) -> None:
         *lines, pending = (pending + received).split(b"\n")
         for line in lines:
             number, command, arguments = json.loads(line)
+            answer, problem = None, None
             try:
-                if command not in COMMANDS:
-                    raise ValueError(command)  # noqa: TRY301 - answered like any other failure
                 answer = getattr(watchdog, command)(**arguments)
             except Exception as error:  # noqa: BLE001 - a process boundary: the test run is told and decides
-                answer = {"error": f"{type(error).__name__}: {error}"}
-            os.write(1, json.dumps([number, answer]).encode() + b"\n")
+                problem = f"{type(error).__name__}: {error}"
+            os.write(1, json.dumps([number, answer, problem]).encode() + b"\n")
 
 
-def main() -> None:
-    """Own one server until the parent ends."""
-    parent = os.getppid()
+if __name__ == "__main__":
+    _PARENT = os.getppid()
     os.chdir("/")
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    watchdog = Watchdog(sys.argv[1], int(sys.argv[2]))
+    _WATCHDOG = Watchdog(sys.argv[1], int(sys.argv[2]))
     try:
-        os.write(1, json.dumps([0, {"folder": watchdog.folder}]).encode() + b"\n")
-        serve(watchdog, parent)
+        serve(_WATCHDOG, _PARENT)
     except BrokenPipeError:
         pass  # the parent is gone
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        watchdog.close()
-
-
-if __name__ == "__main__":
-    main()
+        _WATCHDOG.close()

@@ -4,20 +4,8 @@ They listen on free ports of 127.0.0.1 (statsd and syslog on a unix socket too),
 for, and can be down and come back on the same port. The plugin has fixtures of the same names, new for each test.
 """
 
-from c2c_testing.sinks._http import HttpAnswer, HttpRequest, HttpSink
-from c2c_testing.sinks._sentry import Envelope, Item, SentrySink
+from c2c_testing.sinks._http import HttpSink, SentrySink
 from c2c_testing.sinks._statsd import Metric, StatsdSink
 from c2c_testing.sinks._syslog import SyslogMessage, SyslogSink
 
-__all__ = [
-    "Envelope",
-    "HttpAnswer",
-    "HttpRequest",
-    "HttpSink",
-    "Item",
-    "Metric",
-    "SentrySink",
-    "StatsdSink",
-    "SyslogMessage",
-    "SyslogSink",
-]
+__all__ = ["HttpSink", "Metric", "SentrySink", "StatsdSink", "SyslogMessage", "SyslogSink"]

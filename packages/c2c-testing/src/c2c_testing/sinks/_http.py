@@ -1,17 +1,18 @@
-"""An HTTP server that records requests and answers as it is told."""
+"""An HTTP server that records requests and answers as it is told, and a Sentry server on top of it."""
 
-import contextlib
+import gzip
 import math
-import socket
+import re
 import threading
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from json import dumps, loads
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from c2c_testing.sinks._sink import HOST, Inbox, Sink
+from c2c_testing.sinks._sink import HOST, Sink, StreamServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,53 +30,35 @@ class HttpRequest:
         return loads(self.body)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpAnswer:
-    """What to answer, after ``delay`` seconds; ``math.inf`` never does."""
+    """What to answer, after ``delay`` seconds (``math.inf``: never), so many ``times`` (None: without end)."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    times: int | None = None
 
 
-class _Server(ThreadingHTTPServer):
-    """Asks ``handle`` for the answer to each request, in a thread for each connection."""
-
-    daemon_threads = True
-    block_on_close = False
+class _Server(StreamServer):
+    """Asks ``handle`` for the answer to each request."""
 
     def __init__(self, port: int, handle: Callable[[HttpRequest], HttpAnswer]) -> None:
         self.handle = handle
         self.closing = threading.Event()
-        self.connections: set[socket.socket] = set()
         super().__init__((HOST, port), _Handler)
 
-    def close(self) -> None:
-        """Close the port and all connections, those that wait for an answer too."""
+    def server_close(self) -> None:
+        """Give up waiting for the time to answer, too."""
         self.closing.set()
-        self.shutdown()
-        self.server_close()
-        for connection in list(self.connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that gives up is what tests do."""
+        super().server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections.add(self.connection)
-
-    def finish(self) -> None:
-        self.server.connections.discard(self.connection)
-        super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
         """Say nothing on stderr."""
@@ -113,32 +96,17 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
 
-@dataclass(slots=True)
-class _Rule:
-    """An answer for some requests; ``left`` is how many more, None without end."""
-
-    path: str | None
-    method: str | None
-    answer: HttpAnswer
-    left: int | None
-
-    def takes(self, request: HttpRequest) -> bool:
-        return self.path in (None, request.path) and self.method in (None, request.method) and self.left != 0
-
-
-class HttpSink(Sink):
+class HttpSink(Sink[HttpRequest]):
     """An HTTP/1.1 server on 127.0.0.1 that answers 200 without a body unless told otherwise (``answer``).
 
     ``port`` stays the same over ``stop`` and ``start``.
     """
 
+    _key = "path"
+
     def __init__(self) -> None:
-        self.port = 0
-        self._received = Inbox[HttpRequest]()
-        self._rules: list[_Rule] = []
-        self._lock = threading.Lock()
-        self._server: _Server | None = None
-        self.start()
+        self._answers: list[tuple[str | None, str | None, HttpAnswer]] = []
+        super().__init__()
 
     @property
     def url(self) -> str:
@@ -148,21 +116,19 @@ class HttpSink(Sink):
     @property
     def requests(self) -> list[HttpRequest]:
         """What was received, oldest first."""
-        return self._received.all()
+        return self._all()
 
     def answer(
         self,
         path: str | None = None,
         *,
         method: str | None = None,
-        status: int = 200,
         body: bytes | str = b"",
         json: Any = None,
         headers: Mapping[str, str] | None = None,
-        delay: float = 0.0,
-        times: int | None = None,
+        **options: Any,
     ) -> None:
-        """Say what to answer to a path (None: any) and method (None: any).
+        """Say what to answer to a path (None: any) and method (None: any): ``status``, ``delay``, ``times`` as well.
 
         What is said last goes first; when its ``times`` are used up, what was said before holds again.
         """
@@ -171,42 +137,113 @@ class HttpSink(Sink):
             body = dumps(json)
             given.setdefault("Content-Type", "application/json")
         data = body.encode() if isinstance(body, str) else body
-        with self._lock:
-            self._rules.insert(0, _Rule(path, method, HttpAnswer(status, data, given, delay), times))
-
-    def wait(
-        self, what: str | Callable[[HttpRequest], bool] = lambda _: True, count: int = 1, timeout: float = 30.0
-    ) -> list[HttpRequest]:
-        """Wait for ``count`` requests, of a path or that a function likes, and return all such; else AssertionError."""
-        wanted = what
-        match = (lambda request: request.path == wanted) if isinstance(wanted, str) else wanted
-        return self._received.wait(match, count, timeout)
+        with self._changed:
+            self._answers.insert(0, (path, method, HttpAnswer(body=data, headers=given, **options)))
 
     def clear(self) -> None:
-        """Forget the requests and the answers."""
-        self._received.clear()
-        with self._lock:
-            self._rules.clear()
+        """Forget the requests, errors and answers."""
+        super().clear()
+        self._answers.clear()
 
-    def start(self) -> None:
-        """Listen; nothing when it does."""
-        if self._server is None:
-            self._server = _Server(self.port, self._handle)
-            self.port = self._server.server_port
-            threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True, name="HttpSink").start()
-
-    def stop(self) -> None:
-        """Close the port and all connections, as a server that is down; what was received stays."""
-        server, self._server = self._server, None
-        if server:
-            server.close()
+    def _listen(self) -> Iterator[_Server]:
+        server = _Server(self.port, self._handle)
+        self.port = server.server_address[1]
+        yield server
 
     def _handle(self, request: HttpRequest) -> HttpAnswer:
-        self._received.put(request)
-        with self._lock:
-            for rule in self._rules:
-                if rule.takes(request):
-                    if rule.left is not None:
-                        rule.left -= 1
-                    return rule.answer
+        self._put(request)
+        with self._changed:
+            for path, method, answer in self._answers:
+                if path in (None, request.path) and method in (None, request.method) and answer.times != 0:
+                    if answer.times is not None:
+                        answer.times -= 1
+                    return answer
         return HttpAnswer()
+
+
+_KEY = "0123456789abcdef0123456789abcdef"
+_PROJECT = 1
+_DECODE: Mapping[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an envelope; ``payload`` is read as JSON for the types that are JSON, else bytes."""
+
+    type: str
+    headers: Mapping[str, Any]
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    headers: Mapping[str, Any]
+    items: tuple[Item, ...]
+
+
+def parse(body: bytes) -> Envelope:
+    """Read an envelope (develop.sentry.dev/sdk/data-model/envelopes); ValueError, KeyError where it is none."""
+    first, _, rest = body.partition(b"\n")
+    items = []
+    while rest.strip(b"\n"):
+        line, _, rest = rest.partition(b"\n")
+        headers = loads(line)
+        if "length" in headers:
+            payload, rest = rest[: headers["length"]], rest[headers["length"] :]
+            if len(payload) < headers["length"] or (rest and not rest.startswith(b"\n")):
+                raise ValueError(f"An item is not as long as it says: {line!r}")
+            rest = rest[1:]
+        else:
+            payload, _, rest = rest.partition(b"\n")
+        items.append(Item(headers["type"], headers, payload if headers["type"] == "attachment" else loads(payload)))
+    return Envelope(loads(first), tuple(items))
+
+
+class SentrySink(HttpSink):
+    """A Sentry server of one project, whose ``dsn`` is for the SDK.
+
+    ``answer(status=429, headers={"Retry-After": "60"})`` limits the rate, ``answer(delay=5)`` is slow and
+    ``down()`` away. ``errors`` holds what was not an envelope.
+    """
+
+    def __init__(self) -> None:
+        #: What was received, whatever the answer was, oldest first.
+        self.envelopes: list[Envelope] = []
+        super().__init__()
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of its one project."""
+        return f"http://{_KEY}@{self.host}:{self.port}/{_PROJECT}"
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The error events in the envelopes, oldest first."""
+        return [item.payload for envelope in self.envelopes for item in envelope.items if item.type == "event"]
+
+    def wait_events(self, count: int = 1, timeout: float = 30.0) -> list[dict[str, Any]]:
+        """Wait for ``count`` error events and return all; AssertionError when they do not come in time."""
+        return self._wait(lambda: self.events, count, timeout)
+
+    def clear(self) -> None:
+        """Forget what was received, errors too, and the answers."""
+        super().clear()
+        self.envelopes.clear()
+
+    def _handle(self, request: HttpRequest) -> HttpAnswer:
+        answer = super()._handle(request)
+        if request.method != "POST" or request.path != f"/api/{_PROJECT}/envelope/":
+            self.errors.append(f"Not where envelopes go: {request.method} {request.path}")
+            return HttpAnswer(404)
+        if not re.search(rf"\bsentry_key={_KEY}\b", request.headers.get("x-sentry-auth", "")):
+            self.errors.append("Not the project's key in X-Sentry-Auth")
+            return HttpAnswer(403)
+        try:
+            envelope = parse(_DECODE[request.headers.get("content-encoding", "")](request.body))
+        except (ValueError, KeyError, TypeError, OSError, zlib.error) as error:
+            self.errors.append(f"Not an envelope: {error!r}")
+            return HttpAnswer(400)
+        with self._changed:
+            self.envelopes.append(envelope)
+            self._changed.notify_all()
+        return answer

@@ -1,158 +1,173 @@
 """What all sinks have: something to keep what came, and being down."""
 
 import contextlib
-import shutil
 import socket
+import socketserver
 import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from c2c_testing.utils import between
 
 HOST = "127.0.0.1"
 T = TypeVar("T")
 _TIMEOUT = 30.0
+_POLL = 0.02
 # More than the biggest datagram (UDP 65,507 bytes; a unix one may be bigger, by the socket's send buffer).
 _BIGGEST = 1 << 20
 _RECEIVE_BUFFER = 1 << 22
 
 
-class Inbox(Generic[T]):
-    """What a sink received: a list that its thread appends to, and that a test can wait for."""
+class Sink(ABC, Generic[T]):
+    """A server of this process that keeps what it gets; a context manager.
 
-    def __init__(self) -> None:
-        self._items: list[T] = []
-        self._changed = threading.Condition()
-
-    def put(self, item: T) -> None:
-        """Append one."""
-        with self._changed:
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def all(self) -> list[T]:
-        """Return what is there now, oldest first."""
-        with self._changed:
-            return list(self._items)
-
-    def clear(self) -> None:
-        """Forget what is there now."""
-        with self._changed:
-            self._items.clear()
-
-    def wait(self, match: Callable[[T], bool] = lambda _: True, count: int = 1, timeout: float = _TIMEOUT) -> list[T]:
-        """Wait for ``count`` items that match and return all that do.
-
-        Raises:
-            AssertionError: fewer came in ``timeout`` seconds; the message shows what is there
-        """
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while len(found := [item for item in self._items if match(item)]) < count:
-                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                    there = "\n".join(map(repr, self._items)) or "nothing"
-                    raise AssertionError(f"{len(found)} of {count} came in {timeout} s. What is there:\n{there}")
-            return found
-
-
-class Sink(ABC):
-    """A server that is a context manager."""
+    ``errors`` holds what was malformed; the fixture fails a test that leaves any.
+    """
 
     host = HOST
+    #: The attribute of what is received that ``wait`` takes a text for.
+    _key: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.errors: list[str] = []
+        self._received: list[T] = []
+        self._changed = threading.Condition()
+        self._servers: list[socketserver.BaseServer] = []
+        self.start()
 
     @abstractmethod
+    def _listen(self) -> Iterator[socketserver.BaseServer]:
+        """Yield the servers, on the same ports as the last time."""
+
     def start(self) -> None:
         """Listen; nothing when it does."""
+        for server in self._listen() if not self._servers else ():
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True, name=type(self).__name__).start()
 
-    @abstractmethod
     def stop(self) -> None:
-        """Close it, as a server that is down; what was received stays."""
+        """Close it, as a server that is down, and all its connections; what was received stays."""
+        while self._servers:
+            server = self._servers.pop()
+            server.shutdown()
+            server.server_close()
 
-    @contextlib.contextmanager
-    def down(self) -> Iterator[None]:
+    def down(self) -> AbstractContextManager[None]:
         """Be down for the length of a ``with``."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
-
-    def close(self) -> None:
-        """End it."""
-        self.stop()
+        return between(self.stop, self.start)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def clear(self) -> None:
+        """Forget all that was received, errors too."""
+        with self._changed:
+            self._received.clear()
+            self.errors.clear()
+
+    def wait(
+        self, what: str | Callable[[T], bool] = lambda _: True, count: int = 1, timeout: float = _TIMEOUT
+    ) -> list[T]:
+        """Wait for ``count`` of what is received, by name (a request's path) or function, and return all such.
+
+        AssertionError shows what is there, where fewer come in ``timeout`` seconds.
+        """
+        match = (lambda item: bool(getattr(item, self._key) == what)) if isinstance(what, str) else what
+        return self._wait(lambda: [item for item in self._received if match(item)], count, timeout)
+
+    def _put(self, item: T) -> None:
+        with self._changed:
+            self._received.append(item)
+            self._changed.notify_all()
+
+    def _all(self) -> list[T]:
+        with self._changed:
+            return list(self._received)
+
+    def _wait(self, find: Callable[[], list[Any]], count: int, timeout: float) -> list[Any]:
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while len(found := find()) < count:
+                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                    there = "\n".join(map(repr, self._received)) or "nothing"
+                    raise AssertionError(f"{len(found)} of {count} came in {timeout} s. What is there:\n{there}")
+            return found
 
 
-class DatagramSink(Sink):
+class _UdpServer(socketserver.UDPServer):
+    max_packet_size = _BIGGEST
+
+
+class _UnixServer(socketserver.UnixDatagramServer):
+    max_packet_size = _BIGGEST
+
+
+class DatagramSink(Sink[T]):
     """A sink that reads datagrams from a UDP port and from a unix socket.
 
     ``port`` and ``path`` stay the same over ``stop`` and ``start``.
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="c2c-testing-"))
-        self.port = 0
-        self.path = self._folder / "socket"
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._stopping = False
-        self.start()
+        self._folder = tempfile.TemporaryDirectory(prefix="c2c-testing-")
+        self.path = Path(self._folder.name, "socket")
+        super().__init__()
 
     @abstractmethod
     def _receive(self, transport: str, data: bytes) -> None:
         """Take one datagram, from "udp" or "unix"."""
 
-    def start(self) -> None:
-        """Listen; nothing when it does."""
-        if self._open:
-            return
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((HOST, self.port))
-        self.port = udp.getsockname()[1]
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        unix.bind(str(self.path))
-        for transport, listener in (("udp", udp), ("unix", unix)):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            self._open.append(listener)
-            self._spawn(self._read, transport, listener)
+    def _listen(self) -> Iterator[socketserver.BaseServer]:
+        def taker(transport: str) -> Any:
+            return lambda request, *_: self._receive(transport, request[0])
 
-    def _spawn(self, target: object, *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True, name=type(self).__name__)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _read(self, transport: str, listener: socket.socket) -> None:
-        while True:
-            data = listener.recv(_BIGGEST)
-            if not data and self._stopping:
-                return
-            self._receive(transport, data)
+        udp = _UdpServer((HOST, self.port), taker("udp"))
+        self.port = udp.server_address[1]
+        for server in (udp, _UnixServer(str(self.path), taker("unix"))):
+            server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            yield server
 
     def stop(self) -> None:
         """Close the sockets, as a server that is down; what was received stays."""
-        self._stopping = True
-        while self._threads:
-            for listener in list(self._open):
-                with contextlib.suppress(OSError):  # an unconnected UDP socket says so, and wakes its reader still
-                    listener.shutdown(socket.SHUT_RDWR)
-            self._threads.pop().join(10)
-        for listener in self._open:
-            listener.close()
-        self._open.clear()
-        self._stopping = False
+        super().stop()
         self.path.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """End it."""
-        super().close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+
+class StreamServer(socketserver.ThreadingTCPServer):
+    """A thread for each connection; the end of the server is that of all connections."""
+
+    allow_reuse_address = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)  # before its thread begins, so that server_close misses none
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that gives up is what tests do."""
