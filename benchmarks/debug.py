@@ -13,7 +13,7 @@ from benchmarks._case import Case, measured, timed
 from c2c_debug.running import begin
 from c2c_debug.running.table import TABLE
 from c2c_debug.sampling import sample
-from c2c_debug.stacks import names, stacks
+from c2c_debug.stacks import Samples
 
 _THREADS = 20
 _DEPTH = 25
@@ -28,7 +28,7 @@ def cases() -> Iterator[Case]:
 
     with _waiting_threads(lambda: None):
         takes = {
-            "c2c-debug": timed(lambda: (stacks(), names()), 10, scale=1e3),
+            "c2c-debug": timed(lambda: Samples().take(), 10, scale=1e3),
             "traceback.format_stack": timed(by_the_library, 5, scale=1e3),
         }
         yield measured(f"stacks of {_THREADS} threads of {_DEPTH + 5} frames", "ms", takes, 30)

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from c2c_broadcast.broadcast import Answers
-from c2c_debug.stacks import stacks, text, together
+from c2c_debug.stacks import take, text, together
 from c2c_testing.servers import stopped
 
 
@@ -70,13 +70,18 @@ def test_identical_stacks_are_one(service, eventually):
 def test_identical_stacks_of_several_processes_are_one():
     """Those at work come first, then those that most threads have, wherever they are."""
 
+    def answer(pid, *stacks):
+        frames = [("f", "a.py", line, "code") for line in range(5)]
+        found = [{"frames": [line], "waiting": waits, "threads": threads} for line, waits, threads in stacks]
+        return {"hostname": "h", "pid": pid, "frames": frames, "stacks": found}
+
     def entry(line, *threads, **more):
-        frames = [{"file": "a.py", "line": line, "function": "f", "code": ""}]
+        frames = [{"file": "a.py", "line": line, "function": "f", "code": "code"}]
         return {"frames": frames, "threads": list(threads), **more}
 
     waits = {"waiting": "lock"}
-    first = {"stacks": [entry(1, "h/1/a(1)", **waits), entry(2, "h/1/b(2)", **waits), entry(3, "h/1/c(3)")]}
-    second = {"stacks": [entry(2, "h/2/b(5)", "h/2/d(6)", **waits), entry(4, "h/2/e(7)", **waits)]}
+    first = answer(1, (1, "lock", [[1, "a", 1]]), (2, "lock", [[2, "b", 1]]), (3, None, [[3, "c", 1]]))
+    second = answer(2, (2, "lock", [[6, "d", 1], [5, "b", 1]]), (4, "lock", [[7, "e", 1]]))
     assert together(Answers([first, second], [], [], [], complete=True)) == [
         entry(3, "h/1/c(3)"),
         entry(2, "h/1/b(2)", "h/2/b(5)", "h/2/d(6)", **waits),
@@ -200,9 +205,11 @@ def test_a_deep_recursion_is_cut(service, eventually):
             lambda: (found := _of(service.get("/debug/stacks").json, "deep")) and "waiting" in found and found
         )
         functions = [frame["function"] for frame in entry["frames"]]
-        assert len(functions) == 401
-        left_out = next(function for function in functions if "left out" in function)
-        assert int(left_out.split()[1]) + 400 >= 700
+        assert len(functions) == 201
+        assert "left out" in functions[100]
+        assert int(functions[100].split()[1]) + 200 >= 700
+        assert entry["frames"][100] == {"file": "", "line": 0, "function": functions[100], "code": ""}
+        assert functions[0].endswith("_bootstrap")
         assert functions[-1].endswith("wait")
 
 
@@ -222,8 +229,9 @@ def test_secrets_in_source_are_masked(service, eventually):
 
 def test_the_caller_is_among_them():
     """The core gives every thread, with where the caller called it from."""
-    mine = next(stack for stack, threads in stacks().items() if threading.get_ident() in threads)
-    assert any(code.co_name == "test_the_caller_is_among_them" for code, _ in mine)
+    found = take()
+    mine = next(one for one in found["stacks"] if threading.get_ident() in [thread for thread, *_ in one["threads"]])
+    assert "test_the_caller_is_among_them" in [found["frames"][index][0] for index in mine["frames"]]
 
 
 _APP = """

@@ -1,14 +1,10 @@
-"""Objects as an operator sees them: their type, their size with all they hold, a short text without secrets."""
+"""Objects as an operator sees them: found by the name of their type, with a short text without secrets."""
 
 import difflib
-import gc
 import re
 import reprlib
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import chain
-from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, GetSetDescriptorType, MethodType, ModuleType
 from typing import Any
 
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
@@ -18,25 +14,12 @@ from c2c_broadcast import json_error
 Mask = Callable[[str], str]
 
 LONGEST_REPR = 200
-_NEAR, _MOST_NEAR = 5, 8
+_MOST_NEAR = 8
 # A secret is found as a whole only: the text is masked before it is cut.
 _LONGEST_UNMASKED = 4_000
 _MOST_IN_REPR = 20
-_MOST_IN_SIZE = 10_000
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LONG = (dict, list, tuple, set, frozenset, deque, bytearray, memoryview, str, bytes)
-
-# What everything leads to in the end: the interpreter's own.
-_INTERNALS = (
-    type,
-    ModuleType,
-    FunctionType,
-    BuiltinFunctionType,
-    MethodType,
-    CodeType,
-    FrameType,
-    GetSetDescriptorType,
-)
 
 
 def is_a(thing: object, kinds: type | tuple[type, ...]) -> bool:
@@ -49,32 +32,6 @@ def type_name(thing: object) -> str:
     kind = type(thing)
     module = getattr(kind, "__module__", None)
     return f"{module}.{kind.__name__}" if module else kind.__name__
-
-
-def size_of(thing: object, *, internals: bool = False) -> int:
-    """Return the bytes of a thing and of all that it leads to, as far as ten thousand things.
-
-    Modules, classes, functions and frames are not followed, unless ``internals`` is true.
-    """
-    seen = {id(thing)}
-    todo: list[Any] = [thing]
-    size = 0
-    while todo:
-        one = todo.pop()
-        size += _own_size(one)
-        if len(seen) < _MOST_IN_SIZE:
-            for other in gc.get_referents(one):
-                if id(other) not in seen and (internals or not is_a(other, _INTERNALS)):
-                    seen.add(id(other))
-                    todo.append(other)
-    return size
-
-
-def _own_size(thing: object) -> int:
-    try:
-        return sys.getsizeof(thing, 0)
-    except Exception:  # noqa: BLE001 # a foreign __sizeof__ may raise anything
-        return 0
 
 
 def kilobytes(size: int) -> float:
@@ -95,6 +52,8 @@ class _Repr(reprlib.Repr):
 
     def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 # the signature of reprlib
         """Return the repr of anything else; a subclass of a container may be huge, so only its length is told."""
+        if is_a(x, (bytes, bytearray)):
+            return repr(x[:_LONGEST_UNMASKED])
         if is_a(x, _LONG) and type(x) is not str and len(x) > _MOST_IN_REPR:
             return f"<{type_name(x)} of {len(x)} items>"
         return repr(x)
@@ -114,10 +73,7 @@ class _Repr(reprlib.Repr):
 def short_repr(thing: Any, mask: Mask) -> str:
     """Return the repr, masked, of at most 200 characters."""
     try:
-        if is_a(thing, (bytes, bytearray)) and len(thing) > _LONGEST_UNMASKED:
-            text = f"{bytes(thing[:_LONGEST_UNMASKED])!r}"
-        else:
-            text = _Repr(mask).repr(thing)
+        text = _Repr(mask).repr(thing)
     except Exception as error:  # noqa: BLE001 # a foreign __repr__ may raise anything
         text = f"<{type_name(thing)}, whose repr raises {type(error).__name__}>"
     return cut(mask(text[:_LONGEST_UNMASKED]))
@@ -155,15 +111,12 @@ def _is_called(name: str, kind: Any) -> bool:
 
 
 def near(name: str, things: Iterable[object]) -> list[str]:
-    """Return which types may be meant: by their last name, as the same or nearly so, then by their whole one."""
-    name = name.lower()
-    names = sorted({type_name(thing) for thing in things})
-    by_last: dict[str, list[str]] = {}
-    for one in names:
-        by_last.setdefault(one.rpartition(".")[2].lower(), []).append(one)
-    lasts = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=_NEAR)
-    wholes = difflib.get_close_matches(name, names, n=_NEAR)
-    return list(dict.fromkeys([*chain.from_iterable(by_last[last] for last in lasts), *wholes]))[:_MOST_NEAR]
+    """Return which types may be meant: those whose last name is the same, or nearly so."""
+    lasts: dict[str, list[str]] = {}
+    for one in sorted({type_name(thing) for thing in things}):
+        lasts.setdefault(one.rpartition(".")[2].lower(), []).append(one)
+    alike = difflib.get_close_matches(name.rpartition(".")[2].lower(), lasts, n=_MOST_NEAR)
+    return [one for last in alike for one in lasts[last]][:_MOST_NEAR]
 
 
 def unknown(name: str, found: Iterable[str]) -> HTTPException:

@@ -1,6 +1,5 @@
 """``stacks``: what every thread of every process is at, taken with as little work as can be."""
 
-import os
 import re
 import sys
 import threading
@@ -15,10 +14,95 @@ from pyramid.response import Response
 from c2c_broadcast import masker_of
 from c2c_broadcast.broadcast import Answers, ask, unsubscribe
 from c2c_broadcast.broadcast import subscribe as _subscribe
-from c2c_broadcast.process import host_name
 
-Stack = tuple[tuple[CodeType, int], ...]
-"""What each frame runs and the line it is at (0: none), oldest first."""
+MOST = 20_000
+"""Different stacks that are kept of one process; samples of others are only counted."""
+
+# More frames than this are a recursion: its two ends say enough.
+_LONGEST = 200
+_END = _LONGEST // 2
+
+# The ids of the frames' codes, and the instruction that each is at; the newest frame first.
+_Stack = tuple[tuple[int, ...], tuple[int, ...]]
+Place = tuple[str, str, int]
+"""Function, file and line (0: none) of a frame."""
+
+
+class Samples:
+    """How often each thread of this process was seen at each stack.
+
+    A sample looks at frames and keeps numbers; names and lines are found once, in the end.
+    """
+
+    def __init__(self) -> None:
+        self.count = self.dropped = 0
+        self.seconds = 0.0
+        self._codes: dict[int, CodeType] = {}
+        self._stacks: dict[_Stack, dict[int, int]] = {}
+
+    def take(self, leave_out: int = 0) -> None:
+        """Look at all threads once, but for the one to leave out."""
+        self.count += 1
+        for thread, frame in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
+            if thread != leave_out:
+                self._look(thread, frame)
+
+    def _look(self, thread: int, frame: FrameType | None) -> None:
+        codes: list[CodeType] = []
+        instructions: list[int] = []
+        add_code, add_instruction = codes.append, instructions.append
+        while frame is not None:
+            add_code(frame.f_code)
+            add_instruction(frame.f_lasti)
+            frame = frame.f_back
+        if len(codes) > _LONGEST:
+            instructions[_END:-_END] = [~(len(codes) - _LONGEST)]
+            codes[_END:-_END] = [Samples._look.__code__]
+        stack = (tuple(map(id, codes)), tuple(instructions))
+        threads = self._stacks.get(stack)
+        if threads is None:
+            if len(self._stacks) >= MOST:
+                self.dropped += 1
+                return
+            threads = self._stacks[stack] = {}
+            # Kept, so that no other code has its id.
+            self._codes.update(zip(stack[0], codes, strict=True))
+        threads[thread] = threads.get(thread, 0) + 1
+
+    def answer(self) -> dict[str, Any]:
+        """Return what was seen, as JSON has it.
+
+        ``{"seconds", "samples", "dropped", "frames": [[function, file, line]...], "stacks": [{"frames": [index...],
+        "waiting": what for, "threads": [[id, name, count]...]}...]}``, where the oldest frame is first.
+        """
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        indexes: dict[Place, int] = {}
+        known: dict[tuple[int, int], Place] = {}
+        stacks = []
+        for stack, threads in self._stacks.items():
+            places = []
+            for code, instruction in zip(*stack, strict=True):
+                place = known.get((code, instruction))
+                if place is None:
+                    place = known[code, instruction] = _place(self._codes[code], instruction)
+                places.append(place)
+            places.reverse()
+            entry = {
+                "frames": [indexes.setdefault(place, len(indexes)) for place in places],
+                "waiting": waiting(places, line_of(*places[-1][1:])),
+                "threads": [(thread, names.get(thread, ""), count) for thread, count in threads.items()],
+            }
+            stacks.append(entry)
+        about = {"seconds": self.seconds, "samples": self.count, "dropped": self.dropped}
+        return {**about, "frames": list(indexes), "stacks": stacks}
+
+
+def _place(code: CodeType, instruction: int) -> Place:
+    if instruction < -1:
+        return f"... {~instruction} frames are left out ...", "", 0
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
+    return code.co_qualname, code.co_filename, next(lines, None) or code.co_firstlineno
+
 
 _CHANNEL = "c2c_debug_stacks"
 _TIMEOUT = 10.0
@@ -33,50 +117,36 @@ def subscribe(answer: Callable[[], dict[str, Any]] | None = None) -> None:
 
 
 def take() -> dict[str, Any]:
-    """Return the stacks of this process: ``{"stacks": [...]}``, as ``rendered`` says them."""
-    found, named = stacks(), names()
-    return {"stacks": rendered(found, named, f"{host_name()}/{os.getpid()}")}
-
-
-def rendered(found: dict[Stack, list[int]], named: dict[int, str], process: str) -> list[dict[str, Any]]:
-    """Return stacks as JSON has them: ``[{"frames": [...], "threads": [...], "waiting": ...}]``."""
-    result = []
-    for stack, threads in found.items():
-        frames = [_frame(code.co_filename, getattr(code, "co_qualname", code.co_name), line) for code, line in stack]
-        labels = [f"{process}/{named.get(thread, '')}({thread})" for thread in threads]
-        entry: dict[str, Any] = {"frames": frames, "threads": sorted(labels)}
-        places = [(code.co_filename, code.co_name) for code, _ in stack]
-        reason = waiting(places, frames[-1]["code"] if frames else "")
-        if reason is not None:
-            entry["waiting"] = reason
-        result.append(entry)
-    return result
-
-
-def _frame(file: str, function: str, line: int) -> dict[str, Any]:
-    if line < 0:
-        return {"file": "", "line": 0, "function": f"... {-line} frames are left out ...", "code": ""}
-    return {"file": file, "line": line, "function": function, "code": line_of(file, line)}
+    """Return one sample of all threads of this process, the caller's too; its frames have their source as well."""
+    samples = Samples()
+    samples.take()
+    found = samples.answer()
+    return {**found, "frames": [(*place, line_of(*place[1:])) for place in found["frames"]]}
 
 
 def together(answers: Answers) -> list[dict[str, Any]]:
     """Return the stacks of all processes, identical ones as one; those at work first, then the most frequent.
 
-    A process that is missing has an entry of its own, without frames: ``threads`` names it.
+    ``[{"frames": [{"file", "line", "function", "code"}...], "threads": ["host/pid/name(id)"...], "waiting": ...}]``. A
+    process that is missing has an entry of its own, without frames: ``threads`` names it.
     """
-    groups: dict[tuple[tuple[str, int, str], ...], dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for answer in answers.answers:
-        for entry in answer["stacks"]:
-            key = tuple((frame["file"], frame["line"], frame["function"]) for frame in entry["frames"])
-            if key in groups:
-                groups[key]["threads"] = sorted(groups[key]["threads"] + entry["threads"])
-            else:
-                groups[key] = entry
+        for stack in answer["stacks"]:
+            places = tuple(tuple(answer["frames"][index]) for index in stack["frames"])
+            frames = [dict(zip(("function", "file", "line", "code"), place, strict=True)) for place in places]
+            entry = groups.setdefault(places, {"frames": frames, "threads": []})
+            entry["threads"] += [f"{process_name(answer)}/{name}({thread})" for thread, name, _ in stack["threads"]]
+            entry["threads"].sort()
+            if stack["waiting"]:
+                entry["waiting"] = stack["waiting"]
     found = sorted(groups.values(), key=lambda entry: ("waiting" in entry, -len(entry["threads"]), entry["threads"]))
-    for entry in silent(answers):
-        who = f"{entry['hostname']}/{entry['pid']}" if "pid" in entry else "all other processes"
-        found.append({"frames": [], "threads": [who], **entry})
-    return found
+    return found + [{"frames": [], "threads": [process_name(entry)], **entry} for entry in silent(answers)]
+
+
+def process_name(entry: dict[str, Any]) -> str:
+    """Return how a process is called: host/pid."""
+    return f"{entry['hostname']}/{entry['pid']}" if "pid" in entry else "all other processes"
 
 
 def view(request: Any) -> Any:
@@ -109,39 +179,6 @@ def _paragraph(entry: dict[str, Any]) -> Iterable[str]:
         if frame["code"]:
             yield f"    {frame['code']}"
 
-
-# More frames than this are a recursion: its two ends say enough.
-_LONGEST = 400
-_END = _LONGEST // 2
-
-
-def stacks() -> dict[Stack, list[int]]:
-    """Return the stacks of all threads, the caller's too, each with the identifiers of the threads that have it."""
-    found: dict[Stack, list[int]] = {}
-    for thread, frame in sys._current_frames().items():  # noqa: SLF001 # documented, in spite of its name
-        found.setdefault(_stack(frame), []).append(thread)
-    return found
-
-
-def names() -> dict[int, str]:
-    """Return the name of each thread that Python started or met."""
-    return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}
-
-
-def _stack(frame: FrameType | None) -> Stack:
-    frames = []
-    while frame is not None:
-        frames.append((frame.f_code, frame.f_lineno or 0))
-        frame = frame.f_back
-    frames.reverse()
-    if len(frames) > _LONGEST:
-        left_out = (_stack.__code__, -(len(frames) - _LONGEST))
-        frames[_END:-_END] = [left_out]
-    return tuple(frames)
-
-
-Place = tuple[str, str]
-"""File and function of a frame."""
 
 _POOLS = (
     "/sqlalchemy/pool/",
@@ -181,14 +218,12 @@ def waiting(places: Sequence[Place], code: str) -> str | None:
     ``pool`` is a wait for a pool's connection, or for work in a pool of threads. ``places`` are the frames, oldest
     first; ``code`` is the newest one's line of source.
     """
-    if not places:
-        return None
     kind = _kind(places[-1], code)
     return "pool" if kind == "lock" and _in_pool(places) else kind
 
 
 def _kind(newest: Place, code: str) -> str | None:
-    file, function = newest
+    function, file = newest[0].rpartition(".")[2], newest[1]
     if any(file.endswith(end) and function == name for end, name in _LOCKS):
         return "lock"
     if file.endswith(_SELECTS) and function in {"select", "poll"}:
@@ -204,7 +239,7 @@ def _kind(newest: Place, code: str) -> str | None:
 
 def _in_pool(places: Sequence[Place]) -> bool:
     """Tell whether the wait is a pool's own, not that of something which runs in a pool's thread."""
-    for file, _ in reversed(places):
+    for _, file, _ in reversed(places):
         if any(part in file for part in _POOLS):
             return True
         if not file.endswith(

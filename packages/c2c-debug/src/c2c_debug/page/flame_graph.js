@@ -1,8 +1,8 @@
 
 "use strict";
-// Draws the tree of #flame-data into #flame: [text, count, [children]], roots at the top.
+// Draws the collapsed stacks of #flame-data into #flame, roots at the top.
 (() => {
-  const { unit, tree } = JSON.parse(document.getElementById("flame-data").textContent);
+  const stacks = JSON.parse(document.getElementById("flame-data").textContent).split("\n").filter(Boolean);
   const place = document.getElementById("flame");
   const detail = document.getElementById("flame-detail");
   const controls = document.getElementById("flame-controls");
@@ -12,19 +12,30 @@
   const ROW = 18, NARROWEST = 0.6;
   let root, zoomed;
 
-  // A copy with parents; without the stacks that wait where only work is wanted.
-  const copy = ([text, count, children], parent, only) => {
-    if (only && text.startsWith("waiting: ")) return null;
-    const node = { text, parent, count, children: [] };
-    let below = 0, lost = 0;
-    for (const child of children) {
-      const one = copy(child, node, only);
-      lost += child[1] - (one ? one.count : 0);
-      if (one) { node.children.push(one); below += one.count; }
+  // The tree of the stacks; without those that wait where only work is wanted.
+  const grow = (only) => {
+    const top = { text: "all", count: 0, self: 0, children: [], below: new Map() };
+    for (const line of stacks) {
+      const end = line.lastIndexOf(" "), count = Number(line.slice(end + 1));
+      const path = line.slice(0, end).split(";");
+      if (only && path[path.length - 1].startsWith("waiting: ")) continue;
+      top.count += count;
+      let node = top;
+      for (const text of path) {
+        let child = node.below.get(text);
+        if (!child) {
+          child = { text, parent: node, count: 0, self: 0, children: [], below: new Map() };
+          node.below.set(text, child);
+          node.children.push(child);
+        }
+        child.count += count;
+        node = child;
+      }
+      node.self += count;
     }
-    node.count = count - lost;
-    node.self = node.count - below;
-    return node.count > 0 ? node : null;
+    const sort = (node) => { node.children.sort((a, b) => b.count - a.count); node.children.forEach(sort); };
+    sort(top);
+    return top.count > 0 ? top : null;
   };
 
   const colour = (text) => {
@@ -36,7 +47,7 @@
     return `hsl(${8 + (hash % 52)} ${65 + (hash >> 8) % 25}% ${62 + (hash >> 16) % 14}%)`;
   };
 
-  const amount = (count) => unit === "samples" ? `${count} samples` : `${(count * 1000).toFixed(1)} ms`;
+  const amount = (count) => `${count} samples`;
   const share = (count) => `${(100 * count / root.count).toFixed(1)} %`;
   const describe = (node) => {
     detail.textContent = `${node.text}: ${amount(node.count)} (${share(node.count)}), itself ${amount(node.self)}`;
@@ -88,7 +99,7 @@
     if (wanted) found.textContent = `${share(matching)} found`;
   };
 
-  const begin = () => { root = zoomed = copy(tree, null, working.checked); draw(); };
+  const begin = () => { root = zoomed = grow(working.checked); draw(); };
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.addEventListener("reset", () => setTimeout(begin));
   working.addEventListener("change", begin);

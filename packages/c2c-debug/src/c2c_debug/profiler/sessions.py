@@ -3,10 +3,10 @@
 import contextlib
 import json
 import sqlite3
-import time
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ _PATIENCE = 5.0
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS sessions (id INTEGER PRIMARY KEY AUTOINCREMENT,
-    begun REAL, duration REAL, method TEXT, path TEXT, status TEXT, uuid TEXT, data BLOB)
+    begun REAL, duration REAL, method TEXT, path TEXT, status TEXT, data BLOB)
 """
-_COLUMNS = "begun, duration, method, path, status, uuid, id"
+_COLUMNS = "begun, duration, method, path, status, id"
 _NEWEST = f"""
 DELETE FROM sessions WHERE id NOT IN (SELECT id FROM
     (SELECT id, row_number() OVER (ORDER BY id DESC) n, sum(length(data)) OVER (ORDER BY id DESC) size FROM sessions)
@@ -38,17 +38,16 @@ class Session:
     method: str
     path: str
     status: str
-    uuid: str = ""
     id: int = 0
 
     @property
-    def when(self) -> str:
+    def when(self) -> datetime:
         """When it began, in local time."""
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.begun))
+        return datetime.fromtimestamp(int(self.begun))  # noqa: DTZ006 # for people, who know where they are
 
 
 class Sessions:
-    """The file. A request is named by its ``id`` (a number) or ``uuid``, where it has one."""
+    """The file. A request is named by its number, or that number's text."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,11 +55,10 @@ class Sessions:
     def add(self, one: Session, data: Any) -> None:
         """Keep a request and its data, as JSON has it; the oldest ones make room."""
         blob = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 3)
-        row = (one.begun, one.duration, one.method[:20], one.path[:_LONGEST_PATH], one.status, one.uuid, blob)
+        row = (one.begun, one.duration, one.method[:20], one.path[:_LONGEST_PATH], one.status, blob)
         with self._connected() as connection:
             connection.execute(
-                "INSERT INTO sessions (begun, duration, method, path, status, uuid, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
+                "INSERT INTO sessions (begun, duration, method, path, status, data) VALUES (?, ?, ?, ?, ?, ?)", row
             )
             connection.execute(_NEWEST)
 
@@ -73,8 +71,7 @@ class Sessions:
     def get(self, name: int | str) -> tuple[Session, Any] | None:
         """Return a request and its data, None if there is none of this name."""
         with self._connected() as connection:
-            query = f"SELECT data, {_COLUMNS} FROM sessions WHERE id = ?1 OR uuid = ?1"  # noqa: S608
-            row = connection.execute(query, (name,)).fetchone()
+            row = connection.execute(f"SELECT data, {_COLUMNS} FROM sessions WHERE id = ?", (name,)).fetchone()  # noqa: S608
         return None if row is None else (Session(*row[1:]), json.loads(zlib.decompress(row[0])))
 
     def delete(self, names: Iterable[int | str] | None = None) -> int:
@@ -82,8 +79,7 @@ class Sessions:
         with self._connected() as connection:
             if names is None:
                 return connection.execute("DELETE FROM sessions").rowcount
-            query = "DELETE FROM sessions WHERE id = ?1 OR uuid = ?1"
-            return sum(connection.execute(query, (one,)).rowcount for one in names)
+            return sum(connection.execute("DELETE FROM sessions WHERE id = ?", (one,)).rowcount for one in names)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
