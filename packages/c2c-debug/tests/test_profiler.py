@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import os
 import re
 import time
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from webtest import TestApp
 
 from c2c_broadcast import ConfigurationError
 from c2c_debug.profiler import filter_wsgi_app
-from c2c_debug.profiler.pyinstrument_engine import pie, shares
+from c2c_debug.profiler.pyinstrument_engine import Recording, pie, shares
 from c2c_debug.profiler.sessions import Session, Sessions
 
 SECRET = "an-operators-secret-of-some-length"
@@ -242,6 +243,36 @@ def test_sessions_are_bounded(tmp_path):
     found = sessions.all()
     assert len(found) == 200
     assert [found[0].duration, found[-1].duration] == [209, 10]
+
+
+def test_sessions_of_many_bytes_make_room(tmp_path, monkeypatch):
+    """The newest that fit together are kept."""
+    monkeypatch.setattr("c2c_debug.profiler.sessions._MOST_BYTES", 2000)
+    sessions = Sessions(tmp_path / "file.sqlite")
+    for number in range(5):
+        sessions.add(Session(0, number, "GET", "/", "200"), os.urandom(500).hex())  # 500 to 1,000 bytes, packed
+    kept = len(sessions.all())
+    assert 2 <= kept <= 4
+    assert [one.duration for one in sessions.all()] == [4, 3, 2, 1][:kept]
+
+
+def test_what_is_recorded_is_bounded(monkeypatch):
+    """Of one request so many different stacks, of so many frames."""
+
+    def records():
+        recording = Recording()
+        assert recording.start()
+        _spin(0.2)
+        recording.stop()
+        return recording.data(Session(0, 0.2, "GET", "/", "200"))["frame_records"]
+
+    found = records()
+    assert len(found) > 1
+    assert max(len(stack) for stack, _ in found) > 4
+    monkeypatch.setattr("c2c_debug.profiler.pyinstrument_engine._MOST_STACKS", 1)
+    assert len(records()) == 1
+    monkeypatch.setattr("c2c_debug.profiler.pyinstrument_engine._DEEPEST", 3)
+    assert [len(stack) for stack, _ in records()] == [4]  # below one root
 
 
 def test_shares_of_packages():

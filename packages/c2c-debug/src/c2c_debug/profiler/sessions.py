@@ -22,11 +22,11 @@ CREATE TABLE IF NOT EXISTS sessions (id INTEGER PRIMARY KEY AUTOINCREMENT,
     begun REAL, duration REAL, method TEXT, path TEXT, status TEXT, data BLOB)
 """
 _COLUMNS = "begun, duration, method, path, status, id"
-_NEWEST = f"""
+_KEEP = """
 DELETE FROM sessions WHERE id NOT IN (SELECT id FROM
     (SELECT id, row_number() OVER (ORDER BY id DESC) n, sum(length(data)) OVER (ORDER BY id DESC) size FROM sessions)
-    WHERE n <= {MOST} AND size <= {_MOST_BYTES})
-"""  # noqa: S608 # our own numbers
+    WHERE n <= ? AND size <= ?)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Sessions:
             connection.execute(
                 "INSERT INTO sessions (begun, duration, method, path, status, data) VALUES (?, ?, ?, ?, ?, ?)", row
             )
-            connection.execute(_NEWEST)
+            connection.execute(_KEEP, (MOST, _MOST_BYTES))
 
     def all(self) -> list[Session]:
         """Return the requests, the newest first."""
