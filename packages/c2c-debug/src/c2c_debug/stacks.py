@@ -39,6 +39,8 @@ class Samples:
         self.seconds = 0.0
         self._codes: dict[int, CodeType] = {}
         self._stacks: dict[_Stack, dict[int, int]] = {}
+        # Where each thread was: most are there still, which is told without a tuple and its hash.
+        self._last: dict[int, tuple[list[CodeType], list[int], dict[int, int] | None]] = {}
 
     def take(self, leave_out: int = 0) -> None:
         """Look at all threads once, but for the one to leave out."""
@@ -58,16 +60,23 @@ class Samples:
         if len(codes) > _LONGEST:
             instructions[_END:-_END] = [~(len(codes) - _LONGEST)]
             codes[_END:-_END] = [Samples._look.__code__]
+        last = self._last.get(thread)
+        if last is None or last[0] != codes or last[1] != instructions:
+            last = self._last[thread] = codes, instructions, self._threads_at(codes, instructions)
+        if last[2] is None:
+            self.dropped += 1
+        else:
+            last[2][thread] = last[2].get(thread, 0) + 1
+
+    def _threads_at(self, codes: list[CodeType], instructions: list[int]) -> dict[int, int] | None:
         stack = (tuple(map(id, codes)), tuple(instructions))
-        threads = self._stacks.get(stack)
-        if threads is None:
+        if stack not in self._stacks:
             if len(self._stacks) >= MOST:
-                self.dropped += 1
-                return
-            threads = self._stacks[stack] = {}
+                return None
+            self._stacks[stack] = {}
             # Kept, so that no other code has its id.
             self._codes.update(zip(stack[0], codes, strict=True))
-        threads[thread] = threads.get(thread, 0) + 1
+        return self._stacks[stack]
 
     def answer(self) -> dict[str, Any]:
         """Return what was seen, as JSON has it.
