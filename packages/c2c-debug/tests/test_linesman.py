@@ -8,12 +8,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from c2c_debug.profiler.linesman_engine import _Graph, cycles
+from c2c_debug.profiler.linesman_engine import Recording, _Graph, cycles
 
 _APP = """
 import os, time
@@ -203,6 +204,18 @@ print(json.dumps([middleware is not None, sys.modules.get("networkx") is network
         )
         assert json.loads(found.stdout) == [True, True, True]
         assert b"Warning" not in found.stderr
+
+
+def test_one_request_at_a_time():
+    """While one is recorded, or another tool profiles, others run as they are; then it is the next one's turn."""
+    one = threading.Lock()
+    first, second = Recording(one), Recording(one)
+    assert first.start()
+    assert not second.start()
+    first.stop()
+    assert second.start()
+    second.stop()
+    assert not one.locked()
 
 
 def test_functions_without_numbers_count_as_nothing():
