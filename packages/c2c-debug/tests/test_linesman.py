@@ -207,7 +207,7 @@ print(json.dumps([middleware is not None, sys.modules.get("networkx") is network
 
 
 def test_one_request_at_a_time():
-    """While one is recorded, or another tool profiles, others run as they are; then it is the next one's turn."""
+    """While one is recorded others run as they are; then it is the next one's turn."""
     one = threading.Lock()
     first, second = Recording(one), Recording(one)
     assert first.start()
