@@ -188,6 +188,12 @@ def test_run_and_exec(docker, begun):
         composition.run("web", "sleep", "60", timeout=0.5)
 
 
+def test_environment(docker, begun):
+    """More variables, for docker compose and its file."""
+    composition = begun(environment={"TAG": "1.2"})
+    assert composition.run("web", "sh", "-c", "echo $TAG") == "1.2\n"
+
+
 def test_a_failed_command_shows_its_output(docker, begun):
     """Both streams, and the command line; it is a CalledProcessError as well."""
     composition = begun()

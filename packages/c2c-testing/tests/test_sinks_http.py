@@ -1,6 +1,8 @@
 """The HTTP server that records."""
 
 import math
+import subprocess
+import sys
 import time
 
 import pytest
@@ -65,3 +67,15 @@ def test_is_down_and_back(http_sink):
             session.get(http_sink.url, timeout=30)
         assert session.get(http_sink.url, timeout=30).ok
     assert len(http_sink.wait("/", count=2)) == 2
+
+
+def test_a_sink_that_nobody_stops():
+    """A kept connection to it does not keep the process."""
+    code = """
+import requests
+from c2c_testing.sinks import HttpSink
+session = requests.Session()
+print(session.get(HttpSink().url, timeout=30).status_code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.returncode) == ("200\n", 0), done.stderr

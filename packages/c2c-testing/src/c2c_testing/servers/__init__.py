@@ -1,8 +1,7 @@
 """PostgreSQL and Redis protocol servers on free ports of 127.0.0.1, for tests and demonstrations.
 
-Each name in small letters is to be used in a ``with``; the plugin has fixtures of the same names. The programs come
-from wheels (the extra ``c2c-testing[servers]``); neither docker, root nor system packages are needed, and root may use
-them too. Whatever happens to this process, SIGKILL included, its servers end and their folders are removed. Linux only.
+Those in small letters are used in a ``with``; the plugin has fixtures of the same names. The programs come from wheels
+(``c2c-testing[servers]``); root may use them too. Whatever ends this process, its servers and folders go with it.
 """
 
 from c2c_testing.servers._postgres import Postgres, PostgresPair, postgres_pair

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from c2c_testing.utils import between
+from c2c_testing.utils import between, retry_timeout
 
 HOST = "127.0.0.1"
 T = TypeVar("T")
@@ -150,6 +150,7 @@ class StreamServer(socketserver.ThreadingTCPServer):
     """A thread for each connection; the end of the server is that of all connections."""
 
     allow_reuse_address = True
+    daemon_threads = True  # a sink that nobody stops does not keep the process
 
     def __init__(self, *arguments: Any) -> None:
         self._connections: set[Any] = set()
@@ -168,6 +169,7 @@ class StreamServer(socketserver.ThreadingTCPServer):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
+        retry_timeout(lambda: not self._connections, _TIMEOUT, _POLL)  # until all is read that came
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that gives up is what tests do."""
