@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # The first Python that is new enough; PYTHON=python3.13 make ... chooses another.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 # Names are relative, and this is quoted by the shell: the folder's own name may have anything in it.
@@ -181,6 +181,22 @@ dist/.%: packages/%/pyproject.toml packages/%/README.md packages/%/CHANGELOG.md 
 		$$(shell find packages/$$*/src -not -name __pycache__ -not -name '*.pyc') | $(RELEASE)/.installed
 	@mkdir -p dist && $(RELEASE)/bin/python -c 'from tools.release import build; from tools.workspace import Package; build(Package("$*"))'
 	@touch $@
+
+# The newest Python that is found and runs, pyenv's too.
+NEWEST ?= $(shell for v in 14 13 12 11; do \
+	for p in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$v.*/bin/python python3.$$v; do \
+	"$$p" -c 0 2>/dev/null && echo "$$p" && exit; done; done)
+
+.venvs/newest-%/.tested: packages/%/pyproject.toml constraints.txt \
+		$$(shell find packages/$$*/src packages/$$*/tests -name '*.py') | $(VENV)/uv.env
+	@$(say) "$*: tests with $(NEWEST)"
+	@$(uv) venv --quiet --allow-existing --python "$(NEWEST)" .venvs/newest-$*
+	@$(uv) pip install --quiet --python .venvs/newest-$* -c constraints.txt -e "packages/$*[test]"
+	@cd packages/$* && $(call pytest,.venvs/newest-$*,newest-$*) tests
+	@touch $@
+
+.PHONY: test-newest
+test-newest: $(PACKAGES:%=.venvs/newest-%/.tested) ## each package's tests with the newest Python found, where it changed since
 
 .PHONY: dist
 dist: $(RELEASE)/.installed ## wheel and source archive of each package, in dist/
