@@ -58,7 +58,7 @@ def _lines(request: Any) -> Iterator[Found]:
 
     def first(log: logging.Logger) -> None:
         # As the tween does it for each request.
-        token = CURRENT.set(RequestContext(request, context.request_id, context.sources))
+        token = CURRENT.set(RequestContext(request, context.request_id, context.settings))
         info(log)
         CURRENT.reset(token)
 

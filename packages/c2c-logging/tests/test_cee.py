@@ -194,7 +194,7 @@ def test_a_server_that_moved(monkeypatch):
     def send_after(seconds, *found):
         places[:] = found
         sender._resolved -= seconds
-        sender.consume([f'<12>: @cee: {{"msg":"{seconds}"}}'])
+        sender.consume([("<12>: @cee: ", f'{{"msg":"{seconds}"}}')])
 
     with SyslogSink() as old, SyslogSink() as new:
         sender = SyslogQueue(("syslog.example", 514), None)

@@ -9,8 +9,8 @@ import pytest
 from pyramid.request import Request
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging import JsonLogHandler, _line
-from c2c_logging._request_ids import CURRENT, IdSources, RequestContext
+from c2c_logging import JsonLogHandler, LoggingSettings, _line
+from c2c_logging._request_ids import CURRENT, RequestContext
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -31,7 +31,7 @@ def record(monkeypatch):
     )
     request.remote_addr = "192.0.2.7"
     request.matched_route = Route
-    token = CURRENT.set(RequestContext(request, "42 is the answer", IdSources()))
+    token = CURRENT.set(RequestContext(request, "42 is the answer", LoggingSettings()))
     yield logging.makeLogRecord(
         {
             "name": "app.views",

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from c2c_logging._line import exception_text
+from c2c_logging._texts import exception_text
 
 
 def by_python(error):
@@ -79,20 +79,20 @@ def misspelt():
 def test_it_is_what_python_prints(function):
     """Chains, causes and notes look as everybody knows them."""
     error = caught(function)
-    assert exception_text(error, error.__traceback__) == by_python(error)
+    assert exception_text(error) == by_python(error)
 
 
 def test_a_syntax_error_shows_where():
     """The place in the text is what one wants of it."""
     error = caught(misspelt)
-    text = exception_text(error, error.__traceback__)
+    text = exception_text(error)
     assert '  File "<text>", line 1\n    a b\n      ^\nSyntaxError: invalid syntax\n' in text
 
 
 def test_groups_name_all_their_exceptions():
     """Each exception of a group is told."""
     error = caught(grouped)
-    text = exception_text(error, error.__traceback__)
+    text = exception_text(error)
     assert "ExceptionGroup: several (2 sub-exceptions)" in text
     assert "ValueError: a" in text
     assert "OwnError" in text
@@ -100,24 +100,12 @@ def test_groups_name_all_their_exceptions():
 
 def test_an_exception_that_was_never_raised():
     """Without a traceback there is the last line."""
-    assert exception_text(ValueError("x"), None) == "ValueError: x\n"
-    assert exception_text(KeyboardInterrupt(), None) == "KeyboardInterrupt\n"
-
-
-def test_a_recursion_is_not_repeated():
-    """A thousand frames of one line are said once, with their number."""
-
-    def deeper():
-        deeper()
-
-    error = caught(deeper)
-    text = exception_text(error, error.__traceback__)
-    assert re.search(r"\[Previous line repeated \d+ more times\]", text)
-    assert len(text.splitlines()) < 30
+    assert exception_text(ValueError("x")) == "ValueError: x\n"
+    assert exception_text(KeyboardInterrupt()) == "KeyboardInterrupt\n"
 
 
 def test_two_functions_that_call_each_other():
-    """A recursion of several lines is cut in the middle."""
+    """A recursion is cut in the middle: how it began and how it ended stays."""
 
     def even():
         odd()
@@ -126,7 +114,7 @@ def test_two_functions_that_call_each_other():
         even()
 
     error = caught(even)
-    text = exception_text(error, error.__traceback__)
+    text = exception_text(error)
     assert re.search(r"\[\d+ frames left out\]", text)
     assert text.endswith("\n")
     assert len(text.splitlines()) < 220
@@ -136,7 +124,7 @@ def test_a_chain_without_end():
     """An exception that is its own context ends."""
     first, second = ValueError("first"), ValueError("second")
     first.__context__, second.__context__ = second, first
-    text = exception_text(first, None)
+    text = exception_text(first)
     assert text.count("first") == 1
     assert text.count("second") == 1
 
@@ -149,7 +137,7 @@ def test_an_exception_whose_text_raises():
             raise ValueError
 
     error = caught(lambda: (_ for _ in ()).throw(Bad()))
-    text = exception_text(error, error.__traceback__)
+    text = exception_text(error)
     assert "Traceback" in text
     assert "str() raised ValueError" in text
 
@@ -161,7 +149,7 @@ def test_secrets_in_source_and_message_are_masked():
         raise ValueError("password='hunter2-canary'")
 
     error = caught(connect)
-    text = exception_text(error, error.__traceback__)
+    text = exception_text(error)
     assert "hunter2-canary" not in text
     assert "connect" in text
 
@@ -171,14 +159,14 @@ def test_source_that_is_gone():
     scope = {}
     exec(compile("def f():\n    raise ValueError('x')", "<generated>", "exec"), scope)  # code of no file
     error = caught(scope["f"])
-    assert '  File "<generated>", line 2, in f\nValueError: x\n' in exception_text(error, error.__traceback__)
+    assert '  File "<generated>", line 2, in f\nValueError: x\n' in exception_text(error)
 
 
 def test_sys_exc_info_is_not_needed():
     """It works outside of the except clause."""
     error = caught(plain)
     assert sys.exc_info() == (None, None, None)
-    assert "OwnError" in exception_text(error, error.__traceback__)
+    assert "OwnError" in exception_text(error)
 
 
 def test_a_chain_without_end_is_cut():
@@ -188,7 +176,7 @@ def test_a_chain_without_end_is_cut():
         following = ValueError(f"number {number}")
         following.__cause__ = error
         error = following
-    text = exception_text(error, None)
+    text = exception_text(error)
     assert text.count("direct cause") == 19
     assert text.startswith("ValueError: number 80\n")
     assert text.endswith("ValueError: number 99\n")

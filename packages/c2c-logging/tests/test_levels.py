@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from c2c_logging._levels import LEVELS, level_of
+from c2c_logging._levels import level_of, overrides
 
 ON = {"c2c.log_view_enabled": "true"}
 KEY = {"X-API-Key": "0123456789abcdef-test"}
@@ -16,7 +16,7 @@ URL = "/c2c/logging/level"
 def app(make_app):
     """An application with the view; overrides that a test leaves end with it."""
     yield make_app(**ON)
-    state = LEVELS.follow()
+    state = overrides()
     for name in state.entries():
         state.reset(name)
 

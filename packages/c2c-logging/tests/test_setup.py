@@ -150,10 +150,10 @@ def test_streams_by_the_words_of_dict_config(ini, capsys, arguments, kind):
 
 
 def test_other_handlers_by_the_words_of_dict_config(ini, capsys, monkeypatch):
-    """``cfg://`` finds another part of the configuration; a buffer has its target; any name is passed on."""
+    """``cfg://`` finds another part of the configuration; any name is passed on."""
     text = replaced("keys = json", "keys = json, buffer, odd").replace("handlers = json", "handlers = buffer, odd")
     text += (
-        "[handler_buffer]\nclass = handlers.MemoryHandler\ntarget = json\n"
+        "[handler_buffer]\nclass = handlers.MemoryHandler\n"
         "kwargs = {'capacity': 'cfg://version'}\n"
         "[handler_odd]\nclass = logging.OddHandler\nargs = ('ext://sys.stdout',)\nkwargs = {'level': 'ext://sys.stderr'}\n"
     )
@@ -162,7 +162,6 @@ def test_other_handlers_by_the_words_of_dict_config(ini, capsys, monkeypatch):
     logging.getLogger().error("hello")
     buffer, odd = logging.getLogger().handlers
     assert buffer.capacity == 1
-    assert isinstance(buffer.target, JsonLogHandler)
     assert odd.given == ((sys.stdout,), sys.stderr)
 
 

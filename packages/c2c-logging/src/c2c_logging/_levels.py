@@ -1,52 +1,39 @@
 """Log levels set at run time: shared state, applied to the loggers of this process, and ``{base}/logging/level``."""
 
+import contextlib
 import logging
 import time
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from c2c_broadcast import Field, Form, Link, Live, Section, json_error
 from c2c_broadcast.shared_state import Entry, SharedState
-from c2c_logging._settings import known_names, level_number
+from c2c_logging._settings import level_number
 
 _LOG = logging.getLogger(__name__)
 ROUTE = "c2c_logging_level"
 ROOT = "root"
 NAMES = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 _LONGEST = 200
-_PROPOSED_TTL = "1800"
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+_BEFORE: dict[str, int] = {}  # levels belong to the process, as loggers do
 
 
-class Levels:
-    """The overrides of this process. Levels belong to the process, as loggers do."""
-
-    def __init__(self) -> None:
-        self._state: SharedState | None = None
-        self._before: dict[str, int] = {}
-
-    def follow(self) -> SharedState:
-        """Have this process follow the overrides of the service, from now on."""
-        if self._state is None:
-            self._state = SharedState("log_levels", self._change)
-        return self._state
-
-    def _change(self, name: str, entry: Entry | None) -> None:
-        logger = logging.getLogger("" if name == ROOT else name)
-        if entry is None:
-            if name in self._before:
-                logger.setLevel(self._before.pop(name))
-            return
-        try:
-            number = level_number(str(entry.value))
-        except ValueError:
-            _LOG.warning("Log level %r of %s is unknown in this process", entry.value, name)
-            return
-        self._before.setdefault(name, logger.level)
-        logger.setLevel(number)
+@cache
+def overrides() -> SharedState:
+    """Return the overrides of the service, which this process follows from now on."""
+    return SharedState("log_levels", _change, check=lambda _, level: level in logging.getLevelNamesMapping())
 
 
-LEVELS = Levels()
-"""The ones of this process."""
+def _change(name: str, entry: Entry | None) -> None:
+    logger = logging.getLogger("" if name == ROOT else name)
+    if entry is None:
+        if name in _BEFORE:
+            logger.setLevel(_BEFORE.pop(name))
+        return
+    _BEFORE.setdefault(name, logger.level)
+    logger.setLevel(entry.value)
 
 
 def level_of(name: str) -> dict[str, str]:
@@ -76,21 +63,13 @@ SECTION = Section(
             fields=(
                 Field(name="name", label="Logger", value="sqlalchemy.engine", required=True),
                 Field(name="level", label="Level", type="select", value="INFO", choices=(*NAMES, "reset")),
-                Field(name="ttl", label="Seconds", type="number", value=_PROPOSED_TTL),
+                Field(name="ttl", label="Seconds", type="number", value="1800"),
             ),
         ),
     ),
-    links=(
-        Link(title="Levels set by hand", route=ROUTE),
-        Link(title="All loggers", route=ROUTE, query={"list": "1"}),
-    ),
+    links=(Link(title="Levels set by hand", route=ROUTE), Link(title="All loggers", route=ROUTE, query={"list": "1"})),
     live=(Live(title="Loggers", kind="levels", route=ROUTE, query={"list": "1"}, every=10.0),),
 )
-
-
-def changes_level(request: Any) -> bool:
-    """Tell whether a request sets a level."""
-    return bool(request.params.get("level"))
 
 
 def level_view(request: Any) -> dict[str, Any]:
@@ -101,16 +80,13 @@ def level_view(request: Any) -> dict[str, Any]:
     """
     from pyramid.httpexceptions import HTTPBadRequest  # importing c2c_logging imports no Pyramid
 
-    state = LEVELS.follow()
+    state = overrides()
     try:
-        name, level = _asked(request)
-        if level:
-            _set(state, name, level, _ttl(request.params.get("ttl", "")), request.environ.get("REMOTE_ADDR"))
+        name = _set(request.params, request.environ.get("REMOTE_ADDR"))
     except ValueError as error:
         raise json_error(HTTPBadRequest, str(error)) from None
     if not name:
-        wants_all = request.params.get("list", "").lower() in _TRUE
-        if wants_all:
+        if request.params.get("list", "").lower() in _TRUE:
             return {"status": 200, "loggers": _all(state)}
         return {"status": 200, "overrides": {key: entry.value for key, entry in sorted(state.entries().items())}}
     answer = {"status": 200, "name": name, **level_of(name)}
@@ -118,45 +94,42 @@ def level_view(request: Any) -> dict[str, Any]:
     return answer if state.everywhere else {**answer, "complete": False}
 
 
-def _asked(request: Any) -> tuple[str, str]:
-    name, level = request.params.get("name", "").strip(), request.params.get("level", "").strip()
+def _set(params: Mapping[str, str], who: str | None) -> str:
+    """Set or reset the level that is asked for, if one is; return the logger's name."""
+    name, level, ttl = (params.get(key, "").strip() for key in ("name", "level", "ttl"))
     if level and not name:
         raise ValueError("Which logger? Give its name as parameter `name`, or `root`")
     if len(name) > _LONGEST or not name.isprintable():
         raise ValueError(f"a logger's name has 1 to {_LONGEST} printable characters")
-    return name, level
-
-
-def _set(state: SharedState, name: str, level: str, ttl: float | None, who: str | None) -> None:
     if level.lower() == "reset":
-        state.reset(name, who=who)
+        overrides().reset(name, who=who)
         _LOG.warning("Log level of %s reset from %s", name, who)
-        return
-    if level.upper() not in known_names():
-        raise ValueError(f"Unknown level {level[:40]!r}: use one of {', '.join(known_names())}, or reset")
-    state.set(name, level.upper(), ttl=ttl, who=who)
-    _LOG.warning("Log level of %s set to %s from %s%s", name, level, who, f" for {ttl:g} s" if ttl else "")
+    elif level:
+        try:
+            level_number(level)
+        except ValueError as error:
+            raise ValueError(f"Unknown level {level[:40]!r}: {error}, or reset") from None
+        overrides().set(name, level.upper(), ttl=_seconds(ttl), who=who)
+        _LOG.warning("Log level of %s set to %s from %s%s", name, level.upper(), who, ttl and f" for {ttl} s")
+    return name
 
 
-def _ttl(raw: str) -> float | None:
-    try:
-        ttl = float(raw) if raw.strip() else None
-    except ValueError:
-        ttl = 0
-    if ttl is not None and not ttl > 0:
-        raise ValueError(f"ttl={raw[:40]!r}: must be a number of seconds, more than 0")
-    return ttl
+def _seconds(ttl: str) -> float | None:
+    with contextlib.suppress(ValueError):
+        if not ttl or float(ttl) > 0:
+            return float(ttl) if ttl else None
+    raise ValueError(f"ttl={ttl[:40]!r}: must be a number of seconds, more than 0")
 
 
 def _all(state: SharedState) -> list[dict[str, Any]]:
     """Return every logger of this process, the root first."""
     known = logging.root.manager.loggerDict.copy()
     names = sorted(name for name, logger in known.items() if isinstance(logger, logging.Logger))
-    overrides, now = state.entries(), time.time()
+    entries, now = state.entries(), time.time()
     loggers = []
     for name in (ROOT, *names):
-        line: dict[str, Any] = {"name": name, **level_of(name), "override": name in overrides}
-        if (entry := overrides.get(name)) is not None:
+        line: dict[str, Any] = {"name": name, **level_of(name), "override": name in entries}
+        if (entry := entries.get(name)) is not None:
             line["expires_in"] = None if entry.expires is None else round(max(0.0, entry.expires - now), 1)
             line["who"] = entry.who
         loggers.append(line)

@@ -1,47 +1,40 @@
 """One record as one line of JSON.
 
-What a place in the code says (logger, level, file, line, function) never changes, nor does what a thread or a request
-says: those parts are made once and kept as text. A line that is too long is read again and cut. A dialect says what
-fields are called.
+What a place in the code, a thread and a request say does not change: those parts are made once and kept as text. Values
+are bounded, masked, and made of what JSON knows: cycles, NaN, odd keys, bytes and objects that raise are no obstacle.
 """
 
-import linecache
 import logging
+import math
+import re
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
-from itertools import groupby
+from enum import Enum
+from functools import cached_property, lru_cache, partial
 from json import loads
-from types import TracebackType
+from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any, Final
 from urllib.parse import quote
 
+from c2c_broadcast import names_secret
 from c2c_broadcast.process import host_name
 from c2c_logging._request_ids import CURRENT, RequestContext, current
-from c2c_logging._values import (
-    MASKED,
-    MASKING,
-    Walk,
-    dumps,
-    encode,
-    is_hidden,
-    key_text,
-    message_of,
-    safe,
-    text_json,
-    text_of,
-    value_text,
-)
+from c2c_logging._texts import LONGEST, full_message, masker, message_of, printable, safe, text_of
 
-LIMIT: Final = 32_000
-"""Bytes of the longest line."""
+orjson: Any
+try:
+    import orjson
 
+    _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+except ImportError:  # the extra is not installed
+    orjson = None
+
+LIMIT: Final = 32_000  # bytes of the longest line
+# Attributes of each record; all others are extras.
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-"""Attributes of each record; all others are extras."""
-
+# Names of our own fields, in lines with a request or without: an extra of such a name is moved.
 RESERVED = frozenset(
     {
         *("host", "timestamp", "level", "level_name", "logger_name", "source_facility", "msg", "file", "line"),
@@ -49,8 +42,6 @@ RESERVED = frozenset(
         *("client_addr", "method", "path", "matched_route", "request_id"),
     }
 )
-"""Names of our own fields, in lines with a request or without: an extra of such a name is moved."""
-
 # What logging itself puts on a record, in its order; extras come behind.
 _BARE = list(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 _USUAL, _LAST = len(_BARE), _BARE[-1]
@@ -59,15 +50,21 @@ _MOST_OF_A_NAME = 500
 _SHORTEST = 60  # bytes that each text keeps where a line has too many of them
 # What a path may have as it is (RFC 3986, 3.3).
 _PATH_SAFE = "/~!$&'()*+,;=:@"
-
-_MOST_FRAMES = 100
-_MOST_LINKS = 20
-_REPEATS = 3
-_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
-_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-
-
-# -- dialects ----------------------------------------------------------------------------------------------------------
+MASKED: Final = "***"
+_DEEPEST = 16
+_ROOM = 64_000  # characters of all texts and names of a record; any other value counts as some
+_OF_A_VALUE = 32
+_BIGGEST = 2**63  # beyond, readers round
+_LEFT_OUT = "..."
+_CONTAINERS = (Mapping, list, tuple, set, frozenset)
+_LONGEST_KEY = 200
+_LONG = 200
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+# A text, and the colon that makes it a key, of JSON in which nothing is escaped.
+_TEXT = re.compile(r'"([^"]*)"(:?)')
+# Both give ASCII: it fits every stream, and no kind of new line survives in it.
+dumps = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+encode = encode_basestring_ascii
 
 
 @dataclass(frozen=True, eq=False)  # a key of caches: hashed by identity
@@ -118,10 +115,6 @@ class Dialect:
         return dumps(found)
 
 
-def _iso_time(created: float) -> str:
-    return f'"@timestamp":"{datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}"'
-
-
 _C2C = Dialect(
     {name: name for name in RESERVED},
     lambda created: f'"timestamp":{created:.6f}',
@@ -150,7 +143,7 @@ _ECS = Dialect(
         "format_error": "labels.format_error",
         "truncated": "labels.truncated",
     },
-    _iso_time,
+    lambda created: f'"@timestamp":"{datetime.fromtimestamp(created, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"',
     lambda number, name: {"level": number, "level_name": name.lower()},
     trace_id="trace.id",
     fixed=',"ecs.version":"8.11.0"',
@@ -187,10 +180,6 @@ _OTEL = Dialect(
     extras="Attributes.",
 )
 DIALECTS: Final = {"c2c": _C2C, "ecs": _ECS, "otel": _OTEL}
-"""The values of LOG_JSON_DIALECT."""
-
-
-# -- lines -------------------------------------------------------------------------------------------------------------
 
 
 def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT) -> str:
@@ -198,39 +187,35 @@ def line_of(record: logging.LogRecord, dialect: str = "c2c", limit: int = LIMIT)
     try:
         return _line(record, DIALECTS[dialect], limit)
     except Exception as error:  # noqa: BLE001 # a record may be made by anybody, of anything
-        message = text_of(record.__dict__.get("msg"))[:1000]
-        return dumps({"msg": safe(message), "format_error": f"{type(error).__name__}: {safe(text_of(error)[:1000])}"})
+        message, _ = message_of(record.__dict__)
+        problem = f"{type(error).__name__}: {text_of(error)}"
+        return dumps({"msg": safe(message[:1000]), "format_error": safe(problem[:1000])})
 
 
 def _line(record: logging.LogRecord, dialect: Dialect, limit: int) -> str:
     found = record.__dict__
     heads = dialect.heads
     message, problem = message_of(found)
-    created = found.get("created")
+    created = record.created
     if type(created) is not float or not 0 <= created < _FAR:
         created = time.time()
-    try:
-        place = _place(
-            dialect, record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName
-        )
-        process = _process(dialect, record.process, record.threadName, record.processName)
-    except (TypeError, AttributeError):  # of what can't be a key, or is not there
-        place = _place.__wrapped__(dialect, *map(found.get, _PLACE))
-        process = _process.__wrapped__(dialect, *map(found.get, _PROCESS))
+    place = _place(
+        dialect, record.name, record.levelno, record.levelname, record.pathname, record.lineno, record.funcName
+    )
+    process = _process(dialect, record.process, record.threadName, record.processName)
     context = CURRENT.get() or current()
     request = "" if context is None else _request(context, dialect)
     # The first ones stay where a line is cut to very little.
     line = f"{{{dialect.timestamp(created)}{heads['msg']}{text_json(safe(message))}{request}{place}{process}"
-    if found.get("exc_info") or found.get("exc_text") or found.get("stack_info"):
+    if record.exc_info or record.exc_text or record.stack_info:
         trace = full_message(record)
         if trace is not None:
-            mark = ',"full_msg":"true"' if "full_msg" in heads else ""
-            line += f"{heads['full_message']}{text_json(trace)}{mark}"
+            line += f"{heads['full_message']}{text_json(trace)}{dialect.part({'full_msg': 'true'})}"
     if problem is not None:
         line += heads["format_error"] + text_json(safe(problem))
     if len(found) != _USUAL or next(reversed(found)) != _LAST:
         walk = Walk()
-        for name, value in extras_of(record, dialect.taken, walk).items():
+        for name, value in extras_of(record, walk, dialect.taken).items():
             line += f",{encode(dialect.extras + name)}:{value}"
         if walk.truncated:
             line += f"{heads['truncated']}true"
@@ -240,15 +225,10 @@ def _line(record: logging.LogRecord, dialect: Dialect, limit: int) -> str:
     return dialect.grouped(line) if dialect.groups else line
 
 
-_PLACE = ("name", "levelno", "levelname", "pathname", "lineno", "funcName")
-_PROCESS = ("process", "threadName", "processName")
-
-
 @lru_cache(maxsize=4096)
 def _place(dialect: Dialect, name: Any, level: Any, level_name: Any, file: Any, line: Any, function: Any) -> str:
     logger = _name(name)
-    number = syslog_level(level if isinstance(level, int | float) else logging.NOTSET)
-    fields = dialect.level(number, _name(level_name))
+    fields = dialect.level(syslog_level(level), _name(level_name))
     fields |= {"logger_name": logger, "source_facility": logger, "file": _name(file)}
     return dialect.part({**fields, "line": Walk().plain(line), "function": _name(function)})
 
@@ -260,7 +240,7 @@ def _process(dialect: Dialect, pid: Any, thread: Any, process: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    text = Walk().text(value)
+    text = safe(text_of(value))
     return text if len(text) <= _MOST_OF_A_NAME else f"{text[:_MOST_OF_A_NAME]}..."
 
 
@@ -272,33 +252,31 @@ def _request(context: RequestContext, dialect: Dialect) -> str:
     route = getattr(getattr(context.request, "matched_route", None), "name", None)
     if route is None and text:
         return text
-    environ, heads = context.request.environ, dialect.heads
+    environ = context.request.environ
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-    address = forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR", "")
-    method = environ.get("REQUEST_METHOD", "")
     # The path as it is in URLs, percent-encoded: the bytes that came (PEP 3333), be they text or not.
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    path = quote(path.encode("latin-1", "replace"), _PATH_SAFE)
-    request_id = context.request_id
-    whole = f"{address} {method} {path} {request_id} {route}"
-    if len(whole) > _MOST_OF_A_NAME or safe(whole) != whole:
-        address, method, path, request_id = map(_name, (address, method, path, request_id))
-        route = route and _name(route)
-    text = (
-        f"{heads['client_addr']}{encode(address)}{heads['method']}{encode(method)}"
-        f"{heads['path']}{encode(path)}{heads['request_id']}{encode(request_id)}"
-    )
+    fields = {
+        "client_addr": forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR", ""),
+        "method": environ.get("REQUEST_METHOD", ""),
+        "path": quote(path.encode("latin-1", "replace"), _PATH_SAFE),
+        "request_id": context.request_id,
+    }
     if route is not None:
-        text += heads["matched_route"] + encode(route)
+        fields["matched_route"] = route
+    whole = " ".join(fields.values())
+    if len(whole) > _MOST_OF_A_NAME or safe(whole) != whole:
+        fields = {name: _name(value) for name, value in fields.items()}
+    heads = dialect.heads
+    text = "".join([heads[name] + encode(value) for name, value in fields.items()])
     if dialect.trace_id:
         text += f',"{dialect.trace_id}":"{context.trace.trace_id}"'
     context.rendered[dialect] = (route is not None, text)
     return text
 
 
-def extras_of(record: logging.LogRecord, taken: frozenset[str] = RESERVED, walk: Walk | None = None) -> dict[str, str]:
+def extras_of(record: logging.LogRecord, walk: "Walk", taken: frozenset[str] = RESERVED) -> dict[str, str]:
     """Return the extras as JSON; no name begins with an underscore, one of ``taken`` moves to ``extra_<name>``."""
-    walk = walk or Walk()
     extras: dict[str, str] = {}
     for key, value in list(record.__dict__.items()):
         if key in STANDARD:
@@ -312,16 +290,127 @@ def extras_of(record: logging.LogRecord, taken: frozenset[str] = RESERVED, walk:
 
 def syslog_level(number: float) -> int:
     """Return the severity of RFC 5424 for a level of logging: 2, 3, 4, 6 or 7."""
-    if number >= logging.CRITICAL:
-        return 2
-    if number >= logging.ERROR:
-        return 3
-    if number >= logging.WARNING:
-        return 4
-    return 6 if number >= logging.INFO else 7
+    return (7, 6, 4, 3, 2)[max(0, min(int(number) // 10 - 1, 4))]
 
 
-# -- what does not fit -------------------------------------------------------------------------------------------------
+def text_json(text: str) -> str:
+    """Return a text as JSON in ASCII: ``encode``, or what does a long one in a tenth of its time."""
+    if orjson is not None and len(text) > _LONG and text.isascii():
+        encoded: str = orjson.dumps(text).decode("ascii")
+        return encoded
+    return encode(text)
+
+
+def value_text(value: Any, walk: "Walk") -> str:
+    """Return any value as JSON in ASCII, masked."""
+    kind = type(value)
+    if kind is str:
+        return text_json(walk.text(value))
+    if (kind is int and -_BIGGEST <= value < _BIGGEST) or (kind is float and math.isfinite(value)):
+        return repr(value)
+    if (kind is dict or kind is list) and orjson is not None and (text := _usual_text(value)) is not None:
+        return text
+    return dumps(walk.plain(value))
+
+
+def _usual_text(value: Any) -> str | None:
+    """Return what ``Walk`` makes of a dict or list that it leaves as it is, as JSON; None for any other.
+
+    A walk takes a microsecond for each value in it. Here orjson takes what JSON knows and nothing else, and one look at
+    the text tells whether it is small, flat, ASCII without escapes, and without a secret.
+    """
+    try:
+        found = orjson.dumps(value, option=_STRICT)
+    except (TypeError, RecursionError):
+        return None
+    if len(found) > LONGEST or b"\\" in found or not found.isascii():
+        return None
+    if (found.count(b",") + found.count(b":") + found.count(b"[")) * _OF_A_VALUE > _ROOM:
+        return None
+    brackets = found.translate(None, _NO_BRACKETS)
+    for _ in range(_DEEPEST):
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    if brackets:
+        return None
+    text: str = found.decode()
+    if not masker().may_hold(text):
+        return text
+    hides = masker()(text, None) != text or any(colon and names_secret(key) for key, colon in _TEXT.findall(text))
+    return None if hides else text
+
+
+class Walk:
+    """One walk over the values of a record. ``truncated`` tells whether something was left out."""
+
+    __slots__ = ("_room", "truncated")
+
+    def __init__(self) -> None:
+        self._room = _ROOM
+        self.truncated = False
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """Return the value made of dict, list, str, int, float, bool and None only, masked. Never raises."""
+        try:
+            return self._plain(value, depth)
+        except Exception as error:  # noqa: BLE001 # iteration and attributes are anybody's code
+            return f"<{type(value).__name__} that raised {type(error).__name__}>"
+
+    def text(self, value: Any) -> str:
+        """Return the value as a text, masked. Never raises."""
+        if isinstance(value, bytes | bytearray):
+            value = value[:_ROOM].decode("utf-8", "backslashreplace")
+        text = safe(text_of(value))
+        self._room -= len(text)
+        return text
+
+    def _plain(self, value: Any, depth: int) -> Any:
+        self._room -= _OF_A_VALUE
+        if isinstance(value, Enum):
+            value = value.value
+        is_container = isinstance(value, _CONTAINERS)
+        if self._room < 0 or (is_container and depth >= _DEEPEST):
+            self.truncated = True
+            return _LEFT_OUT
+        if is_container:
+            return self._dict(value, depth + 1) if isinstance(value, Mapping) else self._list(value, depth + 1)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, float):
+            return float.__float__(value) if math.isfinite(value) else None
+        is_number = isinstance(value, int) and -_BIGGEST <= value < _BIGGEST
+        return int.__index__(value) if is_number else self.text(value)
+
+    def _list(self, value: Any, depth: int) -> list[Any]:
+        found: list[Any] = []
+        for item in value:
+            found.append(self.plain(item, depth))
+            if self._room < 0:
+                break
+        return found
+
+    def _dict(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key_text(key)
+            self._room -= len(name)
+            while name in found:
+                name += "_"
+            found[name] = MASKED if is_hidden(name, item) else self.plain(item, depth)
+            if self._room < 0:
+                break
+        return found
+
+
+def is_hidden(name: str, value: Any) -> bool:
+    """Tell whether a field holds a secret: its name says so, and there is something in it."""
+    return names_secret(name) and value is not None and value is not False
+
+
+def key_text(key: Any) -> str:
+    """Return a key as the name of a field."""
+    if isinstance(key, bytes):
+        return key[:_LONGEST_KEY].decode("utf-8", "backslashreplace")
+    return printable(text_of(key)[:_LONGEST_KEY])
 
 
 def fit(line: str, limit: int, mark: str = "truncated") -> str:
@@ -333,7 +422,9 @@ def fit(line: str, limit: int, mark: str = "truncated") -> str:
         found = {**loads(line), mark: True}
     except (ValueError, TypeError):  # no JSON, or no object
         return line[:limit]
-    sizes = sorted(len(encode(text)) for text in _texts(found))
+    sizes: list[int] = []
+    _changed(found, lambda text: sizes.append(len(encode(text))))
+    sizes.sort()
     room = limit - len(dumps(found)) + sum(sizes)
     share = 0
     for left, size in zip(range(len(sizes), 0, -1), sizes, strict=True):
@@ -341,7 +432,7 @@ def fit(line: str, limit: int, mark: str = "truncated") -> str:
         if size > share:
             break
         room -= size
-    cut = _cut(found, max(share, _SHORTEST))
+    cut = _changed(found, partial(_shortened, max(share, _SHORTEST)))
     shorter = dumps(cut)
     if len(shorter) <= limit:
         return shorter
@@ -354,132 +445,20 @@ def fit(line: str, limit: int, mark: str = "truncated") -> str:
     return dumps({**kept, mark: True})
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _changed(value: Any, change: Callable[[str], Any]) -> Any:
+    """Return a value with each of its texts changed."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-
-
-def _cut(value: Any, size: int) -> Any:
-    """Return a value, its texts of more than ``size`` bytes cut; both ends stay, for errors end a traceback."""
+        return change(value)
     if isinstance(value, dict):
-        return {key: _cut(item, size) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item, size) for item in value]
-    if not isinstance(value, str):
-        return value
-    shorter, keep = value, len(value)
+        return {key: _changed(item, change) for key, item in value.items()}
+    return [_changed(item, change) for item in value] if isinstance(value, list) else value
+
+
+def _shortened(size: int, text: str) -> str:
+    """Return a text of at most ``size`` bytes; both ends stay, for errors end a traceback."""
+    shorter, keep = text, len(text)
     while keep and (bytes_of := len(encode(shorter))) > size:
         keep = min(keep - 1, keep * max(0, size - 2) // bytes_of)
         half = keep // 2
-        shorter = f"{value[:half]}...({len(value) - 2 * half} characters left out)...{value[len(value) - half :]}"
+        shorter = f"{text[:half]}...({len(text) - 2 * half} characters left out)...{text[len(text) - half :]}"
     return shorter
-
-
-# -- exceptions --------------------------------------------------------------------------------------------------------
-
-
-def full_message(record: logging.LogRecord) -> str | None:
-    """Return the traceback of a record and the stack it was asked for, None without any."""
-    text = None
-    found = record.__dict__
-    info = found.get("exc_info")
-    if info:
-        error = info[1] if isinstance(info, tuple) and len(info) == 3 else info  # noqa: PLR2004 # sys.exc_info()
-        if isinstance(error, BaseException):
-            trace = info[2] if isinstance(info, tuple) else error.__traceback__
-            text = exception_text(error, trace if isinstance(trace, TracebackType) else None)
-    elif found.get("exc_text"):
-        text = safe(text_of(found["exc_text"]))  # of a record that crossed a queue
-    if found.get("stack_info"):
-        text = (text or "") + safe(text_of(found["stack_info"]))
-    return text
-
-
-def exception_text(error: BaseException, trace: TracebackType | None) -> str:
-    """Return what Python would print for an exception that nobody caught, without marks and masked. Never raises.
-
-    ``traceback.format_exception`` takes 170 us for ten frames, for it looks at the source and the byte code of each to
-    draw ``^^^`` marks; walking them by hand takes a few. Each frame's text is made, and masked, once.
-    """
-    try:
-        return _chain(error, trace)
-    except Exception as problem:  # noqa: BLE001 # attributes of exceptions are anybody's code
-        return f"{type(error).__name__}: (its traceback can't be made: {type(problem).__name__})\n"
-
-
-def _chain(error: BaseException, trace: TracebackType | None) -> str:
-    blocks: list[str] = []
-    link: BaseException | None = error
-    seen: set[int] = set()
-    while link is not None and id(link) not in seen and len(seen) < _MOST_LINKS:
-        if isinstance(link, SyntaxError | BaseExceptionGroup):
-            return _by_the_library(error, trace)
-        seen.add(id(link))
-        blocks.append(_one(link, trace if link is error else link.__traceback__))
-        if link.__cause__ is not None:
-            link = link.__cause__
-            blocks.append(_CAUSE)
-        elif link.__context__ is not None and not link.__suppress_context__:
-            link = link.__context__
-            blocks.append(_CONTEXT)
-        else:
-            link = None
-    if len(blocks) % 2 == 0:  # an end that was not reached
-        blocks.pop()
-    return "".join(reversed(blocks))
-
-
-def _one(error: BaseException, trace: TracebackType | None) -> str:
-    head = f"Traceback (most recent call last):\n{_frames(trace)}" if trace is not None else ""
-    kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    message = safe(text_of(error))
-    text = f"{head}{name}: {message}\n" if message else f"{head}{name}\n"
-    notes = getattr(error, "__notes__", None)
-    if isinstance(notes, list):
-        text += "".join(f"{safe(text_of(note))}\n" for note in notes[:_MOST_LINKS])
-    return text
-
-
-def _frames(trace: TracebackType | None) -> str:
-    frames: list[str] = []
-    version = MASKING.version
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(_frame(code.co_filename, trace.tb_lineno, code.co_name, version))
-        trace = trace.tb_next
-    if len(frames) > _MOST_FRAMES // 2:
-        frames = _shortened(frames)
-    return "".join(frames)
-
-
-def _shortened(frames: list[str]) -> list[str]:
-    """Say once what a recursion repeats, then keep both ends."""
-    kept: list[str] = []
-    for frame, group in groupby(frames):
-        count = sum(1 for _ in group)
-        kept += [frame] * min(count, _REPEATS)
-        if count > _REPEATS:
-            kept.append(f"  [Previous line repeated {count - _REPEATS} more times]\n")
-    half = _MOST_FRAMES // 2
-    if len(kept) > _MOST_FRAMES:
-        kept[half:-half] = [f"  [{len(kept) - _MOST_FRAMES} frames left out]\n"]
-    return kept
-
-
-@lru_cache(maxsize=4096)
-def _frame(filename: str, line: int | None, function: str, _version: int) -> str:
-    source = linecache.getline(filename, line or 0).strip()
-    text = f'  File "{filename}", line {line}, in {function}\n'
-    return safe(f"{text}    {source}\n" if source else text)
-
-
-def _by_the_library(error: BaseException, trace: TracebackType | None) -> str:
-    """Groups and syntax errors have forms of their own, and are rare enough to take the library's time."""
-    whole = traceback.TracebackException(type(error), error, trace, compact=True, limit=_MOST_FRAMES)
-    return safe("".join(whole.format(chain=True)))

@@ -1,21 +1,21 @@
 """What outgoing HTTP calls of ``requests`` carry: the request id, a ``traceparent`` and a time-out.
 
-One method is patched, ``Session.send``, through which all calls go, redirects too, as soon as the application imports
-the library: nothing here imports it before.
+One method is patched, ``Session.send``, through which all calls go, as soon as the application imports the library.
 """
 
 import functools
 import logging
 import sys
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from c2c_broadcast import load, when_imported
-from c2c_logging._request_ids import RequestContext, current
+from c2c_logging._request_ids import current
 from c2c_logging._settings import LoggingSettings
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response, Session
+    from requests import PreparedRequest, Session
 
 _LOG = logging.getLogger("c2c_logging.requests")
 _MOST_PLACES = 1_000
@@ -23,87 +23,20 @@ _MOST_PLACES = 1_000
 _INNER = ("requests.", "c2c_logging.", "urllib3.", "contextlib")
 
 
-class Outgoing:
+class _Outgoing:
     """How calls are sent on; of the process, as the patch is."""
 
-    def __init__(self) -> None:
-        self.default_timeout: float | None = None
-        self.active = False  # whether what is sent is to be changed
-        self._ours: Any = None
-        self._warned: set[tuple[str, int]] = set()
-
-    def install(self) -> None:
-        """Patch, unless our wrapper is there already, below another tool's maybe."""
-        import requests
-
-        session: Any = requests.Session
-        found = session.send
-        while found is not None and found is not self._ours:
-            found = getattr(found, "__wrapped__", None)
-        if self.active and found is None:
-            session.send = self._ours = self._wrap(session.send)
-
-    def remove(self) -> None:
-        """Put back what was there; below another tool's wrapper, ours stays and does nothing."""
-        self.default_timeout, self.active = None, False
-        requests: Any = sys.modules.get("requests")
-        if requests is not None and requests.Session.send is self._ours:
-            requests.Session.send, self._ours = self._ours.__wrapped__, None
-
-    def _wrap(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def send(session: "Session", request: "PreparedRequest", **kwargs: Any) -> "Response":
-            if self.active:
-                context = current()
-                if context is not None:
-                    request = request.copy()  # the caller may send it again, in another request
-                    _add_headers(context, request.headers)
-                if kwargs.get("timeout") is None:
-                    kwargs["timeout"] = (context and context.sources.timeout) or self.default_timeout
-                    if kwargs["timeout"] is None:
-                        self._warn(request)
-            response: Response = original(session, request, **kwargs)
-            return response
-
-        return send
-
-    def _warn(self, request: "PreparedRequest") -> None:
-        """Warn of a call without time-out, once a place."""
-        frame = sys._getframe(1)  # noqa: SLF001 # the caller's place is what the warning is about
-        while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INNER):
-            frame = frame.f_back
-        place = (frame.f_code.co_filename, frame.f_lineno)
-        if place in self._warned or len(self._warned) >= _MOST_PLACES:
-            return
-        self._warned.add(place)
-        _LOG.warning(
-            "%s %s without a time-out, called from %s:%s: give it one (timeout=...), or set"
-            " C2C_REQUESTS_DEFAULT_TIMEOUT (ini key c2c.requests_default_timeout)",
-            request.method,
-            urlsplit(request.url or "").hostname,
-            *place,
-        )
+    default_timeout: float | None = None
+    active = False  # whether what is sent is to be changed
+    send: Any = None  # our wrapper
 
 
-def _add_headers(context: RequestContext, headers: Any) -> None:
-    """Add the request id and W3C Trace Context of the request that is being handled, where they are absent."""
-    headers.setdefault(context.sources.header, context.request_id)
-    if "traceparent" not in headers:
-        headers["traceparent"] = context.trace.child()
-        # 3.3: tracestate goes on with the traceparent that it came with.
-        state = context.request.environ.get("HTTP_TRACESTATE")
-        if state and context.trace.parent_id and state.isprintable() and state.isascii():
-            headers.setdefault("tracestate", state)
-
-
-OUTGOING = Outgoing()
-"""The one of this process."""
+OUTGOING = _Outgoing()
+WARNED: set[tuple[str, int]] = set()
 
 
 def instrument_requests(default_timeout: float | None = None) -> None:
     """Have what ``requests`` sends carry the request id, a ``traceparent`` and a time-out. Twice is the same as once.
-
-    Where the application has not imported ``requests``, that happens as soon as it does.
 
     Args:
         default_timeout: seconds, for what is sent without a time-out; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says,
@@ -112,13 +45,58 @@ def instrument_requests(default_timeout: float | None = None) -> None:
     Raises:
         ConfigurationError: The variable is no number of seconds.
     """
-    OUTGOING.default_timeout = (
-        default_timeout or load(LoggingSettings, {}).requests_default_timeout or OUTGOING.default_timeout
-    )
+    variable = load(LoggingSettings, {}).requests_default_timeout
+    OUTGOING.default_timeout = default_timeout or variable or OUTGOING.default_timeout
     OUTGOING.active = True
-    when_imported("requests", OUTGOING.install)
+    when_imported("requests", _patch)
 
 
 def uninstrument_requests() -> None:
-    """Take the patch back; ``requests`` sends what it is told to, as before."""
-    OUTGOING.remove()
+    """Take the patch back; ``requests`` sends what it is told to. Below another tool's, ours stays and does nothing."""
+    OUTGOING.default_timeout, OUTGOING.active = None, False
+    requests: Any = sys.modules.get("requests")
+    if requests is not None and requests.Session.send is OUTGOING.send:
+        requests.Session.send, OUTGOING.send = OUTGOING.send.__wrapped__, None
+
+
+def _patch() -> None:
+    import requests
+
+    session: Any = requests.Session
+    original = session.send
+    if not OUTGOING.active or unwrap(original, stop=lambda one: one is OUTGOING.send) is OUTGOING.send:
+        return  # ours is there already, below another tool's maybe
+
+    @functools.wraps(original)
+    def send(self: "Session", request: "PreparedRequest", **kwargs: Any) -> Any:
+        if OUTGOING.active:
+            context = current()
+            if context is not None:
+                request = request.copy()  # the caller may send it again, in another request
+                request.headers.setdefault(context.settings.request_id_header, context.request_id)
+                request.headers.setdefault("traceparent", context.trace.child())
+            if kwargs.get("timeout") is None:
+                kwargs["timeout"] = (context and context.settings.requests_default_timeout) or OUTGOING.default_timeout
+                if kwargs["timeout"] is None:
+                    _warn(request)
+        return original(self, request, **kwargs)
+
+    session.send = OUTGOING.send = send
+
+
+def _warn(request: "PreparedRequest") -> None:
+    """Warn of a call without time-out, once a place."""
+    frame = sys._getframe(1)  # noqa: SLF001 # the caller's place is what the warning is about
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INNER):
+        frame = frame.f_back
+    place = (frame.f_code.co_filename, frame.f_lineno)
+    if place in WARNED or len(WARNED) >= _MOST_PLACES:
+        return
+    WARNED.add(place)
+    _LOG.warning(
+        "%s %s without a time-out, called from %s:%s: give it one (timeout=...), or set"
+        " C2C_REQUESTS_DEFAULT_TIMEOUT (ini key c2c.requests_default_timeout)",
+        request.method,
+        urlsplit(request.url or "").hostname,
+        *place,
+    )

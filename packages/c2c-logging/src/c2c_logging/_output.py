@@ -3,11 +3,9 @@
 A line is written before the call returns, so that a crash loses none. Pipes and terminals are opened once more by
 ``/proc/self/fd``, without blocking: the description is our own, so what others write there blocks as before. Only while
 the reader is behind do lines wait, in order, in a bounded queue that a thread empties. Where the pipe can't be opened
-again (another user's) each line takes that way; of a stream socket (systemd's journal) it is asked first whether it has
-room. Files, and streams that are no files at all, are written to as ever.
+again (another user's) each line takes that way; a stream socket (systemd's journal) is asked first for room.
 """
 
-import array
 import fcntl
 import io
 import logging
@@ -18,12 +16,11 @@ import sys
 import termios
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any, Final
 
 from c2c_logging._queue import Behind, Queue
-from c2c_logging._values import said
 
+_LOG = logging.getLogger("c2c_logging")
 _PATIENCE: Final = 1.0  # seconds that a long line waits for room for all of it
 _SLOT: Final = 4096  # pipe(7): a pipe is full of pages, and a write of so many bytes (PIPE_BUF) is not torn
 _PIPE: Final = 65_536
@@ -33,16 +30,11 @@ class Output(Queue[bytes]):
     """One pipe, terminal or socket, shared by all handlers of this process that write to it."""
 
     size, batch, wait, at_end = 16_000_000, 1, 0.0, 2.0
-    notice: Callable[[str], bytes]
-    """Gives a line that says something, in the form of the lines of who writes here."""
 
     def __init__(self, fd: int, *, direct: bool, asks: bool = False) -> None:
         self._fd = fd
         self._direct = direct
-        self._room = select.poll() if asks else None
-        if self._room is not None:
-            self._room.register(fd, select.POLLOUT)
-        self.notice = lambda text: f"{text}\n".encode()
+        self._room = watch(fd, select.POLLOUT) if asks else None
         self._complaint = Complaint("log lines can't be written")
         super().__init__("c2c-logging-output")
         weakref.finalize(self, os.close, fd)
@@ -51,14 +43,6 @@ class Output(Queue[bytes]):
         """Leave to the parent what it began to write."""
         super().after_fork()
         self._rest = b""
-
-    def write(self, data: bytes) -> None:
-        """Write a line, or keep it while the reader is behind; never waits.
-
-        Raises:
-            OSError: It can't be written, not even later.
-        """
-        self.put(data, len(data))
 
     def at_once(self, item: bytes) -> bytes | None:
         """Write what the reader takes; a rest is kept apart, for no part of a line may be dropped."""
@@ -74,8 +58,7 @@ class Output(Queue[bytes]):
         """Write a line as the reader takes it."""
         (line,) = batch
         patience = time.monotonic() + _PATIENCE
-        watched = select.poll()
-        watched.register(self._fd, select.POLLOUT)
+        watched = watch(self._fd, select.POLLOUT)  # of this thread alone
         while self._rest or line:
             watched.poll(0 if self.is_late else 1000)
             if not self._rest:
@@ -108,16 +91,22 @@ class Output(Queue[bytes]):
     def _has_room(self, size: int) -> bool:
         """Tell whether a long line fits whole."""
         try:
-            held = array.array("i", [0])
-            fcntl.ioctl(self._fd, termios.FIONREAD, held)
+            held = int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), sys.byteorder)
         except OSError:
             return True
         # Two pages next to each other hold more than one page's bytes, or they would be one.
-        return 2 * (held[0] // _SLOT) + 2 + -(-size // _SLOT) <= _PIPE // _SLOT
+        return 2 * (held // _SLOT) + 2 + -(-size // _SLOT) <= _PIPE // _SLOT
 
     def dropped(self, count: int) -> None:
         """Say so in the log itself."""
-        self.write(self.notice(f"{count} log lines were dropped: their reader was behind"))
+        _LOG.warning("%s log lines were dropped: their reader was behind", count)
+
+
+def watch(what: Any, event: int) -> select.poll:
+    """Return what waits for an event of a descriptor or socket."""
+    watched = select.poll()
+    watched.register(what, event)
+    return watched
 
 
 _OUTPUTS: weakref.WeakValueDictionary[tuple[int, int], Output] = weakref.WeakValueDictionary()
@@ -141,28 +130,20 @@ def output_of(stream: Any) -> Output | None:
         return None
     key = (found.st_dev, found.st_ino)
     output = _OUTPUTS.get(key)
-    if output is None:
-        output = _OUTPUTS[key] = _open(fd, kind)
+    if output is None and kind == stat.S_IFSOCK:
+        output = Output(os.dup(fd), direct=True, asks=True)
+    elif output is None:
+        try:
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+            output = Output(os.open(f"/proc/self/fd/{fd}", flags), direct=True)
+        except OSError:
+            output = Output(os.dup(fd), direct=False)
+    _OUTPUTS[key] = output
     return output
 
 
-def _open(fd: int, kind: int) -> Output:
-    if kind == stat.S_IFSOCK:
-        return Output(os.dup(fd), direct=True, asks=True)
-    try:
-        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        return Output(os.open(f"/proc/self/fd/{fd}", flags), direct=True)
-    except OSError:
-        return Output(os.dup(fd), direct=False)
-
-
 class Complaint:
-    """Says that logs can't be written, without logging: once a change, one line, on standard error.
-
-    ``what`` names the thing that the lines are about; ``is_wrong`` tells whether it was when it was last tried.
-    """
-
-    __slots__ = ("_output", "is_wrong", "what")
+    """Says of ``what`` that it can't be written to, without logging: once a change, one line, on standard error."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -174,12 +155,6 @@ class Complaint:
         if not self.is_wrong:
             self.is_wrong = True
             self.note(why)
-
-    def error(self) -> None:
-        """Say what exception is being handled; nothing where ``logging.raiseExceptions`` is false, as in logging."""
-        if logging.raiseExceptions:
-            error = sys.exc_info()[1]
-            self.wrong(said(error) if error else "")
 
     def right(self) -> None:
         """Say that it works again, if it did not."""
@@ -193,7 +168,7 @@ class Complaint:
         try:
             self._output = output_of(sys.__stderr__)
             if self._output is not None:
-                self._output.write(line.encode("utf-8", "backslashreplace"))
+                self._output.put(line.encode("utf-8", "backslashreplace"), len(line))
             elif sys.__stderr__ is not None:
                 sys.__stderr__.write(line)
                 sys.__stderr__.flush()

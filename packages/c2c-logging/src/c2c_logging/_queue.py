@@ -15,8 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from c2c_broadcast.process import Worker, at_exit, at_fork
 
@@ -24,8 +23,7 @@ _T = TypeVar("_T")
 _A_LITTLE = 1.0  # seconds for what the thread is doing when its time is over
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(NamedTuple):
     """A reader of log lines that is behind: since when (seconds), how many lines wait, how many were dropped."""
 
     seconds: float
@@ -36,16 +34,10 @@ class Behind:
 class Queue(Generic[_T]):
     """Gives what is put in, in order, to ``consume`` on a thread of its own; the oldest go where there are too many."""
 
-    items = 10_000
-    size = 32_000_000
-    """How many items, and bytes of them, it holds."""
-    batch = 100
-    wait = 1.0
-    """How many items are consumed at once, or those of how many seconds."""
-    at_end = 5.0
-    """Seconds that it has at the end of the process."""
-    is_away = False
-    """Whether what it writes to could not be reached when it was last tried: nobody waits for that at the end."""
+    items, size = 10_000, 32_000_000  # how many of them, and of their bytes, it holds
+    batch, wait = 100, 1.0  # how many are consumed at once, or those of how many seconds
+    at_end = 5.0  # seconds that it has at the end of the process
+    is_away = False  # whether what it writes to could not be reached when last tried: nobody waits for that at the end
 
     def __init__(self, name: str) -> None:
         self.after_fork()
@@ -62,10 +54,8 @@ class Queue(Generic[_T]):
         self._since = self._due = 0.0
         self._came = self._went = self._dropped = 0
         self._wanted = 0  # how many of those that came somebody waits for
-        self._told = 0  # up to the item that says how many were dropped: who waits, waits for that, too
         self._stuck_at = -1
         self._end_by = math.inf
-        self._ends_here = False
 
     def consume(self, batch: list[_T]) -> int:
         """Deal with a batch; return how many of it are lost. One that fails may try again until it ``is_late``."""
@@ -85,11 +75,7 @@ class Queue(Generic[_T]):
         """Say how many items were dropped or lost: once nothing waits any more."""
 
     def put(self, item: _T, size: int) -> None:
-        """Queue an item of about ``size`` bytes; where there is no room the oldest is dropped, and counted.
-
-        Raises:
-            OSError: ``at_once`` raised it.
-        """
+        """Queue an item of about ``size`` bytes; where there is no room the oldest is dropped, and counted."""
         with self._lock:
             if self._went == self._came:
                 left = self.at_once(item)
@@ -101,13 +87,12 @@ class Queue(Generic[_T]):
             self._items.append((item, size))
             self._size += size
             self._came += 1
-            full = False
+            before = self._dropped
             while self._items and (len(self._items) + self._held > self.items or self._size > self.size):
                 self._size -= self._items.popleft()[1]
                 self._dropped += 1
                 self._went += 1
-                full = True
-            wake = len(self._items) in (1, self.batch)
+            full, wake = self._dropped > before, len(self._items) in (1, self.batch)
         if full:
             self.full()
         if wake:
@@ -116,8 +101,6 @@ class Queue(Generic[_T]):
     def _wake(self) -> None:
         if not self._worker.running:
             self._end_by = math.inf
-        if not self._ends_here:
-            self._ends_here = True
             at_exit(self)
             _ENDING.add(self)
             for name in ("execv", "execve"):  # all others of os end in these two
@@ -140,18 +123,17 @@ class Queue(Generic[_T]):
     def flush(self) -> bool:
         """Wait until all that is queued now is dealt with; False where that takes longer than ``at_end``.
 
-        Nobody waits for a server that is away, nor while this thread holds ``logging``'s lock, nor again for a reader
-        that took nothing since the last one waited in vain.
+        Nobody waits for what is away, holding logging's lock, or again for a reader that took nothing since.
         """
         with self._lock:
             if self._went == self._came or self._worker.is_own_thread:
                 return True
-            self._wanted = wanted = self._came
+            self._wanted = self._came
         self._wake()
         waits = not (self.is_away or holds_logging())
         with self._changed:
             waits = waits and self._stuck_at != self._went
-            done = self._changed.wait_for(lambda: self._went >= max(wanted, self._told), self.at_end if waits else 0)
+            done = self._changed.wait_for(lambda: self._went >= self._wanted, self.at_end if waits else 0)
             if waits and not done:
                 self._stuck_at = self._went
         return done
@@ -200,7 +182,8 @@ class Queue(Generic[_T]):
             if dropped:
                 self.dropped(dropped)
             with self._lock:
-                self._told = self._came if dropped else self._told
+                if dropped:
+                    self._wanted = self._came  # who waits for all waits for what says how many were dropped, too
                 self._size -= sum(size for _, size in batch)
                 self._held = 0
                 self._went += len(batch)

@@ -1,43 +1,29 @@
 """What logging reads: the settings of an application, and those of a script without an ini file."""
 
 import logging
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from c2c_broadcast import setting
-from c2c_logging._request_ids import HEADER_NAME
 
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return raw.lower()
-
-    return parse
+# A field name (RFC 9110, 5.1), without the few characters that have a meaning in shells and SQL.
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$&^_|~.+-]+")
 
 
 def _header(raw: str) -> str:
-    if not HEADER_NAME.fullmatch(raw):
+    if not _HEADER_NAME.fullmatch(raw):
         raise ValueError("must be the name of a header, such as X-Request-ID")
     return raw
 
 
 def level_number(name: str) -> int:
-    """Return the number of a level given by name, in any case.
-
-    Raises:
-        ValueError: There is no such level; the message lists them.
-    """
-    number = logging.getLevelNamesMapping().get(name.strip().upper())
+    """Return the number of a level given by name, in any case; a ValueError lists all there are."""
+    levels = logging.getLevelNamesMapping()
+    number = levels.get(name.strip().upper())
     if number is None:
-        raise ValueError(f"must be one of {', '.join(known_names())}")
+        raise ValueError(f"must be one of {', '.join(sorted(levels, key=lambda one: -levels[one]))}")
     return number
-
-
-def known_names() -> list[str]:
-    """Return the names of all levels, those added by ``logging.addLevelName`` too, the most severe first."""
-    return [name for name, _ in sorted(logging.getLevelNamesMapping().items(), key=lambda pair: -pair[1])]
 
 
 def _level(raw: str) -> str:
@@ -55,8 +41,8 @@ class LoggingSettings:
         key="c2c.log_view_enabled",
         help="whether operators may see and change log levels under `{base}/logging/level`",
     )
-    request_id_header: str | None = setting(
-        None,
+    request_id_header: str = setting(
+        "X-Request-ID",
         env="C2C_REQUEST_ID_HEADER",
         key="c2c.request_id_header",
         parse=_header,
@@ -81,11 +67,10 @@ class LoggingSettings:
 class HandlerSettings:
     """What handlers read from the environment: they are built before any application."""
 
-    json_dialect: str = setting(
+    json_dialect: Literal["c2c", "ecs", "otel"] = setting(
         "c2c",
         env="LOG_JSON_DIALECT",
         key=None,
-        parse=_one_of("c2c", "ecs", "otel"),
         help="names of the fields of JSON lines: `c2c`, `ecs` (Elastic Common Schema) or `otel` (OpenTelemetry)",
     )
 
@@ -94,11 +79,10 @@ class HandlerSettings:
 class ScriptSettings:
     """What ``init`` reads from the environment where there is no ini file."""
 
-    log_type: str = setting(
+    log_type: Literal["console", "json"] = setting(
         "console",
         env="LOG_TYPE",
         key=None,
-        parse=_one_of("console", "json"),
         help="without an ini file: lines for people (`console`) or for machines (`json`)",
     )
     log_level: str = setting(

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,11 @@ from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.settings import warn_once
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
 from c2c_logging._ini import configure_logging, locate, read_logging
-from c2c_logging._levels import LEVELS, SECTION, changes_level, level_view
+from c2c_logging._levels import SECTION, level_view, overrides
 from c2c_logging._outgoing import instrument_requests
-from c2c_logging._request_ids import SOURCES, IdSources, RequestId
+from c2c_logging._request_ids import REQUEST_ID, SETTINGS
 from c2c_logging._settings import LoggingSettings, ScriptSettings
-from c2c_logging._values import MASKING
+from c2c_logging._texts import learn
 
 if TYPE_CHECKING:
     from pyramid.config import Configurator
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _VARIABLE = "C2CWSGIUTILS_CONFIG"
 _DEFAULT = "/app/production.ini"
+_OWN = (
+    *("__main__", "c2c_broadcast", "c2c_logging", "c2c_db", "c2c_health", "c2c_stats", "c2c_debug", "c2c_rest"),
+    *("c2c_sentry", "c2c_meta", "c2cwsgiutils"),
+)
 
 
 def includeme(config: "Configurator") -> None:
     """Add request ids and run-time log levels: ``config.include("c2c_logging")``.
-
-    Gives ``request.c2c_request_id``, echoes it on each answer, and has ``requests`` and (where
-    ``c2c.sql_request_id`` says so) SQLAlchemy send it on.
 
     Raises:
         ConfigurationError: A setting can't be read.
@@ -37,40 +37,36 @@ def includeme(config: "Configurator") -> None:
     from pyramid.tweens import INGRESS  # importing c2c_logging imports no Pyramid
 
     config.include("c2c_broadcast")
-    settings = load(LoggingSettings, config.get_settings())
-    config.registry[SOURCES] = IdSources(
-        settings.request_id_header, sql=settings.sql_request_id, timeout=settings.requests_default_timeout
-    )
-    MASKING.learn(config.get_settings())
+    settings = config.registry[SETTINGS] = load(LoggingSettings, config.get_settings())
+    learn(config.get_settings())
     config.add_tween("c2c_logging._request_ids.tween_factory", under=INGRESS)
-    config.add_request_attribute("c2c_request_id", RequestId())
+    config.add_request_attribute("c2c_request_id", REQUEST_ID)
     instrument_requests(settings.requests_default_timeout)
     if settings.sql_request_id:
         try:
             from c2c_logging._sql_ids import tag_transactions
         except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                f"C2C_SQL_REQUEST_ID (ini key c2c.sql_request_id) needs SQLAlchemy ({error}):"
-                " pip install c2c-logging[sql]"
-            ) from None
+            raise ConfigurationError(f"C2C_SQL_REQUEST_ID: {error}: pip install c2c-logging[sql]") from None
         tag_transactions()
     off = None if settings.log_view_enabled else "C2C_LOG_VIEW_ENABLED"
     config.add_operator_view(
-        level_view, name="logging_level", path="/logging/level", changes_state=changes_level, level="read", off=off
+        level_view,
+        name="logging_level",
+        path="/logging/level",
+        changes_state=lambda request: bool(request.params.get("level")),
+        level="read",
+        off=off,
     )
     if off is None:
-        LEVELS.follow()
+        overrides()
         config.add_section(SECTION)
 
 
 def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     """Set logging up in a script: as the ini file says, or without one by LOG_TYPE, LOG_LEVEL and OTHER_LOG_LEVEL.
 
-    The ini file is ``configfile``, else what C2CWSGIUTILS_CONFIG names, else ``/app/production.ini``. LOG_LEVEL is for
-    the script (``__main__``), the package that calls, and the c2c packages; OTHER_LOG_LEVEL for all others.
-
-    Returns:
-        The path of the ini file that was followed, None where there was none.
+    The ini file is ``configfile``, else what C2CWSGIUTILS_CONFIG names, else ``/app/production.ini``. Returns its path,
+    None where there was none.
 
     Raises:
         ConfigurationError: ``configfile`` is missing, or an ini file or a variable can't be followed.
@@ -81,14 +77,14 @@ def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     if configfile is not None and not path.is_file():
         raise ConfigurationError(f"{path}: no such file")
     sections = read_logging(path, os.environ) if path.is_file() else None
-    if sections is not None:
-        configure_logging(sections, lambda section, key: locate(path, section, key))
-    else:
+    if sections is None:
         _by_variables()
         if named and not path.is_file():
             warn_once(_LOG, "%s names %s, which is no file: LOG_TYPE and LOG_LEVEL say what is logged", _VARIABLE, path)
+    else:
+        configure_logging(sections, lambda section, key: locate(path, section, key))
     if load(LoggingSettings, {}).log_view_enabled:
-        LEVELS.follow()
+        overrides()
     return None if sections is None else str(path)
 
 
@@ -96,18 +92,8 @@ def _by_variables() -> None:
     settings = load(ScriptSettings, {})
     handler = JsonLogHandler(sys.stdout) if settings.log_type == "json" else ConsoleLogHandler(sys.stderr)
     logging.basicConfig(handlers=[handler], level=settings.other_log_level, force=True)
-    for name in _own_loggers():
-        logging.getLogger(name).setLevel(settings.log_level)
-
-
-def _own_loggers() -> Iterator[str]:
-    yield "__main__"
-    yield from ("c2c_broadcast", "c2c_logging", "c2c_db", "c2c_health", "c2c_stats", "c2c_debug", "c2c_rest")
-    yield from ("c2c_sentry", "c2c_meta", "c2cwsgiutils")
-    frame = sys._getframe(1)  # noqa: SLF001 # whose package calls
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("c2c_logging"):
-        frame = frame.f_back
+    frame = sys._getframe(2)  # noqa: SLF001 # whose package calls init
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    for name in (frame.f_globals.get("__name__"), getattr(spec, "name", None)):
+    for name in (*_OWN, frame.f_globals.get("__name__"), getattr(spec, "name", None)):
         if name:
-            yield str(name).partition(".")[0]
+            logging.getLogger(name.partition(".")[0]).setLevel(settings.log_level)

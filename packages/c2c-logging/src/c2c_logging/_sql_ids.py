@@ -22,7 +22,7 @@ def tag_transactions() -> None:
 
 def _tag(connection: Connection) -> None:
     context = CURRENT.get()
-    if context is None or not context.sources.sql or connection.dialect.name != "postgresql":
+    if context is None or not context.settings.sql_request_id or connection.dialect.name != "postgresql":
         return
     dbapi: Any = connection.connection
     if getattr(dbapi.dbapi_connection, "autocommit", False):
