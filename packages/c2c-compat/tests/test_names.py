@@ -80,11 +80,11 @@ SAME = {
     "loader": "c2c_meta._loader",
     "wsgi": "c2c_meta.wsgi",
     "sqlalchemylogger.handlers": "c2c_logging",
-    "acceptance": "c2c_testing",
+    "acceptance": "c2c_testing.utils",
     "acceptance.connection": "c2c_testing",
     "acceptance.composition": "c2c_testing",
     "acceptance.print": "c2c_testing",
-    "acceptance.utils": "c2c_testing",
+    "acceptance.utils": "c2c_testing.utils",
 }
 OUR_OWN = {"HealthCheck", "JsonCheckException", "init", "init_daemon", "get_expected_secret", "is_auth", "is_enabled"}
 
