@@ -129,7 +129,7 @@ def test_a_stopped_worker_and_one_that_holds_the_interpreter_are_shown(start, ev
 
 
 def listing_of(started):
-    """Return what ``c2c-running`` would, of a service's workers: as when no worker answers."""
+    """Return what ``c2c-health-check --running`` would, of a service's workers: as when no worker answers."""
     master = started.server.master
     return [one for one in listing(everybody=True) if _parent(one["pid"]) == master]
 
@@ -165,11 +165,10 @@ def test_an_end_in_peace_leaves_nothing(start, eventually):
 
 
 @pytest.fixture
-def watch():
+def watch(monkeypatch):
     """Give a watch of this process over its children."""
-    one = Watch()
-    yield one
-    one.close()
+    monkeypatch.setattr(Watch, "there", False)  # is put back in the end
+    return Watch()
 
 
 def _child(work):
@@ -211,15 +210,13 @@ def test_out_of_memory_is_told_from_a_kill(monkeypatch, tmp_path, caplog):
     file = tmp_path / "memory.events"
     file.write_text("low 0\noom_kill 3\n")
     monkeypatch.setattr(lost, "_OOM_FILES", (str(file),))
+    monkeypatch.setattr(Watch, "there", False)
     watch = Watch()
-    try:
-        for number, said in ((3, "was killed by SIGKILL"), (4, "out of memory"), (4, "was killed by SIGKILL")):
-            file.write_text(f"low 0\noom_kill {number}\n")
-            pid, status = _child(lambda: os.kill(os.getpid(), signal.SIGKILL))
-            watch.ended(pid, status=status)
-            assert said in caplog.messages[-1]
-    finally:
-        watch.close()
+    for number, said in ((3, "was killed by SIGKILL"), (4, "out of memory"), (4, "was killed by SIGKILL")):
+        file.write_text(f"low 0\noom_kill {number}\n")
+        pid, status = _child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        watch.ended(pid, status=status)
+        assert said in caplog.messages[-1]
 
 
 def test_losses_are_counted_once(watch):

@@ -216,9 +216,9 @@ def _start_broadcaster() -> None:
 
 def _count_what_was_lost() -> None:
     if _watches:
-        from c2c_debug.running import take_over
+        from c2c_debug.running import begin
 
-        take_over()
+        begin()
 
 
 def _listen_for_the_end() -> None:

@@ -5,7 +5,6 @@ with in_flight("import of tiles"):
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +15,12 @@ from pyramid.tweens import INGRESS
 from pyramid.viewderivers import VIEW
 
 from c2c_broadcast import mask, masker_of
-from c2c_broadcast.command import Parser
 from c2c_broadcast.process import host_name
 from c2c_debug.running import phases
-from c2c_debug.running.lost import Watch, all_files, begin, count_with, family_files, sweep, take_over
-from c2c_debug.running.table import TABLE, Running, read
+from c2c_debug.running.lost import Watch, begin, count_with, files, sweep, what
+from c2c_debug.running.table import TABLE, read
 
-__all__ = ["Watch", "begin", "count_with", "in_flight", "includeme", "listing", "main", "take_over", "text", "view"]
+__all__ = ["Watch", "begin", "count_with", "in_flight", "includeme", "listing", "text", "view"]
 
 _FORMS = ("application/json", "text/plain")
 
@@ -62,30 +60,11 @@ def listing(*, everybody: bool = False) -> list[dict[str, Any]]:
     """
     found = []
     with contextlib.suppress(OSError):
-        for process, path in all_files() if everybody else family_files():
+        for _, process, path in files(everybody=everybody):
             with contextlib.suppress(OSError):
-                if process.alive:
-                    found += [_shown(process.pid, one) for one in read(path)]
+                rows = read(path, time.monotonic()) if process.alive else []
+                found += [{"hostname": host_name(), "pid": process.pid, **row} for row in rows]
     return sorted(found, key=lambda one: -one["seconds"])
-
-
-def _shown(pid: int, one: Running) -> dict[str, Any]:
-    now = time.monotonic()
-    return {
-        "hostname": host_name(),
-        "pid": pid,
-        "thread": one.thread,
-        "method": one.method,
-        "path": one.path,
-        "route": one.route or None,
-        "id": one.id or None,
-        "client": one.client or None,
-        "seconds": round(max(now - one.begun, 0), 3),
-        "phase": one.phase,
-        "phase_seconds": round(max(now - one.since, 0), 3),
-        "text": one.text or None,
-        "backend_pid": one.backend or None,
-    }
 
 
 def view(request: Any) -> Any:
@@ -107,16 +86,6 @@ def text(entries: list[dict[str, Any]] | None = None) -> str:
 
 
 def _line(one: dict[str, Any]) -> str:
-    names = [f"{name} {one[name]}" for name in ("route", "id", "client") if one[name]]
     backend = f", database process {one['backend_pid']}" if one["backend_pid"] else ""
     waits = f"{one['phase']} for {one['phase_seconds']:.1f} s{backend}" + (f": {one['text']}" if one["text"] else "")
-    what = f"{one['method']} {one['path']}".strip()
-    return f"{one['seconds']:8.1f} s  {one['hostname']}/{one['pid']}  {', '.join([what, *names])}; {waits}"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Show what is in flight in all processes of this user on this host: ``c2c-running``."""
-    about = "Show the requests that are being handled by this user's processes."
-    Parser("c2c-debug", prog="c2c-running", description=about).parse_args(arguments)
-    sys.stdout.write(text())
-    return 0
+    return f"{one['seconds']:8.1f} s  {one['hostname']}/{one['pid']}  {what(one, 'route', 'id', 'client')}; {waits}"

@@ -1,9 +1,9 @@
 """Requests that a process had in hand when it was ended by force: one line each, and a count, whoever notices.
 
-gunicorn's master notices first, and knows the reason (c2c-meta calls ``watch`` and ``ended`` there). Where nobody
-watches, another process of the service does, or the next service of this user: each when it makes its own file. Who
-renames a file is the one that says what is in it. What was said leaves a file whose name has reason and number, which
-the next process that counts takes away.
+gunicorn's master notices first, and knows the reason (c2c-meta calls ``Watch`` there). Where nobody watches, another
+process of the service does, or the next service of this user: each when it makes its own file. Who removes a file is
+the one that says what was in it. What was said leaves an empty file whose name has reason and number, which the next
+process that counts takes away.
 """
 
 import logging
@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from c2c_broadcast import mask
 from c2c_broadcast.process import Process, family
-from c2c_debug.running.table import TABLE, Running, read, running_folder
+from c2c_debug.running.table import TABLE, read, running_folder
 
 _LOG = logging.getLogger("c2c_debug.running")
 
@@ -33,7 +34,6 @@ REASONS = {
 }
 """What ended a process: the counter's label, and what the line says."""
 
-_WATCHED = "watched"
 _COUNTED = "counted"
 _LONGEST_TEXT = 200
 # proc_pid_stat(5) and cgroups(7): how many processes the kernel has killed because there was no memory.
@@ -50,50 +50,33 @@ def count_with(counter: Callable[[str, int], None]) -> None:
         _COUNTERS.append(counter)
 
 
-def line(one: Running, process: int, until: float, reason: str, detail: str = "") -> str:
-    """Return the line of a lost request."""
-    what = f"{one.method} {one.path}" if one.method else one.path
-    names = [f"route {one.route}"] * bool(one.route) + [f"id {one.id}"] * bool(one.id)
-    text = f" ({one.text[:_LONGEST_TEXT]})" if one.text else ""
-    where = f" in {one.phase}{text}" if one.phase and one.method else text
-    end = REASONS[reason] + (f" ({detail})" if detail else "")
-    said = (
-        f"{', '.join([what, *names])} was lost after {max(until - one.begun, 0):.1f} s{where}: worker {process} {end}"
-    )
-    return mask(said.replace("\n", " ").replace("\r", " "))
-
-
-# -- the master -------------------------------------------------------------------------------------------------------
+def what(one: dict[str, Any], *names: str) -> str:
+    """Return what a thread does, with what there is of these names: ``GET /x, route y, id z``."""
+    said = f"{one['method']} {one['path']}".strip()
+    return ", ".join([said, *(f"{name} {one[name]}" for name in names if one[name])])
 
 
 class Watch:
-    """A master's watch over the processes that it forks. Make it before the first of them."""
+    """A master's watch over the processes that it forks, which leave it to it. Make it before the first of them."""
+
+    there = False
 
     def __init__(self) -> None:
         self._deaths = _killed_by_kernel()
-        self._path: Path | None = None
-        with suppress(OSError):
-            self._path = running_folder() / f"{family().name}-{_WATCHED}"
-            self._path.touch(0o600)
+        Watch.there = True
 
     def ended(self, pid: int, *, status: int | None = None, reason: str | None = None) -> int:
-        """Say what a process had in hand that is no more; return how many.
+        """Say what a process had in hand that this one forked, and that is no more; return how many.
 
-        Args:
-            pid: of the process, which this one forked
-            status: as of ``os.waitpid``, where it is known
-            reason: of ``REASONS``, where the master ended it itself
+        ``status`` is as of ``os.waitpid``, where it is known; ``reason`` of ``REASONS``, where the master ended it.
         """
-        try:
-            found = [
-                path for path in running_folder().glob(f"{family().name}-{pid}-*") if path.name.count("-") == _DASHES
-            ]
-        except OSError:
-            return 0
         detail = ""
         if reason is None:
             reason, detail = self._reason(status)
-        return sum(_claim(path, pid, reason, detail, time.monotonic()) for path in found)
+        with suppress(OSError):
+            found = [path for _, process, path in files() if process.pid == pid]
+            return sum(_say(path, pid, reason, detail, time.monotonic()) for path in found)
+        return 0
 
     def _reason(self, status: int | None) -> tuple[str, str]:
         if status is None:
@@ -107,11 +90,6 @@ class Watch:
             return ("out_of_memory" if self._deaths > before else "sigkill"), ""
         return "crash", signal.Signals(number).name
 
-    def close(self) -> None:
-        """Watch no more."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
 
 def _killed_by_kernel() -> int:
     for file in _OOM_FILES:
@@ -121,114 +99,66 @@ def _killed_by_kernel() -> int:
     return 0
 
 
-# -- everybody --------------------------------------------------------------------------------------------------------
-
-_DASHES = 4  # namespace, root's pid and ticks, pid and ticks
-
-
 def begin() -> None:
-    """Make this process's file, where there is none, and say what others lost."""
+    """Make this process's file, where there is none, and say and count what others lost."""
     if TABLE.open():
         with suppress(OSError):  # that there is no folder is said already
             sweep()
 
 
-def take_over() -> None:
-    """Count what others said, in a process that begins; nothing where it counts nothing."""
-    if _COUNTERS:
-        begin()
-
-
-def sweep() -> int:
-    """Say what those left that ended, and that nobody watches; count what was said. Return how many are new.
+def sweep() -> None:
+    """Say what those left that ended, and that nobody watches; count what was said.
 
     Raises:
         OSError: There is no folder.
     """
-    folder, own = running_folder(), family()
-    found = 0
-    names = _names(folder)
-    for name in names:
-        namespace, _, rest = name.partition("-")
-        if namespace != own.namespace:
-            continue  # of another container: its processes can't be looked at
-        with suppress(ValueError):
-            root = Process.parse(rest)
-            process = Process.parse("-".join(name.split("-")[3:]))
-            # Another service's lost ones are that one's to tell, while it lives.
-            others = root.alive and (root != own.root or f"{own.name}-{_WATCHED}" in names)
-            if name.count("-") == _DASHES and not others and not process.alive:
-                found += _claim(folder / name, process.pid, "unknown", "", None)
-    numbers = _uncounted(folder)
+    own = family()
+    for root, process, path in files(everybody=True):
+        # Another service's lost ones are that one's to tell, while it lives.
+        others = root.alive and (root != own.root or Watch.there)
+        if not others and not process.alive:
+            _say(path, process.pid, "unknown", "", None)
+    numbers: Counter[str] = Counter()
+    for path in running_folder().glob(f"{own.namespace}-*-{_COUNTED}-*"):
+        root = Process.parse(path.name.partition("-")[2])
+        with suppress(OSError):  # another process was faster
+            if not root.alive or (root == own.root and _COUNTERS):
+                path.unlink()
+                reason, number = path.name.split("-")[4:6]
+                numbers[reason] += int(number)
     for reason in REASONS:  # 0 too: Prometheus sees no increase in a series that begins with its first loss
         for counter in _COUNTERS:
             counter(reason, numbers[reason])
-    return found
 
 
-def _claim(path: Path, pid: int, reason: str, detail: str, until: float | None) -> int:
+def _say(path: Path, pid: int, reason: str, detail: str, until: float | None) -> int:
     """Say what the file of a process has, if nobody else did; return how many."""
-    mine = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
     try:
-        path.rename(mine)
-        found = read(mine)
-        mine.unlink()
+        found = read(path, until)
+        path.unlink()  # what only one of those that read it can do
     except OSError:
         return 0
+    end = REASONS[reason] + (f" ({detail})" if detail else "")
+    for one in found:
+        text = f" ({one['text'][:_LONGEST_TEXT]})" if one["text"] else ""
+        where = f" in {one['phase']}{text}" if one["method"] else text
+        said = f"{what(one, 'route', 'id')} was lost after {one['seconds']:.1f} s{where}: worker {pid} {end}"
+        _LOG.error("%s", mask(said.replace("\n", " ").replace("\r", " ")))
     if found:
-        # When it ended is not known: at the latest that anybody wrote.
-        last = until if until is not None else max(max(one.begun, one.since) for one in found)
-        for one in found:
-            _LOG.error("%s", line(one, pid, last, reason, detail))
         prefix = "-".join(path.name.split("-")[:3])
         path.with_name(f"{prefix}-{_COUNTED}-{reason}-{len(found)}-{uuid.uuid4().hex}").touch(0o600)
     return len(found)
 
 
-def _uncounted(folder: Path) -> Counter[str]:
-    """Take away what was said of this family, where this process counts, and of ended ones; return the numbers."""
-    found: Counter[str] = Counter()
+def files(*, everybody: bool = False) -> Iterator[tuple[Process, Process, Path]]:
+    """Yield each process of this family, or of this user and container, that has a file: its root, itself, the file.
+
+    Raises:
+        OSError: There is no folder.
+    """
     own = family()
-    for name in _names(folder):
-        namespace, *words = name.split("-")
-        with suppress(ValueError, IndexError, OSError):
-            root, kind = Process.parse("-".join(words[:2])), words[2]
-            ended = not root.alive
-            if namespace != own.namespace or not (ended or (root == own.root and _COUNTERS)):
-                continue
-            if kind == _COUNTED:
-                (folder / name).unlink()
-                found[words[3]] += int(words[4])
-            elif kind == _WATCHED and ended:
-                (folder / name).unlink()
-    return found
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def family_files() -> Iterator[tuple[Process, Path]]:
-    """Yield the processes of this family that have a file, with it.
-
-    Raises:
-        OSError: There is no folder.
-    """
-    return _files(f"{family().name}-")
-
-
-def all_files() -> Iterator[tuple[Process, Path]]:
-    """Yield all processes of this user and container that have a file, with it.
-
-    Raises:
-        OSError: There is no folder.
-    """
-    return _files(f"{family().namespace}-")
-
-
-def _files(prefix: str) -> Iterator[tuple[Process, Path]]:
-    folder = running_folder()
-    for name in sorted(_names(folder)):
-        if name.startswith(prefix) and name.count("-") == _DASHES:
-            with suppress(ValueError):
-                yield Process.parse("-".join(name.split("-")[3:])), folder / name
+    # <namespace>-<pid and ticks of the family's root>-<pid and ticks>
+    for path in sorted(running_folder().glob(f"{own.namespace}-*" if everybody else f"{own.name}-*")):
+        with suppress(ValueError):
+            _, root, ticks, process = path.name.split("-", 3)
+            yield Process(int(root), int(ticks)), Process.parse(process), path

@@ -11,10 +11,9 @@ from typing import Any
 
 from c2c_broadcast import when_imported
 from c2c_debug.running.lost import begin
-from c2c_debug.running.table import BODY, HTTP, POOL, REDIS, RENDER, SQL, TABLE, VIEW
+from c2c_debug.running.table import BODY, HTTP, POOL, REDIS, RENDER, SQL, TABLE, VIEW, Row
 from c2c_debug.sql.explain import simplified
 
-_MARK = "_c2c_debug_phase"
 _LONGEST_STATEMENT = 4_000
 
 
@@ -41,7 +40,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             row.end(begun)
             raise
         body = getattr(response, "app_iter", None)
-        if type(body) is list or body is None:
+        if body is None or isinstance(body, (list, tuple)):
             row.end(begun)
         else:
             row.turn(BODY)
@@ -61,22 +60,13 @@ class _Body:
         self._done = done
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._body
-        self._done()
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "app_iter_range":  # WebOb's, for answers to Range
-            raise AttributeError(name)
-        ranged = self._body.app_iter_range
-        return lambda *arguments: _Body(ranged(*arguments), self._done)
+        return iter(self._body)
 
     def close(self) -> None:
         """Close the body below, if it can be."""
-        try:
-            if hasattr(self._body, "close"):
-                self._body.close()
-        finally:
-            self._done()
+        if hasattr(self._body, "close"):
+            self._body.close()
+        self._done()
 
     def __del__(self) -> None:
         self._done()
@@ -84,8 +74,9 @@ class _Body:
 
 def _watch(response: Any, body: Any, environ: dict[str, Any], done: Callable[[], None]) -> None:
     wrapper = environ.get("wsgi.file_wrapper")
-    if isinstance(body, tuple) or (isinstance(wrapper, type) and isinstance(body, wrapper)):
-        done()  # a server sends its own class by sendfile(2), and no other
+    # A server sends its own class by sendfile(2), and no other; WebOb asks its own, of files, for answers to Range.
+    if hasattr(body, "app_iter_range") or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+        done()
         return
     length = response.headers.get("Content-Length")
     response.app_iter = _Body(body, done)
@@ -130,9 +121,7 @@ def around_rendering(view: Any, info: Any) -> Any:
     return watched
 
 
-# -- what is waited for -----------------------------------------------------------------------------------------------
-
-
+@functools.cache
 def install() -> None:
     """Wrap what waits, of libraries that the application imports; once a process."""
     when_imported("sqlalchemy", _sqlalchemy)
@@ -146,75 +135,64 @@ def _sqlalchemy() -> None:
     from sqlalchemy.pool import Pool
 
     for name in ("do_execute", "do_executemany", "do_execute_no_params"):
-        _wrap(DefaultDialect, name, _statement)
+        _wrap(DefaultDialect, name, SQL, _statement)
     for name in ("do_commit", "do_rollback"):
-        _wrap(DefaultDialect, name, partial(_waiting, phase=SQL, text=name[3:].upper().encode()))
-    _wrap(Pool, "connect", partial(_waiting, phase=POOL, text=b""))
+        _wrap(DefaultDialect, name, SQL, _always(name[3:].upper()))
+    _wrap(Pool, "connect", POOL, _always(""))
 
 
 def _psycopg2() -> None:
     from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-    _wrap(PGDialect_psycopg2, "do_executemany", _statement)
+    _wrap(PGDialect_psycopg2, "do_executemany", SQL, _statement)
 
 
 def _requests() -> None:
     from requests.adapters import HTTPAdapter
 
-    _wrap(HTTPAdapter, "send", _sent)
+    _wrap(HTTPAdapter, "send", HTTP, _sent)
 
 
 def _redis() -> None:
     from redis import client, cluster
 
     for owner in (client.Redis, cluster.RedisCluster):
-        _wrap(owner, "execute_command", _commanded)
+        _wrap(owner, "execute_command", REDIS, _commanded)
     for pipeline in (client.Pipeline, cluster.ClusterPipeline):
-        _wrap(pipeline, "execute", partial(_waiting, phase=REDIS, text=b"PIPELINE"))
+        _wrap(pipeline, "execute", REDIS, _always("PIPELINE"))
 
 
-def _wrap(owner: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _wrap(owner: type, name: str, phase: int, said: Callable[..., tuple[bytes, int]]) -> None:
+    """Show what a method waits for: of its row and arguments ``said`` makes the text, and the database's process."""
     original = owner.__dict__.get(name)
-    if original is not None and not hasattr(original, _MARK):
-        wrapper = functools.wraps(original)(wrap(original))
-        setattr(wrapper, _MARK, True)
-        setattr(owner, name, wrapper)
-
-
-def _waiting(original: Callable[..., Any], phase: int, text: bytes) -> Callable[..., Any]:
+    if original is None:
+        return
     current = TABLE.current
 
+    @functools.wraps(original)
     def watched(*arguments: Any, **named: Any) -> Any:
         row = current()
         if row is None:
             return original(*arguments, **named)
-        row.enter(phase, text)
+        row.enter(phase, *said(row, *arguments, **named))
         try:
             return original(*arguments, **named)
         finally:
             row.leave()
 
-    return watched
+    setattr(owner, name, watched)
 
 
-def _statement(original: Callable[..., Any]) -> Callable[..., Any]:
-    current = TABLE.current
+def _always(text: str) -> Callable[..., tuple[bytes, int]]:
+    found = (text.encode(), 0)
+    return lambda *_, **__: found
 
-    def watched(dialect: Any, cursor: Any, statement: str, *rest: Any, **named: Any) -> Any:
-        row = current()
-        if row is None:
-            return original(dialect, cursor, statement, *rest, **named)
-        connection = row.connection
-        if connection is None or connection[0] is not getattr(cursor, "connection", None):
-            connection = row.connection = _connection(cursor)
-        short = statement if len(statement) < _LONGEST_STATEMENT else statement[:_LONGEST_STATEMENT]
-        row.enter(SQL, _text(short), connection[1])
-        try:
-            return original(dialect, cursor, statement, *rest, **named)
-        finally:
-            row.leave()
 
-    return watched
+def _statement(row: Row, _dialect: Any, cursor: Any, statement: str, *_: Any, **__: Any) -> tuple[bytes, int]:
+    connection = getattr(cursor, "connection", None)
+    if row.connection is None or row.connection[0] is not connection:
+        row.connection = connection, _backend(connection)
+    return _text(statement[:_LONGEST_STATEMENT]), row.connection[1]
 
 
 @lru_cache(maxsize=1_000)
@@ -222,42 +200,17 @@ def _text(statement: str) -> bytes:
     return simplified(statement).encode("utf-8", "replace")
 
 
-def _connection(cursor: Any) -> tuple[Any, int]:
-    """Return a cursor's connection and the process that serves it: of psycopg, psycopg2; 0 elsewhere."""
-    connection: Any = getattr(cursor, "connection", None)
+def _backend(connection: Any) -> int:
+    """Return the process that serves a connection of psycopg or psycopg2; 0 elsewhere."""
     try:
-        return connection, int(connection.info.backend_pid)
+        return int(connection.info.backend_pid)
     except Exception:  # noqa: BLE001 # whatever a driver has under this name
-        return connection, 0
+        return 0
 
 
-def _sent(original: Callable[..., Any]) -> Callable[..., Any]:
-    current = TABLE.current
-
-    def watched(adapter: Any, request: Any, *rest: Any, **named: Any) -> Any:
-        row = current()
-        if row is None:
-            return original(adapter, request, *rest, **named)
-        row.enter(HTTP, f"{request.method} {str(request.url).partition('?')[0]}".encode("utf-8", "replace"))
-        try:
-            return original(adapter, request, *rest, **named)
-        finally:
-            row.leave()
-
-    return watched
+def _sent(_row: Row, _adapter: Any, request: Any, *_: Any, **__: Any) -> tuple[bytes, int]:
+    return f"{request.method} {str(request.url).partition('?')[0]}".encode("utf-8", "replace"), 0
 
 
-def _commanded(original: Callable[..., Any]) -> Callable[..., Any]:
-    current = TABLE.current
-
-    def watched(client: Any, *arguments: Any, **named: Any) -> Any:
-        row = current()
-        if row is None:
-            return original(client, *arguments, **named)
-        row.enter(REDIS, str(arguments[0] if arguments else "").encode("utf-8", "replace"))
-        try:
-            return original(client, *arguments, **named)
-        finally:
-            row.leave()
-
-    return watched
+def _commanded(_row: Row, _client: Any, command: Any = "", *_: Any, **__: Any) -> tuple[bytes, int]:
+    return str(command).encode("utf-8", "replace"), 0
