@@ -364,7 +364,7 @@ def test_nothing_is_said_under_the_lock(eventually):
         thread.start()
         thread.join(30)
         assert not thread.is_alive()
-        assert not profiler.on
+        assert profiler.mode is None
     finally:
         log.removeHandler(handler)
         log.setLevel(level)

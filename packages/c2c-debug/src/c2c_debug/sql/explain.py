@@ -12,36 +12,44 @@ Mode = Literal["analyze", "explain"]
 
 # "Seq Scan on public.users  (cost=0.00..1.01 rows=1 width=4)" calls nothing.
 _COSTS = re.compile(r"\(cost=[\d. =a-z]{1,100}\)")
-_SAVEPOINT = "c2c_debug_explain"
+_EXPLAINED = frozenset({("postgresql", "psycopg"), ("postgresql", "psycopg2")})
 _LONGEST = 60_000  # milliseconds
 _WRITING_NODES = ("LockRows", "Insert on ", "Update on ", "Delete on ", "Merge on ")
-# PQTRANS_IDLE, PQTRANS_INTRANS (documentation of libpq, chapter 34.2).
-_IDLE, _IN_TRANSACTION = 0, 2
+# By libpq's PQTRANS_IDLE (autocommit: a transaction of our own) and PQTRANS_INTRANS: what begins and ends a part.
+_PARTS = {
+    0: ("BEGIN", "ROLLBACK"),
+    2: ("SAVEPOINT c2c_explain", "ROLLBACK TO SAVEPOINT c2c_explain", "RELEASE SAVEPOINT c2c_explain"),
+}
 
 
 class LeftAloneError(Exception):
     """The statement must not be explained; the text says why."""
 
 
-def explain(connection: Any, statement: str, *parameters: Any, status: int, mode: Mode = "analyze") -> str:
+def explain(context: Any, statement: str, *parameters: Any, mode: Mode) -> str:
     """Return the plan of a statement; the connection's transaction stays as it was.
 
-    Args:
-        connection: of DBAPI: psycopg2 or psycopg
-        statement: as the driver got it
-        parameters: what the driver got with it: one thing or nothing
-        status: of the transaction: libpq's PQtransactionStatus
-        mode: ``analyze`` runs the statement again; ``explain`` does not
+    ``context`` is SQLAlchemy's of this execution; ``statement`` and ``parameters`` (one thing or nothing) are what the
+    driver got. The mode ``analyze`` runs the statement again, ``explain`` does not.
 
     Raises:
         LeftAloneError: It locks, writes, calls a volatile function, or the transaction is aborted.
         Exception: What the driver raises; this, too, leaves the transaction as it was.
     """
+    if (context.dialect.name, context.dialect.driver) not in _EXPLAINED:
+        raise LeftAloneError("only PostgreSQL by psycopg or psycopg2 is explained")
     why = reads(statement)
     if why is not None:
         raise LeftAloneError(why)
-    with _cursor(connection) as cursor, _savepoint(cursor, status):
-        _limit_time(cursor)
+    connection = context.root_connection.connection
+    status = int(connection.driver_connection.info.transaction_status)
+    with contextlib.closing(connection.dbapi_connection.cursor()) as cursor, _savepoint(cursor, status):
+        # What follows is stopped after a minute, or earlier where the application says so.
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, true) FROM pg_catalog.pg_settings"
+            " WHERE name = 'statement_timeout' AND (setting = '0' OR setting::bigint > %s)",
+            (str(_LONGEST), _LONGEST),
+        )
         _refuse_volatile(cursor, functions(statement))
         if mode == "explain":
             return _plan(cursor, "EXPLAIN ", statement, parameters)
@@ -54,38 +62,16 @@ def explain(connection: Any, statement: str, *parameters: Any, status: int, mode
 
 
 @contextlib.contextmanager
-def _cursor(connection: Any) -> Iterator[Any]:
-    cursor = connection.cursor()
-    try:
-        yield cursor
-    finally:
-        cursor.close()
-
-
-@contextlib.contextmanager
 def _savepoint(cursor: Any, status: int) -> Iterator[None]:
-    if status == _IDLE:  # autocommit: a transaction of our own
-        begin, end = "BEGIN", ["ROLLBACK"]
-    elif status == _IN_TRANSACTION:
-        begin = f"SAVEPOINT {_SAVEPOINT}"
-        end = [f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}", f"RELEASE SAVEPOINT {_SAVEPOINT}"]
-    else:
+    if status not in _PARTS:
         raise LeftAloneError("its transaction is aborted or busy")
+    begin, *end = _PARTS[status]
     cursor.execute(begin)
     try:
         yield
     finally:
         for command in end:
             cursor.execute(command)
-
-
-def _limit_time(cursor: Any) -> None:
-    """Have what follows stopped after a minute, or earlier where the application says so."""
-    cursor.execute(
-        "SELECT set_config('statement_timeout', %s, true) FROM pg_catalog.pg_settings"
-        " WHERE name = 'statement_timeout' AND (setting = '0' OR setting::bigint > %s)",
-        (str(_LONGEST), _LONGEST),
-    )
 
 
 def _refuse_volatile(cursor: Any, names: set[str]) -> None:
@@ -133,13 +119,8 @@ _WRITES = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|INTO
 _CALL = re.compile(r"(?<![\w$])([^\x00-@\[-^`{-\x7f][\w$]*+)\"?\s*+\(")
 
 
-def words(statement: str) -> str:
-    """Return the statement without comments and texts: whatever is left is SQL."""
-    return _OPAQUE.sub(lambda match: match["name"] or " ", statement)
-
-
 def simplified(statement: str) -> str:
-    """Return a statement on one line, without comments, and with ``?`` for its texts."""
+    """Return a statement on one line, without comments, and with ``?`` for its texts: whatever is left is SQL."""
     return " ".join(_OPAQUE.sub(_without_values, statement).split())
 
 
@@ -149,9 +130,8 @@ def _without_values(match: re.Match[str]) -> str:
 
 def reads(statement: str) -> str | None:
     """Return None where a statement only reads (``SELECT``, ``WITH ... SELECT``), else why it is left alone."""
-    text = words(statement)
-    bare = _QUOTED_NAME.sub(" Q ", text)
-    if not _SELECT.match(bare.lstrip(" \t\r\n\f\v(")):
+    bare = _QUOTED_NAME.sub(" Q ", simplified(statement))
+    if not _SELECT.match(bare.lstrip(" (")):
         return NO_SELECT
     if ";" in bare.rstrip().rstrip(";"):
         return "it is several statements"
@@ -164,7 +144,7 @@ def reads(statement: str) -> str | None:
 
 def functions(text: str) -> set[str]:
     """Return the names of all that looks like a call in a statement or a plan, as PostgreSQL folds them."""
-    text = " ".join(words(text).split())
+    text = simplified(text)
     found = {name.lower() for name in _CALL.findall(_QUOTED_NAME.sub(" Q ", text))}
     quoted = (match for match in _QUOTED_NAME.finditer(text) if text.startswith(("(", " ("), match.end()))
     return found | {match[1].replace('""', '"') for match in quoted}

@@ -7,7 +7,6 @@ other threads are inside, which the removal of a listener can not. While it is o
 
 import functools
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -17,7 +16,6 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
 
 from c2c_broadcast import Masker, mask, names_secret
-from c2c_broadcast.process import at_fork
 from c2c_debug.sql.explain import NO_SELECT, LeftAloneError, Mode, explain, reads
 from c2c_debug.sql.report import MOST, Statements
 
@@ -26,10 +24,8 @@ __all__ = ["SqlProfiler"]
 _LOG = logging.getLogger("c2c_debug.sql_profiler")
 
 _METHODS = ("do_execute", "do_executemany", "do_execute_no_params")
-_MARK = "_c2c_debug_original"
 _INSIDE = "_c2c_debug_inside"
 _LONGEST_PARAMETERS = 4_000
-_EXPLAINED = frozenset({("postgresql", "psycopg"), ("postgresql", "psycopg2")})
 
 
 class SqlProfiler:
@@ -37,65 +33,51 @@ class SqlProfiler:
 
     def __init__(self, masker: Any = mask) -> None:
         self.masked = masker
-        self._lock = threading.Lock()
-        self._replaced: list[tuple[type, str, Any]] = []
+        self._replaced: list[tuple[type, str, Any, Any]] = []
         self._seen: OrderedDict[str, None] = OrderedDict()
         self.statements = Statements()
-        self.mode: Mode = "analyze"
-        self.on = False
-        at_fork(self)
-
-    def after_fork(self) -> None:
-        """Begin anew in a child: its parent's statements are not its own."""
-        self._lock = threading.Lock()
-        self.statements.after_fork()
+        self.mode: Mode | None = None
 
     def switch(self, mode: Mode | None) -> None:
         """Switch on, in this mode, or off."""
-        switched_on = False
-        with self._lock:
-            if mode is not None:
-                self.mode = mode
-            if mode is not None and not self.on:
+        with self.statements.lock:
+            before, self.mode = self.mode, mode
+            if mode is None:
+                self._put_back()
+            elif before is None:
                 self._seen.clear()
                 self.statements.clear()
-                self.on = True
                 self._replace()
-                switched_on = True
-            elif mode is None and self.on:
-                self.on = False
-                self._put_back()
         # Said without the lock: a handler may run statements, or switch this profiler itself.
-        if switched_on and not _LOG.isEnabledFor(logging.INFO):
+        if before is None and mode is not None and not _LOG.isEnabledFor(logging.INFO):
             _LOG.warning("The SQL profiler is on, and this logger's level hides its plans: set it to INFO")
 
     def _replace(self) -> None:
         """Replace the methods, also where a dialect has its own."""
-        owners = {name: [one for one in _subclasses(DefaultDialect) if name in one.__dict__] for name in _METHODS}
-        for name, found in owners.items():
-            for owner in found:
-                self._put(owner, name, self._watching)
+        for owner in _subclasses(DefaultDialect):
+            for name in _METHODS:
+                if name in owner.__dict__:
+                    self._put(owner, name, self._watching)
         self._put(Pool, "connect", self._waiting)
 
     def _put(self, owner: type, name: str, wrap: Callable[[Any], Any]) -> None:
         original = owner.__dict__[name]
         wrapper = functools.wraps(original)(wrap(original))
         setattr(owner, name, wrapper)
-        self._replaced.append((owner, name, wrapper))
-        setattr(wrapper, _MARK, original)
+        self._replaced.append((owner, name, original, wrapper))
 
     def _put_back(self) -> None:
         """Put the methods back; one that another tool replaced after us calls ours, which does nothing now."""
-        for owner, name, wrapper in self._replaced:
+        for owner, name, original, wrapper in self._replaced:
             if owner.__dict__.get(name) is wrapper:
-                setattr(owner, name, getattr(wrapper, _MARK))
+                setattr(owner, name, original)
         self._replaced.clear()
 
     def _watching(self, original: Callable[..., None]) -> Callable[..., None]:
         def watched(dialect: Any, cursor: Any, statement: str, *rest: Any, **named: Any) -> None:
             context = named.get("context") or (rest[-1] if rest else None)
             # A dialect's own method may call its parent's: that is one statement.
-            if not self.on or context is None or _INSIDE in context.__dict__:
+            if self.mode is None or context is None or _INSIDE in context.__dict__:
                 original(dialect, cursor, statement, *rest, **named)
                 return
             context.__dict__[_INSIDE] = True
@@ -117,7 +99,7 @@ class SqlProfiler:
             try:
                 return original(pool)
             finally:
-                if self.on:
+                if self.mode is not None:
                     self.statements.waited(perf_counter() - start)
 
         return connect
@@ -125,35 +107,21 @@ class SqlProfiler:
     def _look(self, method: str, statement: str, rest: tuple[Any, ...], context: Any) -> None:
         """Explain a statement that is new. Whatever goes wrong is said in the log: the request goes on."""
         self._seen[statement] = None
+        if len(self._seen) > MOST:
+            self._seen.popitem(last=False)
+        if method == "do_executemany" or reads(statement) == NO_SELECT:
+            return
+        parameters = rest[:1] if method == "do_execute" else ()
+        shown, masked = "?", self.masked
         try:
-            if len(self._seen) > MOST:
-                self._seen.popitem(last=False)
-            if method != "do_executemany" and reads(statement) != NO_SELECT:
-                self._explain(statement, rest[:1] if method == "do_execute" else (), context)
-        except Exception:  # noqa: BLE001 # the watched request is sacred
-            _LOG.warning("The SQL profiler failed", exc_info=True)
-
-    def _explain(self, statement: str, parameters: tuple[Any, ...], context: Any) -> None:
-        text = self.masked(statement)
-        shown = self.masked(repr(self.masked.data(parameters[0] if parameters else None)))[:_LONGEST_PARAMETERS]
-        try:
-            plan = self._plan(statement, parameters, context)
+            shown = self.masked(repr(self.masked.data(parameters[0] if parameters else None)))[:_LONGEST_PARAMETERS]
+            masked = Masker(_secrets(parameters))  # what is found has the values, too
+            found = f"plan:\n{explain(context, statement, *parameters, mode=self.mode or 'explain')}"
         except LeftAloneError as error:
-            _LOG.info("statement:\n%s\nparameters: %s\nnot explained: %s", text, shown, error)
-        except Exception as error:  # noqa: BLE001 # whatever a driver raises
-            why = self.masked(f"{type(error).__name__}: {error}")
-            _LOG.info("statement:\n%s\nparameters: %s\ncan't be explained: %s", text, shown, why)
-        else:
-            # The plan has the values, too.
-            plan = self.masked(Masker(_secrets(parameters))(plan))
-            _LOG.info("statement:\n%s\nparameters: %s\nplan:\n%s", text, shown, plan)
-
-    def _plan(self, statement: str, parameters: tuple[Any, ...], context: Any) -> str:
-        if (context.dialect.name, context.dialect.driver) not in _EXPLAINED:
-            raise LeftAloneError("only PostgreSQL by psycopg or psycopg2 is explained")
-        connection = context.root_connection.connection
-        status = int(connection.driver_connection.info.transaction_status)
-        return explain(connection.dbapi_connection, statement, *parameters, status=status, mode=self.mode)
+            found = f"not explained: {error}"
+        except Exception as error:  # noqa: BLE001 # whatever a driver, or a value, raises
+            found = f"can't be explained: {type(error).__name__}: {error}"
+        _LOG.info("statement:\n%s\nparameters: %s\n%s", self.masked(statement), shown, self.masked(masked(found)))
 
 
 def _secrets(parameters: tuple[Any, ...]) -> list[str]:
@@ -162,9 +130,5 @@ def _secrets(parameters: tuple[Any, ...]) -> list[str]:
     return [str(value) for name, value in named.items() if names_secret(name)]
 
 
-def _subclasses(owner: type) -> list[type]:
-    found: list[type] = [owner]
-    children: list[type] = owner.__subclasses__()
-    for child in children:
-        found += [one for one in _subclasses(child) if one not in found]
-    return found
+def _subclasses(owner: type) -> set[type]:
+    return {owner}.union(*map(_subclasses, owner.__subclasses__()))
