@@ -1,7 +1,7 @@
 """Parameters of requests: read, held to their bounds, or a 400 that names them."""
 
 import math
-from typing import Any, TypeGuard
+from typing import Any
 
 from pyramid.httpexceptions import HTTPBadRequest, HTTPException
 
@@ -20,38 +20,31 @@ def bad(message: str) -> HTTPException:
 
 def integer(request: Any, name: str, default: int | None = None, *, minimum: int, maximum: int) -> int:
     """Return a whole number; without a default it must be there. What it is not is a 400."""
-    raw = request.params.get(name)
-    if not raw and default is not None:
-        return default
-    wanted = f"{name} must be a whole number from {minimum} to {maximum}"
-    try:
-        value = int(raw) if _is_plain(raw) else None
-    except ValueError:
-        value = None
-    if value is None or not minimum <= value <= maximum:
-        raise bad(f"{wanted}, {_given(raw)}")
-    return value
+    return int(number(request, name, default, minimum=minimum, maximum=maximum, whole=True))
 
 
-def number(request: Any, name: str, default: float | None = None, *, minimum: float, maximum: float) -> float:
+def number(
+    request: Any, name: str, default: float | None = None, *, minimum: float, maximum: float, whole: bool = False
+) -> float:
     """Return a finite number; without a default it must be there. What it is not is a 400."""
-    raw = request.params.get(name)
+    raw: str = request.params.get(name) or ""
     if not raw and default is not None:
         return default
     try:
-        value = float(raw) if _is_plain(raw) else math.nan
+        # Python takes more for a number: 1_0, digits of other scripts.
+        plain = len(raw) <= _LONGEST_NUMBER and raw.isascii() and "_" not in raw
+        value = (int if whole else float)(raw) if plain else math.nan
     except ValueError:
         value = math.nan
     if not minimum <= value <= maximum:
-        raise bad(f"{name} must be a number from {minimum:.15g} to {maximum:.15g}, {_given(raw)}")
+        what = "a whole number" if whole else "a number"
+        raise bad(f"{name} must be {what} from {minimum:.15g} to {maximum:.15g}, {_given(raw)}")
     return value
 
 
-def flag(request: Any, name: str, *, default: bool = False) -> bool:
+def flag(request: Any, name: str) -> bool:
     """Return whether a flag is set: ``&name``, ``&name=1``; ``&name=false`` is not. Anything else is a 400."""
-    raw = request.params.get(name)
-    if raw is None:
-        return default
+    raw: str = request.params.get(name, "0")
     word = raw.strip().lower()
     if word not in _TRUE | _FALSE:
         raise bad(f"{name} must be 1 or 0, {_given(raw)}")
@@ -66,10 +59,5 @@ def choice(request: Any, name: str, *choices: str) -> str:
     return raw
 
 
-def _is_plain(raw: str | None) -> TypeGuard[str]:
-    """Tell whether a text may be a number; Python takes more for one (``1_0``, digits of other scripts)."""
-    return raw is not None and 0 < len(raw) <= _LONGEST_NUMBER and raw.isascii() and "_" not in raw
-
-
-def _given(raw: str | None) -> str:
+def _given(raw: str) -> str:
     return "and is missing" if not raw else f"not {raw[:_LONGEST_SHOWN]!r}"
