@@ -1,5 +1,7 @@
 """Requests in flight: rows, phases, the listing."""
 
+import contextlib
+import io
 import logging
 import subprocess
 import sys
@@ -10,10 +12,12 @@ import pytest
 import redis
 import requests
 import sqlalchemy as sa
+from pyramid.request import Request
 from pyramid.response import FileResponse, Response
+from webob.static import FileIter
 
 from c2c_debug import in_flight
-from c2c_debug.running import listing, text
+from c2c_debug.running import listing, phases, table, text
 from c2c_debug.running.table import TABLE
 
 
@@ -87,6 +91,27 @@ def test_phases_of_a_database(make_service, postgres):
     assert str(one["backend_pid"]) == answers[0]
     assert (seen["after"]["phase"], seen["after"]["text"]) == ("view", None)
     engine.dispose()
+
+
+def test_each_connection_has_its_backend(make_service, postgres):
+    """Two connections in one request: with each the process that serves it."""
+    engine = sa.create_engine(
+        sa.make_url(postgres.url).set(drivername="postgresql+psycopg"), poolclass=sa.pool.NullPool
+    )
+    seen, backends = [], []
+
+    def view(request):
+        for _ in range(2):
+            with engine.connect() as connection:
+                backends.append(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar())
+                # Called while the statement runs.
+                connection.connection.dbapi_connection.add_notice_handler(lambda _notice: seen.append(listing()[0]))
+                connection.execute(sa.text("DO $$ BEGIN RAISE NOTICE 'now'; END $$"))
+        return Response("x")
+
+    _service(make_service, view).app.get("/thing/1")
+    assert [(one["phase"], one["backend_pid"]) for one in seen] == [("sql", pid) for pid in backends]
+    assert len(set(backends)) == 2
 
 
 def _until(check):
@@ -174,6 +199,23 @@ def test_answers_are_as_without(make_service, tmp_path):
     assert part.body == b"0123456789"
     assert part.headers["Content-Range"] == "bytes 10-19/300"
     assert service.app.head("/thing/1").headers["Content-Length"] == "300"
+    assert not listing()
+
+
+def test_a_body_is_over_when_it_is_closed_or_gone():
+    """Whichever comes first; a file of WebOb's is left as it is, for it knows how to send a part."""
+    tween = phases.tween_factory(lambda request: Response(app_iter=iter([b"x"])), None)
+    response = tween(Request.blank("/closed"))
+    assert [one["phase"] for one in listing()] == ["body"]
+    response.app_iter.close()
+    assert not listing()
+    response = tween(Request.blank("/gone"))
+    assert [one["path"] for one in listing()] == ["/gone"]
+    del response
+    assert not listing()
+    body = FileIter(io.BytesIO(b"0123456789"))
+    response = phases.tween_factory(lambda request: Response(app_iter=body), None)(Request.blank("/file"))
+    assert response.app_iter is body
     assert not listing()
 
 
@@ -274,6 +316,48 @@ def test_rows_are_read_whole_while_they_are_written():
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_row_is_read_until_two_reads_agree():
+    """What is half written at the first reads is read again."""
+
+    def rows(path, text):
+        said = f"GET\0\0\0{path}".encode()
+        return table._ROW.pack(table.SQL, 0, 1.0, text, b"", 7, 1.0, said).ljust(table._SIZE, b"\0")
+
+    class Changing:
+        """A file that a process writes to meanwhile."""
+
+        def __init__(self, *contents):
+            self.contents = list(contents)
+
+        def open(self, mode):
+            return contextlib.nullcontext(self)
+
+        def seek(self, where):
+            assert where == 0
+
+        def read(self):
+            return self.contents.pop(0)
+
+    old, torn, new = rows("/old", b"old"), rows("/new", b"old"), rows("/new", b"new")
+    (one,) = table.read(Changing(old, torn, new, new))
+    assert (one["path"], one["text"]) == ("/new", "new")
+
+
+def test_ages_are_of_the_request_and_of_its_phase():
+    """Neither has anything of what this thread did before."""
+    with in_flight("the first"):
+        time.sleep(0.05)
+    begun = time.monotonic()
+    with in_flight("the second"):
+        time.sleep(0.05)
+        entered = time.monotonic()
+        TABLE.current().enter(table.SQL, b"SELECT 1")
+        (one,) = listing()
+        now = time.monotonic()
+    assert 0.05 <= one["seconds"] <= now - begun + 0.001
+    assert one["phase_seconds"] <= now - entered + 0.001
 
 
 def test_no_folder_is_said_and_felt_by_nobody(make_service, monkeypatch, caplog):

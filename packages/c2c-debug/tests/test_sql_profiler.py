@@ -1,6 +1,7 @@
 """The SQL profiler with a real PostgreSQL and both drivers."""
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -175,6 +176,45 @@ def test_a_nested_transaction_is_undisturbed(engine, profiler, caplog):
     assert len(_said(caplog, "actual time=")) == 2
 
 
+def test_no_savepoint_is_left(engine, profiler, caplog):
+    """The explain's own one is released."""
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT count(*) FROM things"))
+        assert _said(caplog, "actual time=")
+        with pytest.raises(sa.exc.DatabaseError, match="does not exist"):
+            connection.exec_driver_sql("RELEASE SAVEPOINT c2c_explain")
+
+
+def test_an_explain_takes_a_minute_at_most(engine, profiler):
+    """The application's own limit holds where it is lower; its statement runs without ours."""
+    said = []
+
+    class Notices(list):
+        """Of psycopg2: SQLAlchemy empties its list after each statement."""
+
+        def append(self, notice):
+            said.append(notice)
+
+    with engine.begin() as connection:
+        raw = connection.connection.dbapi_connection
+        if hasattr(raw, "add_notice_handler"):
+            raw.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        else:
+            raw.notices = Notices()
+        # STABLE by its word, and so run by EXPLAIN ANALYZE.
+        connection.execute(
+            sa.text(
+                "CREATE FUNCTION pg_temp.limit_of(n int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN "
+                "RAISE NOTICE USING MESSAGE = 'limit ' || current_setting('statement_timeout'); RETURN n; END $$"
+            )
+        )
+        connection.execute(sa.text("SELECT pg_temp.limit_of(id) FROM things WHERE id = 1"))
+        connection.execute(sa.text("SET LOCAL statement_timeout = '5s'"))
+        connection.execute(sa.text("SELECT pg_temp.limit_of(id) FROM things WHERE id = 2"))
+    limits = [one.split("limit ")[1].strip() for one in said if "limit " in one]
+    assert limits == ["0", "1min", "5s", "5s"]
+
+
 def test_autocommit(engine, profiler, caplog):
     """Without a transaction the explain has one of its own, and none is left."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -268,6 +308,7 @@ def test_waiting_for_a_connection_is_counted(engine, profiler, eventually):
         got.wait(60)
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 'the second'"))
+            connection.execute(sa.text("SELECT 'the third'"))
 
     def in_the_pool():
         found = next(stack for stack, threads in stacks().items() if thread.ident in threads)
@@ -284,6 +325,7 @@ def test_waiting_for_a_connection_is_counted(engine, profiler, eventually):
     answer = profiler.statements.answer()
     waits = {one["statement"]: one["wait"] for one in answer["statements"]}
     assert waits["SELECT 'the second'"] >= 0.3
+    assert waits["SELECT 'the third'"] == 0
     assert answer["connection_wait"]["count"] == 2
     assert answer["connection_wait"]["max"] == pytest.approx(max(waits.values()))
     assert answer["connection_wait"]["total"] == pytest.approx(sum(waits.values()))
@@ -345,6 +387,49 @@ def test_statements_are_bounded(profiler):
     assert len(answer["statements"]) <= 1_000
     assert answer["dropped"] + len(answer["statements"]) == 5_001
     assert any(one["statement"] == "SELECT 'slow'" for one in answer["statements"])
+
+
+def test_what_is_explained_once_is_bounded(profiler):
+    """Of thousands of statements, which no two are the same, the newest are known."""
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        for number in range(1_100):
+            connection.exec_driver_sql(f"SELECT {number}")
+    engine.dispose()
+    assert len(profiler._seen) == 1_000
+    assert "SELECT 1099" in profiler._seen
+
+
+def test_a_dialects_own_method_that_calls_its_parents_is_one_statement():
+    """It is counted once."""
+    engine = sa.create_engine("sqlite://")
+
+    class Own(type(engine.dialect)):
+        supports_statement_cache = True
+
+        def do_execute(self, cursor, statement, parameters, context=None):
+            super().do_execute(cursor, statement, parameters, context)
+
+    engine.dialect.__class__ = Own
+    profiler = SqlProfiler()
+    profiler.switch("explain")
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    finally:
+        profiler.switch(None)
+        engine.dispose()
+    assert [one["count"] for one in profiler.statements.answer()["statements"]] == [1]
+
+
+def test_a_forked_child_begins_anew(profiler):
+    """What its parent ran it did not run."""
+    profiler.statements.add("SELECT 'the parent'", 1.0, 1)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(len(profiler.statements.answer()["statements"]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert len(profiler.statements.answer()["statements"]) == 1
 
 
 def test_nothing_is_said_under_the_lock(eventually):

@@ -81,6 +81,24 @@ def test_the_report_stays_when_it_is_off(sql):
     assert sql.get("/sql_profiler?report=1").json["statements"] == []
 
 
+def test_what_a_request_counts_is_bounded(sql):
+    """A request of thousands of statements, which no two are the same, keeps the numbers of 1,000."""
+    kept = []
+
+    def view(request):
+        with sa.create_engine(URL).connect() as connection:
+            for number in range(1_100):
+                connection.exec_driver_sql(f"SELECT {number}")
+        kept.append(len(request.environ["c2c_debug.statements"]))
+        return {}
+
+    sql.config.add_route("many", "/many")
+    sql.config.add_view(view, route_name="many", renderer="json")
+    sql.get("/sql_profiler?enable=1")
+    sql.app.get("/many")
+    assert kept == [1_000]
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
