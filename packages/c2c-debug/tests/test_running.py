@@ -160,7 +160,7 @@ def test_phases_of_other_services(make_service, http_sink, redis_server, ask, ph
 
 
 def test_phases_of_rendering_and_body(make_service):
-    """Rendering is told from the view, and a body that is made while it is sent from both."""
+    """Rendering is told from what is before and after it, and a body that is made while it is sent from both."""
     seen = []
 
     class Renderer:
@@ -175,15 +175,24 @@ def test_phases_of_rendering_and_body(make_service):
         seen.append(listing()[0]["phase"])
         yield b"x"
 
+    def after(view, info):
+        def watched(context, request):
+            response = view(context, request)
+            seen.append(listing()[0]["phase"])
+            return response
+
+        return watched
+
     service = make_service()
     service.config.add_renderer("slow", Renderer)
+    service.config.add_view_deriver(after, "after", under="decorated_view", over="c2c_debug_rendering")
     service.config.add_route("a", "/a")
     service.config.add_route("b", "/b")
     service.config.add_view(lambda request: {}, route_name="a", renderer="slow")
     service.config.add_view(lambda request: Response(app_iter=parts(), content_length=1), route_name="b")
     service.app.get("/a")
     assert service.app.get("/b").headers["Content-Length"] == "1"
-    assert seen == ["render", "body"]
+    assert seen == ["render", "view", "view", "body"]
     assert not listing()
 
 

@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,6 @@ from sqlalchemy.pool import Pool
 
 from c2c_debug.sql.profiler import SqlProfiler
 from c2c_debug.sql.report import application_line
-from c2c_debug.stacks import stacks
 
 DRIVERS = ("psycopg2", "psycopg")
 
@@ -311,8 +311,8 @@ def test_waiting_for_a_connection_is_counted(engine, profiler, eventually):
             connection.execute(sa.text("SELECT 'the third'"))
 
     def in_the_pool():
-        found = next(stack for stack, threads in stacks().items() if thread.ident in threads)
-        return any(code.co_filename.endswith("/sqlalchemy/util/queue.py") for code, _ in found)
+        frames = traceback.walk_stack(sys._current_frames().get(thread.ident))
+        return any(frame.f_code.co_filename.endswith("/sqlalchemy/util/queue.py") for frame, _ in frames)
 
     thread = threading.Thread(target=second)
     thread.start()
