@@ -142,9 +142,9 @@ def server_master(lines):
 
 
 def test_workers_that_end_while_the_reader_is_stopped(serve):
-    """``max-requests``, a log that nobody reads: all requests are answered, workers end and come, SIGTERM ends all."""
-    server = serve(preload=True, env={"STUCK": "1"}, workers=2, args=["--max-requests", "60"])
-    answers = [requests.get(f"{server.url}/watch/{number}", timeout=60).json() for number in range(300)]
+    """A log that nobody reads, ``max-requests``: a thousand are answered, workers end and come, SIGTERM ends all."""
+    server = serve(preload=True, env={"STUCK": "1"}, workers=2, args=["--max-requests", "200"])
+    answers = [requests.get(f"{server.url}/watch/{number}", timeout=60).json() for number in range(1_000)]
     assert len({answer["pid"] for answer in answers}) > 2
     assert any(answer["behind"] for answer in answers), "the pipe is full"
     begun = time.monotonic()
