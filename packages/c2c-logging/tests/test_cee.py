@@ -9,7 +9,7 @@ import time
 import pytest
 
 from c2c_broadcast import ConfigurationError
-from c2c_logging import PyramidCeeSysLogHandler, _syslog
+from c2c_logging import PyramidCeeSysLogHandler, _handlers, _syslog
 from c2c_logging._syslog import SyslogQueue
 from c2c_testing.sinks import SyslogSink
 
@@ -169,6 +169,25 @@ def test_nobody_takes_datagrams(logger, syslog_sink, capfd):
     assert said.count("is away") == 1
     assert said.count("works again") == 1
     assert len({message.cee()["msg"] for message in syslog_sink.messages}) == 22
+
+
+def test_each_second_datagram_is_refused(monkeypatch, capfd):
+    """A host says it late, of the one before: the server is away once, and back when nothing was refused for long."""
+    monkeypatch.setattr(_handlers, "_PAUSE", 0.0)
+    queue = SyslogQueue(("192.0.2.1", 514), None)
+    outcomes = iter([ConnectionRefusedError(), None] * 3)
+
+    def work():
+        if (refused := next(outcomes)) is not None:
+            raise refused
+
+    for _ in range(3):
+        assert queue.until_it_works(work)
+    said = capfd.readouterr().err
+    assert (said.count("is away"), said.count("works again")) == (1, 0)
+    queue._failed -= 2
+    assert queue.until_it_works(lambda: None)
+    assert "works again" in capfd.readouterr().err
 
 
 def test_a_server_that_hung_up_loses_nothing(logger, syslog_sink):

@@ -240,6 +240,21 @@ def test_so_many_characters_are_asked_for(log):
     assert len(asked) < 10
 
 
+def test_so_many_values_are_looked_at(log):
+    """However short they are."""
+    asked = []
+
+    class Empty:
+        def __str__(self):
+            asked.append(1)
+            return ""
+
+    log.info("x", extra={"many": [Empty() for _ in range(10_000)]})
+    (line,) = log.lines()
+    assert line["truncated"] is True
+    assert len(asked) < 3_000
+
+
 def test_depth_is_bounded(log):
     """What lies deeper than anybody looks is left out, and the line says so."""
     value = "x"
