@@ -317,7 +317,7 @@ class TlsFront(Relay):
     def _serve(self, near):
         import select
 
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed between two lines
             near = self._context.wrap_socket(near, server_side=True)
             far = socket.create_connection(("127.0.0.1", self._target))
             self._pairs.append({"sockets": (near, far), "frozen": False})
