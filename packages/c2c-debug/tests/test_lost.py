@@ -264,6 +264,28 @@ def test_the_next_start_says_what_a_whole_service_lost(folder, caplog):
     assert "a whole service's work was lost after" in lines[0]
 
 
+def test_a_fork_ends_nothing_of_other_threads():
+    """The rows of threads that are not in the child are the parent's, also where nothing but their thread has them."""
+
+    def other():
+        TABLE.row().begin("\0\0\0in another thread")
+        entered.set()
+        release.wait(60)
+
+    entered, release = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert entered.wait(60)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert [one["path"] for one in listing()] == ["in another thread"]
+    release.set()
+    thread.join()
+    assert not listing()
+
+
 def test_a_fork_within_a_request_disturbs_nobody():
     """The child's ends and phases are not the parent's; what other threads of the parent do goes on to be shown."""
     release = threading.Event()
