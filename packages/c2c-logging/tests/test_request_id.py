@@ -1,5 +1,7 @@
 """Request ids: where they come from, and what is kept of what clients send."""
 
+import os
+import random
 import re
 import string
 from uuid import UUID
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging import LoggingSettings
-from c2c_logging._request_ids import Trace, clean, find_id
+from c2c_logging._request_ids import Trace, clean, find_id, new_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -70,6 +72,24 @@ def test_without_a_header_it_is_a_uuid(make_app):
     first, second = app.get("/hello/a"), app.get("/hello/a")
     assert UUID(first.json["id"]).version == 4
     assert first.json["id"] == first.headers["X-Request-ID"] != second.json["id"]
+
+
+def test_forked_processes_make_different_ids():
+    """Each begins with its parent's random numbers, and no two of their ids begin alike; the application's stay."""
+    state = random.getstate()
+    found = []
+    for _ in range(4):
+        reader, writer = os.pipe()
+        if not os.fork():
+            os.write(writer, "".join(new_id()[:13] for _ in range(1000)).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
+        os.wait()
+        found += [text[at : at + 13] for at in range(0, len(text), 13)]
+    assert len(set(found)) == len(found) == 4000
+    assert random.getstate() == state
 
 
 def test_a_view_that_sets_the_header_itself(make_app):

@@ -40,9 +40,7 @@ def level_of(name: str) -> dict[str, str]:
     """Return the level of a logger, its own (``NOTSET`` without one) and the one in force; none is made for that."""
     known: Any = logging.root.manager.loggerDict
     logger = logging.root if name == ROOT else known.get(name)
-    own = "NOTSET"
-    if isinstance(logger, logging.Logger):
-        own = logging.getLevelName(logger.level)
+    own = logging.getLevelName(logger.level) if isinstance(logger, logging.Logger) else "NOTSET"
     while not isinstance(logger, logging.Logger):  # nobody has it: its parent's level is in force
         name = name.rpartition(".")[0]
         logger = known.get(name) if name else logging.root

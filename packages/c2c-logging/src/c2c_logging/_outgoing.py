@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("c2c_logging.requests")
 _MOST_PLACES = 1_000
-# Frames of these are the way to the socket, not the place that calls.
-_INNER = ("requests.", "c2c_logging.", "urllib3.", "contextlib")
+_INNER = ("requests.", "c2c_logging.", "urllib3.", "contextlib")  # frames on the way to the socket
 
 
 class _Outgoing:
@@ -38,9 +37,7 @@ WARNED: set[tuple[str, int]] = set()
 def instrument_requests(default_timeout: float | None = None) -> None:
     """Have what ``requests`` sends carry the request id, a ``traceparent`` and a time-out. Twice is the same as once.
 
-    Args:
-        default_timeout: seconds, for what is sent without a time-out; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says,
-            else what an earlier call said
+    ``default_timeout`` is in seconds; None is what C2C_REQUESTS_DEFAULT_TIMEOUT says, else what an earlier call said.
 
     Raises:
         ConfigurationError: The variable is no number of seconds.
@@ -96,7 +93,5 @@ def _warn(request: "PreparedRequest") -> None:
     _LOG.warning(
         "%s %s without a time-out, called from %s:%s: give it one (timeout=...), or set"
         " C2C_REQUESTS_DEFAULT_TIMEOUT (ini key c2c.requests_default_timeout)",
-        request.method,
-        urlsplit(request.url or "").hostname,
-        *place,
+        *(request.method, urlsplit(request.url or "").hostname, *place),
     )

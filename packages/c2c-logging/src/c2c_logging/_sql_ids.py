@@ -1,5 +1,6 @@
 """``application_name`` of PostgreSQL sessions: the request id, as long as a transaction lasts."""
 
+import contextlib
 import logging
 from typing import Any
 
@@ -10,8 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from c2c_logging._request_ids import CURRENT, clean
 
 _LOG = logging.getLogger(__name__)
-# PostgreSQL cuts longer names (NAMEDATALEN).
-_LONGEST = 63
+_LONGEST = 63  # PostgreSQL cuts longer names (NAMEDATALEN)
 
 
 def tag_transactions() -> None:
@@ -31,11 +31,8 @@ def _tag(connection: Connection) -> None:
     # that the application may still begin with SET TRANSACTION; it takes no parameter, and the id has no quote in it.
     statement = f"SET LOCAL application_name = '{clean(context.request_id)[:_LONGEST]}'"
     try:
-        cursor = dbapi.cursor()
-        try:
+        with contextlib.closing(dbapi.cursor()) as cursor:
             cursor.execute(statement)
-        finally:
-            cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
         # That the connection is lost is said as SQLAlchemy says it; whatever else is wrong is not worth an exception.
         if connection.dialect.is_disconnect(error, dbapi, None):
