@@ -28,7 +28,7 @@ from documentation.blocks import ROOT, Block, blocks
 SECRET = "a-secret-of-the-readmes"  # noqa: S105 # made up
 SETTINGS = {"c2c.secret": SECRET, "c2c.debug_view_enabled": "true"}
 Names = dict[str, Any]
-COMPLETE = (ROOT.name, "guides", "reference", "c2c-compat", "c2c-db", "c2c-debug", "c2c-stats")
+COMPLETE = (ROOT.name, "guides", "reference", "c2c-compat", "c2c-db", "c2c-debug", "c2c-stats", "c2c-testing")
 """Pages whose examples are whole programs."""
 
 
@@ -78,14 +78,6 @@ def prepared(package: str, module: str) -> Names:
         import c2c_sentry
 
         names |= {"c2c_sentry": c2c_sentry, "app": Configurator().make_wsgi_app(), "settings": {}}
-    elif package == "c2c-testing":
-        import pytest
-
-        import c2c_testing
-        from c2c_testing.utils import wait_url
-
-        names |= {name: getattr(c2c_testing, name) for name in c2c_testing.__all__}
-        names |= {"pytest": pytest, "wait_url": wait_url}
     return names
 
 
