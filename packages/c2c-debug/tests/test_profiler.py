@@ -89,6 +89,7 @@ def test_a_request_is_profiled_and_shown():
     assert f'<iframe src="/profiler/session/{number}/html"' in page.text
     assert "conic-gradient(" in page.text
     assert re.search(r"<td>json</td><td class=\"number\">\d+\.\d ms</td>", page.text)
+    assert page.headers["Content-Type"] == "text/html; charset=UTF-8"
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "no-cache" in page.headers["Cache-Control"]
     page = app.get(f"/profiler/session/{number}/html", headers=KEY)

@@ -202,5 +202,7 @@ def _page(title: str, body: str) -> Any:
 
 
 def _answer(html: str, policy: str) -> Any:
-    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
-    return Response(html, content_type="text/html", charset="UTF-8", headers=headers)
+    response = Response(html, content_type="text/html", charset="UTF-8")
+    # Headers given to WebOb's Response would take the place of Content-Type.
+    response.headers.update({"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+    return response
