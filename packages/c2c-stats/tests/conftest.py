@@ -38,7 +38,7 @@ def memory() -> Callable[[], dict[str, Any]]:
     from c2c_stats._stats_view import shown
 
     stats.init_backends({"c2c.stats_view": "true"})
-    return lambda: shown(SINK.exporter("memory").snapshot())
+    return lambda: shown(SINK.exporters.get("memory").snapshot())
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_outcome_timer_context_with_tags():
         pass
     with pytest.raises(ZeroDivisionError), stats.outcome_timer_context(["toto"], tags={"a": "b"}):
         _ = 1 / 0
-    assert {key_of(one.identity) for one in SINK.store.all()} == {"toto/success=1", "toto/a=b/success=0"}
+    assert {key_of(one.identity) for one in SINK.all()} == {"toto/success=1", "toto/a=b/success=0"}
 
 
 def test_timer_returns_seconds_and_takes_a_final_key(memory):
@@ -225,7 +225,7 @@ def test_other_memory():
     for series, record in ((counter, counter.inc), (timer, lambda: timer.observe(2))):
         record()
         series.cells = _Recorded(series.cells, record)
-        moved = memoryview(bytearray(8 * series.words)).cast("d")
+        moved = memoryview(bytearray(8 * len(series.cells))).cast("d")
         series.move(moved)
         record()
         assert series.cells is moved

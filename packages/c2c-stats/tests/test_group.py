@@ -1,19 +1,18 @@
 """Files of numbers that processes share."""
 
-import fcntl
+import dataclasses
 import os
 import shutil
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 
-from c2c_broadcast.process import family, this_process
-from c2c_stats._notices import say
-from c2c_stats._series import MOST_SERIES, identify
-from c2c_stats.prometheus._processes import SEGMENT, CellsFile, Group, key_of, read_cells, record_of
+from c2c_broadcast.process import Process, family, this_process
+from c2c_stats._series import MOST_SERIES, Counter, identify, say
+from c2c_stats._sink import Sink
+from c2c_stats.prometheus._processes import LARGEST, SEGMENT, CellsFile, PrometheusBackend, key_of, read_cells
 
 
 @pytest.fixture
@@ -22,6 +21,21 @@ def folder(tmp_path):
     path = tmp_path / "group"
     path.mkdir(mode=0o700)
     return path
+
+
+def join(folder):
+    """Begin to record in a folder."""
+    group = PrometheusBackend(Sink(), folder)
+    group.start()
+    return group
+
+
+def counter(name="c"):
+    """Return a counter."""
+    return Counter(identify("counter", [name], None), None)
+
+
+KEY = key_of(counter())
 
 
 def new_file(path):
@@ -49,15 +63,27 @@ def test_write_and_read(tmp_path):
     found = read(tmp_path / "f")
     assert len(found) == 3000
     assert found[b"key-5"] == (5.5, 0, 0, 0, 0, 0)
-    assert (tmp_path / "f").stat().st_size % SEGMENT == 0
-    assert file.place(b"x" * SEGMENT, 1) is None
+    assert (tmp_path / "f").stat().st_blocks * 512 < LARGEST / 4, "what nobody wrote takes no room"
+    assert file.place(b"x" * LARGEST, 1) is None
     file.close()
     cells[5][0] = 1
 
 
-def test_no_room(tmp_path, caplog):
+def test_nothing_yet(tmp_path):
+    """A file that its process has just made has nothing yet."""
+    new_file(tmp_path / "f")
+    assert read(tmp_path / "f") == {}
+
+
+def no_room(*_arguments):
+    """Be a full disk."""
+    raise OSError("No space left on device")
+
+
+def test_no_room(tmp_path, caplog, monkeypatch):
     """A file that can't grow gives no more memory, says so once, and stops nothing."""
-    file = CellsFile(os.open(tmp_path, os.O_RDONLY))
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    file = new_file(tmp_path / "f")
     assert file.place(b"a", 1) is None
     assert file.place(b"a", 1) is None
     say()
@@ -87,65 +113,55 @@ BROKEN = {
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_broken_files_of_dead_processes(folder, caplog, content):
     """A file that is foreign, newer or broken fails no scrape: left out, said once, removed."""
-    group = Group(folder, this_process())
-    group.place(identify("counter", ["c"], None), (), 1)[0] = 3
-    (folder / "1-1-0").write_bytes(content)
+    group = join(folder)
+    group.place(counter())[0] = 3
+    (folder / "1-1").write_bytes(content)
     (folder / "not-of-a-process").write_bytes(content)
     for _ in range(3):
-        assert [record_of(key, numbers).values for key, numbers in group.read().items()] == [(3,)]
+        assert [one.values for one in group.records()] == [(3,)]
     say()
-    assert not (folder / "1-1-0").exists()
+    assert not (folder / "1-1").exists()
     assert len(caplog.messages) == 1
-    assert "1-1-0" in caplog.text
+    assert "1-1 " in caplog.text
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"[]",
-        b'{"generation": 1, "holds": [], "numbers": {"no key": [1]}}',
-        b'{"generation": 1, "holds": [], "numbers": {"[\\"later\\",[\\"a\\"],[],[]]": [1]}}',
-        b'{"generation": 1, "holds": [], "numbers": {"[\\"counter\\",[\\"a\\"],[],[]]": ["1"]}}',
-    ],
-    ids=["empty", "foreign", "key", "newer", "text"],
-)
-def test_a_broken_file_of_all_that_ended(folder, caplog, content):
-    """The file of those that ended, broken or of a later version, fails no scrape either; it is made anew."""
-    group = Group(folder, this_process())
-    group.place(identify("counter", ["c"], None), (), 1)[0] = 3
-    (folder / "ended").write_bytes(content)
-    for _ in range(2):
-        assert [record_of(key, numbers).values for key, numbers in group.read().items()] == [(3,)]
+def test_a_broken_file_is_not_taken_over(folder, caplog):
+    """Who begins and takes a broken file of a dead process over begins with nothing."""
+    (folder / "1-1").write_bytes(b"x" * SEGMENT)
+    group = join(folder)
+    group.place(counter())[0] = 3
+    assert group.read() == {KEY: (3,)}
+    assert [path.name for path in folder.iterdir()] == [this_process().name]
     say()
     assert len(caplog.messages) == 1
-    die(folder, 1)
-    assert group.read()[key_of(identify("counter", ["c"], None), ())] == (13,)
 
 
-def test_empty_files(tmp_path):
-    """A file that its process has just made has nothing yet."""
-    for content in (b"", bytes(SEGMENT)):
-        (tmp_path / "f").write_bytes(content)
-        assert read(tmp_path / "f") == {}
-
-
-DIES = """
+BEGINS = """
 import os, sys
-from c2c_stats.prometheus._processes import Group
-from c2c_stats._series import identify
 from pathlib import Path
-from c2c_broadcast.process import this_process
-group = Group(Path(sys.argv[1]), this_process())
-group.place(identify("counter", ["c"], None), (), 1)[0] = 10
-cells = group.place(identify("gauge", ["g"], None), (), 2)
+from c2c_stats._series import Counter, Gauge, identify
+from c2c_stats._sink import Sink
+from c2c_stats.prometheus._processes import PrometheusBackend
+
+def begin():
+    group = PrometheusBackend(Sink(), Path(sys.argv[1]))
+    group.start()
+    return group
+"""
+DIES = (
+    BEGINS
+    + """
+group = begin()
+group.place(Counter(identify("counter", ["c"], None), None))[0] = 10
+cells = group.place(Gauge(identify("gauge", ["g"], None), None))
 cells[0], cells[1] = float(sys.argv[2]), float(sys.argv[2])
 for number in range(int(sys.argv[3])):
-    group.place(identify("counter", ["many"], {"n": f"{os.getpid()}-{number}"}), (), 1)[0] = 1
-    cells = group.place(identify("gauge", ["many"], {"n": f"{os.getpid()}-{number}"}), (), 2)
+    group.place(Counter(identify("counter", ["many"], {"n": f"{os.getpid()}-{number}"}), None))[0] = 1
+    cells = group.place(Gauge(identify("gauge", ["many"], {"n": f"{os.getpid()}-{number}"}), None))
     cells[0], cells[1] = 1, float(sys.argv[2])
 os.kill(os.getpid(), 9)
 """
+)
 
 
 def die(path, when, many=0):
@@ -153,110 +169,101 @@ def die(path, when, many=0):
     subprocess.run([sys.executable, "-c", DIES, str(path), str(when), str(many)], check=False, timeout=60)
 
 
-def test_killed_processes_are_merged(folder, tmp_path):
-    """Counters of the dead stay, their last gauge too; their files are gone."""
-    path = tmp_path / "group"
-    group = Group(folder, this_process())
-    mine = group.place(identify("counter", ["c"], None), (), 1)
-    mine[0] = 1
+def test_killed_processes_are_counted(folder):
+    """Counters of the dead stay, their last gauge too; each took over the file of the one before."""
     for number in (3, 1, 2):
-        die(path, number)
-    assert len(list(path.iterdir())) == 4
-    for _ in range(2):
-        records = {key: record_of(key, numbers) for key, numbers in group.read().items()}
-        assert {one.name: one.values[0] for one in records.values()} == {("c",): 31, ("g",): 3}
-        assert sorted(one.name for one in path.iterdir()) == [
-            f"{os.getpid()}-{this_process().ticks}-0",
-            "ended",
-            "lock",
-        ]
-    mine[0] += 1
-    assert group.read()[key_of(identify("counter", ["c"], None), ())] == (32,)
+        die(folder, number)
+        assert len(list(folder.iterdir())) == 1
+    group = join(folder)
+    mine = group.place(counter())
+    for number in (1, 2):
+        mine[0] = number
+        assert {one.name: one.values[0] for one in group.records()} == {("c",): 30 + number, ("g",): 3}
+        assert [one.name for one in folder.iterdir()] == [this_process().name]
     assert group.members() == [this_process()]
 
 
-FORKS = """
-import os, sys
-from c2c_stats.prometheus._processes import Group
-from c2c_stats._series import identify
-from pathlib import Path
-from c2c_broadcast.process import this_process
-
+FORKS = (
+    BEGINS
+    + """
 for _ in range(int(sys.argv[2])):
     if os.fork() == 0:
-        group = Group(Path(sys.argv[1]), this_process())
-        group.absorb()
-        group.place(identify("counter", ["c"], None), (), 1)[0] = 10
+        begin().place(Counter(identify("counter", ["c"], None), None))[0] = 10
         os.kill(os.getpid(), 9)
     os.wait()
 """
+)
 
 
-def test_recycled_workers_leave_one_file_that_does_not_grow(folder, tmp_path):
-    """After 100 processes there is what there is after 4: one file, of the same size, with all that was counted."""
-    path = tmp_path / "group"
-    group = Group(folder, this_process())
+def test_recycled_workers_leave_one_file_that_does_not_grow(folder):
+    """After 100 processes there is what there is after 4: two files, with all that was counted, no larger."""
+    group = join(folder)
     sizes = []
     for number, total in ((4, 40), (96, 1000)):
-        subprocess.run([sys.executable, "-c", FORKS, str(path), str(number)], check=True, timeout=300)
-        # Each took the one before it in: only the last is left to the reader.
-        assert len(list(path.iterdir())) == 4
-        assert group.read()[key_of(identify("counter", ["c"], None), ())] == (total,)
-        assert len(list(path.iterdir())) == 3
-        sizes.append(sum(one.stat().st_size for one in path.iterdir()))
-    assert sizes[1] < sizes[0] + 20, "only the digits of the numbers"
+        subprocess.run([sys.executable, "-c", FORKS, str(folder), str(number)], check=True, timeout=300)
+        assert len(list(folder.iterdir())) == 2
+        assert group.read() == {KEY: (total,)}
+        sizes.append(sum(one.stat().st_blocks for one in folder.iterdir()))
+    assert sizes[1] == sizes[0]
 
 
-def test_a_crash_while_merging_counts_nothing_twice(folder, tmp_path):
-    """Where the merged file is written and a dead one's not yet removed, it counts once."""
-    path = tmp_path / "group"
-    group = Group(folder, this_process())
-    die(path, 1)
-    (dead,) = [one for one in path.iterdir() if not one.name.startswith(f"{os.getpid()}-")]
-    content = dead.read_bytes()
-    (path / "ended.new").write_text("{")  # of who crashed while it was written
-    key = key_of(identify("counter", ["c"], None), ())
-    assert group.read()[key] == (10,)
-    dead.write_bytes(content)
-    with (path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert group.read()[key] == (10,)
-        assert dead.exists(), "it can't be removed meanwhile"
-    assert group.read()[key] == (10,)
-    assert not dead.exists()
-    die(path, 2)
-    assert group.read()[key] == (20,)
+AT_ONCE = (
+    BEGINS
+    + """
+go, going = os.pipe()
+for _ in range(8):
+    if os.fork() == 0:
+        os.close(going)
+        os.read(go, 1)
+        begin().place(Counter(identify("counter", ["c"], None), None))[0] = 10
+        os.kill(os.getpid(), 9)
+os.close(going)
+for _ in range(8):
+    os.wait()
+"""
+)
+
+
+def test_many_that_take_over_at_once(folder):
+    """Each file is taken over by one process only: nothing is counted twice, nothing is lost."""
+    for number in (1, 2, 3):
+        die(folder, number)
+    for turn in (1, 2, 3):
+        subprocess.run([sys.executable, "-c", AT_ONCE, str(folder)], check=True, timeout=120)
+        assert join(folder).read()[KEY] == (30 + 80 * turn,)
+
+
+def test_a_take_over_that_fails(folder, monkeypatch, caplog):
+    """Where there is no room for the numbers of the dead, or their heir crashes meanwhile, they stay as they are."""
+    die(folder, 1)
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    group = join(folder)
+    assert group.place is None
+    say()
+    assert "its own numbers only" in caplog.text
+    monkeypatch.undo()
+    (folder / f"{this_process().name}.new").write_text("half of it")
+    group = join(folder)
+    group.place(counter())[0] = 1
+    assert group.read()[KEY] == (11,)
 
 
 def test_a_second_file_of_one_process(folder):
-    """A process that begins anew has another file; what it recorded before stays counted."""
+    """A process that begins anew, after an exec, goes on with what it recorded before; nobody's is lost for it."""
+    die(folder, 1)
     for number in (3, 4):
-        group = Group(folder, this_process())
-        group.place(identify("counter", ["c"], None), (), 1)[0] = number
-        group.close()
-    assert group.read()[key_of(identify("counter", ["c"], None), ())] == (7,)
+        group = join(folder)
+        group.place(counter())[0] = number
+        group.forked()
+        die(folder, 1)
+    assert join(folder).read()[KEY] == (37,)
 
 
-def test_who_is_merging_is_not_waited_for(folder, tmp_path):
-    """While another process merges, or hangs at it, the numbers are there nevertheless."""
-    path = tmp_path / "group"
-    group = Group(folder, this_process())
-    die(path, 1)
-    with (path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        start = time.monotonic()
-        assert group.read()[key_of(identify("counter", ["c"], None), ())] == (10,)
-        assert time.monotonic() - start < 20
-        assert not (path / "ended").exists(), "two would write it at once"
-
-
-def test_series_of_the_dead_are_limited(folder, tmp_path):
+def test_series_of_the_dead_are_limited(folder):
     """Labels that each process makes anew do not grow; what was counted stays counted; the newest gauges stay."""
-    path = tmp_path / "group"
-    group = Group(folder, this_process())
     for number in (1, 3, 2):
-        die(path, number, MOST_SERIES - 100)
-    found = [record_of(key, numbers) for key, numbers in group.read().items()]
+        die(folder, number, MOST_SERIES - 100)
+    found = list(join(folder).records())
     many = {kind: [one for one in found if (one.name, one.kind) == (("many",), kind)] for kind in ("counter", "gauge")}
     assert len(many["counter"]) <= MOST_SERIES + 1
     assert sum(one.values[0] for one in many["counter"]) == 3 * (MOST_SERIES - 100)
@@ -264,47 +271,45 @@ def test_series_of_the_dead_are_limited(folder, tmp_path):
 
 
 @pytest.mark.parametrize("listed", ["before", "after"])
-def test_two_tidy_up_while_a_third_reads(folder, monkeypatch, listed):
-    """Whoever reads while one process merges, and a second one finds nothing left to merge, counts all nevertheless."""
-    group = Group(folder, this_process())
-    group.place(identify("counter", ["c"], None), (), 1)[0] = 5
+def test_a_file_that_is_taken_over_while_another_reads(folder, monkeypatch, listed):
+    """Whoever reads while a file gets another name counts it once nevertheless."""
+    group = join(folder)
+    group.place(counter())[0] = 5
     die(folder, 1)
-    names = Group._names
-    tidied = []
+    (dead,) = [path for path in folder.iterdir() if path.name != this_process().name]
+    names = PrometheusBackend._names
 
     def in_between(self):
         found = names(self)
-        if not tidied:
-            tidied.append(True)
-            self._absorb(self._names_of_ended())
-            self._absorb([])
-        return found if listed == "before" else names(self)
+        if dead.exists():
+            dead.rename(folder / Process(1, 1).name)
+        return found if listed == "before" else [name for name in found if name != dead.name]
 
-    monkeypatch.setattr(Group, "absorb", lambda _self: None)
-    monkeypatch.setattr(Group, "_names", in_between)
-    key = key_of(identify("counter", ["c"], None), ())
-    assert group.read()[key] == (15,)
-    assert group._ended()[2] == 1
-    group._absorb([])
-    assert group._ended()[2] == 1, "a number that was there before tells a reader that nothing changed"
+    monkeypatch.setattr(PrometheusBackend, "_names", in_between)
+    assert group.read()[KEY] == (15,)
 
 
 def test_the_folder_is_that_of_the_master_before(monkeypatch):
     """After gunicorn's USR2 the new master's processes share the old ones' folder, also once those are gone."""
     from c2c_broadcast.process import service_folder
-    from c2c_stats.prometheus import _processes as _group
+    from c2c_stats.prometheus import _processes
 
-    own = service_folder("stats")
-    above, us = own.parent.parent, family()
-    old = above / f"{us.namespace}-1-{us.root.ticks - 1}"
+    own, us = service_folder("stats"), family()
+    before = Process(1, us.root.ticks - 1)
+    old = own.parent.parent / f"{us.namespace}-{before.name}"
     (old / "stats").mkdir(mode=0o700, parents=True)
     origin = own / "origin"
+    origin.unlink(missing_ok=True)
+    monkeypatch.setattr(_processes, "family", lambda: dataclasses.replace(us, starter=before))
     try:
         (old / "stats" / "origin").write_text(old.name)
-        assert _group._before_upgrade(above) is None
-        origin.write_text(old.name)
-        assert _group._shared_folder() == old / "stats"
-        assert (old / this_process().name).exists()
+        assert _processes._shared_folder() == own, "another program, which started this one, has its own"
+        origin.unlink()
+        monkeypatch.setenv("GUNICORN_PID", "1")
+        for _ in range(2):
+            assert _processes._shared_folder() == old / "stats"
+            assert (old / this_process().name).exists()
+            monkeypatch.delenv("GUNICORN_PID", raising=False)  # as gunicorn does once the old master ended
     finally:
         origin.unlink(missing_ok=True)
         shutil.rmtree(old)

@@ -76,7 +76,7 @@ def test_random_methods_and_paths(make_app):
     timers = app.get("/c2c/stats.json").json["timers"]
     assert [key for key in timers if not key.endswith("/c2c_stats/200")] == ["route/_OTHER/_not_found/404"]
     assert timers["route/_OTHER/_not_found/404"]["nb"] == _MANY
-    assert len(SINK.store.shortcuts) <= 10_000
+    assert len(SINK.shortcuts) <= 10_000
 
 
 def test_random_sql_literals():
@@ -89,7 +89,7 @@ def test_random_sql_literals():
         spy._record(f"SELECT a FROM t WHERE b = '{word()}' AND c = {number}", None, 0.001)
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": _MANY}
-    assert len(SINK.store.shortcuts) <= 10_000
+    assert len(SINK.shortcuts) <= 10_000
 
 
 def test_random_hosts_of_requests():
@@ -104,4 +104,4 @@ def test_random_hosts_of_requests():
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert len(timers) == MOST_SERIES + 1
     assert timers["requests/_overflow"][0] == _MANY - MOST_SERIES
-    assert len(SINK.store.shortcuts) <= 10_000
+    assert len(SINK.shortcuts) <= 10_000

@@ -10,7 +10,7 @@ import pytest
 import c2c_stats as stats
 from c2c_broadcast import broadcast
 from c2c_stats._sink import SINK
-from c2c_stats.prometheus._processes import Group
+from c2c_stats.prometheus import _processes
 
 
 class Busy(logging.Handler):
@@ -124,11 +124,11 @@ def test_what_cannot_be_started(busy, make_app, monkeypatch):
     def fails():
         raise OSError("no folder")
 
-    monkeypatch.setattr(Group, "join", fails)
+    monkeypatch.setattr(_processes, "_shared_folder", fails)
     make_app()
     in_time(lambda: measure("a"))
     busy.wait("its own numbers only")
-    monkeypatch.setattr(SINK.exporter("memory"), "start", fails)
+    monkeypatch.setattr(SINK.exporters.get("memory"), "start", fails)
     in_time(lambda: measure("b"))
     busy.wait("memory can't be started")
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from c2c_stats.prometheus import MemoryMapProvider
-from c2c_stats.prometheus._providers import memory_maps, pod_labels
+from c2c_stats.prometheus._providers import MemoryMapProvider, pod_labels
 
 PROC = Path(__file__).parent / "proc"
+
+
+def memory_maps(pid, field, proc):
+    """Return name of what a process has mapped -> kB."""
+    return {labels["name"]: number for labels, number in MemoryMapProvider(field, [pid], proc).get_data()}
 
 
 def test_names_are_summed_up():
@@ -47,7 +51,7 @@ def test_provider():
 def test_this_process():
     """The kernel of today writes what we read."""
     for field in ("pss", "rss", "size"):
-        found = memory_maps(str(os.getpid()), field)
+        found = memory_maps(os.getpid(), field, Path("/proc"))
         assert found["[stack]"] > 0
         assert sum(found.values()) > 1000
 

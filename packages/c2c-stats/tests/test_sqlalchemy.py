@@ -221,7 +221,7 @@ def test_engines_by_name():
         with engine.begin() as connection:
             connection.execute(text("SELECT 1"))
         engine.dispose()
-    labels = {one.identity.labels for one in SINK.store.all() if one.identity.name == ("sql",)}
+    labels = {one.identity.labels for one in SINK.all() if one.identity.name == ("sql",)}
     assert labels == {
         (("engine", engine), ("query", query)) for engine in ("ro", "None") for query in ("SELECT ?", "commit")
     }

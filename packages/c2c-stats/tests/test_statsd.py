@@ -28,7 +28,7 @@ def configure(address, **settings):
 
 def total(name):
     """Return the value of one of our own counters."""
-    return sum(series.cells[0] for series in SINK.store.all() if series.identity.name == name)
+    return sum(series.cells[0] for series in SINK.all() if series.identity.name == name)
 
 
 def wait_until(true):
@@ -444,7 +444,7 @@ def test_two_stops_while_a_thread_hangs(slow_name):
         time.sleep(1)
     stops[0].join()
     stats.increment_counter(["a"])
-    SINK.exporter("statsd").start()
+    SINK.exporters.get("statsd").start()
     stops[1].join()
     stats.increment_counter(["a"])
     stats.init_backends({})
@@ -456,7 +456,7 @@ def test_a_record_while_the_sink_stops(statsd_sink, monkeypatch):
     """A thread that records while another one stops the sink, before a fork say, is not left without a sender."""
     configure(statsd_sink.address)
     stats.increment_counter(["a"])
-    backend = SINK.exporter("statsd")
+    backend = SINK.exporters.get("statsd")
     stop = backend.stop
 
     def recorded_meanwhile():
@@ -475,7 +475,7 @@ def test_a_closed_backend_stays_closed(statsd_sink, interval):
     """A thread that is late to start what another one has put out of use starts no thread, which nobody would end."""
     configure(statsd_sink.address, statsd_flush_interval=interval)
     stats.increment_counter(["a"])
-    backend = SINK.exporter("statsd")
+    backend = SINK.exporters.get("statsd")
     stats.init_backends({})
     wait_until(lambda: not backend._worker.running)
     backend.start()
@@ -499,8 +499,8 @@ from c2c_stats._series import KEPT
 from c2c_stats._sink import SINK
 stats.init_backends({"c2c.statsd_address": sys.argv[1], "c2c.statsd_flush_interval": "0"})
 stats.increment_counter(["parent"])
-backend = SINK.exporter("statsd")
-while not backend._sender.ready:
+backend = SINK.exporters.get("statsd")
+while not backend._sender.peers:
     pass
 backend._busy.acquire()
 pid = os.fork()
@@ -526,7 +526,7 @@ def test_a_fork_while_another_thread_sends(statsd_sink):
 FORK_AFTER_THE_STOP = """
 import logging, os, sys, threading
 import c2c_stats as stats
-from c2c_stats._notices import later
+from c2c_stats._series import later
 seen = []
 def before():
     seen.extend(thread.name for thread in threading.enumerate())
@@ -563,7 +563,7 @@ import c2c_stats as stats
 from c2c_stats._sink import SINK
 held, let = threading.Event(), threading.Event()
 def hold():
-    with SINK._lock, SINK.store._lock:
+    with SINK._lock:
         held.set()
         let.wait()
 def before():

@@ -1,11 +1,4 @@
-"""Metrics to statsd, a JSON view and Prometheus for Pyramid services.
-
-import c2c_stats as stats
-
-with stats.timer_context(["import", "parcels"]):
-    ...
-stats.increment_counter(["parcels"], 12, tags={"canton": "vd"})
-"""
+"""Metrics to statsd, a JSON view and Prometheus for Pyramid services."""
 
 from c2c_stats._api import (
     automatic,
@@ -20,14 +13,13 @@ from c2c_stats._api import (
 )
 from c2c_stats._includeme import includeme, init_backends
 from c2c_stats._settings import StatsSettings
-from c2c_stats._sink import SINK, Backend
+from c2c_stats._sink import SINK
 
 BACKENDS = SINK.backends
 """Name -> backend, true when one is on; put an object with ``timer``, ``gauge`` and ``counter`` in it to add one."""
 
 __all__ = [
     "BACKENDS",
-    "Backend",
     "StatsSettings",
     "automatic",
     "bound_counter",

@@ -4,15 +4,15 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal, cast, overload
+from typing import Any
 
-from c2c_stats._series import MOST_PARTS, Counter, Gauge, Identity, Kind, Series, Timer, pairs_of, parts_of
+from c2c_stats._series import MOST_PARTS, Counter, Gauge, Identity, Kind, Timer, pairs_of, parts_of
 from c2c_stats._sink import SINK
 
 Key = Sequence[Any]
 Tags = Mapping[str, Any]
 
-_STORE = SINK.store
+_STORE = SINK
 _counter, _gauge, _timer = _STORE.counter, _STORE.gauge, _STORE.timer
 
 
@@ -95,22 +95,8 @@ def bound_timer(key: Key, tags: Tags | None = None) -> Timer:
     return _STORE.bind(_timer(key, tags))
 
 
-@overload
-def automatic(
-    kind: Literal["counter"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
-) -> Counter: ...
-@overload
-def automatic(
-    kind: Literal["gauge"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
-) -> Gauge: ...
-@overload
-def automatic(
-    kind: Literal["timer"], name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None
-) -> Timer: ...
-
-
-def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None) -> Series:
-    """Return a series of a metric that a package makes by itself.
+def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None, labels: Tags | None = None) -> Any:
+    """Return the Counter, Gauge or Timer of a metric that a package makes by itself.
 
     Prometheus has its tags as labels, and ``labels``, which it alone has. Elsewhere they are tags with
     ``STATSD_USE_TAGS``; without it, ``path`` (by default the values of the tags, in their order) follows the name.
@@ -125,4 +111,4 @@ def automatic(kind: Kind, name: Key, tags: Tags, path: Key | None = None, labels
         shown = (key, pairs) if _STORE.use_tags else ((*key, *parts)[:MOST_PARTS], ())
         found = _STORE.series(Identity(kind, key, tuple(sorted(pairs + pairs_of(more))), *shown))
         _STORE.remember(shortcut, found)
-    return cast("Series", found)
+    return found

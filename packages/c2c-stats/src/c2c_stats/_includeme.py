@@ -34,27 +34,25 @@ def init_backends(settings: Mapping[str, Any] | None = None) -> None:
 def _exporters(settings: StatsSettings) -> dict[str, BuiltIn]:
     exporters: dict[str, BuiltIn] = {}
     if settings.stats_view:
-        exporters["memory"] = MemoryBackend(SINK.store)
+        exporters["memory"] = MemoryBackend(SINK)
     if settings.statsd_address is not None:
         from c2c_stats._statsd import Format, StatsdBackend
 
         form = Format(
             settings.statsd_prefix, settings.statsd_tags, settings.statsd_address.datagram, settings.statsd_multi_value
         )
-        exporters["statsd"] = StatsdBackend(SINK.store, settings.statsd_address, form, settings.statsd_flush_interval)
+        exporters["statsd"] = StatsdBackend(SINK, settings.statsd_address, form, settings.statsd_flush_interval)
     return exporters
 
 
 def _section(settings: StatsSettings) -> Section:
-    links: list[Link] = []
-    live: tuple[Live, ...] = ()
-    if settings.metrics_path:
-        links.append(Link(title="Prometheus", route="c2c_metrics", help="all processes of this host"))
-    if settings.stats_view:
-        everywhere = {"scope": "all"}
-        links.append(Link(title="Statistics", route="c2c_stats", query=everywhere, help="all processes of the service"))
-        live = (Live(title="Timings", kind="timings", route="c2c_stats", query=everywhere, every=_LOOK_AGAIN),)
-    return Section(name="stats", title="Metrics", order=20, operators_only=False, links=tuple(links), live=live)
+    everywhere = {"scope": "all"}
+    scrape = Link(title="Prometheus", route="c2c_metrics", help="all processes of this host")
+    view = Link(title="Statistics", route="c2c_stats", query=everywhere, help="all processes of the service")
+    live = Live(title="Timings", kind="timings", route="c2c_stats", query=everywhere, every=_LOOK_AGAIN)
+    links = (*([scrape] if settings.metrics_path else ()), *([view] if settings.stats_view else ()))
+    lives = (live,) if settings.stats_view else ()
+    return Section(name="stats", title="Metrics", order=20, operators_only=False, links=links, live=lives)
 
 
 def includeme(config: "Configurator") -> None:

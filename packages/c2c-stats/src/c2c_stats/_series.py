@@ -1,4 +1,4 @@
-"""The three kinds of series, how each is recorded, and the bounded table of all of them.
+"""The three kinds of series, how each is recorded, and how many there may be.
 
 A series keeps its numbers in ``cells``, a view of doubles in memory that is this process's own (private, or a file that
 the others of the service read). One thread at a time runs Python code, and CPython changes threads at calls and
@@ -7,27 +7,22 @@ write, loses nothing without a lock. For that reason each line below reads ``sel
 calls a function, and what is added is a float or an integer: the addition of a Fraction is Python code.
 """
 
+import contextlib
 import logging
 import math
-import threading
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from time import time
-from typing import Any, Literal, TypeVar
-from weakref import WeakSet
-
-from c2c_stats._notices import later, say
-from c2c_stats._settings import DEFAULT_BUCKETS
+from typing import Any, Literal
 
 Kind = Literal["counter", "gauge", "timer"]
 Pairs = tuple[tuple[str, str], ...]
 
-LONGEST = 450
-"""Characters of a part of a key, and of the value of a tag."""
+LONGEST = 450  # characters of a part of a key, and of the value of a tag
 MOST_PARTS = 20
 OVERFLOW = "_overflow"
 
@@ -76,38 +71,37 @@ def identify(kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) ->
     return Identity(kind, parts, pairs, parts, pairs)
 
 
-def overflow(identity: Identity) -> Identity:
-    """Return the series that takes what comes after a metric's last allowed one."""
-    labels, tags = (tuple((name, OVERFLOW) for name, _ in pairs) for pairs in (identity.labels, identity.tags))
-    path = identity.path if identity.path == identity.name else (*identity.name, OVERFLOW)
-    return Identity(identity.kind, identity.name, labels, path, tags)
-
-
 _LOG = logging.getLogger(__name__)
-
-MOST = 1e300
-"""The greatest number that is recorded: no sum of such ever becomes infinite."""
+NOTICES: "deque[tuple[logging.Logger, str, tuple[Any, ...], Any]]" = deque(maxlen=100)
 
 
-def convert(path: Sequence[str], record: Callable[[float], None], value: Any) -> None:
-    """Record what is a number of another kind (Decimal, NumPy's); of anything else, say it to whoever looks for it."""
-    try:
-        if type(value) in {float, int} or isinstance(value, str | bytes | bytearray):
-            raise TypeError("not a number")  # noqa: TRY301 # float() would read a text
-        number = float(value)
-    except Exception:  # noqa: BLE001 # anybody's object
-        _LOG.debug("Metric %s: this is not a number: %s", ".".join(path), type(value), exc_info=True)
-        return
-    record(number)
+def later(logger: logging.Logger, message: str, *arguments: Any, error: BaseException | None = None) -> None:
+    """Keep a warning, found under a lock, for the next ``say``; with the traceback of an error where one is given."""
+    NOTICES.append((logger, message, arguments, error))
 
 
+def say() -> None:
+    """Log what waits. Only for callers that hold no lock of ours: a logging handler may itself need it."""
+    with contextlib.suppress(IndexError):  # all is said
+        while True:
+            logger, message, arguments, error = NOTICES.popleft()
+            logger.warning(message, *arguments, exc_info=error)
+
+
+MOST = 1e300  # the greatest number that is recorded: no sum of such ever becomes infinite
+
+
+def number_of(value: Any) -> float:
+    """Return a number of another kind (Decimal, NumPy's); NaN for anything else, a text too."""
+    with contextlib.suppress(Exception):  # anybody's object
+        return math.nan if isinstance(value, str | bytes | bytearray) else float(value)
+    return math.nan
+
+
+# Called with (series, value) after each record, where something wants every value at once.
 Tell = Callable[[Any, float], None]
-"""Called with (series, value) after each record, where something wants every value at once."""
-
-KEPT = 20_000
-"""Values of a timer that wait for the next flush at most."""
-BURST = 500
-"""Values that wait when they are sent at once, by whoever records them."""
+KEPT = 20_000  # values of a timer that wait for the next flush at most
+BURST = 500  # values that wait when they are sent at once, by whoever records them
 
 
 class Series:
@@ -117,7 +111,7 @@ class Series:
     """
 
     __slots__ = ("__weakref__", "cells", "cleared", "identity", "sent", "tell", "wire")
-    words = 1
+    fixed = 1
     nothing: Any = 0.0
     bounds: tuple[float, ...] = ()
 
@@ -129,7 +123,7 @@ class Series:
 
     def zero(self) -> None:
         """Begin again with nothing recorded, in memory of this process."""
-        self.cells = memoryview(bytearray(8 * self.words)).cast("d")
+        self.cells = memoryview(bytearray(8 * (self.fixed + len(self.bounds)))).cast("d")
         self.sent = self.cleared = self.nothing
 
     def move(self, cells: "memoryview[float]") -> None:
@@ -147,41 +141,32 @@ class Counter(Series):
 
     def inc(self, increment: float = 1) -> None:
         """Add ``increment``: a number >= 0; anything else changes nothing."""
-        try:
-            if increment.__class__ is not int and increment.__class__ is not float:
-                raise TypeError("to be converted")  # noqa: TRY301 # an addition in Python would let other threads in
-            if not 0 <= increment <= MOST:
-                return
+        if increment.__class__ is not int and increment.__class__ is not float:
+            increment = number_of(increment)  # its addition in Python would let other threads in
+        if 0 <= increment <= MOST:
             self.cells[0] += increment
-        except Exception:  # noqa: BLE001 # anybody's object
-            convert(self.identity.path, self.inc, increment)
-            return
-        if self.tell is not None:
-            self.tell(self, increment)
+            if self.tell is not None:
+                self.tell(self, increment)
 
 
 class Gauge(Series):
     """The last value set; ``cells`` = (value, seconds since 1970 when it was set, 0 before)."""
 
     __slots__ = ()
-    words = 2
+    fixed = 2
     nothing = (0.0, 0.0)
 
     def set(self, value: float) -> None:
         """Keep ``value``, a finite number; anything else, NaN too, changes nothing."""
-        try:
-            if not -MOST <= value <= MOST:
-                return
+        if value.__class__ is not float and value.__class__ is not int:
+            value = number_of(value)
+        if -MOST <= value <= MOST:
             self.cells[0] = value
-        except Exception:  # noqa: BLE001 # anybody's object
-            convert(self.identity.path, self.set, value)
-            return
-        self.cells[1] = time()
-        if self.tell is not None:
-            self.tell(self, value)
+            self.cells[1] = time()
+            if self.tell is not None:
+                self.tell(self, value)
 
     def move(self, cells: "memoryview[float]") -> None:
-        """Go on in other memory with the last value."""
         old = self.cells
         self.cells = cells
         if not cells[1]:
@@ -195,6 +180,7 @@ class Timer(Series):
     """
 
     __slots__ = ("bounds", "burst", "kept", "least", "most")
+    fixed = 2
     nothing = (0.0, 0.0)
     burst: "Callable[[Timer], None]"  # set where values are kept
     least: float
@@ -205,22 +191,19 @@ class Timer(Series):
         self.kept: deque[float] | None = None
         super().__init__(identity, tell)
 
-    @property
-    def words(self) -> int:  # type: ignore[override] # of this one instance: its buckets are settable
-        """How many numbers it keeps."""
-        return len(self.bounds) + 2
-
     def observe(self, seconds: float) -> None:
         """Record one duration in seconds: a finite number >= 0; anything else changes nothing."""
-        try:
-            if seconds.__class__ is not float and seconds.__class__ is not int:
-                raise TypeError("to be converted")  # noqa: TRY301 # as above
-            if not self.least <= seconds <= self.most and not self._extreme(seconds):
+        if seconds.__class__ is not float and seconds.__class__ is not int:
+            seconds = number_of(seconds)
+        if not self.least <= seconds <= self.most:
+            if not 0 <= seconds <= MOST:
                 return
-            self.cells[0] += seconds
-        except Exception:  # noqa: BLE001 # anybody's object
-            convert(self.identity.path, self.observe, seconds)
-            return
+            # min() and max() are calls, during which another thread could write what is written over here.
+            if seconds < self.least:  # noqa: PLR1730
+                self.least = seconds
+            if seconds > self.most:  # noqa: PLR1730
+                self.most = seconds
+        self.cells[0] += seconds
         bucket = 1 + bisect_left(self.bounds, seconds)
         self.cells[bucket] += 1
         kept = self.kept
@@ -231,233 +214,50 @@ class Timer(Series):
         if self.tell is not None:
             self.tell(self, seconds)
 
-    def _extreme(self, seconds: float) -> bool:
-        """Note the shortest or longest duration so far; False where it is none at all."""
-        if not 0 <= seconds <= MOST:
-            return False
-        # min() and max() are calls, during which another thread could write what is written over here.
-        if seconds < self.least:  # noqa: PLR1730
-            self.least = seconds
-        if seconds > self.most:  # noqa: PLR1730
-            self.most = seconds
-        return True
-
     def count(self) -> float:
-        """Return how many durations were recorded."""
         return sum(self.cells[1:])
 
     def zero(self) -> None:
-        """Begin again."""
         super().zero()
         if self.kept is not None:
             self.kept.clear()
         self.least, self.most = math.inf, 0.0
 
 
-_MOST_SHORTCUTS = 10_000
-_TAGS = object()  # stands between key and tags
-
-MOST_SERIES = 1000
-"""Series of one metric."""
-MOST_NAMES = 1000
-"""Metrics of one kind."""
+MOST_SERIES = 1000  # of one metric
+MOST_NAMES = 1000  # metrics of one kind
 
 
 class Guard:
     """Admit series up to the limits; what comes then shares one overflow series a metric, said once (by ``say``)."""
 
     def __init__(self) -> None:
-        self._metrics: dict[tuple[Kind, tuple[str, ...]], set[Identity]] = {}
-        self._names: Tally[Kind] = Tally()
+        self._known: defaultdict[object, set[Any]] = defaultdict(set)
         self._said: set[object] = set()
 
     def admit(self, identity: Identity) -> Identity:
         """Return the identity to use: the same one, or an overflow."""
-        metric = (identity.kind, identity.name)
-        known = self._metrics.get(metric)
-        if known is None:
-            if self._names[identity.kind] >= MOST_NAMES:
+        kind, name = identity.kind, identity.name
+        if not self._takes(kind, name, MOST_NAMES):
+            if kind not in self._said:
+                self._said.add(kind)
                 text = "More than %s %ss: %r and all later ones are counted as one; put what varies into a tag"
-                self._say(identity.kind, text, MOST_NAMES, identity.kind, ".".join(identity.name)[:100])
-                return Identity(identity.kind, (OVERFLOW,), (), (OVERFLOW,), ())
-            self._names[identity.kind] += 1
-            known = self._metrics[metric] = set()
-        if identity in known:
-            return identity
-        if len(known) >= MOST_SERIES:
-            if identity.name not in self._said:
-                values = Tally(label for label, _ in {pair for one in known for pair in one.labels})
+                later(_LOG, text, MOST_NAMES, kind, ".".join(name)[:100])
+            return Identity(kind, (OVERFLOW,), (), (OVERFLOW,), ())
+        if not self._takes((kind, name), identity, MOST_SERIES):
+            if name not in self._said:
+                self._said.add(name)
+                values = Tally(label for label, _ in {pair for one in self._known[kind, name] for pair in one.labels})
                 varied = max(values, key=values.__getitem__, default="")
                 text = "Metric %s has more than %s series because of its tag %r: later ones are one overflow series"
-                self._say(identity.name, text, ".".join(identity.name)[:100], MOST_SERIES, varied)
-            return overflow(identity)
-        known.add(identity)
+                later(_LOG, text, ".".join(name)[:100], MOST_SERIES, varied)
+            labels, tags = (tuple((label, OVERFLOW) for label, _ in of) for of in (identity.labels, identity.tags))
+            path = identity.path if identity.path == identity.name else (*name, OVERFLOW)
+            return Identity(kind, name, labels, path, tags)
         return identity
 
-    def _say(self, what: object, message: str, *arguments: object) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            later(_LOG, message, *arguments)
-
-
-Place = Callable[[Series], "memoryview[float] | None"]
-"""Gives as many doubles, all zero, as a series has; None where there is no more room."""
-
-_S = TypeVar("_S", bound=Series)
-
-
-class Store:
-    """All series of this process. ``on`` tells whether anything reads them: if not, the API does nothing.
-
-    ``use_tags`` and ``by_engine`` tell how automatic metrics are called: statements may have their engine's name.
-    ``counter``, ``gauge`` and ``timer`` return the series of ``(path, tags=None)``.
-    """
-
-    counter: Callable[..., Counter]
-    gauge: Callable[..., Gauge]
-    timer: Callable[..., Timer]
-
-    def __init__(self) -> None:
-        self.on = False
-        self.use_tags = False
-        self.by_engine = False
-        self.shortcuts: dict[Any, Any] = {}
-        self._known: dict[Kind, dict[Any, Any]] = {}
-        self.counter, self.gauge, self.timer = self._finder("counter"), self._finder("gauge"), self._finder("timer")
-        self._buckets: tuple[float, ...] = DEFAULT_BUCKETS
-        self._table: dict[Identity, Series] = {}
-        self._bound: WeakSet[Series] = WeakSet()
-        self._guard = Guard()
-        self._lock = threading.RLock()
-        self._tell: Tell | None = None
-        self._place: Place | None = None
-        self._burst: Callable[[Timer], None] | None = None
-        self._misused = False
-
-    # -- finding ----------------------------------------------------------------------------------------------------
-
-    def _finder(self, kind: Kind) -> Callable[..., Any]:
-        known = self._known[kind] = {}
-
-        def find(path: Iterable[Any], tags: Mapping[Any, Any] | None = None) -> Any:
-            try:
-                if path.__class__ is str:
-                    path = (path,)
-                return known[(*path, _TAGS, *tags.items()) if tags else tuple(path)]
-            except Exception:  # noqa: BLE001 # not known yet, or not to be looked up by
-                return self._look_up(kind, path, tags)
-
-        return find  # a method would take a tenth more
-
-    def _look_up(self, kind: Kind, path: Iterable[Any], tags: Mapping[Any, Any] | None) -> Series:
-        try:
-            identity = identify(kind, path, tags)
-        except Exception:  # noqa: BLE001 # a call that measures must not break what it measures
-            if not self._misused:
-                self._misused = True
-                _LOG.warning("A metric whose key is not a sequence, or whose tags are not a mapping", exc_info=True)
-            return self.series(Identity(kind, ("_",), (), ("_",), ()))
-        found = self.series(identity)
-        # By texts only: 1, 1.0 and True are one to a dict.
-        pairs = tuple(tags.items()) if isinstance(tags, dict) else () if not tags else None
-        if pairs is not None and found.identity == identity:
-            words = [*path, *(word for pair in pairs for word in pair)]
-            if all(type(word) is str for word in words):
-                self.remember((*path, _TAGS, *pairs) if pairs else tuple(path), found, self._known[kind])
-        return found
-
-    def bind(self, series: _S) -> _S:
-        """Keep a series valid for as long as someone holds it, whatever is configured later."""
-        self._bound.add(series)
-        return series
-
-    def series(self, identity: Identity) -> Series:
-        """Return the one series of an identity, made at the first call."""
-        found = self._table.get(identity)
-        if found is not None:
-            return found
-        with self._lock:
-            identity = self._guard.admit(identity)
-            found = self._table.get(identity)
-            if found is None:
-                if identity.kind == "timer":
-                    found = Timer(identity, self._tell, self._buckets)
-                else:
-                    found = (Counter if identity.kind == "counter" else Gauge)(identity, self._tell)
-                self._equip(found)
-                self._table[identity] = found
-        say()
-        return found
-
-    def all(self) -> list[Series]:
-        """Return all series, a list that does not change."""
-        return list(self._table.values())
-
-    def remember(self, shortcut: Hashable, found: Any, known: dict[Any, Any] | None = None) -> None:
-        """Keep what a shortcut leads to, for as long as the configuration stays; bounded."""
-        known = self.shortcuts if known is None else known
-        if len(known) >= _MOST_SHORTCUTS:
-            known.clear()
-        known[shortcut] = found
-
-    def forget_shortcuts(self) -> None:
-        """Have every series looked up anew."""
-        for known in (self.shortcuts, *self._known.values()):
-            known.clear()
-
-    # -- equipping --------------------------------------------------------------------------------------------------
-
-    def equip(self, *, tell: Tell | None, place: Place | None, burst: Callable[[Timer], None] | None) -> None:
-        """Say where all series, these and later ones, have their memory and whom they tell.
-
-        ``place`` gives memory that other processes read; ``burst`` takes the values of a timer that
-        became many: timers keep their values.
-        """
-        with self._lock:
-            moved = place is not None and place != self._place
-            self._tell, self._place, self._burst = tell, place, burst
-            for series in self.all():
-                self._equip(series, moved=moved)
-
-    def set_buckets(self, buckets: tuple[float, ...]) -> None:
-        """Set the upper bounds of timers' histograms, in seconds: of later ones, and of those without records."""
-        with self._lock:
-            self._buckets = buckets
-            for series in self.all():
-                if isinstance(series, Timer) and series.bounds != buckets and not series.count():
-                    series.bounds = buckets
-                    series.zero()
-                    self._equip(series)
-
-    def _equip(self, series: Series, *, moved: bool = True) -> None:
-        if isinstance(series, Timer):
-            if self._burst is None:
-                series.kept = None
-            else:
-                series.burst = self._burst
-                if series.kept is None:
-                    series.kept = deque()
-        if moved and self._place is not None:
-            cells = self._place(series)
-            if cells is not None:
-                series.move(cells)
-        series.tell = self._tell
-
-    def clear(self) -> None:
-        """Forget all series; those that someone holds begin again."""
-        with self._lock:
-            self._table.clear()
-            self._guard = Guard()
-            for series in list(self._bound):
-                series.zero()
-                self._guard.admit(series.identity)
-                self._table[series.identity] = series
-
-    def forked(self, tell: Tell | None) -> None:
-        """Begin again in a forked process: what was recorded before is the parent's."""
-        self._lock = threading.RLock()
-        self._place = None
-        self._tell = tell
-        for series in self.all():
-            series.zero()
-            series.tell = tell
+    def _takes(self, of: object, one: object, most: int) -> bool:
+        known = self._known[of]
+        if len(known) < most:
+            known.add(one)
+        return one in known

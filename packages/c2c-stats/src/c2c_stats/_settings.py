@@ -1,9 +1,9 @@
 """What c2c-stats reads from the environment and the ini file."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from c2c_broadcast import family, setting
 
@@ -31,33 +31,21 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_ADDRESS = re.compile(r"unix://(/.+)|(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/@\[\]]+)):(\d{1,5})")
+
+
 def parse_address(raw: str) -> Address:
-    """Read an address.
-
-    Raises:
-        ValueError: It has none of the three forms; the message says which these are.
-    """
-    try:
-        parts = urlsplit(raw if "://" in raw else f"udp://{raw}")
-        host, port = parts.hostname or "", parts.port or 0
-    except ValueError:
-        host, port = "", 0
-    else:
-        if parts.scheme == "unix" and not parts.netloc and parts.path:
-            return Address(path=raw.removeprefix("unix://"))
-        if parts.scheme != "udp" or parts.path or "@" in raw or len(host.split()) != 1:
-            port = 0
-    if not host or not port:
+    found = _ADDRESS.fullmatch(raw)
+    if found is None or (found[4] and not 0 < int(found[4]) <= 65_535):  # noqa: PLR2004 # the highest port
         raise ValueError("must look like host:8125, [::1]:8125 or unix:///run/statsd.sock")
-    return Address(host=host, port=port)
+    return Address(host=found[2] or found[3] or "", port=int(found[4] or 0), path=found[1] or "")
 
 
+# Upper bounds of a timer's histogram, in seconds.
 DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Upper bounds of a timer's histogram, in seconds."""
 _MOST_BUCKETS = 100
 DEFAULT_PREFIX = "c2c_"
-SIX = "c2cwsgiutils6"
-"""The set of names of c2cwsgiutils 6."""
+SIX = "c2cwsgiutils6"  # the set of names of c2cwsgiutils 6
 
 
 def _prometheus_prefix(raw: str) -> str:
@@ -75,14 +63,12 @@ def _metrics_path(raw: str) -> str:
     return path
 
 
-def _buckets(raw: str | tuple[float, ...]) -> tuple[float, ...]:
+def _buckets(raw: str) -> tuple[float, ...]:
     if raw == "none":
         return ()
-    words = raw.replace(",", " ").split() if isinstance(raw, str) else raw
-    try:
-        bounds = tuple(sorted({float(word) for word in words}))
-    except ValueError:
-        bounds = ()
+    bounds: tuple[float, ...] = ()
+    with contextlib.suppress(ValueError):
+        bounds = tuple(sorted({float(word) for word in raw.replace(",", " ").split()}))
     if not bounds or len(bounds) > _MOST_BUCKETS or not 0 < bounds[0] <= bounds[-1] < float("inf"):
         raise ValueError("must be 1 to 100 seconds above 0, such as 0.01,0.1,1,10, or none")
     return bounds
@@ -93,10 +79,7 @@ class StatsSettings:
     """Where metrics go, and how they are called there."""
 
     stats_view: bool = setting(
-        False,
-        env="STATS_VIEW",
-        key="c2c.stats_view",
-        help="memory backend and `{C2C_BASE_PATH}/stats.json`",
+        False, env="STATS_VIEW", key="c2c.stats_view", help="memory backend and `{C2C_BASE_PATH}/stats.json`"
     )
     statsd_address: Address | None = setting(
         None,
@@ -169,9 +152,6 @@ class StatsSettings:
         help="where Prometheus scrapes; `none`: nowhere",
     )
     stats_public_reset: bool = setting(
-        False,
-        env="C2C_STATS_PUBLIC_RESET",
-        key="c2c.stats_public_reset",
-        help="`stats.json?reset=1` is for everybody",
+        False, env="C2C_STATS_PUBLIC_RESET", key="c2c.stats_public_reset", help="`stats.json?reset=1` is for everybody"
     )
     track_redis: bool = setting(True, env="C2C_TRACK_REDIS", key="c2c.track_redis", help="time Redis commands")

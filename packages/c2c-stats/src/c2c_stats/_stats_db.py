@@ -15,8 +15,7 @@ from prometheus_client import make_wsgi_app
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.command import Parser, one_line
-from c2c_stats._notices import say
-from c2c_stats._series import identify
+from c2c_stats._series import identify, say
 from c2c_stats._settings import SIX, Address, StatsSettings, parse_address
 from c2c_stats._statsd import Chunk, Format, Sender, pack
 from c2c_stats.prometheus._exposition import prefix_of_six, prometheus_name
@@ -34,41 +33,35 @@ _LOG = logging.getLogger("c2c_stats.db")
 
 # Tables, partitioned tables and materialized views (documentation, 53.11. pg_class). reltuples is -1 before the first
 # VACUUM or ANALYZE; the statistics collector counts from the first row on.
-_TABLES = text(
+_NUMBERS = text(
     """
-    SELECT c.relname, pg_table_size(c.oid),
-           CASE WHEN c.reltuples < 0 THEN coalesce(pg_stat_get_live_tuples(c.oid), 0) ELSE c.reltuples END
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'm')
-    ORDER BY c.relname
+    WITH t AS (
+        SELECT c.oid, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'm')
+    )
+    SELECT m.kind, m.value, t.relname, NULL AS index, NULL AS fork, NULL AS action
+    FROM t CROSS JOIN LATERAL (VALUES
+        ('size', CAST(pg_table_size(t.oid) AS float)),
+        ('count', CASE WHEN t.reltuples < 0 THEN coalesce(pg_stat_get_live_tuples(t.oid), 0) ELSE t.reltuples END)
+    ) AS m (kind, value)
+    UNION ALL
+    SELECT m.kind, m.value, t.relname, i.relname, m.fork, m.action
+    FROM t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class i ON i.oid = x.indexrelid CROSS JOIN LATERAL (VALUES
+        ('index_size', 'main', NULL, pg_relation_size(i.oid, 'main')),
+        ('index_size', 'fsm', NULL, pg_relation_size(i.oid, 'fsm')),
+        ('index_usage', NULL, 'scan', pg_stat_get_numscans(i.oid)),
+        ('index_usage', NULL, 'read', pg_stat_get_tuples_returned(i.oid)),
+        ('index_usage', NULL, 'fetch', pg_stat_get_tuples_fetched(i.oid))
+    ) AS m (kind, fork, action, value)
+    ORDER BY 3, 4
     """
 )
-_INDEXES = text(
-    """
-    SELECT t.relname, i.relname, pg_relation_size(i.oid, 'main'), pg_relation_size(i.oid, 'fsm'),
-           pg_stat_get_numscans(i.oid), pg_stat_get_tuples_returned(i.oid), pg_stat_get_tuples_fetched(i.oid)
-    FROM pg_index x
-    JOIN pg_class i ON i.oid = x.indexrelid
-    JOIN pg_class t ON t.oid = x.indrelid
-    JOIN pg_namespace n ON n.oid = t.relnamespace
-    WHERE n.nspname = :schema AND t.relkind IN ('r', 'p', 'm')
-    ORDER BY t.relname, i.relname
-    """
-)
-_INDEX_COLUMNS = (
-    ("index_size", "fork", "main"),
-    ("index_size", "fork", "fsm"),
-    ("index_usage", "action", "scan"),
-    ("index_usage", "action", "read"),
-    ("index_usage", "action", "fetch"),
-)
-# No parameters at all: then drivers leave percent signs alone.
-_VERBATIM = {"no_parameters": True}
+_SCHEMA = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+_COLUMNS = ("schema", "table", "index", "fork", "action")
+_VERBATIM = {"no_parameters": True}  # then drivers leave percent signs alone
 _BAR = 30
 _HIGHEST_PORT = 65_535
-_QUIET = frozenset({"WARNING", "ERROR"})
-# Between two datagrams: so that thousands of lines do not overrun the server's buffer.
-_PAUSE = 0.002
+_PAUSE = 0.002  # seconds between two datagrams: thousands of lines must not overrun the server's buffer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,14 +77,22 @@ class Measure:
     help: str = ""
     of: Literal["table", "extra", "gauge"] = "table"
 
+    def as_six(self) -> tuple[str, Mapping[str, str]]:
+        if self.of == "extra":
+            return "database_extra", {"metric": self.kind}
+        if self.of == "table":
+            return f"database_table_{self.kind}", self.tags
+        # What its column is called did not matter there.
+        return f"database_{self.kind}", {"metric": "".join(self.tags.values())} if len(self.tags) == 1 else self.tags
+
 
 def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
     """Run the command; return 0, or 1 where something could not be measured or sent, 2 for arguments of no use."""
     err = err or sys.stderr
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
     try:
-        settings = _settings(arguments)
+        settings = load(StatsSettings, {})
+        arguments = _parsed(settings, argv)
+        logging.basicConfig(level=arguments.verbosity, format="%(levelname)s %(message)s")
         engine = _engine(arguments.db)
     except (ConfigurationError, ValueError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         err.write(f"c2c-stats-db: {_line(error)}\n")
@@ -104,7 +105,6 @@ def main(argv: list[str] | None = None, err: TextIO | None = None) -> int:
 
 
 def _measure_and_send(arguments: argparse.Namespace, settings: StatsSettings, engine: Engine, err: TextIO) -> bool:
-    """Do all of it once; tell whether something failed."""
     run = _Run(err)
     with run.attempt(), engine.connect() as connection:
         run.measure(connection, arguments)
@@ -112,9 +112,9 @@ def _measure_and_send(arguments: argparse.Namespace, settings: StatsSettings, en
     for one in run.measures:
         _LOG.info("%s %s = %s", one.kind, dict(one.tags), one.value)
     if run.measures or not run.failed:  # an empty group would take the last numbers from the Pushgateway
-        if settings.statsd_address is not None:
+        if arguments.statsd_address:
             with run.attempt():
-                _to_statsd(settings, settings.statsd_address, run.measures)
+                _to_statsd(arguments, settings, run.measures)
         if arguments.prometheus_url:
             with run.attempt():
                 _group(arguments, settings, run.measures).commit()
@@ -125,8 +125,6 @@ def _measure_and_send(arguments: argparse.Namespace, settings: StatsSettings, en
 
 
 class _Run:
-    """What was measured, and whether something failed."""
-
     def __init__(self, err: TextIO) -> None:
         self.measures: list[Measure] = []
         self.failed = False
@@ -134,24 +132,23 @@ class _Run:
         self._bar = err.isatty()
 
     def measure(self, connection: Connection, arguments: argparse.Namespace) -> None:
-        tables: list[tuple[str, str, float]] = []
+        tables: list[Measure] = []
         for schema in arguments.schema or ["public"]:
-            exists = text("SELECT 1 FROM pg_namespace WHERE nspname = :s")
-            if connection.execute(exists, {"s": schema}).scalar():
-                found = list(connection.execute(_TABLES, {"schema": schema}))
-                tables += [(schema, name, estimate) for name, _, estimate in found]
-                self.measures += _sizes(connection, schema, [(name, size) for name, size, _ in found])
-            else:
+            if not connection.execute(_SCHEMA, {"schema": schema}).scalar():
                 self.fail(f"there is no schema {schema!r}")
-        for number, (schema, name, estimate) in enumerate(tables):
+            for kind, value, *names in connection.execute(_NUMBERS, {"schema": schema}):
+                tags = dict(zip(_COLUMNS, (schema, *names), strict=True))
+                one = Measure(kind, value, {tag: name for tag, name in tags.items() if name is not None})
+                (tables if kind == "count" else self.measures).append(one)
+        for number, one in enumerate(tables):
+            name = f"{one.tags['schema']}.{one.tags['table']}"
             if self._bar:
-                full = _BAR * number // len(tables)
-                bar = "#" * full + " " * (_BAR - full)
-                self._err.write(f"\r\x1b[K[{bar}] {number}/{len(tables)} {f'{schema}.{name}'[:40]}")
+                bar = ("#" * (_BAR * number // len(tables))).ljust(_BAR)
+                self._err.write(f"\r\x1b[K[{bar}] {number}/{len(tables)} {name[:40]}")
                 self._err.flush()
-            with self.attempt(f"{schema}.{name}: "):
-                rows = estimate if arguments.estimate else _count(connection, schema, name)
-                self.measures.append(Measure("count", round(rows), {"schema": schema, "table": name}))
+            with self.attempt(f"{name}: "):
+                rows = one.value if arguments.estimate else _count(connection, one.tags)
+                self.measures.append(dataclasses.replace(one, value=rows))
         if self._bar:
             self._err.write("\r\x1b[K")
         for sql in arguments.extra:
@@ -174,24 +171,12 @@ class _Run:
         self._err.write(("\r\x1b[K" if self._bar else "") + f"c2c-stats-db: {message}\n")
 
 
-def _sizes(connection: Connection, schema: str, tables: list[tuple[str, int | None]]) -> Iterator[Measure]:
-    for name, size in tables:
-        if size is not None:
-            yield Measure("size", size, {"schema": schema, "table": name})
-    for name, index, *numbers in connection.execute(_INDEXES, {"schema": schema}):
-        for (kind, tag, word), number in zip(_INDEX_COLUMNS, numbers, strict=True):
-            if number is not None:
-                yield Measure(kind, number, {"schema": schema, "table": name, "index": index, tag: word})
-
-
-def _count(connection: Connection, schema: str, name: str) -> int:
-    """Return a table's number of rows."""
-    named = table(quoted_name(name, quote=True), schema=quoted_name(schema, quote=True))
+def _count(connection: Connection, tags: Mapping[str, str]) -> int:
+    named = table(quoted_name(tags["table"], quote=True), schema=quoted_name(tags["schema"], quote=True))
     return connection.execute(select(func.count()).select_from(named)).scalar_one()
 
 
 def _named_values(connection: Connection, sql: str) -> Iterator[Measure]:
-    """Yield what a statement answers: rows of (name, value)."""
     for row in connection.exec_driver_sql(sql, execution_options=_VERBATIM):
         if len(row) != 2:  # noqa: PLR2004 # name and value
             raise ValueError(f"{sql}: gives {len(row)} columns, not a name and a value")
@@ -215,9 +200,10 @@ def _number(sql: str, value: Any) -> float:
         raise ValueError(f"{sql}: gives {value!r}, not a number") from None
 
 
-def _to_statsd(settings: StatsSettings, address: Address, measures: list[Measure]) -> None:
+def _to_statsd(arguments: argparse.Namespace, settings: StatsSettings, measures: list[Measure]) -> None:
     """Send gauges, without the limit of series that holds for services: a database has what it has."""
-    form = Format(settings.statsd_prefix, settings.statsd_tags, address.datagram)
+    address: Address = arguments.statsd_address
+    form = Format(arguments.statsd_prefix, settings.statsd_tags, address.datagram)
     sender = Sender(address)
     chunks = []
     for one in measures:
@@ -259,60 +245,25 @@ def _group(
     for one in measures:
         kind, tags, prefix = one.kind, one.tags, settings.prometheus_prefix
         if settings.prometheus_names == SIX:
-            kind, tags, prefix = _named_as_six(one), _tagged_as_six(one), prefix_of_six(prefix)
+            (kind, tags), prefix = one.as_six(), prefix_of_six(prefix)
         group.add(prometheus_name(tuple(kind.split(".")), prefix), one.value, metric_labels=tags, metric_help=one.help)
     return group
 
 
-def _named_as_six(one: Measure) -> str:
-    return {"table": f"database_table_{one.kind}", "extra": "database_extra", "gauge": f"database_{one.kind}"}[one.of]
-
-
-def _tagged_as_six(one: Measure) -> Mapping[str, str]:
-    if one.of == "extra":
-        return {"metric": one.kind}
-    # What its column is called did not matter there.
-    return {"metric": next(iter(one.tags.values()))} if one.of == "gauge" and len(one.tags) == 1 else one.tags
-
-
 def _engine(url_text: str) -> Engine:
-    """Return the engine of a URL. ``postgresql://`` means whichever driver is installed, psycopg2 or psycopg 3."""
+    """Return the engine of a URL. ``postgresql://`` means whichever driver is installed, psycopg 3 or psycopg2."""
     try:
         url = make_url(url_text)
     except ArgumentError:
         raise ValueError("--db is no URL: give postgresql://user:password@host/name") from None
-    if url.drivername == "postgres":
-        url = url.set(drivername="postgresql")
-    if url.get_backend_name() != "postgresql":
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise ValueError(f"--db is of {url.drivername}, and only PostgreSQL is measured")
-    try:
-        return create_engine(url, isolation_level="AUTOCOMMIT")
-    except ModuleNotFoundError as missing:
-        # SQLAlchemy 2.0 means psycopg2, 2.1 psycopg 3.
-        other = {"psycopg2": "psycopg", "psycopg": "psycopg2"}.get(missing.name or "")
-        if url.drivername != "postgresql" or other is None or find_spec(other) is None:
-            raise
-        return create_engine(url.set(drivername=f"postgresql+{other}"), isolation_level="AUTOCOMMIT")
+    if "+" not in url.drivername:
+        url = url.set(drivername=f"postgresql+{'psycopg' if find_spec('psycopg') else 'psycopg2'}")
+    return create_engine(url, isolation_level="AUTOCOMMIT")
 
 
-def _settings(arguments: argparse.Namespace) -> StatsSettings:
-    settings = load(StatsSettings, {})
-    if arguments.statsd_address:
-        try:
-            settings = dataclasses.replace(settings, statsd_address=parse_address(arguments.statsd_address))
-        except ValueError as error:
-            raise ValueError(f"--statsd-address {arguments.statsd_address!r}: {error}") from None
-    if arguments.statsd_prefix is not None:
-        settings = dataclasses.replace(settings, statsd_prefix=arguments.statsd_prefix)
-    elsewhere = arguments.prometheus_url or arguments.serve is not None or arguments.verbosity not in _QUIET
-    if settings.statsd_address is None and not elsewhere:
-        raise ValueError(
-            "nowhere to send: give --statsd-address, --prometheus-url or --serve, or --verbosity INFO to look"
-        )
-    return settings
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parsed(settings: StatsSettings, argv: list[str] | None) -> argparse.Namespace:
     parser = Parser("c2c-stats", prog="c2c-stats-db", description=__doc__)
 
     def option(name: str, help_: str, **keywords: Any) -> None:
@@ -320,28 +271,36 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*names, help=help_, **keywords)
 
     more: dict[str, Any] = {"action": "append", "default": []}
-    gauge = ("SQL", "NAME", "HELP")
+    address, prefix = settings.statsd_address, settings.statsd_prefix
     option("--db", "the database: postgresql://user:password@host/name", required=True, metavar="URL")
     option("--schema", "schema whose tables are measured, by default public; can be repeated", action="append")
     option("--extra", "more gauges: SQL that gives names and values", metavar="SQL", **more)
     one_more = "one more gauge: SQL whose column `value`, or last one, is the value; other columns are tags"
-    option("--extra-gauge", one_more, nargs=3, metavar=gauge, **more)
+    option("--extra-gauge", one_more, nargs=3, metavar=("SQL", "NAME", "HELP"), **more)
     option("--estimate", "take the planner's numbers of rows: milliseconds on a big table", action="store_true")
-    option("--statsd-address", "statsd server; by default STATSD_ADDRESS", metavar="HOST:PORT")
-    option("--statsd-prefix", "first part of the names; by default STATSD_PREFIX", metavar="PREFIX")
+    server = "statsd server; by default STATSD_ADDRESS"
+    option("--statsd-address", server, metavar="HOST:PORT", type=_address, default=address)
+    option("--statsd-prefix", "first part of the names; by default STATSD_PREFIX", metavar="PREFIX", default=prefix)
     option("--prometheus-url", "Pushgateway", metavar="URL")
     option("--prometheus-instance", "label `instance` of the pushed group", metavar="NAME")
-    option(
-        "--serve",
-        "serve the numbers to Prometheus here until one scrape has them",
-        metavar="PORT",
-        type=_number_or_port,
-    )
+    once = "serve the numbers to Prometheus here until one scrape has them"
+    option("--serve", once, metavar="PORT", type=_number_or_port)
     option("--tries", "how often to try until nothing fails", default=1, metavar="N", type=_number_or_port)
     option("--pause", "seconds between two tries", default=1.0, metavar="SECONDS", type=float)
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     option("--verbosity", "INFO shows each number", default="WARNING", type=str.upper, choices=levels)
-    return parser
+    found = parser.parse_args(argv)
+    if not (found.statsd_address or found.prometheus_url or found.serve or found.verbosity in {"DEBUG", "INFO"}):
+        others = "--statsd-address, --prometheus-url or --serve, or --verbosity INFO to look"
+        raise ValueError(f"nowhere to send: give {others}")
+    return found
+
+
+def _address(raw: str) -> Address:
+    try:
+        return parse_address(raw)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{raw!r}: {error}") from None
 
 
 def _number_or_port(raw: str) -> int:

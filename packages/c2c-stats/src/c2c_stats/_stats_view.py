@@ -1,14 +1,15 @@
 """stats.json: the memory backend, and the view of this process's numbers or of those of all members."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from c2c_broadcast import broadcast
-from c2c_stats._series import Counter, Gauge, Identity, Timer
+from c2c_stats._series import Gauge, Identity, Timer
 from c2c_stats._sink import SINK, BuiltIn
 
+# timers: key -> [count, sum in seconds, least, most]; gauges: key -> [value, when]; counters: key -> total.
 Snapshot = dict[str, dict[str, Any]]
-"""timers: key -> [count, sum in seconds, least, most]; gauges: key -> [value, when]; counters: key -> total."""
 
 
 class MemoryBackend(BuiltIn):
@@ -16,69 +17,53 @@ class MemoryBackend(BuiltIn):
 
     def snapshot(self, *, reset: bool = False) -> Snapshot:
         """Return what was recorded since the last reset; ``reset`` makes this the last one. Loses nothing between."""
-        found = merge([])
+        found: list[Snapshot] = []
         for series in self._store.all():
-            key = key_of(series.identity)
+            key, before = key_of(series.identity), series.cleared
+            now: Any
             if isinstance(series, Timer):
-                if numbers := _timer(series, reset=reset):
-                    found["timers"][key] = _add_timers(found["timers"].get(key), numbers)
+                now = (series.cells[0], series.count())
+                # Another thread may be between its line for the count and the one for the least.
+                least = min(series.least, series.most)
+                numbers = [now[1] - before[1], max(0.0, now[0] - before[0]), least, series.most]
+                if numbers[0] > 0:
+                    found.append({"timers": {key: numbers}})
+                if reset:
+                    series.least, series.most = math.inf, 0.0
             elif isinstance(series, Gauge):
                 now = (series.cells[0], series.cells[1])
-                if now[1] and now != series.cleared:
-                    found["gauges"][key] = list(now)
-                if reset:
-                    series.cleared = now
-            elif isinstance(series, Counter):
-                total = series.cells[0]
-                if total != series.cleared:
-                    found["counters"][key] = found["counters"].get(key, 0) + total - series.cleared
-                if reset:
-                    series.cleared = total
-        return found
-
-
-def _timer(series: Timer, *, reset: bool) -> list[float] | None:
-    seconds, count = series.cells[0], series.count()
-    cleared_seconds, cleared_count = series.cleared
-    # Another thread may be between its line for the count and the one for the least.
-    least = min(series.least, series.most)
-    numbers = [count - cleared_count, max(0.0, seconds - cleared_seconds), least, series.most]
-    if reset:
-        series.cleared = (seconds, count)
-        series.least, series.most = float("inf"), 0.0
-    return numbers if numbers[0] > 0 else None
-
-
-def _add_timers(one: list[float] | None, other: list[float]) -> list[float]:
-    if one is None:
-        return other
-    return [one[0] + other[0], one[1] + other[1], min(one[2], other[2]), max(one[3], other[3])]
+                if now[1] and now != before:
+                    found.append({"gauges": {key: now}})
+            else:
+                now = series.cells[0]
+                if now != before:
+                    found.append({"counters": {key: now - before}})
+            if reset:
+                series.cleared = now
+        return merge(found)
 
 
 def merge(snapshots: Iterable[Mapping[str, Mapping[str, Any]]]) -> Snapshot:
     """Add the snapshots of several processes: sums, extremes, and of each gauge the value set last."""
-    merged: Snapshot = {"timers": {}, "gauges": {}, "counters": {}}
+    timers: dict[str, Any] = {}
+    gauges: dict[str, Any] = {}
+    counters: dict[str, Any] = {}
     for one in snapshots:
-        for key, numbers in one["timers"].items():
-            merged["timers"][key] = _add_timers(merged["timers"].get(key), numbers)
-        for key, value in one["gauges"].items():
-            if key not in merged["gauges"] or merged["gauges"][key][1] < value[1]:
-                merged["gauges"][key] = value
-        for key, total in one["counters"].items():
-            merged["counters"][key] = merged["counters"].get(key, 0) + total
-    return merged
+        for key, (count, seconds, least, most) in one.get("timers", {}).items():
+            known = timers.get(key, (0, 0, math.inf, 0))
+            timers[key] = [known[0] + count, known[1] + seconds, min(known[2], least), max(known[3], most)]
+        for key, value in one.get("gauges", {}).items():
+            gauges[key] = max(gauges.get(key, value), value, key=lambda gauge: gauge[1])
+        for key, total in one.get("counters", {}).items():
+            counters[key] = counters.get(key, 0) + total
+    return {"timers": timers, "gauges": gauges, "counters": counters}
 
 
 def shown(snapshot: Mapping[str, Mapping[str, Any]]) -> Snapshot:
     """Return a snapshot as stats.json shows it: durations in milliseconds."""
     return {
         "timers": {
-            key: {
-                "nb": int(count),
-                "avg_ms": _ms(seconds / count),
-                "min_ms": _ms(least),
-                "max_ms": _ms(most),
-            }
+            key: {"nb": int(count), "avg_ms": _ms(seconds / count), "min_ms": _ms(least), "max_ms": _ms(most)}
             for key, (count, seconds, least, most) in snapshot["timers"].items()
         },
         "gauges": {key: plain(value) for key, (value, _) in snapshot["gauges"].items()},
@@ -102,17 +87,17 @@ def _ms(seconds: float) -> float:
 
 
 CHANNEL = "c2c_stats"
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 def resets(request: Any) -> bool:
-    """Tell whether the request asks for a reset (``reset=1``)."""
-    return str(request.params.get("reset", "")).lower() in _TRUE
+    from pyramid.settings import asbool
+
+    return bool(asbool(request.params.get("reset", "")))
 
 
 def answer(*, reset: bool = False) -> Snapshot:
-    """Answer another member: this process's snapshot."""
-    backend: MemoryBackend | None = SINK.exporter("memory")
+    # Of this process, for another member.
+    backend: MemoryBackend | None = SINK.exporters.get("memory")
     return merge([]) if backend is None else backend.snapshot(reset=reset)
 
 

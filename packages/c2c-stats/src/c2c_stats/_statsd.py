@@ -18,21 +18,19 @@ from time import monotonic
 from typing import Any
 
 from c2c_broadcast.process import Worker
-from c2c_stats._notices import later, say
-from c2c_stats._series import KEPT, LONGEST, Counter, Gauge, Identity, Series, Store, Timer
+from c2c_stats._series import KEPT, LONGEST, Counter, Gauge, Identity, Series, Timer, later, say
 from c2c_stats._settings import Address
-from c2c_stats._sink import BuiltIn
+from c2c_stats._sink import BuiltIn, Sink
 
 _NOT_KEY = re.compile(r"[^A-Za-z0-9_]")
 _NOT_PREFIX = re.compile(r"[^A-Za-z0-9_.-]")
 # The separators of the format, and all that str.splitlines takes for the end of a line.
 _NOT_VALUE = re.compile("[,#|\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _TYPES = {"counter": b"|c", "gauge": b"|g", "timer": b"|ms"}
-_ROOM_FOR_VALUE = 48
+_ROOM_FOR_VALUE = 50
 _SHORTEST = 0.001
 
-Wire = tuple[bytes, bytes]
-"""What a series' lines begin and end with; the value comes between."""
+Wire = tuple[bytes, bytes]  # what a series' lines begin and end with; the value comes between
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class Format:
     multi_value: bool = False
 
     def wire(self, identity: Identity) -> Wire:
-        """Return what the lines of a series begin and end with, short enough for a datagram."""
         prefix = _NOT_PREFIX.sub("_", self.prefix).strip(".")
         parts = [_NOT_KEY.sub("_", part) or "_" for part in identity.path]
         name = ".".join([prefix, *parts] if prefix else parts)[:LONGEST].rstrip(".")
@@ -55,14 +52,10 @@ class Format:
             for key, value in [*self.tags.items(), *identity.tags]
             if value
         }
-        room = self.datagram - len(head) - _ROOM_FOR_VALUE
-        while len(tail := _tail(pairs)) > room and pairs:
-            longest = max(pairs, key=lambda key: len(pairs[key].encode("utf-8", "replace")))
-            if pairs[longest]:
-                pairs[longest] = pairs[longest][: len(pairs[longest]) // 2]
-            else:
-                del pairs[max(pairs, key=len)]
-        return head, _TYPES[identity.kind] + tail
+        tail = ",".join(f"{key}:{pairs[key]}" for key in sorted(pairs)).encode("utf-8", "replace")
+        while len(tail) > self.datagram - len(head) - _ROOM_FOR_VALUE:
+            tail = tail.rpartition(b",")[0]  # without the last tag
+        return head, _TYPES[identity.kind] + (b"|#" + tail if tail else b"")
 
     def gauge(self, wire: Wire, value: float) -> bytes:
         """Return the line, or the two, that set a gauge. One with a sign would change it by so much: set to 0 first."""
@@ -77,16 +70,13 @@ class Format:
         """
         values = [one * 1000 if one > _SHORTEST / 1000 else _SHORTEST for one in seconds]
         head, tail = wire[0].replace(b"%", b"%%"), wire[1].replace(b"%", b"%%")
-        longest = len(b"%.3f" % max(values, default=0)) + 1
+        frame, longest = len(wire[0]) + len(wire[1]), len(b"%.3f" % max(values, default=0)) + 1
         if self.multi_value:
-            form, between = b"%.3f", b":"
-            room = self.datagram - len(wire[0]) - len(wire[1])
+            form, between, most = b"%.3f", b":", (self.datagram - frame) // longest
         else:
-            form, between = head + b"%.3f" + tail, b"\n"
-            room = self.datagram + 1
-            longest += len(wire[0]) + len(wire[1])
+            form, between, most = head + b"%.3f" + tail, b"\n", (self.datagram + 1) // (frame + longest)
             head = tail = b""
-        most = max(1, room // longest)
+        most = max(1, most)
         for at in range(0, len(values), most):
             part = tuple(values[at : at + most])
             # One formatting for a whole datagram takes half the time of one for each line.
@@ -100,19 +90,10 @@ def number(value: float) -> bytes:
     return (b"%.9f" % value).rstrip(b"0").rstrip(b".")
 
 
-def _tail(pairs: Mapping[str, str]) -> bytes:
-    if not pairs:
-        return b""
-    return b"|#" + ",".join(f"{key}:{pairs[key]}" for key in sorted(pairs)).encode("utf-8", "replace")
-
-
 _LOG = logging.getLogger(__name__)
 
-RESOLVE_EVERY = 60.0
-"""Seconds after which a name is resolved again."""
-# A full buffer is waited for so long (ms); this runs in a thread of its own.
-_PATIENCE = 200
-
+RESOLVE_EVERY = 60.0  # seconds after which a name is resolved again
+_PATIENCE = 200  # ms that a full buffer is waited for, in a thread of its own
 _Peer = tuple[socket.AddressFamily, Any]
 
 
@@ -128,7 +109,7 @@ class Sender:
         self._address = address
         self._clock = clock
         self._socket: socket.socket | None = None
-        self._peers: list[_Peer] = []
+        self.peers: list[_Peer] = []  # where it was found, so that ``send`` needs not wait
         self._resolved = 0.0
         self._away = False
         self._in_doubt: list[Any] = []
@@ -136,7 +117,7 @@ class Sender:
 
     def prepare(self) -> OSError | None:
         """Find the server, which may take long, where that was not done for a while."""
-        if self._peers and self._clock() - self._resolved <= RESOLVE_EVERY:
+        if self.peers and self._clock() - self._resolved <= RESOLVE_EVERY:
             return None
         self._resolved = self._clock()
         try:
@@ -148,12 +129,11 @@ class Sender:
         except (OSError, UnicodeError) as error:
             # UnicodeError: a name that IDNA can't encode. The addresses known before may still do.
             return error if isinstance(error, OSError) else OSError(str(error))
-        if self._socket is not None and self._peers[0] in found:
-            found.remove(self._peers[0])
-            found.insert(0, self._peers[0])
-        else:
-            self.close()
-        self._peers = found
+        if self._socket is not None:
+            found.sort(key=lambda peer: peer != self.peers[0])  # stay with the one that takes them
+            if found[0] != self.peers[0]:
+                self.close()
+        self.peers = found
         return None
 
     def send(self, datagram: bytes, about: Any = None, *, wait: bool = True) -> bool:
@@ -163,7 +143,7 @@ class Sender:
         """
         error = self.prepare() if wait else None
         # Once more than there are: a socket to a server that was started anew fails once.
-        for _ in range(len(self._peers) + 1 if self._peers else 0):
+        for _ in range(len(self.peers) + 1 if self.peers else 0):
             error = self._try(datagram, _PATIENCE if wait else 0)
             if error is None:
                 self._in_doubt.append(about)
@@ -175,11 +155,6 @@ class Sender:
             self._resolved = -RESOLVE_EVERY
         self._tell(error)
         return False
-
-    @property
-    def ready(self) -> bool:
-        """Whether the server was found, so that ``send`` needs not wait."""
-        return bool(self._peers)
 
     def settle(self) -> tuple[list[Any], list[Any]]:
         """Return what the datagrams were about that nobody refused since the last call, and those that were refused."""
@@ -195,7 +170,6 @@ class Sender:
         return sent, lost
 
     def close(self) -> None:
-        """Close the socket; the next datagram opens another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -203,7 +177,7 @@ class Sender:
     def _try(self, datagram: bytes, patience: int) -> OSError | None:
         try:
             if self._socket is None:
-                family, peer = self._peers[0]
+                family, peer = self.peers[0]
                 self._socket = socket.socket(family, socket.SOCK_DGRAM)
                 self._socket.setblocking(False)
                 self._socket.connect(peer)  # only a connected socket is told of refusals
@@ -222,14 +196,14 @@ class Sender:
         return self._pending()
 
     def _pending(self) -> OSError | None:
-        """Return what the network said of datagrams sent before."""
+        # What the network said of datagrams sent before.
         number = 0 if self._socket is None else self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return OSError(number, os.strerror(number)) if number else None
 
     def _give_up_address(self) -> None:
         """Go on with the next address: what was sent to this one is lost."""
         self.close()
-        self._peers.append(self._peers.pop(0))
+        self.peers.append(self.peers.pop(0))
         self._lost += self._in_doubt
         self._in_doubt = []
 
@@ -263,10 +237,8 @@ def pack(chunks: Iterable[Chunk], most: int) -> Iterator[list[Chunk]]:
         yield packed
 
 
-SENT = ("statsd", "sent")
-DROPPED = ("statsd", "dropped")
-"""The counters of values that were handed to the network, and that were given up."""
-
+# The counters of values that were handed to the network, and that were given up.
+SENT, DROPPED = ("statsd", "sent"), ("statsd", "dropped")
 _WATCH = 0.5  # seconds between two looks at what was refused, where the interval is 0
 
 
@@ -277,7 +249,7 @@ class StatsdBackend(BuiltIn):
     Counters and gauges that could not be sent are sent later; timers are dropped, and counted.
     """
 
-    def __init__(self, store: Store, address: Address, form: Format, interval: float) -> None:
+    def __init__(self, store: Sink, address: Address, form: Format, interval: float) -> None:
         super().__init__(store)
         self.burst = self._send_now
         self.tell = None if interval else self._send_now
@@ -299,11 +271,7 @@ class StatsdBackend(BuiltIn):
         self._sender = Sender(self._address)
 
     def start(self) -> None:
-        """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped.
-
-        Raises:
-            RuntimeError: The system has no thread to give.
-        """
+        """Start the thread; nothing once it is closed: a thread that logs may be late to start what was stopped."""
         self._fresh = True
         if not self._closed.is_set():
             if not self._worker.wake():
@@ -320,14 +288,12 @@ class StatsdBackend(BuiltIn):
         self._worker.close(0)
 
     def _send_now(self, series: Series, _value: float = 0.0) -> None:
-        """Send a series from the thread that records it: it neither waits nor raises.
-
-        Used where each value goes at once, and where a timer's values became many: the worker alone would not keep up
-        with a loop that never lets go of the interpreter.
-        """
+        """Send a series from the thread that records it: it neither waits nor raises."""
+        # Where a timer's values became many the worker alone would not keep up with a loop that never lets go of the
+        # interpreter.
         if series.identity.name in {SENT, DROPPED}:
             return
-        if self._sender.ready and self._busy.acquire(blocking=False):
+        if self._sender.peers and self._busy.acquire(blocking=False):
             try:
                 self._send([series], wait=False)
             finally:
@@ -359,19 +325,16 @@ class StatsdBackend(BuiltIn):
         return self._interval or _WATCH
 
     def _count(self) -> None:
-        """Count, without the lock: a backend of the user's may be told, and log."""
+        """Count, without the lock; not by inc(), for the last sending must not start all again."""
         # Without a call between: no other thread runs meanwhile (see _series.py).
         sent, dropped, self._sent, self._dropped = self._sent, self._dropped, 0, 0
         for name, number in ((SENT, sent), (DROPPED, dropped)):
-            if number and self._worker.closing:
-                self._store.counter(name).cells[0] += number  # inc() would start all again
-            elif number:
-                self._store.counter(name).inc(number)
+            if number:
+                self._store.counter(name).cells[0] += number
 
     # -- with the lock ----------------------------------------------------------------------------------------------
 
     def _send(self, what: list[Series], *, wait: bool) -> None:
-        """Settle what was sent before, and send."""
         self._settle()
         failing = False
         for chunks in pack(self._collect(what), self._form.datagram if self._interval else 0):

@@ -3,22 +3,16 @@
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from importlib import import_module
 from typing import Any
 
 from c2c_broadcast import when_imported
 
-
-def _install(spy: str) -> None:
-    import_module(f"c2c_stats._spies.{spy}").install()
-
-
 # One object each: what waits for an import waits once.
 _SPIES = {
-    "sqlalchemy": partial(_install, "sqlalchemy"),
-    "requests": partial(_install, "requests_library"),
-    "redis": partial(_install, "redis_library"),
+    "sqlalchemy": lambda: import_module("c2c_stats._spies.sqlalchemy").install(),
+    "requests": lambda: import_module("c2c_stats._spies.requests_library").install(),
+    "redis": lambda: import_module("c2c_stats._spies.redis_library").install(),
 }
 
 
@@ -31,8 +25,8 @@ def install(*, redis: bool) -> None:
 
 _ORIGINAL = "_c2c_stats_original"
 
+# [statements, seconds] since the request began, of its thread, greenlet or task; not set outside of requests.
 SQL: ContextVar[list[float]] = ContextVar("c2c_stats_sql")
-"""[statements, seconds] since the request began, of its thread, greenlet or task; not set outside of requests."""
 
 
 def patch(owner: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

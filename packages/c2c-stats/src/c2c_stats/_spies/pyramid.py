@@ -4,9 +4,10 @@ A tween costs 0.7 us, subscribers to NewRequest and BeforeRender 7 us each; deri
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 from c2c_stats._api import automatic
@@ -47,31 +48,29 @@ def put_header(headers: list[tuple[str, str]], text: str) -> None:
 class TimedBody:
     """A WSGI body that calls ``done`` once: at its end, at its failure, or when the server closes it."""
 
-    __slots__ = ("_done", "_iterator", "body")
+    app_iter_range: Callable[[int, int], Any]
 
-    def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:
+    def __init__(self, body: Any, done: Callable[[], None]) -> None:
         self.body = body
+        if hasattr(body, "app_iter_range"):  # WebOb asks it for a part of itself where a range is wanted
+            self.app_iter_range = lambda start, stop: TimedBody(body.app_iter_range(start, stop), self._finish)
         self._done: Callable[[], None] | None = done
-        self._iterator: Iterator[bytes] | None = None
+        self._parts: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self.body)
+        self._parts = self._parts or iter(self.body)
         try:
-            return next(self._iterator)
+            return next(self._parts)
         except BaseException:
             self._finish()
             raise
 
     def close(self) -> None:
-        """Close the body below, if it can be."""
         try:
-            close = getattr(self.body, "close", None)
-            if close is not None:
-                close()
+            getattr(self.body, "close", bool)()
         finally:
             self._finish()
 
@@ -81,64 +80,38 @@ class TimedBody:
             done()
 
 
-class _RangedBody(TimedBody):
-    """One that can give a part of itself, as WebOb asks bodies to do where a range is wanted."""
-
-    __slots__ = ()
-
-    def app_iter_range(self, start: int, stop: int) -> TimedBody:
-        """Return the bytes from ``start`` up to ``stop``."""
-        part = self.body.app_iter_range(start, stop)  # type: ignore[attr-defined] # made for those that have it
-        return TimedBody(part, self._finish)
-
-
 def watch(response: Any, environ: dict[str, Any], done: Callable[[], None]) -> None:
     """Call ``done`` once the body is out; at once where it is complete already."""
     body = response.app_iter
     if isinstance(body, TimedBody):
         body = body.body  # one response object, given out again
     wrapper = environ.get("wsgi.file_wrapper")
-    if isinstance(wrapper, type) and isinstance(body, wrapper):
+    if wrapper in type(body).__mro__:
         # A server sends these by sendfile(2), which it does for its own class only.
-        _watch_close(body, done)
+        try:
+            body.close = TimedBody(SimpleNamespace(close=body.close), done).close
+        except AttributeError:  # it has none, or takes none
+            done()
     elif hasattr(body, "__len__"):
         done()  # complete; and servers know the length of what has one
     else:
         headers = response.headerlist[:]
-        response.app_iter = (_RangedBody if hasattr(body, "app_iter_range") else TimedBody)(body, done)
+        response.app_iter = TimedBody(body, done)
         # WebOb drops Content-Length, which it takes for the one of the body before.
         response.headerlist[:] = headers
 
 
-def _watch_close(body: Any, done: Callable[[], None]) -> None:
-    close = getattr(body, "close", None)
-    if close is None:
-        done()
-        return
-
-    def closing() -> None:
-        try:
-            close()
-        finally:
-            done()
-
-    try:
-        body.close = closing
-    except AttributeError:
-        done()
-
-
 NOT_FOUND = "_not_found"
 OTHER = "_OTHER"
+# RFC 9110, section 9.3, and RFC 5789.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-"""RFC 9110, section 9.3, and RFC 5789."""
 
 _BEGAN = "c2c_stats.rendering"
 _RENDERED = "c2c_stats.rendered"
 _UNCAUGHT = "500 Internal Server Error"
 _UNKNOWN = "_"
 _LOG = logging.getLogger(__name__)
-_STORE = SINK.store
+_STORE = SINK
 _SHORTCUTS = _STORE.shortcuts
 
 
@@ -150,12 +123,6 @@ class _Known:
     path: tuple[str, ...]
     route: Timer
     described: str
-    render: Timer | None = None
-
-    def rendering(self) -> Timer:
-        """Make the timer of the rendering, for the first one: most statuses are never rendered."""
-        self.render = automatic("timer", ("render",), self.tags, self.path)
-        return self.render
 
 
 def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:  # noqa: ARG001 # Pyramid's
@@ -186,7 +153,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             known = _find(attributes, status)
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
-                (known.render or known.rendering()).observe(rendered)
+                automatic("timer", ("render",), known.tags, known.path).observe(rendered)
             text = server_timing(known.described, seconds, rendered, sql[0], sql[1])
             if status is _UNKNOWN:  # of a response class that is not WebOb's
                 known.route.observe(seconds)
@@ -204,10 +171,7 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
 
 
 def _copy(answer: Any) -> Any:
-    """Return an exception that is the answer as a new object: the header of one request is not for the next one.
-
-    An application may raise one object, a constant, in many requests at once.
-    """
+    # An application may raise one object, a constant, in many requests at once: the header of one is not for the next.
     made = type(answer).__new__(type(answer), *answer.args)
     made.__dict__.update(answer.__dict__)
     made.headerlist = list(answer.headerlist)
@@ -215,10 +179,7 @@ def _copy(answer: Any) -> Any:
 
 
 def _find(attributes: dict[str, Any], status: str) -> _Known:
-    """Return what is known of requests like this one.
-
-    ``attributes`` are the request's own: reading them here is cheaper than WebOb's way, which looks at the environ.
-    """
+    # ``attributes`` are the request's own: reading them here is cheaper than WebOb's way, which looks at the environ.
     route = attributes.get("matched_route")
     shortcut = (attributes["environ"].get("REQUEST_METHOD"), NOT_FOUND if route is None else route.name, status)
     found: _Known | None = _SHORTCUTS.get(shortcut)

@@ -12,17 +12,13 @@ from c2c_stats._sink import SINK
 from c2c_stats._spies import patch
 from c2c_stats._spies.pyramid import METHODS, OTHER
 
-FAILED = 999
-"""The status of a request without an answer."""
-
-_STORE = SINK.store
-_SHORTCUTS = _STORE.shortcuts
+FAILED = 999  # the status of a request without an answer
 _PORTS = {"http": 80, "https": 443}
 
 
 def _timed_send(send: Callable[..., Any]) -> Callable[..., Any]:
     def timed(self: Any, request: Any, *arguments: Any, **keywords: Any) -> Any:
-        if not _STORE.on:
+        if not SINK.on:
             return send(self, request, *arguments, **keywords)
         start = perf_counter()
         status = FAILED
@@ -44,13 +40,8 @@ def _record(request: Any, status: int, seconds: float) -> None:
     except ValueError:
         scheme, host, port = "_", "_", 0
     method = request.method if str(request.method) in METHODS else OTHER
-    shortcut = (scheme, host, port, method, status)
-    timer = _SHORTCUTS.get(shortcut)
-    if timer is None:
-        tags = {"scheme": scheme, "host": host, "port": port, "method": method, "status": status}
-        timer = automatic("timer", ("requests",), tags)
-        _STORE.remember(shortcut, timer)
-    timer.observe(seconds)
+    tags = {"scheme": scheme, "host": host, "port": port, "method": method, "status": status}
+    automatic("timer", ("requests",), tags).observe(seconds)
 
 
 def install() -> None:

@@ -7,7 +7,6 @@ statements within statements; here the call stack is that. Commits have no event
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,8 +19,7 @@ from c2c_stats._api import automatic
 from c2c_stats._sink import SINK
 from c2c_stats._spies import SQL, patch
 
-LONGEST = 8192
-"""Characters of a statement that are looked at."""
+LONGEST = 8192  # characters of a statement that are looked at
 _SHOWN = 450
 _NAME = "c2c_name"  # an attribute of engines, as c2cwsgiutils 6 sets it
 
@@ -74,7 +72,7 @@ def simplify(statement: str) -> str:  # noqa: C901 # one walk over the words
             if len(lists) > 1:
                 lists.pop()
         elif word == lists[-1][0] and before != "DISTINCT":
-            del found[lists[-1][1] :]
+            found[lists[-1][1] :] = " "
             lists[-1] = ("", 0)
         found.append(piece)
         if word in _ENDS:
@@ -83,7 +81,7 @@ def simplify(statement: str) -> str:  # noqa: C901 # one walk over the words
         inserting = inserting or (word == "INTO" and before == "INSERT")
         if piece != " ":
             before = word
-    return _join(found)[:_SHOWN].strip()
+    return " ".join("".join(found).split())[:_SHOWN].strip()
 
 
 def _tokens(statement: str) -> Iterator[str]:
@@ -93,37 +91,20 @@ def _tokens(statement: str) -> Iterator[str]:
         yield " " if kind == "space" else "?" if kind in _LITERALS else _SAVEPOINT if kind == "savepoint" else match[0]
 
 
-def _join(tokens: list[str]) -> str:
-    """Write words again, with one space where there was white space, and between words that lost it."""
-    text: list[str] = []
-    for piece in tokens:
-        if text and _is_word(piece) and _is_word(text[-1]):
-            text.append(" ")
-        if piece != " " or not text or text[-1] != " ":
-            text.append(piece)
-    return "".join(text)
-
-
-def _is_word(piece: str) -> bool:
-    return piece[0].isalnum() or piece[0] in '_"`'
-
-
-_STORE = SINK.store
+_STORE = SINK
 _SHORTCUTS = _STORE.shortcuts
 _SHORT = 1024
-_NONE = object()  # in the place of parameters
 _ENGINES: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # of whom a dialect has sent a statement
 
 
 def _record(statement: str, engine: Any, seconds: float, queries: int = 1) -> None:
-    shortcut = statement if engine is None else (engine, statement)
+    text: Any = statement if len(statement) <= _SHORT else hash(statement)  # long ones would take much memory
+    shortcut = text if engine is None else (engine, text)
     timer = _SHORTCUTS.get(shortcut)
     if timer is None:
-        text = simplify(statement) if len(statement) <= _SHORT else _simplify_long(statement[:LONGEST])
         labels = {"engine": str(engine)} if _STORE.by_engine else None
-        timer = automatic("timer", ("sql",), {"query": text}, labels=labels)
-        if len(statement) <= _SHORT:
-            _STORE.remember(shortcut, timer)
+        timer = automatic("timer", ("sql",), {"query": simplify(statement)}, labels=labels)
+        _STORE.remember(shortcut, timer)
     timer.observe(seconds)
     totals = SQL.get(None)
     if totals is not None:
@@ -131,20 +112,15 @@ def _record(statement: str, engine: Any, seconds: float, queries: int = 1) -> No
         totals[1] += seconds
 
 
-@lru_cache(512)
-def _simplify_long(statement: str) -> str:
-    return simplify(statement)
-
-
 def _listener(name: str) -> Callable[..., bool | None]:
-    """Return what times a method of a dialect, called with the cursor, the statement, parameters and the context."""
+    """Return what times a method of a dialect, called with the cursor, the statement, any parameters, the context."""
 
-    def listen(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+    def listen(cursor: Any, statement: str, *more: Any) -> bool | None:
         if not _STORE.on:
             return None
+        arguments, context = (cursor, statement, *more), more[-1]
         dialect = context.dialect
         listeners = getattr(dialect.dispatch, name)
-        arguments = (cursor, statement, context) if parameters is _NONE else (cursor, statement, parameters, context)
         start = perf_counter()
         try:
             if len(listeners) == 1 or not _rest(listeners, name, *arguments):
@@ -181,12 +157,7 @@ def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
     return do_commit
 
 
-_no_params = _listener("do_execute_no_params")
-_LISTENERS: dict[str, Callable[..., bool | None]] = {
-    "do_execute": _listener("do_execute"),
-    "do_executemany": _listener("do_executemany"),
-    "do_execute_no_params": lambda cursor, statement, context: _no_params(cursor, statement, _NONE, context),
-}
+_LISTENERS = {name: _listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
 
 
 def install() -> None:

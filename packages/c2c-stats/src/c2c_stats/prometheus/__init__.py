@@ -1,17 +1,7 @@
-"""Prometheus: providers of metrics that are asked for at each scrape, scrapes without Pyramid, and the Pushgateway.
-
-from c2c_stats.prometheus import Provider, MemoryMapProvider, add_provider, start_http_server
-
-start_http_server(9090)  # in a daemon, or a Celery worker
-"""
+"""Prometheus: providers of metrics that are asked for at each scrape, scrapes without Pyramid, and the Pushgateway."""
 
 from c2c_stats.prometheus._providers import MemoryMapProvider, Provider, PushgatewayGroupPublisher
-from c2c_stats.prometheus._scrape import (
-    add_provider,
-    enable_prometheus,
-    metrics_app,
-    start_http_server,
-)
+from c2c_stats.prometheus._scrape import add_provider, enable_prometheus, metrics_app, start_http_server
 
 __all__ = [
     "MemoryMapProvider",

@@ -7,9 +7,9 @@ apart by a number behind the name; and no family has a name that another one der
 
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prometheus_client.metrics_core import Metric
@@ -95,11 +95,7 @@ def prometheus_labels(pairs: Pairs) -> Pairs:
 
 
 def new_family(name: str, help_: str, kind: str) -> Metric:
-    """Return a family without samples.
-
-    Raises:
-        ValueError: The name or type is not Prometheus's.
-    """
+    """Return a family without samples; ValueError where the name or type is not Prometheus's."""
     return Metric(name.removesuffix("_total") if kind == "counter" else name, help_, kind)
 
 
@@ -125,6 +121,7 @@ class Names:
         return free
 
 
+_Shown = tuple[float, dict[float, float]]  # the value, or sum in seconds; of a timer, the count up to each bound
 _Names = dict[str, str | None]
 _METHOD_STATUS: _Names = {"method": "http_request_method", "status": "http_response_status_code", "group": None}
 # Set of names -> key of ours -> name of the metric, label of ours -> its name (None: left out), labels of one value.
@@ -192,62 +189,48 @@ def prefix_of_six(prefix: str) -> str:
 
 def families(records: Iterable[Record], prefix: str, names: Names, name_set: str = "c2c") -> Iterator[Metric]:
     """Yield one metric family a name: timers as histograms in seconds, ``..._seconds``; without buckets, summaries."""
-    groups: dict[tuple[Kind, str], dict[Pairs, Record]] = {}
+    groups: dict[tuple[Kind, str], tuple[tuple[str, ...], dict[Pairs, _Shown]]] = {}
     for record in sorted(records, key=lambda one: (_ORDER[one.kind], one.name, one.labels)):
         name, labels = _renamed(record, name_set, prefix)
         if record.kind == "counter":
             name = name.removesuffix("_total")
-        free, number = name, 1
-        series = groups.setdefault((record.kind, name), {})
+        value, counts = record.values[0], {}
+        _, series = groups.setdefault((record.kind, name), (record.name, {}))
         if record.kind == "gauge":
+            free, number = name, 1
             while labels in series:
                 number += 1
                 free = f"{name}_{number}"
-                series = groups.setdefault((record.kind, free), {})
+                _, series = groups.setdefault((record.kind, free), (record.name, {}))
             if name_set == SIX and record.name == ("health_check_state",):
-                record = record._replace(values=(float(not record.values[0]),))  # noqa: PLW2901 # 1: it fails
-        known = series.get(labels)
-        series[labels] = record if known is None else _sum(known, record)
-    for (kind, name), series in groups.items():
-        yield _family(kind, name, series, names)
+                value = float(not value)  # 1: it fails
+        elif record.kind == "timer":
+            counts = dict(zip((*record.bounds, math.inf), accumulate(record.values[1:]), strict=True))
+        if labels in series:
+            # Of histograms with different buckets, as a reload leaves them, those that both have.
+            known, others = series[labels]
+            value += known
+            counts = {bound: count + others[bound] for bound, count in counts.items() if bound in others}
+        series[labels] = value, counts
+    for (kind, name), (key, series) in groups.items():
+        text = _HELP.get(key) or _KIND_HELP[kind].format(".".join(key))
+        yield _family(kind, name, text, series, names)
 
 
-def _sum(one: Record, other: Record) -> Record:
-    """Add up two series; histograms with different buckets, as a reload leaves them, in those that both have."""
-    if one.kind == "counter":
-        return one._replace(values=(one.values[0] + other.values[0],))
-    common = tuple(bound for bound in one.bounds if bound in other.bounds)
-    counts = map(sum, zip(_counts(one, common), _counts(other, common), strict=True))
-    return one._replace(bounds=common, values=(one.values[0] + other.values[0], *counts))
-
-
-def _counts(record: Record, bounds: tuple[float, ...]) -> list[float]:
-    """Return a histogram's counts in coarser buckets."""
-    counts = [0.0] * (len(bounds) + 1)
-    for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
-        counts[bisect_left(bounds, bound)] += count
-    return counts
-
-
-def _family(kind: Kind, name: str, series: dict[Pairs, Record], names: Names) -> Metric:
-    key = next(iter(series.values())).name
-    text = _HELP.get(key) or _KIND_HELP[kind].format(".".join(key))
+def _family(kind: str, name: str, text: str, series: Mapping[Pairs, _Shown], names: Names) -> Metric:
     if kind != "timer":
         free = names.take(name, kind, kind)
         metric = Metric(free, text, kind)
-        for labels, record in series.items():
-            metric.add_sample(f"{free}_total" if kind == "counter" else free, dict(labels), record.values[0])
+        for labels, (value, _) in series.items():
+            metric.add_sample(f"{free}_total" if kind == "counter" else free, dict(labels), value)
         return metric
-    of = "histogram" if any(record.bounds for record in series.values()) else "summary"
-    free = names.take(f"{name}_seconds", of, "timer", "_seconds")
+    of = "histogram" if any(len(counts) > 1 for _, counts in series.values()) else "summary"
+    free = names.take(f"{name}_seconds", of, kind, "_seconds")
     metric = Metric(free, text, of, "seconds")
-    for labels, record in series.items():
-        total = 0.0
-        for bound, count in zip((*record.bounds, math.inf), record.values[1:], strict=True):
-            total += count
-            if of == "histogram":
-                le = "+Inf" if bound == math.inf else str(bound)
-                metric.add_sample(f"{free}_bucket", {**dict(labels), "le": le}, total)
-        metric.add_sample(f"{free}_count", dict(labels), total)
-        metric.add_sample(f"{free}_sum", dict(labels), record.values[0])
+    for labels, (seconds, counts) in series.items():
+        for bound, count in counts.items() if of == "histogram" else ():
+            le = "+Inf" if bound == math.inf else str(bound)
+            metric.add_sample(f"{free}_bucket", {**dict(labels), "le": le}, count)
+        metric.add_sample(f"{free}_count", dict(labels), counts[math.inf])
+        metric.add_sample(f"{free}_sum", dict(labels), seconds)
     return metric

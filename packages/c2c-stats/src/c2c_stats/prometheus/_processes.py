@@ -1,19 +1,24 @@
 """The processes of one service on this host, and the numbers of all of them, of those that ended too.
 
-A process keeps its numbers in a file that the others read. Segments of 64 KiB; each: the magic word, the number of
-bytes used (8 bytes), then records. A record: its length and that of its key (4 bytes each), the key (UTF-8), zeros up
+A process keeps its numbers in a file that the others read: a magic word, the number of bytes used (8 bytes), then
+records. A record: its length and that of its key (4 bytes each), the key (UTF-8), zeros up
 to a multiple of 8, then doubles. Native byte order: it never leaves this host. Only its process writes; the number of
 bytes used is written last, so that a reader sees whole records. Each double is written and read in one piece, being
-aligned. What ended is in one file of JSON.
+aligned. A key that is there twice counts twice.
+
+A process that ends, even by SIGKILL, leaves its file, and the next one that begins takes it over by renaming it: at any
+moment its numbers are in one file, whose name is the claim to it. So there are as many files as there ever were
+processes at once, and nothing to lock or to wait for.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import mmap
 import os
+import re
 import struct
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -21,23 +26,21 @@ from operator import add
 from pathlib import Path
 
 from c2c_broadcast.process import Process, family, service_folder, this_process
-from c2c_stats._notices import later
-from c2c_stats._series import MOST, MOST_SERIES, OVERFLOW, Identity, Kind, Pairs
+from c2c_stats._series import MOST, MOST_SERIES, OVERFLOW, Kind, Pairs, Series, later
+from c2c_stats._sink import BuiltIn, Sink
 from c2c_stats.prometheus._exposition import Record
 
 _LOG = logging.getLogger(__name__)
 
 SEGMENT = 64 * 1024
+LARGEST = 512 * SEGMENT
 _MAGIC = b"c2cstat1"
-_NOT_YET = bytes(8)
+_HEADER = struct.Struct("=8sQ")
 _HEAD = 16
-_LONGEST_KEY = 16 * 1024
-_USED = struct.Struct("=Q")
 _LENGTHS = struct.Struct("=II")
 
 Numbers = tuple[float, ...]
-Merged = dict[bytes, Numbers]
-"""Key of a series -> its numbers."""
+Merged = dict[bytes, Numbers]  # key of a series -> its numbers
 
 
 class CellsFile:
@@ -45,25 +48,23 @@ class CellsFile:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._size = 0
-        self._maps: list[mmap.mmap] = []
-        self._used = SEGMENT
-        self._full = False
+        self._room = 0  # what is taken of the file by now; the rest has no memory yet
+        os.ftruncate(fd, LARGEST)
+        self._map = mmap.mmap(fd, LARGEST)
+        self._used = _HEAD
 
     def place(self, key: bytes, words: int) -> "memoryview[float] | None":
         """Return room for so many doubles, all zero, under a key; None where there is no more."""
-        begin = _HEAD // 2 + -(-len(key) // 8) * 8
-        size = begin + 8 * words
-        if len(key) > _LONGEST_KEY or size > SEGMENT - _HEAD:
-            return None
-        if self._used + size > SEGMENT and not self._grow():
-            return None
-        segment, at = self._maps[-1], self._used
-        _LENGTHS.pack_into(segment, at, size, len(key))
-        segment[at + 8 : at + 8 + len(key)] = key
-        self._used += size
-        _USED.pack_into(segment, 8, self._used)
-        return memoryview(segment)[at + begin : at + size].cast("d")
+        begin = 8 + -(-len(key) // 8) * 8
+        at, end = self._used, self._used + begin + 8 * words
+        while end > self._room:
+            if not self._grow():
+                return None
+        _LENGTHS.pack_into(self._map, at, end - at, len(key))
+        self._map[at + 8 : at + 8 + len(key)] = key
+        self._used = end
+        _HEADER.pack_into(self._map, 0, _MAGIC, end)
+        return memoryview(self._map)[at + begin : end].cast("d")
 
     def close(self) -> None:
         """Close the file; the memory given out stays valid for whoever holds it."""
@@ -72,58 +73,42 @@ class CellsFile:
             self._fd = -1
 
     def _grow(self) -> bool:
-        """Add a segment, whose room is taken now: a full disk must be an error here, not a signal (SIGBUS) later."""
-        if self._full or self._fd < 0:
+        """Take more room now: a full disk must be an error here, not a signal (SIGBUS) later."""
+        if self._fd < 0 or self._room >= LARGEST:
             return False
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._fd, self._size, SEGMENT)
-            else:  # macOS
-                os.ftruncate(self._fd, self._size + SEGMENT)
-            segment = mmap.mmap(self._fd, SEGMENT, offset=self._size)
-        except (OSError, ValueError) as error:
-            self._full = True
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(self._fd, self._room, SEGMENT)
+        except OSError as error:
+            self.close()
             later(_LOG, "Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
             return False
-        _USED.pack_into(segment, 8, _HEAD)
-        segment[:8] = _MAGIC
-        self._maps.append(segment)
-        self._size += SEGMENT
-        self._used = _HEAD
+        self._room += SEGMENT
         return True
 
 
 def read_cells(fd: int) -> Iterator[tuple[bytes, Numbers]]:
-    """Yield key and numbers of each record.
-
-    Raises:
-        ValueError: What is there is no such file, or broken.
-    """
-    size = os.fstat(fd).st_size
-    if size < SEGMENT:
-        return
-    with mmap.mmap(fd, size, prot=mmap.PROT_READ) as data:
-        for base in range(0, size - SEGMENT + 1, SEGMENT):
-            magic = data[base : base + 8]
-            if magic == _NOT_YET:
-                return
-            (used,) = _USED.unpack_from(data, base + 8)
-            if magic != _MAGIC or not _HEAD <= used <= SEGMENT:
-                raise ValueError("not of this version of c2c-stats")
-            at, end = base + _HEAD, base + used
-            while at < end:
-                length, key_length = _LENGTHS.unpack_from(data, at) if at + 8 <= end else (0, 0)
-                begin = 8 + -(-key_length // 8) * 8
-                if length <= begin or length % 8 or at + length > end:
-                    raise ValueError("a record without an end")
-                numbers = struct.unpack_from(f"={(length - begin) // 8}d", data, at + begin)
-                yield data[at + 8 : at + 8 + key_length], numbers
-                at += length
+    """Yield key and numbers of each record; ValueError where this is no such file, or a broken one."""
+    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
+        magic, used = _HEADER.unpack_from(data, 0) if len(data) >= _HEAD else (b"", 0)
+        if magic == bytes(8):
+            return  # nothing was recorded yet
+        if magic != _MAGIC or used > len(data):
+            raise ValueError("not of this version of c2c-stats")
+        at = _HEAD
+        while at < used:
+            length, key_length = _LENGTHS.unpack_from(data, at) if at + 8 <= used else (0, 0)
+            begin = 8 + -(-key_length // 8) * 8
+            if length <= begin or length % 8 or at + length > used:
+                raise ValueError("a record without an end")
+            numbers = struct.unpack_from(f"={(length - begin) // 8}d", data, at + begin)
+            yield data[at + 8 : at + 8 + key_length], numbers
+            at += length
 
 
-def key_of(identity: Identity, bounds: tuple[float, ...]) -> bytes:
+def key_of(series: Series) -> bytes:
     """Return the key of a series in a file: what Prometheus tells series apart by."""
-    return _key(identity.kind, identity.name, identity.labels, bounds)
+    return _key(series.identity.kind, series.identity.name, series.identity.labels, series.bounds)
 
 
 def _key(*parts: object) -> bytes:
@@ -136,14 +121,6 @@ def _parsed(key: bytes) -> tuple[Kind, tuple[str, ...], Pairs, tuple[float, ...]
     kind, name, labels, bounds = json.loads(key)
     words = {"counter": 1, "gauge": 2, "timer": len(bounds) + 2}[kind]
     return kind, tuple(name), tuple((label, value) for label, value in labels), tuple(bounds), words
-
-
-def record_of(key: bytes, numbers: Numbers) -> Record | None:
-    """Return a series as the exposition wants it; None for a gauge that was never set."""
-    kind, name, labels, bounds, _ = _parsed(key)
-    if kind == "gauge" and not numbers[1]:
-        return None
-    return Record(kind, name, labels, bounds, numbers)
 
 
 def _check(key: bytes, numbers: Numbers) -> None:
@@ -171,10 +148,7 @@ def _add_to(merged: Merged, records: Iterable[tuple[bytes, Numbers]]) -> None:
 
 
 def _limited(merged: Merged) -> Merged:
-    """Return numbers of processes that ended, held to the limit of series: what is above it goes to the overflow.
-
-    Of gauges the ones set last stay, because a sum of gauges says nothing.
-    """
+    """Hold numbers of those that ended to the limit of series: others go to the overflow; of gauges the last stay."""
     kept: Merged = {}
     room: Counter[object] = Counter()
     for key in sorted(merged, key=lambda key: merged[key][1] if key.startswith(b'["g') else 0, reverse=True):
@@ -187,116 +161,94 @@ def _limited(merged: Merged) -> Merged:
     return kept
 
 
-_ENDED = "ended"
-_LOCK = "lock"
 _ORIGIN = "origin"
 _TRIES = 20
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Group:
-    """This process's place among the others: a folder with a file for each, and one for all that ended.
+class PrometheusBackend(BuiltIn):
+    """Gives the series their memory in a file of a folder, which goes with the last process of the service."""
 
-    A process that ends, even by SIGKILL, leaves its file; whoever comes next adds it to the file ``ended`` and removes
-    it. The folder goes with the last process of the service.
-    """
-
-    def __init__(self, folder: Path, me: Process) -> None:
-        self._folder = folder
-        self._name, fd = _own_file(folder, me)
-        self._file = CellsFile(fd)
+    def __init__(self, store: Sink, folder: Path | None = None) -> None:
+        super().__init__(store)
+        self._folder = self._given = folder
+        self._file: CellsFile | None = None
         self._said: set[str] = set()
 
-    @classmethod
-    def join(cls) -> "Group":
-        """Take part; also tidy up after those that ended.
+    def start(self) -> None:
+        """Open this process's file; without one, its numbers are its own."""
+        if self._file is None:
+            try:
+                self._folder = self._given or _shared_folder()
+                self._file = self._own_file(self._folder)
+            except OSError as error:
+                later(_LOG, "Metrics: each process shows Prometheus its own numbers only: %s", error)
+            else:
+                self.place = self._room_for
 
-        Raises:
-            OSError: No private folder can be had.
-        """
-        group = cls(_shared_folder(), this_process())
-        group.absorb()
-        return group
-
-    def place(self, identity: Identity, bounds: tuple[float, ...], words: int) -> "memoryview[float] | None":
-        """Return memory for a series in this process's file."""
-        return self._file.place(key_of(identity, bounds), words)
+    def forked(self) -> None:
+        self.place = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def close(self) -> None:
-        """Let go of the file, which stays."""
-        self._file.close()
-
-    def leave(self) -> None:
         """Take this process's numbers away."""
-        with contextlib.suppress(OSError):
-            (self._folder / self._name).unlink()
-        self.close()
+        if self._file is not None and self._folder is not None:
+            with contextlib.suppress(OSError):
+                (self._folder / this_process().name).unlink()
+        self.forked()
 
     def members(self) -> list[Process]:
-        """Return the living processes that have a file."""
-        return sorted(process for process in {Process.parse(name) for name in self._names()} if process.alive)
+        """Return the living processes of the service that record, this one at least."""
+        found = [Process.parse(name) for name in self._names()]
+        return [process for process in found if process.alive] or [this_process()]
+
+    def records(self) -> Iterator[Record]:
+        merged = self.read() if self._file else {key_of(one): tuple(one.cells) for one in self._store.all()}
+        for key, numbers in merged.items():
+            kind, name, labels, bounds, _ = _parsed(key)
+            if kind != "gauge" or numbers[1]:  # it was set
+                yield Record(kind, name, labels, bounds, numbers)
 
     def read(self) -> Merged:
-        """Return the numbers of all processes added up. Waits for nobody: it reads anew where someone tidies up."""
-        self.absorb()
+        """Return the numbers of all processes added up: read anew where a file was taken over meanwhile."""
         merged: Merged = {}
         for _ in range(_TRIES):
-            merged, held, generation = self._ended()
-            for name in self._names():
-                if name not in held:
-                    self._add(merged, name)
-            if self._ended()[2] == generation:
+            names, merged = self._names(), {}
+            for name in names:
+                self._add(merged, name)
+            if self._names() == names:
                 break
         return merged
 
-    def absorb(self) -> None:
-        """Add the files of processes that ended to the one file, and remove them; nothing where someone else does."""
-        if not self._names_of_ended():
-            return
-        # Where any of this fails, the next one has another try.
-        with contextlib.suppress(OSError):
-            lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._absorb(self._names_of_ended())
-            finally:
-                os.close(lock)
+    def _room_for(self, series: Series) -> "memoryview[float] | None":
+        return None if self._file is None else self._file.place(key_of(series), len(series.cells))
 
-    def _absorb(self, names: list[str]) -> None:
-        if not names:
-            return  # another process was quicker
-        merged, held, generation = self._ended()
-        for name in names:
-            if name not in held:
-                self._add(merged, name)
-        # Never a generation that was there before: whoever reads meanwhile knows by it. ``holds`` is for the case that
-        # the files of processes can't all be removed.
-        numbers = {key.decode(): values for key, values in _limited(merged).items()}
-        text = json.dumps({"generation": generation + 1, "holds": names, "numbers": numbers}, ensure_ascii=False)
-        new = self._folder / f"{_ENDED}.new"
+    def _own_file(self, folder: Path) -> CellsFile:
+        """Make this process's file, with what is in that of one that ended, or in its own of before an exec."""
+        own, new = folder / this_process().name, folder / f"{this_process().name}.new"
+        for name in self._names() if not own.exists() else ():
+            with contextlib.suppress(OSError):  # another process was quicker
+                if not Process.parse(name).alive:
+                    (folder / name).rename(own)
+                    break
+        past: Merged = {}
+        self._add(past, own.name)
         new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, _NEW, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        new.rename(self._folder / _ENDED)
-        for name in names:
-            (self._folder / name).unlink()
-
-    def _ended(self) -> tuple[Merged, set[str], int]:
-        """Return the numbers of those that ended, whose they are, and how often this was written."""
-        try:
-            found = json.loads((self._folder / _ENDED).read_bytes())
-            numbers = {key.encode(): tuple(values) for key, values in found["numbers"].items()}
-            for record in numbers.items():
-                _check(*record)
-            return numbers, set(found["holds"]), found["generation"]
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._say(_ENDED, error)
-        return {}, set(), 0
+        file = CellsFile(os.open(new, _NEW, 0o600))
+        for key, numbers in _limited(past).items():
+            cells = file.place(key, len(numbers))
+            if cells is None:
+                file.close()
+                raise OSError(f"no room in {folder}")  # what was there stays
+            cells[:] = memoryview(array("d", numbers))
+        new.rename(own)
+        return file
 
     def _add(self, merged: Merged, name: str) -> None:
         """Add what a file holds; one that is broken, or of a later version of c2c-stats, is left out."""
+        assert self._folder is not None
         try:
             fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -307,21 +259,17 @@ class Group:
                 _check(key, numbers)
             _add_to(merged, records)
         except ValueError as error:
-            self._say(name, error)
+            if name not in self._said:
+                self._said.add(name)
+                later(_LOG, "Metrics of a process are left out, its file %s is broken: %s", name, error)
+            if not Process.parse(name).alive:
+                (self._folder / name).unlink(missing_ok=True)
         finally:
             os.close(fd)
 
-    def _say(self, name: str, error: Exception) -> None:
-        if name not in self._said:
-            self._said.add(name)
-            later(_LOG, "Metrics of a process are left out, its file %s is broken: %s", name, error)
-
     def _names(self) -> list[str]:
-        names = sorted(os.listdir(self._folder))  # noqa: PTH208 # names
-        return [name for name in names if name.count("-") == 2 and name.replace("-", "0").isdigit()]  # noqa: PLR2004 # pid, ticks, number
-
-    def _names_of_ended(self) -> list[str]:
-        return [name for name in self._names() if name != self._name and not Process.parse(name).alive]
+        names = os.listdir(self._folder) if self._folder is not None else []  # noqa: PTH208 # names
+        return sorted(name for name in names if re.fullmatch(r"\d+-\d+", name))
 
 
 def _shared_folder() -> Path:
@@ -330,12 +278,14 @@ def _shared_folder() -> Path:
     gunicorn then starts a new master beside the old one, and both answer scrapes for a while: with one folder no
     counter steps back. Each family keeps the name of its folder, because the old one's processes will be gone.
     """
-    own = service_folder("stats")
-    above = own.parent.parent
+    own, us = service_folder("stats"), family()
+    above, name = own.parent.parent, own.parent.name
+    with contextlib.suppress(OSError):
+        if us.starter is not None and os.environ.get("GUNICORN_PID") == str(us.starter.pid):
+            name = (above / f"{us.namespace}-{us.starter.name}" / own.name / _ORIGIN).read_text()
     try:
         name = (own / _ORIGIN).read_text()
     except OSError:
-        name = _before_upgrade(above) or own.parent.name
         with contextlib.suppress(OSError):
             new = own / f"{_ORIGIN}.{os.getpid()}"
             new.write_text(name)
@@ -343,30 +293,6 @@ def _shared_folder() -> Path:
     found = above / name
     if found == own.parent or not (found / own.name).is_dir():
         return own
-    for user in (this_process(), family().root):
+    for user in (this_process(), us.root):
         (found / user.name).touch(0o600)  # says, as service_folder does: this process uses the folder
     return found / own.name
-
-
-def _before_upgrade(above: Path) -> str | None:
-    """Return the name of the folder of the family whose master this one's takes the place of."""
-    us = family()
-    try:
-        variables = (us.proc / str(us.root.pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return None
-    old = next((one.partition(b"=")[2].decode() for one in variables if one.startswith(b"GUNICORN_PID=")), "")
-    for path in above.glob(f"{us.namespace}-{old}-*") if old.isdigit() else ():
-        with contextlib.suppress(OSError, ValueError):
-            if Process.parse(path.name.partition("-")[2]).ticks < us.root.ticks:
-                return (path / "stats" / _ORIGIN).read_text()
-    return None
-
-
-def _own_file(folder: Path, me: Process) -> tuple[str, int]:
-    """Make this process's file; one that it made before, and left, is another's now."""
-    for number in range(1000):
-        name = f"{me.name}-{number}"
-        with contextlib.suppress(FileExistsError):
-            return name, os.open(folder / name, _NEW, 0o600)
-    raise FileExistsError(f"Too many files of process {me.pid}")

@@ -3,6 +3,7 @@
 The Pushgateway is https://github.com/prometheus/pushgateway, for a job that is too short to be scraped.
 """
 
+import contextlib
 import os
 import re
 import socket
@@ -16,23 +17,12 @@ from typing import Any
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, ProcessCollector, push_to_gateway
 from prometheus_client.metrics_core import Metric
 
-from c2c_broadcast import process
-from c2c_broadcast.process import PROC
+from c2c_broadcast.process import PROC, memory_maps
 from c2c_stats._settings import StatsSettings
 from c2c_stats.prometheus._exposition import add_sample, new_family, prometheus_label
 
+# What can be told of a mapping, in kB: its share of what several processes map, what is in memory, its length.
 FIELDS = ("pss", "rss", "size")
-"""What can be told of a mapping, in kB: its share of what several processes map, what is in memory, its length."""
-
-
-def memory_maps(pid: str, field: str, proc: Path = PROC) -> dict[str, int]:
-    """Return name of what is mapped -> kB, summed up; nothing where the process is gone or another user's."""
-    try:
-        return {name: sizes[field] for name, sizes in process.memory_maps(pid, proc).items()}
-    except OSError:
-        return {}
-
-
 _TYPES = frozenset({"gauge", "counter", "unknown", "untyped"})
 # What Kubernetes adds to the name of a Deployment: a hash of its template, and five random characters, both of
 # consonants and digits (k8s.io/apimachinery/pkg/util/rand); older ones have hexadecimal hashes.
@@ -82,12 +72,7 @@ class MemoryMapProvider(Provider):
     ``memory_type`` is pss, rss or size; ``pids`` are ids of processes, or None: all that ``proc`` has and we may read.
     """
 
-    def __init__(
-        self,
-        memory_type: str = "pss",
-        pids: Iterable[str | int] | None = None,
-        proc: Path = PROC,
-    ) -> None:
+    def __init__(self, memory_type: str = "pss", pids: Iterable[str | int] | None = None, proc: Path = PROC) -> None:
         if memory_type not in FIELDS:
             raise ValueError(f"MemoryMapProvider: {memory_type!r} is none of {', '.join(FIELDS)}")
         super().__init__(f"pod_process_smap_{memory_type}_kb", f"Container smap used {memory_type}")
@@ -96,13 +81,13 @@ class MemoryMapProvider(Provider):
         self._proc = proc
 
     def get_data(self) -> Data:
-        """Return the kB of each process and name."""
         pids = self._pids
         if pids is None:
             pids = sorted((path.name for path in self._proc.iterdir() if path.name.isdigit()), key=int)
         for pid in pids:
-            for name, number in memory_maps(str(pid), self._memory_type, self._proc).items():
-                yield {"pid": str(pid), "name": name}, number
+            with contextlib.suppress(OSError):  # it ended, or is another user's
+                for name, sizes in memory_maps(pid, self._proc).items():
+                    yield {"pid": str(pid), "name": name}, sizes[self._memory_type]
 
 
 def pod_labels(pod: str | None = None) -> dict[str, str]:
@@ -114,15 +99,15 @@ def pod_labels(pod: str | None = None) -> dict[str, str]:
 
 def collect_as_six(pids: Iterable[int], prefix: str, settings: StatsSettings) -> Iterator[Metric]:
     """Yield what c2cwsgiutils 6 shows of each of these processes, under its names, and of Python."""
-    found: dict[str, Metric] = {}
+    maps = Metric(f"{prefix}process_smap_pss_bytes", "Memory of a process by mapped file", "gauge", "bytes")
+    for labels, kilobytes in MemoryMapProvider(pids=pids).get_data():
+        maps.add_sample(maps.name, dict(labels), kilobytes * 1024)
+    found = {maps.name: maps}
     for pid in pids:
-        maps = Metric(f"{prefix}process_smap_pss_bytes", "Memory of a process by mapped file", "gauge", "bytes")
-        for name, number in memory_maps(str(pid), "pss").items():
-            maps.add_sample(maps.name, {"name": name}, number * 1024)
         versions = Metric(f"{prefix}version", "Versions that a process runs", "gauge")
         versions.add_sample(versions.name, _versions(settings), 1)
         of_process = ProcessCollector(pid=partial(int, pid), registry=None).collect()
-        for metric in [maps, versions, *of_process, *(GC_COLLECTOR.collect() if pid == os.getpid() else ())]:
+        for metric in [versions, *of_process, *(GC_COLLECTOR.collect() if pid == os.getpid() else ())]:
             samples = [one._replace(labels={**one.labels, "pid": str(pid)}) for one in metric.samples]
             metric.samples = []
             found.setdefault(metric.name, metric).samples += samples
@@ -194,5 +179,4 @@ class PushgatewayGroupPublisher:
         self._metrics.clear()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was added, as prometheus_client asks a registry."""
         yield from self._metrics.values()

@@ -1,14 +1,13 @@
 """One scrape: the numbers of all processes, of providers and of prometheus_client's registry; and the answer."""
 
-import contextlib
 import gzip
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, exposition
@@ -17,95 +16,28 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector as BaseCollector
 
 from c2c_broadcast import load
-from c2c_broadcast.process import Process, this_process
-from c2c_stats._notices import later
-from c2c_stats._series import Series, Store
 from c2c_stats._settings import SIX, StatsSettings
-from c2c_stats._sink import SINK, BuiltIn
+from c2c_stats._sink import SINK
 from c2c_stats._spies import install
-from c2c_stats.prometheus._exposition import Names, Record, families, prefix_of_six
-from c2c_stats.prometheus._processes import Group, key_of, record_of
+from c2c_stats.prometheus._exposition import Names, families, prefix_of_six
+from c2c_stats.prometheus._processes import PrometheusBackend
 from c2c_stats.prometheus._providers import MemoryMapProvider, collect_as_six
 
 _LOG = logging.getLogger(__name__)
 
 
-class PrometheusBackend(BuiltIn):
-    """Gives the series their memory in a file that the other processes of the service read."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self._group: Group | None = None
-
-    def start(self) -> None:
-        """Open this process's file; without one, its numbers are its own."""
-        if self._group is None:
-            try:
-                self._group = Group.join()
-            except OSError as error:
-                later(_LOG, "Metrics: each process shows Prometheus its own numbers only: %s", error)
-            else:
-                self.place = self._place
-
-    def forked(self) -> None:
-        self.place = None
-        if self._group is not None:
-            self._group.close()
-            self._group = None
-
-    def close(self) -> None:
-        """Take this process's numbers away."""
-        if self._group is not None:
-            self._group.leave()
-        self.forked()
-
-    def members(self) -> list[Process]:
-        """Return the living processes of the service that record, this one at least."""
-        found = self._group.members() if self._group is not None else []
-        return found or [this_process()]
-
-    def records(self) -> Iterator[Record]:
-        """Yield what all processes have recorded."""
-        if self._group is not None:
-            merged = self._group.read()
-        else:
-            merged = {key_of(one.identity, one.bounds): tuple(one.cells) for one in self._store.all()}
-        for key, numbers in merged.items():
-            record = record_of(key, numbers)
-            if record is not None:
-                yield record
-
-    def _place(self, series: Series) -> "memoryview[float] | None":
-        assert self._group is not None
-        return self._group.place(series.identity, series.bounds, series.words)
+PROVIDERS: list[Any] = []  # those that were added to this process
 
 
-Encode = Callable[[Any], bytes]
-
-
-class Collector(Protocol):
-    """What prometheus_client calls a collector; our providers are such, too."""
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield metric families."""
-
-
-PROVIDERS: list[Collector] = []
-"""Those that were added to this process."""
-
-
-def _collect(encode: Encode) -> Iterator[Metric]:
+def _collect(encode: Callable[[Any], bytes]) -> Iterator[Metric]:
     """Yield families of different names, to be written by ``encode``; what can't be had is left out and counted."""
     # A worker may be asked before it recorded anything: it has to know the others' numbers.
     SINK.start()
     settings = SINK.settings
-    backend: PrometheusBackend | None = SINK.exporter("prometheus")
+    backend: PrometheusBackend | None = SINK.exporters.get("prometheus")
     pids = [process.pid for process in backend.members()] if backend is not None else []
-    of_processes: Callable[[], Iterable[Metric]]
-    if settings.prometheus_names == SIX:
-        of_processes = partial(collect_as_six, pids, prefix_of_six(settings.prometheus_prefix), settings)
-    else:
-        of_processes = MemoryMapProvider(pids=pids).collect
+    as_six = partial(collect_as_six, pids, prefix_of_six(settings.prometheus_prefix), settings)
+    of_processes = as_six if settings.prometheus_names == SIX else MemoryMapProvider(pids=pids).collect
     own = SimpleNamespace(name="processes", collect=of_processes)
     found: dict[str, Metric] = {}
     names = Names()
@@ -118,7 +50,7 @@ def _collect(encode: Encode) -> Iterator[Metric]:
         except Exception:  # noqa: BLE001 # anybody's code
             name = str(getattr(collector, "name", type(collector).__name__))
             _LOG.warning("Metrics of %s are left out of this scrape", name, exc_info=True)
-            SINK.store.counter(("provider", "errors"), {"provider": name}).inc()
+            SINK.counter(("provider", "errors"), {"provider": name}).inc()
             continue
         for metric in metrics:
             _add(found, metric, names)
@@ -128,7 +60,7 @@ def _collect(encode: Encode) -> Iterator[Metric]:
 
 def _recorded(names: Names) -> Iterator[Metric]:
     """Yield what all processes have recorded."""
-    backend: PrometheusBackend | None = SINK.exporter("prometheus")
+    backend: PrometheusBackend | None = SINK.exporters.get("prometheus")
     if backend is not None:
         settings = SINK.settings
         pids = [str(process.pid) for process in backend.members()]
@@ -143,15 +75,12 @@ def _recorded(names: Names) -> Iterator[Metric]:
 class _OnRegistry(BaseCollector):
     """Shows what was recorded to who serves prometheus_client's registry itself, as services of c2cwsgiutils 6 do."""
 
-    def __init__(self) -> None:
-        self.hidden = threading.local()
+    hidden = threading.local()  # from a scrape of ours, which has it
 
     def describe(self) -> Iterable[Metric]:
-        """Tell nothing: it is not asked before a scrape."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield what was recorded, unless the scrape is ours, which has it."""
         return () if getattr(self.hidden, "now", False) else _recorded(Names())
 
 
@@ -160,7 +89,7 @@ _ON_REGISTRY = _OnRegistry()
 
 def _registered() -> Iterator[Metric]:
     """Yield what applications registered with prometheus_client; not its own numbers of the process that is asked."""
-    own = _names_of_its_own()
+    own = {one.name for of in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR) for one in of.collect()}
     _ON_REGISTRY.hidden.now = True
     try:
         yield from [metric for metric in REGISTRY.collect() if metric.name not in own]
@@ -169,13 +98,6 @@ def _registered() -> Iterator[Metric]:
 
 
 _REGISTERED = SimpleNamespace(name="prometheus_client.REGISTRY", collect=_registered)
-
-
-@lru_cache(1)
-def _names_of_its_own() -> frozenset[str]:
-    return frozenset(
-        metric.name for one in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR) for metric in one.collect()
-    )
 
 
 def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
@@ -201,12 +123,9 @@ _OPENMETRICS = "application/openmetrics-text"
 
 
 def answer(accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[str, str]]]:
-    """Return the body and the headers of a scrape.
-
-    OpenMetrics is given as version 1.0.0, whatever later one is asked for: later ones have names of any characters.
-    """
+    # OpenMetrics as version 1.0.0, whatever later one is asked for: later ones have names of any characters.
     wants = any(part.partition(";")[0].strip() == _OPENMETRICS for part in accept.split(","))
-    encode: Encode = openmetrics.generate_latest if wants else exposition.generate_latest
+    encode: Callable[[Any], bytes] = openmetrics.generate_latest if wants else exposition.generate_latest
     version = f"{_OPENMETRICS}; version=1.0.0" if wants else "text/plain; version=0.0.4"
     body = encode(SimpleNamespace(collect=partial(_collect, encode)))
     headers = [
@@ -230,13 +149,11 @@ def enable_prometheus(settings: Mapping[str, Any] | None = None) -> None:
     Raises:
         ConfigurationError: A setting can't be read.
     """
-    if SINK.exporter("prometheus") is None:
+    if SINK.exporters.get("prometheus") is None:
         found = SINK.settings if SINK.configured else load(StatsSettings, settings or {})
-        SINK.install(found, {"prometheus": PrometheusBackend(SINK.store)}, clear=False)
+        SINK.install(found, {"prometheus": PrometheusBackend(SINK)}, clear=False)
         install(redis=found.track_redis)
         if found.prometheus_names == SIX:
-            with contextlib.suppress(KeyError):  # it is there already
-                REGISTRY.unregister(_ON_REGISTRY)
             REGISTRY.register(_ON_REGISTRY)
     if "GUNICORN_PID" in os.environ:
         # After an upgrade (USR2): take part at once, before the old master's processes go, and their numbers with them.
@@ -258,11 +175,8 @@ def view(request: Any) -> Any:
     return request.get_response(metrics_app)
 
 
-def add_provider(provider: Collector) -> None:
-    """Show a provider's metrics (or those of any prometheus_client collector) at each scrape of this process.
-
-    Adding it again changes nothing.
-    """
+def add_provider(provider: Any) -> None:
+    """Show a provider's metrics, or those of any prometheus_client collector, at each scrape of this process; once."""
     if provider not in PROVIDERS:
         PROVIDERS.append(provider)
 
@@ -273,7 +187,7 @@ class Handler(WSGIRequestHandler):
     timeout = 10  # seconds, for a client that sends nothing
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
-        """Log nothing: a scrape is no news."""
+        pass
 
 
 def start_http_server(port: int, address: str = "", settings: Mapping[str, Any] | None = None) -> WSGIServer:
