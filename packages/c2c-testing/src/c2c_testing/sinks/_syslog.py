@@ -14,7 +14,7 @@ from c2c_testing.sinks._sink import DatagramSink, StreamServer
 _PRIORITY = re.compile(rb"<(0|[1-9][0-9]{0,2})>")  # RFC 3164, 4.1.1; RFC 5424, 6.2.1
 _BIGGEST_PRIORITY = 191
 _COUNTED = re.compile(rb"([1-9][0-9]{0,9}) ")
-_ENDED = re.compile(rb"([^\n\0]*)[\n\0]")
+_ENDED = re.compile(rb"\A([^\n\0]*)[\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
