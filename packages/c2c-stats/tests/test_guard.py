@@ -90,6 +90,8 @@ def test_random_sql_literals():
     timers = stats.BACKENDS["memory"].snapshot()["timers"]
     assert {key: one[0] for key, one in timers.items()} == {"sql/SELECT FROM t WHERE b = ? AND c = ?": _MANY}
     assert len(SINK.shortcuts) <= 10_000
+    spy._record(f"SELECT a FROM t WHERE b = '{word() * 1_000}'", None, 0.001)
+    assert max(len(key) for key in SINK.shortcuts if isinstance(key, str)) < 2_000, "a long text is not kept"
 
 
 def test_random_hosts_of_requests():

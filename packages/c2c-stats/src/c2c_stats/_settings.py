@@ -31,7 +31,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-_ADDRESS = re.compile(r"unix://(/.+)|(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/@\[\]]+)):(\d{1,5})")
+_ADDRESS = re.compile(r"\A(?:unix://(/.+)|(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/@\[\]]+)):(\d{1,5}))")
 
 
 def parse_address(raw: str) -> Address:

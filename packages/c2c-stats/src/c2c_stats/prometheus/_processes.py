@@ -269,7 +269,7 @@ class PrometheusBackend(BuiltIn):
 
     def _names(self) -> list[str]:
         names = os.listdir(self._folder) if self._folder is not None else []  # noqa: PTH208 # names
-        return sorted(name for name in names if re.fullmatch(r"\d+-\d+", name))
+        return sorted(name for name in names if re.fullmatch(r"\A\d+-\d+", name))
 
 
 def _shared_folder() -> Path:
