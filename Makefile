@@ -103,7 +103,7 @@ MUTATED := \
 	c2c-db:session:tests/test_pure.py,tests/test_sessions.py \
 	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py \
 	c2c-health:runner:tests/test_runner.py,tests/test_perform.py,tests/test_pure.py \
-	c2c-logging:queue:tests/test_queue.py \
+	c2c-logging:sending:tests/test_queue.py \
 	c2c-debug:table:tests/test_running.py
 comma := ,
 nothing :=

@@ -5,10 +5,10 @@ import sys
 import threading
 import time
 
-from c2c_logging import _queue
+from c2c_logging import _sending
 
 
-class Queue(_queue.Queue):
+class Queue(_sending.Queue):
     """A queue of a test; ``consume(batch, hurry)`` returns nothing."""
 
     def __init__(self, consume, dropped=lambda count: None, **bounds):
@@ -246,7 +246,7 @@ def test_an_item_that_others_follow_is_not_kept_for_them():
 
 MULTIPROCESSING = """
 import multiprocessing, sys
-from c2c_logging._queue import Queue
+from c2c_logging._sending import Queue
 
 class Written(Queue):
     def consume(self, batch):

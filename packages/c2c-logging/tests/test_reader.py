@@ -222,7 +222,7 @@ def test_standard_error_may_be_stuck_too(start):
         "for number in range(3000):\n"
         "    log.info('line %s %s', number, 'x' * 200)\n"
         "for number in range(300):\n"
-        "    c2c_logging._output.Complaint('thing').wrong('x' * 500)\n"
+        "    c2c_logging._sending.Complaint('thing').wrong('x' * 500)\n"
         "os._exit(7)\n"
     )
     assert program.ends() == 7
@@ -268,7 +268,7 @@ def test_a_pipe_that_cannot_be_opened_again(start):
         "    return opened(path, *args, **kwargs)\n"
         "os.open = refuse\n"
         "handler._output = None\n"
-        "c2c_logging._output._OUTPUTS.clear()\n"
+        "c2c_logging._sending._OUTPUTS.clear()\n"
         "handler._looked = 0\n"
         "log.info('line -1')\n" + PATIENT + STUCK
     )

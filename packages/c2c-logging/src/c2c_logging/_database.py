@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateSchema
 
 from c2c_broadcast import ConfigurationError, mask
 from c2c_logging._handlers import QueueHandler, ServerQueue
-from c2c_logging._output import Complaint
+from c2c_logging._sending import Complaint
 from c2c_logging._texts import full_message, message_of, safe, said, text_of
 
 _WRITING = threading.local()

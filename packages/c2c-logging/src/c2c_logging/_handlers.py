@@ -13,9 +13,8 @@ from typing import Any, Final, TextIO, TypeVar, cast
 
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._line import Walk, extras_of, line_of, syslog_level
-from c2c_logging._output import Complaint, Output, output_of
-from c2c_logging._queue import Queue
 from c2c_logging._request_ids import current
+from c2c_logging._sending import Complaint, Output, Queue, output_of
 from c2c_logging._settings import HandlerSettings
 from c2c_logging._texts import full_message, message_of, safe, said, text_of
 

@@ -18,7 +18,7 @@ from typing import Any
 from c2c_broadcast import ConfigurationError, load
 from c2c_logging._handlers import QueueHandler, ServerQueue
 from c2c_logging._line import fit, line_of, syslog_level
-from c2c_logging._output import watch
+from c2c_logging._sending import watch
 from c2c_logging._settings import HandlerSettings
 
 # Seconds after which a name is resolved again: of a datagram nobody says that it went to where the server was.
