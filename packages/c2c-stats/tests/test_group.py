@@ -52,7 +52,7 @@ def read(path):
         os.close(fd)
 
 
-def test_write_and_read(tmp_path):
+def test_write_and_read(tmp_path, caplog):
     """What is written is read at once, over many segments."""
     file = new_file(tmp_path / "f")
     cells = []
@@ -65,6 +65,8 @@ def test_write_and_read(tmp_path):
     assert found[b"key-5"] == (5.5, 0, 0, 0, 0, 0)
     assert (tmp_path / "f").stat().st_blocks * 512 < LARGEST / 4, "what nobody wrote takes no room"
     assert file.place(b"x" * LARGEST, 1) is None
+    say()
+    assert f"it has {LARGEST:,} bytes" in caplog.text
     file.close()
     cells[5][0] = 1
 

@@ -74,9 +74,11 @@ class CellsFile:
 
     def _grow(self) -> bool:
         """Take more room now: a full disk must be an error here, not a signal (SIGBUS) later."""
-        if self._fd < 0 or self._room >= LARGEST:
+        if self._fd < 0:
             return False
         try:
+            if self._room >= LARGEST:
+                raise OSError(f"it has {LARGEST:,} bytes")
             if hasattr(os, "posix_fallocate"):  # not on macOS
                 os.posix_fallocate(self._fd, self._room, SEGMENT)
         except OSError as error:
