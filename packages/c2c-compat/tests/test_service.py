@@ -219,7 +219,7 @@ def test_profiler(deployment: Any) -> None:
     page = f"{connection.url('').removesuffix('api/')}profiler"
     connection.get(page, expected_status=403, cors=False)
     form = {"headers": deployment.key, "cors": False, "cache_expected": CacheExpected.DONT_CARE}
-    connection.post(f"{page}/enable", **form)
+    connection.post(f"{page}?enable", **form)
 
     def profiled(path: str) -> int:
         found: int = connection.get(page, headers=deployment.key, cors=False).count(f">{path}</a>")
@@ -228,7 +228,7 @@ def test_profiler(deployment: Any) -> None:
     for number in range(1, 4):
         connection.get_json(f"parcels/{number}00", expected_status=404)
         retry_timeout(lambda path=f"/api/parcels/{number}00": profiled(path))
-    connection.post(f"{page}/disable", **form)
+    connection.post(f"{page}?disable", **form)
     assert [profiled(f"/api/parcels/{number}00") for number in (1, 2, 3)] == [1, 1, 1]
 
 

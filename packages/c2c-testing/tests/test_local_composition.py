@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from c2c_testing import servers, utils
-from c2c_testing.composition import CommandError, ContainerDiedError, LocalComposition
+from c2c_testing.composition import CommandError, ContainerDiedError, LocalComposition, _local
 
 # Serves what its argument says on its port; /die ends it, after it told the log.
 PROGRAM = """
@@ -182,6 +182,23 @@ def test_an_early_end_during_the_start(begin):
     """A server that ends with status 0 is not ready either."""
     with pytest.raises(servers.ServerError, match=r"web: .* ended with 0:\nbye"):
         begin('[services.web]\ncommand = "echo bye"\nready = 1024')
+
+
+def test_a_command_that_ends_between_two_looks(begin, monkeypatch):
+    """Who ended after it was looked at whether it has, and before the look whether it runs, is ready nevertheless."""
+    looks, real = [], _local.LocalProcess._is_ready
+
+    def first_too_early(process, pid):
+        looks.append(process)
+        if len(looks) > 1:
+            return real(process, pid)
+        while process.running:
+            time.sleep(0.01)
+        return False
+
+    monkeypatch.setattr(_local.LocalProcess, "_is_ready", first_too_early)
+    begin('[services.once]\ncommand = "true"\nready = "exit"')
+    assert len(looks) > 1
 
 
 def test_not_ready_in_time(begin):

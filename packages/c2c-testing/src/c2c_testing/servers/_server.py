@@ -222,7 +222,7 @@ class LocalServer(ABC):
         deadline = time.monotonic() + self.start_timeout
         pid = self._pid = self._ask("start", argv=self._argv(), env=dict(self._env()), cwd=self._cwd())
         while not self._is_ready(pid):
-            if not self.running:
+            if not self.running and not self._is_ready(pid):  # that it has ended may be what makes it ready
                 if not is_free(self.port):
                     raise PortBusyError(f"Port {self.port} of {self.host} was taken meanwhile: choose another")
                 raise ServerError(f"{self!r} ended with {self._ask('code')}:\n{self._last_words()}")
