@@ -41,6 +41,10 @@ class Docker:
         found = [call[call.index("--project-name") + 2 :] for call in self.calls() if "--project-name" in call]
         return [words for words in found if words[0] != "logs"]
 
+    def follower(self):
+        """Return the command line that follows the log: it notes itself, a moment after it was started."""
+        return utils.retry_timeout(lambda: [call for call in self.calls() if "logs" in call], timeout=30)[0]
+
     def running(self):
         """Return the names of the services that run."""
         return sorted(path.name for path in (self.folder / "running").iterdir())
@@ -108,6 +112,7 @@ def test_the_command_lines(docker, begun, tmp_path):
     assert docker.compose_calls() == [["stop"], ["rm", "--force", "-v"], ["build"], ["up", "-d"]]
     assert docker.running() == ["db", "web"]
     common = ["docker", "compose", "--file", str(tmp_path / "compose.yaml"), "--project-name", "shop"]
+    assert docker.follower()
     assert [call[:6] for call in docker.calls() if "--project-name" in call] == [common] * 5
     begun.request.end()
     assert docker.compose_calls()[4:] == [["stop"]]
@@ -117,8 +122,7 @@ def test_the_command_lines(docker, begun, tmp_path):
 def test_the_log_is_followed(docker, begun):
     """From the start on, by one process that ends with the composition, and anew where it has ended before."""
     composition = begun()
-    (logs,) = (call for call in docker.calls() if "logs" in call)
-    assert logs[-3:] == ["logs", "--follow", "--no-color"]
+    assert docker.follower()[-3:] == ["logs", "--follow", "--no-color"]
     first = composition._follower
     wait_log(composition, 2)
     composition.stop("web")
@@ -140,6 +144,7 @@ def test_version_1(docker, begun):
     """Without the plugin of docker, it is docker-compose."""
     (docker.folder / "v2").unlink()
     begun()
+    assert docker.follower()
     assert [call[0] for call in docker.calls() if "--project-name" in call] == ["docker-compose"] * 5
 
 
