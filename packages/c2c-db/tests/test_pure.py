@@ -1,7 +1,9 @@
 """The core without servers: routing, URLs, positions, marks, tokens, states, statements."""
 
 import re
+import threading
 import time
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -179,6 +181,27 @@ def new_replica(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("c2c_db._replica.time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: clock.now))
     return lambda max_lag=None: _Replica(clock, max_lag)
+
+
+def test_a_connection_that_comes_at_the_last_moment(monkeypatch):
+    """Between the end of the wait and the look whether it is there: it is closed, as nobody takes it."""
+    asked, closed = threading.Event(), threading.Event()
+
+    class Waited(Future):
+        def result(self, timeout=None):
+            if timeout != 0:
+                return super().result(timeout)
+            asked.set()
+            super().result(60)
+            raise TimeoutError
+
+    monkeypatch.setattr("c2c_db._server.Future", Waited)
+    url = parse_url(f"postgresql+psycopg2://u@127.0.0.1:{free_port()}/d", "x")
+    primary = Primary(open_engine(url, "one", {}, writable=True), [].append, 0.1)
+    monkeypatch.setattr(primary, "connect", lambda *_: asked.wait(60) and SimpleNamespace(close=closed.set))
+    with pytest.raises(primary.engine.dialect.loaded_dbapi.OperationalError):
+        primary._connects(None, object(), [], {})
+    assert closed.wait(60)
 
 
 def test_without_a_thread_to_ask(new_replica, monkeypatch):

@@ -200,9 +200,9 @@ class Server(abc.ABC):
                 # It took the whole limit for connecting: that it hangs is known now.
                 self.silent_since = min(started, self.silent_since or started)
                 self.asker.wake()
-            if not connecting.done():
-                connecting.add_done_callback(lambda late: late.exception() or late.result().close())
-            elif not isinstance(error, OSError):  # which pg8000 raises as it comes
+            # It may still come, or have come just now: nobody takes it.
+            connecting.add_done_callback(lambda late: late.exception() or late.result().close())
+            if not isinstance(error, OSError):  # which pg8000 raises as it comes
                 raise
             raise self.engine.dialect.loaded_dbapi.OperationalError(f"no connection ({error!r})") from error
 
