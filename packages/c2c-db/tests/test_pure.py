@@ -204,6 +204,17 @@ def test_a_connection_that_comes_at_the_last_moment(monkeypatch):
     assert closed.wait(60)
 
 
+def test_a_primary_that_nobody_could_ask(new_replica, monkeypatch):
+    """Without a thread it is not called away: nobody would find out that it is back."""
+    primary = new_replica().replica._primary
+    monkeypatch.setattr(primary.asker, "wake", lambda: False)
+    primary.failed("refused")
+    assert not primary.is_away
+    monkeypatch.setattr(primary.asker, "wake", lambda: True)
+    primary.failed("refused")
+    assert primary.is_away
+
+
 def test_without_a_thread_to_ask(new_replica, monkeypatch):
     """Where the system has no thread to give nobody waits for an answer, and the next reader tries again."""
     replica, tries = new_replica().replica, []

@@ -302,3 +302,9 @@ def test_when_a_process_started(tmp_path):
 def test_a_digest_is_of_lines_in_any_order():
     """Two processes with the same settings say the same."""
     assert digest(["a", "b"]) == digest(["b", "a"]) != digest(["a", "c"])
+
+
+def test_a_response_of_another_class():
+    """It goes through as it is, whatever it lacks."""
+    answer = SimpleNamespace(headerlist=[], app_iter=[b""])
+    assert History().tween(lambda request: answer)(SimpleNamespace()) is answer

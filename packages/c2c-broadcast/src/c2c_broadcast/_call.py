@@ -124,6 +124,26 @@ class Member:
         return Missing(self.hostname, self.pid, self.application, self.seen)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the broadcaster of this process is.
+
+    ``transport`` is ``redis`` where it is configured, else ``host``. ``connected``: the others can be reached;
+    ``listening`` is false only if the thread of a listener is dead, which it never should be; ``queued`` counts the
+    callbacks that wait for a thread; ``error`` says, masked, why there is no connection. ``unsaved`` names the shared
+    states that are not stored, with the reason; ``refused`` the commands that Redis refuses, with what it says.
+    """
+
+    transport: str
+    started: bool
+    connected: bool
+    listening: bool
+    queued: int
+    error: str | None
+    unsaved: Mapping[str, str]
+    refused: Mapping[str, str]
+
+
 class Call:
     """What is expected and what has come. The asking thread waits for ``fd`` to be readable; other threads report."""
 

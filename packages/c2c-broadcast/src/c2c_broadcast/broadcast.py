@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -30,6 +30,7 @@ from c2c_broadcast._call import (
     BroadcastError,
     Call,
     Failure,
+    Health,
     Member,
     Missing,
     checked,
@@ -95,29 +96,9 @@ _FIRST_CHECK = 0.1
 _CHECK = 0.5
 _SENDING = 1.0  # seconds at most to hand a large message that wants no answer to the others
 
-# How deep the current thread is nested in callbacks of broadcasts; a context is of a greenlet, too, where one is used.
 _RETRY = 1.0  # seconds after which a request tries again to start a thread, where the system had none to give
+# How deep the current thread is nested in callbacks of broadcasts; a context is of a greenlet, too, where one is used.
 _DEPTH = contextvars.ContextVar("c2c_broadcast_depth", default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the broadcaster of this process is.
-
-    ``transport`` is ``redis`` where it is configured, else ``host``. ``connected``: the others can be reached;
-    ``listening`` is false only if the thread of a listener is dead, which it never should be; ``queued`` counts the
-    callbacks that wait for a thread; ``error`` says, masked, why there is no connection. ``unsaved`` names the shared
-    states that are not stored, with the reason; ``refused`` the commands that Redis refuses, with what it says.
-    """
-
-    transport: str
-    started: bool
-    connected: bool
-    listening: bool
-    queued: int
-    error: str | None
-    unsaved: Mapping[str, str]
-    refused: Mapping[str, str]
 
 
 class Node(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, GetSetDescriptorType, MethodType, ModuleType
 from typing import Any
 
-from c2c_broadcast.process import memory_maps
+from c2c_broadcast.memory_maps import memory_maps
 
 _MOST = 10_000
 # What everything leads to in the end: the interpreter's own.

@@ -17,7 +17,8 @@ from typing import Any
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, ProcessCollector, push_to_gateway
 from prometheus_client.metrics_core import Metric
 
-from c2c_broadcast.process import PROC, memory_maps
+from c2c_broadcast.memory_maps import memory_maps
+from c2c_broadcast.process import PROC
 from c2c_stats._settings import StatsSettings
 from c2c_stats.prometheus._exposition import add_sample, new_family, prometheus_label
 
