@@ -91,11 +91,19 @@ def test_nobody_reads_on() -> None:
 
 def test_a_misspelt_name_is_a_line_and_exit_1(tmp_path: Path) -> None:
     """A variable or key that is nearly a setting is named with the one it is near to; others' names are let be."""
-    done = run(tmp_path, "[app:main]\nuse = egg:nothing\nc2c.base_pth = /x\n", C2C_SECERT="a", C2C_OTHER="b", C2CX="c")
+    done = run(
+        tmp_path,
+        "[app:main]\nuse = egg:nothing\nc2c.base_pth = /x\n",
+        C2C_SECERT="a",
+        C2C_OTHER="b",
+        CC2_BASE_PATH="b",
+        C2CX="c",
+    )
     assert done.returncode == 1
     errors = [line.strip() for line in done.stdout.splitlines() if "ERROR" in line]
     assert errors == [
         "ERROR nothing reads C2C_SECERT: is it C2C_SECRET?",
+        "ERROR nothing reads CC2_BASE_PATH: is it C2C_BASE_PATH?",
         "ERROR nothing reads c2c.base_pth: is it c2c.base_path?",
     ]
 

@@ -22,6 +22,7 @@ import os
 import re
 import types
 import typing
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -371,9 +372,10 @@ RETIRED = {
 }
 """Variables that deployments still set and nothing reads: name -> what to do instead."""
 
-# As near as two letters that changed places in a name of ten.
+# As near as two letters that changed places in a name of ten; one end of it is right. (Each worker looks at all
+# variables when it starts, and Kubernetes gives it seven for each service of its namespace.)
 _NEAR = 0.88
-_SHORTEST_NAME = 8
+_SHORTEST_NAME, _END = 8, 4
 
 
 def misspelt(
@@ -383,14 +385,16 @@ def misspelt(
     declared = [declaration for cls in classes for declaration, _ in declarations(cls).values()]
     names = {name for one in declared for name in one.names}
     prefixes = tuple(name for one in declared if one.prefix for name in one.names)
-    variables = [name for name in names if name.isupper()]
+    ends: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        ends[name[:_END]].add(name)
+        ends[name[-_END:]].add(name)
     found: dict[str, str] = {}
     for name in sorted({*environ, *settings} - names - RETIRED.keys()):
         if len(name) < _SHORTEST_NAME or name.startswith(prefixes):
             continue
-        alike = variables if name.isupper() else names.difference(variables)
-        near = difflib.get_close_matches(name, alike, 1, _NEAR)
-        if not near and name.upper() in variables:
+        near = difflib.get_close_matches(name, ends[name[:_END]] | ends[name[-_END:]], 1, _NEAR)
+        if not near and name.upper() in names:
             near = [name.upper()]
         if near and not _elsewhere(name):
             found[name] = near[0]
