@@ -21,8 +21,8 @@ def test_records_requests(http_sink):
     assert request.json() == {"k": [1]}
 
 
-def test_any_method_and_a_kept_connection(http_sink):
-    """All methods are taken, one after the other on one connection, with chunked bodies too."""
+def test_any_method(http_sink):
+    """All methods are taken, with chunked bodies too."""
     with requests.Session() as session:
         for method in ("GET", "HEAD", "OPTIONS", "PATCH", "DELETE", "PURGE"):
             assert session.request(method, http_sink.url, timeout=30).status_code == 200
@@ -60,7 +60,7 @@ def test_is_slow_and_silent(http_sink):
 
 
 def test_is_down_and_back(http_sink):
-    """Down, kept connections are closed and new ones refused; back, the port is the same."""
+    """Down, connections are refused; back, the port is the same."""
     with requests.Session() as session:
         assert session.get(http_sink.url, timeout=30).ok
         with http_sink.down(), pytest.raises(requests.ConnectionError):
@@ -70,7 +70,7 @@ def test_is_down_and_back(http_sink):
 
 
 def test_a_sink_that_nobody_stops():
-    """A kept connection to it does not keep the process."""
+    """It does not keep the process."""
     code = """
 import requests
 from c2c_testing.sinks import HttpSink

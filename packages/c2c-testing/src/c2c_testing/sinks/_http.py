@@ -1,18 +1,22 @@
-"""An HTTP server that records requests and answers as it is told, and a Sentry server on top of it."""
+"""An HTTP server that records requests and answers as it is told (by pytest-httpserver), and a Sentry server on it."""
 
 import gzip
-import math
+import logging
 import re
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from json import dumps, loads
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from c2c_testing.sinks._sink import HOST, Sink, StreamServer
+from c2c_testing.sinks._sink import HOST, POLL, Sink
+
+try:
+    from pytest_httpserver.httpserver import HTTPServerBase
+    from werkzeug import Request, Response, datastructures
+except ImportError as _error:
+    raise ImportError(f"{_error}: pip install 'c2c-testing[http]'") from _error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,59 +45,36 @@ class HttpAnswer:
     times: int | None = None
 
 
-class _Server(StreamServer):
-    """Asks ``handle`` for the answer to each request."""
+class _Server(HTTPServerBase):
+    """Asks ``handle`` for the answer to each request, in a thread and a connection of its own."""
 
     def __init__(self, port: int, handle: Callable[[HttpRequest], HttpAnswer]) -> None:
-        self.handle = handle
-        self.closing = threading.Event()
-        super().__init__((HOST, port), _Handler)
+        super().__init__(HOST, port, threaded=True)
+        self._handle = handle
+        self._closing = threading.Event()
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it would say each request
+        self.start()
 
-    def server_close(self) -> None:
-        """Give up waiting for the time to answer, too."""
-        self.closing.set()
-        super().server_close()
+    def thread_target(self) -> None:
+        """Serve; look often whether it is to end."""
+        assert self.server
+        self.server.serve_forever(POLL)
 
+    def dispatch(self, request: Request) -> Response:
+        """Answer."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query, body = dict(request.args.lists()), request.get_data()
+        answer = self._handle(HttpRequest(request.method, request.path, query, headers, body))
+        if self._closing.wait(min(answer.delay, threading.TIMEOUT_MAX)):
+            raise ConnectionError  # by which werkzeug hangs up
+        response = Response(answer.body, answer.status)
+        response.headers = datastructures.Headers(answer.headers)  # and no Content-Type of its own
+        return response
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
-        """Say nothing on stderr."""
-
-    def handle_one_request(self) -> None:
-        # In place of one do_ method for each HTTP method.
-        self.raw_requestline = self.rfile.readline(1 << 16)
-        if not self.raw_requestline or not self.parse_request():
-            self.close_connection = True
-            return
-        url = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        query = parse_qs(url.query, keep_blank_values=True)
-        answer = self.server.handle(HttpRequest(self.command, url.path, query, headers, self._body()))
-        if answer.delay and self.server.closing.wait(None if math.isinf(answer.delay) else answer.delay):
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else answer.body)
-        self.wfile.flush()
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):  # RFC 9112, 7.1
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers
-            pass
-        return body
+    def stop(self) -> None:
+        """Listen no more, and hang up where an answer is late."""
+        self._closing.set()
+        super().stop()
 
 
 class HttpSink(Sink[HttpRequest]):
@@ -106,6 +87,7 @@ class HttpSink(Sink[HttpRequest]):
 
     def __init__(self) -> None:
         self._answers: list[tuple[str | None, str | None, HttpAnswer]] = []
+        self._server: _Server | None = None
         super().__init__()
 
     @property
@@ -145,10 +127,16 @@ class HttpSink(Sink[HttpRequest]):
         super().clear()
         self._answers.clear()
 
-    def _listen(self) -> Iterator[_Server]:
-        server = _Server(self.port, self._handle)
-        self.port = server.server_address[1]
-        yield server
+    def start(self) -> None:
+        """Listen, on the same port as the last time; nothing when it does."""
+        self._server = self._server or _Server(self.port, self._handle)
+        self.port = self._server.port
+
+    def stop(self) -> None:
+        """Close it, as a server that is down, and all its connections; what was received stays."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
     def _handle(self, request: HttpRequest) -> HttpAnswer:
         self._put(request)

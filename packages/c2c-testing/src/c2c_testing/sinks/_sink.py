@@ -17,7 +17,7 @@ from c2c_testing.utils import between, retry_timeout
 HOST = "127.0.0.1"
 T = TypeVar("T")
 _TIMEOUT = 30.0
-_POLL = 0.02
+POLL = 0.02
 # More than the biggest datagram (UDP 65,507 bytes; a unix one may be bigger, by the socket's send buffer).
 _BIGGEST = 1 << 20
 _RECEIVE_BUFFER = 1 << 22
@@ -38,25 +38,15 @@ class Sink(ABC, Generic[T]):
         self.errors: list[str] = []
         self._received: list[T] = []
         self._changed = threading.Condition()
-        self._servers: list[socketserver.BaseServer] = []
         self.start()
 
     @abstractmethod
-    def _listen(self) -> Iterator[socketserver.BaseServer]:
-        """Yield the servers, on the same ports as the last time."""
-
     def start(self) -> None:
-        """Listen; nothing when it does."""
-        for server in self._listen() if not self._servers else ():
-            self._servers.append(server)
-            threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True, name=type(self).__name__).start()
+        """Listen, on the same ports as the last time; nothing when it does."""
 
+    @abstractmethod
     def stop(self) -> None:
         """Close it, as a server that is down, and all its connections; what was received stays."""
-        while self._servers:
-            server = self._servers.pop()
-            server.shutdown()
-            server.server_close()
 
     def down(self) -> AbstractContextManager[None]:
         """Be down for the length of a ``with``."""
@@ -118,6 +108,7 @@ class DatagramSink(Sink[T]):
     """
 
     def __init__(self) -> None:
+        self._servers: list[socketserver.BaseServer] = []
         self._folder = tempfile.TemporaryDirectory(prefix="c2c-testing-")
         self.path = Path(self._folder.name, "socket")
         super().__init__()
@@ -136,9 +127,18 @@ class DatagramSink(Sink[T]):
             server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             yield server
 
+    def start(self) -> None:
+        """Listen, on the same ports as the last time; nothing when it does."""
+        for server in self._listen() if not self._servers else ():
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(POLL,), daemon=True, name=type(self).__name__).start()
+
     def stop(self) -> None:
         """Close the sockets, as a server that is down; what was received stays."""
-        super().stop()
+        while self._servers:
+            server = self._servers.pop()
+            server.shutdown()
+            server.server_close()
         self.path.unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
@@ -169,7 +169,7 @@ class StreamServer(socketserver.ThreadingTCPServer):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
-        retry_timeout(lambda: not self._connections, _TIMEOUT, _POLL)  # until all is read that came
+        retry_timeout(lambda: not self._connections, _TIMEOUT, POLL)  # until all is read that came
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that gives up is what tests do."""
