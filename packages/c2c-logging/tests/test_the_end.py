@@ -55,14 +55,14 @@ def test_shutdown_writes_all(run):
     """``logging.shutdown`` with SQLAlchemy's own logging on: soon over, and nothing is lost even by a sudden end."""
     (took,), rows = run("say(); timed(logging.shutdown); os._exit(0)")
     assert rows == RECORDS
-    assert took < 5, "the thread that writes and shutdown waited for each other"
+    assert took < 8, "the thread that writes and shutdown waited for each other"
 
 
 def test_a_second_configuration_loses_nothing(run):
     """``dictConfig`` again: it does not wait, what was logged before and after is written once the process ends."""
     (took,), rows = run("say(); timed(logging.config.dictConfig, CONF); say(1, 'after %s')")
     assert sorted(rows) == sorted([*RECORDS, "after 0"])
-    assert took < 5, "the thread that writes and dictConfig waited for each other"
+    assert took < 8, "the thread that writes and dictConfig waited for each other"
 
 
 def test_other_threads_log_meanwhile(run):
@@ -78,7 +78,7 @@ def test_other_threads_log_meanwhile(run):
         "    for thread in threads: thread.join()\n"
         "timed(both)"
     )
-    assert took < 5
+    assert took < 8
     assert set(RECORDS) < set(rows)
 
 
