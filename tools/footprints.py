@@ -23,8 +23,7 @@ _HEADER = """\
 # What `pip install {name}` brings on Linux, and what each [extra] adds.
 # `make footprints` writes this, `make test-dist` compares it with what is installed.
 """
-# The oldest Python that we know of in use (Debian 12), and the newest of each later line.
-_PYTHONS = ("3.11.2", "3.11.99", "3.12.99", "3.13.99")
+_PYTHONS = ("3.11.2", "3.11.99", "3.12.99", "3.13.99")  # the oldest in use (Debian 12), the newest of each line
 
 
 def constraints() -> str:
@@ -57,7 +56,6 @@ def expected(wanted: Iterable[Requirement], python: str) -> set[str]:
 
 
 def _holds(marker: Marker | None, python: str) -> bool:
-    """Tell whether a dependency is wanted here by this version of Python."""
     versions = {"python_version": python.rpartition(".")[0], "python_full_version": python}
     return marker is None or marker.evaluate({**versions, "implementation_version": python})
 
@@ -67,17 +65,9 @@ def _resolve(wanted: str) -> dict[str, str]:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(constraints())
         file.flush()
-        command = [
-            find_uv_bin(),
-            "pip",
-            "compile",
-            "--quiet",
-            "--universal",
-            "--python-version",
-            "3.11",
-            "--no-sources",
-        ]
-        command += ["--no-header", "--no-annotate", "--find-links", str(DIST), "--constraints", file.name, "-"]
+        options = "--quiet --universal --python-version 3.11 --no-sources --no-header --no-annotate"
+        places = ["--find-links", str(DIST), "--constraints", file.name]
+        command = [find_uv_bin(), "pip", "compile", *options.split(), *places, "-"]
         found = subprocess.run(command, input=wanted, check=False, capture_output=True, text=True)
     if found.returncode:
         raise RefusedError(f"{wanted} can't be resolved: {' '.join(found.stderr.split())}")

@@ -1,8 +1,8 @@
 """Release a package: ``python -m tools.release c2c-health 1.1.0``, or ``make release P=c2c-health V=1.1.0``.
 
 Refuses, with one line and exit code 2 and without having changed anything, what is not fit to be released. Else
-towncrier writes the changelog, the version in pyproject.toml is bumped, uv builds, twine and check-wheel-contents look
-at the files, and all is committed and tagged ``c2c-health-v1.1.0``. Nothing is pushed or uploaded: it says how.
+towncrier writes the changelog, the version is bumped, uv builds, twine and check-wheel-contents look at the files, an
+SBOM goes into the wheel, and all is committed and tagged ``c2c-health-v1.1.0``. It says how to push and upload.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from packaging.version import Version
@@ -57,6 +58,10 @@ def _check(wanted: Package, version: str) -> None:
     upstream = git("rev-parse", "--abbrev-ref", "@{upstream}", check=False)
     if upstream and git("rev-list", "--count", f"HEAD..{upstream}") != "0":
         raise RefusedError(f"main is behind {upstream}: git pull")
+    if not {"Source", "Documentation", "Changelog"} <= wanted.project.get("urls", {}).keys():
+        raise RefusedError(
+            f"packages/{wanted.name}/pyproject.toml: [project.urls] wants Source, Documentation, Changelog"
+        )
     if not fragments(wanted):
         raise RefusedError(f"{wanted.name} has nothing to tell its users: packages/{wanted.name}/changelog.d is empty")
     if tags := released(wanted):
@@ -115,6 +120,7 @@ def _release(wanted: Package, version: str) -> None:
         text = re.sub(r'(?m)^version = ".*"$', f'version = "{version}"', project.read_text("utf-8"), count=1)
         project.write_text(text, "utf-8")
         built = build(Package(wanted.name))
+        _add_sbom(Package(wanted.name), built[0])
         git("add", "--all", "--", place)
         git("commit", "--quiet", "--message", f"{wanted.name} {version}")
     except BaseException:
@@ -137,8 +143,7 @@ def build(wanted: Package) -> list[Path]:
     files = f"{wanted.name.replace('-', '_')}-[0-9]*"
     for old in DIST.glob(files):
         old.unlink()
-    uv: list[str | Path] = [_BIN / "uv", "build", "--quiet", "--no-build-isolation", "--python", sys.executable]
-    _run(*uv, "--out-dir", DIST, wanted.folder)
+    _run(_BIN / "uv", "build", "-q", "--no-build-isolation", "--python", sys.executable, "-o", DIST, wanted.folder)
     shutil.rmtree(wanted.folder / "build", ignore_errors=True)
     built = sorted(DIST.glob(files))
     if {path.name for path in built} != {f"{wanted.file_name}-py3-none-any.whl", f"{wanted.file_name}.tar.gz"}:
@@ -147,6 +152,18 @@ def build(wanted: Package) -> list[Path]:
     # c2c-compat: two packages (W009), equal __init__ files (W002), an egg-info without modules (W004, W010).
     _run(_BIN / "check-wheel-contents", "--ignore", "W002,W004,W009,W010", *built[:1])
     return built
+
+
+def _add_sbom(wanted: Package, wheel: Path) -> None:
+    """Put what a package declares to need into its wheel (PEP 770), as CycloneDX says such things."""
+    with tempfile.TemporaryDirectory() as place:
+        _run(_BIN / "wheel", "unpack", wheel, "--dest", place)
+        needs, sboms = Path(place, "needs"), Path(place, wanted.file_name, f"{wanted.file_name}.dist-info/sboms")
+        sboms.mkdir()
+        needs.write_text("\n".join(wanted.project["dependencies"]), "utf-8")
+        about = ("--pyproject", wanted.folder / "pyproject.toml", "--output-reproducible")
+        _run(_BIN / "cyclonedx-py", "requirements", *about, "-o", sboms / f"{wanted.name}.cdx.json", needs)
+        _run(_BIN / "wheel", "pack", sboms.parents[1], "--dest-dir", DIST)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ def table(place: re.Match[str]) -> str:
 
 
 def _shown(env: str, default: object) -> str:
-    """Return a default as one would write it in a setting."""
     match default:
         case None | "" | () | {}:
             return "none"

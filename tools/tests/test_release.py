@@ -1,5 +1,6 @@
 """Releases rehearsed in a scratch clone: what is refused and why, what is written, tagged and built."""
 
+import json
 import os
 import re
 import shutil
@@ -90,6 +91,8 @@ def clone(tmp_path):
     for tag in found.git("tag").splitlines():
         found.git("tag", "--delete", tag)
     shutil.copytree(ROOT / "tools", folder / "tools", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    with (found.package / "pyproject.toml").open("a") as file:
+        file.write('\n[project.urls]\nSource = "https://s"\nDocumentation = "https://d"\nChangelog = "https://c"\n')
     found.tell("1.added.md", "The first thing that is added.\nIn two lines.")
     found.commit()
     return found
@@ -132,7 +135,12 @@ def test_two_releases(clone):
     assert changelog.index(f"## {_MAJOR} (") < changelog.index(f"## {_FIRST} (")
     wheel = clone.folder / "dist" / f"c2c_sentry-{_MAJOR}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as file:
-        assert f"\nVersion: {_MAJOR}\n" in file.read(f"c2c_sentry-{_MAJOR}.dist-info/METADATA").decode()
+        about = file.read(f"c2c_sentry-{_MAJOR}.dist-info/METADATA").decode()
+        sbom = json.loads(file.read(f"c2c_sentry-{_MAJOR}.dist-info/sboms/c2c-sentry.cdx.json"))
+    assert f"\nVersion: {_MAJOR}\n" in about
+    assert "\nProject-URL: Changelog, https://c\n" in about
+    assert {one["name"] for one in sbom["components"]} == {one.name for one in Package(_P).requirements()}
+    assert (sbom["metadata"]["component"]["name"], sbom["metadata"]["component"]["version"]) == (_P, _MAJOR)
     assert sorted(path.name for path in wheel.parent.glob("*-[0-9]*")) == [wheel.name, f"c2c_sentry-{_MAJOR}.tar.gz"]
 
 
@@ -167,6 +175,9 @@ def test_refusals(clone):
         path.unlink()
     clone.commit()
     clone.refused(["changelog.d is empty"], _FIRST)
+    clone.replace(clone.package / "pyproject.toml", "Changelog = ", "News = ")
+    clone.commit()
+    clone.refused(["[project.urls] wants", "Changelog"], _FIRST)
 
 
 def test_files_that_are_wrong_are_taken_back(clone):
