@@ -92,7 +92,7 @@ def test_expects_a_status(http_sink, connection):
         connection.put_json("x", expected_status=(200, 201), json={"it": "is"})
     story = str(raised.value)
     assert story.startswith(
-        "Status 418, not 200 or 201\n418 I'M A TEAPOT, no Content-Type\nshort and stout\ncurl -i -X PUT"
+        "Status 418, not 200 or 201\n418 I'm a Teapot, no Content-Type\nshort and stout\ncurl -i -X PUT"
     )
     assert f"-H 'Origin: {ORIGIN}'" in story
     assert """-H 'Content-Type: application/json' --data-binary '{"it": "is"}'""" in story

@@ -1,27 +1,46 @@
-"""Try c2c-testing, which has nothing to include: a test run with its plugin asks a server of its own."""
+"""Try c2c-testing, which has nothing to include: a test run with its plugin has a server of its own."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-_TEST = """
-from c2c_testing import Connection
+import pytest
 
-def test_plugin(http_sink):
-    Connection(http_sink.url, "http://localhost").session.get(http_sink.url, timeout=60)
-    assert len(http_sink.requests) == 1
+_TEST = """
+import socket
+
+def test_plugin(statsd_sink):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"a:1|c", (statsd_sink.host, statsd_sink.port))
+    assert statsd_sink.wait("a")
 """
 
 
 def alone() -> None:
-    """Run a test that uses the plugin's fixtures and a connection."""
+    """Run a test that uses the plugin's fixtures; say what the one of HTTP needs where it is not there."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "test_it.py").write_text(_TEST)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder]
         found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
     assert found.returncode == 0, found.stdout
+    if importlib.util.find_spec("pytest_httpserver") is None:
+        with pytest.raises(ImportError, match=r"pip install 'c2c-testing\[http\]'"):
+            importlib.import_module("c2c_testing.sinks").HttpSink  # noqa: B018 # what is imported when it is asked for
+
+
+def http() -> None:
+    """Ask the server that records, by a connection."""
+    from c2c_testing import Connection
+    from c2c_testing.sinks import HttpSink
+
+    with HttpSink() as sink, Connection(sink.url, "http://localhost") as connection:
+        connection.session.get(sink.url, timeout=60)
+        assert len(sink.requests) == 1
 
 
 def servers() -> None:
@@ -37,11 +56,18 @@ def servers() -> None:
 def xml() -> None:
     """Read XML."""
     from c2c_testing import CacheExpected, Connection
-    from c2c_testing.sinks import HttpSink
 
-    with HttpSink() as sink, Connection(sink.url, "https://www.example.com") as connection:
-        sink.answer(body="<root/>", headers={"Content-Type": "text/xml"})
-        tree = connection.get_xml("", cors=False, cache_expected=CacheExpected.DONT_CARE)
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/xml")
+            self.end_headers()
+            self.wfile.write(b"<root/>")
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request).start()
+        with Connection(f"http://127.0.0.1:{server.server_port}/", "https://www.example.com") as connection:
+            tree = connection.get_xml("", cors=False, cache_expected=CacheExpected.DONT_CARE)
     assert tree.getroot().tag == "root"
 
 

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import responses
 from json import dumps, loads
 from typing import Any
 
@@ -61,13 +62,12 @@ class _Server(HTTPServerBase):
         self.server.serve_forever(POLL)
 
     def dispatch(self, request: Request) -> Response:
-        """Answer."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         query, body = dict(request.args.lists()), request.get_data()
         answer = self._handle(HttpRequest(request.method, request.path, query, headers, body))
         if self._closing.wait(min(answer.delay, threading.TIMEOUT_MAX)):
             raise ConnectionError  # by which werkzeug hangs up
-        response = Response(answer.body, answer.status)
+        response = Response(answer.body, f"{answer.status} {responses.get(answer.status, 'Unknown')}")
         response.headers = datastructures.Headers(answer.headers)  # and no Content-Type of its own
         return response
 
