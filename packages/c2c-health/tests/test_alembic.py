@@ -156,12 +156,12 @@ def test_a_head_that_another_one_depends_on(service, tmp_path, engine):
 
 def test_the_import_is_not_of_the_deadline(service, tmp_path, engine):
     """However long alembic and the scripts take to import, the check is about the database."""
-    folder = _migrations(tmp_path / "scripts", first="import time\ntime.sleep(3)\n", a1=None)
+    folder = _migrations(tmp_path / "scripts", first="import time\ntime.sleep(6)\n", a1=None)
     ini = tmp_path / "alembic.ini"
     ini.write_text(f"[alembic]\nscript_location = {folder}\n")
     _at(engine, "a1")
     made = service()
-    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1, timeout=2.5)
+    made.health.add_alembic_check(sessionmaker(engine), str(ini), level=1, timeout=5)
     assert made.get().json["successes"][_name(ini)]["result"] == "a1"
 
 

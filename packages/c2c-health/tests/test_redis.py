@@ -24,7 +24,7 @@ def test_a_redis_that_answers(service, new_redis_server):
 def test_killed_paused_and_back(service, redis_server):
     """Red while it is away or silent, within the deadline, green when it is back."""
     made = service()
-    made.health.add_redis_check(redis_server.url, timeout=1)
+    made.health.add_redis_check(redis_server.url, timeout=4)
     made.health.add_custom_check("other", lambda request: None)
     made.get()
     with redis_server.down():

@@ -169,7 +169,7 @@ def test_concurrent_callers_share_a_run(make):
 def test_a_run_that_hangs_counts_once_for_those_who_wait(make, hang):
     """Five callers of one run are one failure; who comes later meets it anew."""
     runner = make()
-    check = Check(name="it", run=hang, timeout=0.5, failures=2)
+    check = Check(name="it", run=hang, timeout=3, failures=2)
     runner._slots["it"] = _Slot(passing=True)
     callers = [threading.Thread(target=runner.run, args=([check], None)) for _ in range(5)]
     for caller in callers:

@@ -121,9 +121,9 @@ def test_messages_say_what_it_was(service, http_sink):
     assert _why(http_sink.url) == "no answer within 0.3 s (time-out)"
     with socket.create_server(("127.0.0.1", 0)) as closing:
         threading.Thread(target=_hang_up, args=(closing, b"")).start()
-        assert _why(f"http://127.0.0.1:{closing.getsockname()[1]}/") == "the connection was closed"
+        assert _why(f"http://127.0.0.1:{closing.getsockname()[1]}/", 30) == "the connection was closed"
         threading.Thread(target=_hang_up, args=(closing, b"no TLS")).start()
-        assert _why(f"https://127.0.0.1:{closing.getsockname()[1]}/").startswith("the TLS handshake failed: ")
+        assert _why(f"https://127.0.0.1:{closing.getsockname()[1]}/", 30).startswith("the TLS handshake failed: ")
 
 
 def _hang_up(listener, words):
@@ -132,10 +132,10 @@ def _hang_up(listener, words):
         client.sendall(words)
 
 
-def _why(url):
+def _why(url, seconds=0.3):
     with pytest.raises(requests.RequestException) as raised:
-        requests.get(url, timeout=0.3)
-    return why(raised.value, 0.3)
+        requests.get(url, timeout=seconds)
+    return why(raised.value, seconds)
 
 
 def test_a_huge_body_is_not_read(service, http_sink):

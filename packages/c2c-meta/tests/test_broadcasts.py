@@ -71,7 +71,7 @@ from c2c_broadcast import broadcast
 broadcast.init()
 end = time.monotonic() + 90
 while time.monotonic() < end:
-    missing = broadcast.ask("tiny", timeout=1).missing
+    missing = broadcast.ask("tiny", timeout=3).missing
     if missing:
         print(missing[0].pid, missing[0].application)
         break
