@@ -1,12 +1,5 @@
 """Settings: a frozen dataclass a package, read from the environment and the ini file, typed and checked once.
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class HealthSettings:
-        failure_status: int = setting(500, env="C2C_HEALTH_FAILURE_STATUS", key="c2c.health.failure_status",
-                                      help="status of a failed report", minimum=400, maximum=599)
-
-    settings = load(HealthSettings, config.get_settings())
-
 The environment wins over the ini file; empty means unset; the type is the annotation's.
 """
 
@@ -61,13 +54,17 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """One setting as it came out: ``origin`` is ``environment``, ``ini`` or ``default``, ``source`` the name found."""
+    """One setting as it came out: ``origin`` is ``environment``, ``ini`` or ``default``, ``source`` the name found.
+
+    ``error`` says why the value can't be read, which is then the default.
+    """
 
     name: str
     declaration: Declaration
     value: Any
     origin: str = "default"
     source: str = ""
+    error: str = ""
 
     @property
     def shown(self) -> str:
@@ -99,12 +96,12 @@ def setting(
     return dataclasses.field(default=default, metadata={_METADATA: declaration})
 
 
-def family(*, env: str, key: str | None = None, help: str, secret: bool = False) -> Any:  # noqa: A002 # as in setting
+def family(*, env: str, key: str | None = None, help: str) -> Any:  # noqa: A002 # as in setting
     """Declare a dict of all variables that start with ``env`` and all ini keys that start with ``key``.
 
     The rest of the name, lower-cased, is the key in the dict: ``STATSD_TAG_Env=prod`` gives ``{"env": "prod"}``.
     """
-    declaration = Declaration(env, key, help, secret=secret, prefix=True)
+    declaration = Declaration(env, key, help, prefix=True)
     return dataclasses.field(default_factory=dict, metadata={_METADATA: declaration})
 
 
@@ -127,17 +124,15 @@ def load(cls: type[_T], settings: Mapping[str, Any], environ: Mapping[str, str] 
     """
     _LOADED.add(cls)
     found = resolve(cls, settings, environ)
-    if errors := [one for one in found if isinstance(one, str)]:
+    if errors := [one.error for one in found if one.error]:
         raise ConfigurationError("; ".join(errors))
-    return cls(**{one.name: one.value for one in found if isinstance(one, Resolved)})
+    return cls(**{one.name: one.value for one in found})
 
 
-def resolve(
-    cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ
-) -> list[Resolved | str]:
-    """Return each setting of ``cls`` with where its value came from; a text (the error) for one that can't be read."""
+def resolve(cls: type[Any], settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> list[Resolved]:
+    """Return each setting of ``cls`` with where its value came from."""
     hints = typing.get_type_hints(cls)
-    found: list[Resolved | str] = []
+    found = []
     for name, (declaration, default) in declarations(cls).items():
         if declaration.prefix:
             found.append(_family(name, declaration, settings, environ))
@@ -153,7 +148,7 @@ def resolve(
             found.append(Resolved(name, declaration, default))
             continue
         try:
-            value = (declaration.parse or _parser(hints[name]))(raw)
+            value = declaration.parse(raw) if declaration.parse else _read(hints[name], raw)
             _check_range(declaration, value)
             found.append(Resolved(name, declaration, value, origin, source))
         except ValueError as error:
@@ -162,7 +157,8 @@ def resolve(
                 shown, why = "its value (not shown, it is a secret)", "it can't be read"
             other = f"ini key {declaration.key}" if origin == "environment" else f"environment {declaration.env}"
             also = "" if other.endswith(" None") else f", {other}"
-            found.append(f"{origin} {source}{also}: {shown}: {why}")
+            said = f"{origin} {source}{also}: {shown}: {why}"
+            found.append(Resolved(name, declaration, default, origin, source, said))
     return found
 
 
@@ -186,66 +182,36 @@ def _check_range(declaration: Declaration, value: Any) -> None:
 
 # -- from a text to a type ---------------------------------------------------------------------------------------------
 
-_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
-_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
-
-
-def _bool(raw: Any) -> bool:
-    word = str(raw).strip().lower()
-    if word not in _TRUE | _FALSE:
-        raise ValueError("is neither true (true t yes y on 1) nor false (false f no n off 0)")
-    return word in _TRUE
-
-
-def _int(raw: Any) -> int:
-    try:
-        return int(str(raw))
-    except ValueError:
-        raise ValueError("is not a whole number") from None
-
-
-def _float(raw: Any) -> float:
-    try:
-        value = float(raw)
-    except (TypeError, ValueError):
-        raise ValueError("is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError("is not a finite number")
-    return value
-
-
-def _list(raw: Any) -> tuple[str, ...]:
-    if isinstance(raw, list | tuple | set | frozenset):
-        return tuple(str(item) for item in raw)
-    return tuple(str(raw).replace(",", " ").split())
-
-
-_PARSERS: dict[Any, Callable[[Any], Any]] = {
-    bool: _bool,
-    int: _int,
-    float: _float,
-    str: str,
-    tuple[str, ...]: _list,
+_WORDS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
 }
 
 
-def _parser(annotation: Any) -> Callable[[Any], Any]:
-    """Return the parser for an annotation: one of ``_PARSERS``, ``Literal[...]``, or ``X | None`` of these."""
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in {types.UnionType, typing.Union}:
-        (annotation,) = (one for one in inner if one is not types.NoneType)
-        return _parser(annotation)
-    if origin is typing.Literal:
-
-        def parse(raw: Any) -> str:
-            if (word := str(raw).strip().lower()) not in inner:
-                raise ValueError(f"is none of {', '.join(inner)}")
-            return word
-
-        return parse
-    if annotation not in _PARSERS:
-        raise TypeError(f"no parser for {annotation}: give setting(..., parse=) one")
-    return _PARSERS[annotation]
+def _read(kind: Any, raw: Any) -> Any:
+    """Return a value of a type: bool, int, float, str, ``tuple[str, ...]``, a ``Literal``, or one of these or None."""
+    if typing.get_origin(kind) in {types.UnionType, typing.Union}:
+        (kind,) = (one for one in typing.get_args(kind) if one is not types.NoneType)
+    if kind == tuple[str, ...]:
+        return tuple(raw.replace(",", " ").split() if isinstance(raw, str) else map(str, raw))
+    text = str(raw).strip()
+    if typing.get_origin(kind) is typing.Literal:
+        if text.lower() not in typing.get_args(kind):
+            raise ValueError(f"is none of {', '.join(typing.get_args(kind))}")
+        return text.lower()
+    if kind is bool:
+        if text.lower() not in _WORDS:
+            raise ValueError("is neither true (true t yes y on 1) nor false (false f no n off 0)")
+        return _WORDS[text.lower()]
+    if kind not in {int, float, str}:
+        raise TypeError(f"no parser for {kind}: give setting(..., parse=) one")
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError("is not a whole number" if kind is int else "is not a number") from None
+    if kind is float and not math.isfinite(value):
+        raise ValueError("is not a finite number")
+    return value
 
 
 # -- the base's own settings -------------------------------------------------------------------------------------------
@@ -273,9 +239,7 @@ def _redis_url(raw: str) -> str:
     return url
 
 
-def _redis_options(raw: str | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(raw, Mapping):
-        return dict(raw)
+def _redis_options(raw: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in raw.split(","))):
         name, equals, value = part.partition("=")

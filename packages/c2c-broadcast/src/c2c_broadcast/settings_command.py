@@ -25,13 +25,11 @@ def rows(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[di
     }
     for package, cls in classes.items():
         for outcome in resolve(cls, settings, environ):
-            if isinstance(outcome, str):
-                yield _row(package, "", "", "", f"ERROR {outcome}")
-                continue
             of = outcome.declaration
             env, key = (name and f"{name}{'*' if of.prefix else ''}" for name in (of.env or "", of.key or ""))
             alias = "" if outcome.source in {of.env, of.key} else outcome.source
-            yield _row(package, env, key, outcome.shown, f"{outcome.origin} {alias}".strip())
+            said = f"ERROR {outcome.error}" if outcome.error else f"{outcome.origin} {alias}".strip()
+            yield _row(package, env, key, "" if outcome.error else outcome.shown, said)
     for name, near in misspelt(classes.values(), settings, environ).items():
         yield _row("", "", "", "", f"ERROR nothing reads {name}: is it {near}?")
 

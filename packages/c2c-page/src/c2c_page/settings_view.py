@@ -9,7 +9,7 @@ from typing import Any
 
 from pyramid.config import Configurator
 
-from c2c_broadcast import Live, Masker, Resolved, Section, masker_of, resolve
+from c2c_broadcast import Live, Masker, Section, masker_of, resolve
 
 _GROUP = "c2c.settings"
 _COLUMNS = ("package", "name", "env", "key", "value", "origin", "source", "help")
@@ -46,7 +46,7 @@ def rows(settings: Mapping[str, Any], environ: Mapping[str, str], masker: Masker
 def _declared(settings: Mapping[str, Any], environ: Mapping[str, str], masker: Masker) -> Iterator[dict[str, Any]]:
     for package, declared in _classes():
         for outcome in resolve(declared, settings, environ):
-            if isinstance(outcome, Resolved):
+            if not outcome.error:
                 of = outcome.declaration
                 value = masker(outcome.shown)
                 yield _row(package, outcome.name, of.env, of.key, value, outcome.origin, outcome.source, of.help)
