@@ -14,12 +14,12 @@ from pyramid.request import Request
 from pyramid.response import Response
 from webtest import TestApp
 
-from c2c_broadcast import Answers, Credentials, _access, is_auth, settings_of
+from c2c_broadcast import Credentials, _access, is_auth, settings_of
 from c2c_broadcast._access import LIFETIME, MOST_ADDRESSES, Lockout, OperatorCookie
+from c2c_broadcast._call import Call
+from c2c_broadcast.broadcast import Broadcaster
 from c2c_broadcast.operators import operators_of
 from c2c_broadcast.process import Process
-
-_NOBODY = Answers([], [], [], [], complete=True)
 
 SECRET = "a-long-enough-secret"
 OTHER = "another-long-secret!"
@@ -38,7 +38,7 @@ def make(secret: str | None = SECRET, **settings: str) -> TestApp:
 
 def frozen(app: TestApp) -> TestApp:
     """Stop the clock of locks: on a busy machine one could be over before the test has seen it."""
-    if (policy := operators_of(app.app.registry).secret) is not None:
+    for policy in operators_of(app.app.registry).policies:
         policy.lockout._clock = lambda: 1000.0
     return app
 
@@ -146,7 +146,7 @@ def test_a_cookie_ends_after_seven_days_and_is_not_of_the_future() -> None:
     clock = [now]
     cookie = OperatorCookie(SECRET, clock=lambda: clock[0])
     jar = Jar()
-    cookie.set(jar, jar)
+    cookie.put(jar, jar, LIFETIME)
     for moved, good in ((0, True), (LIFETIME - 2, True), (LIFETIME + 1, False), (-3600, False)):
         clock[0] = now + moved
         assert (cookie.age(jar) is not None) is good, moved
@@ -156,7 +156,7 @@ def test_an_old_cookie_is_refreshed_a_new_one_is_not(app: TestApp) -> None:
     """A cookie in use does not end; not every answer sets it again."""
     app.get("/c2c/closed", {"secret": SECRET})
     assert "Set-Cookie" not in app.get("/c2c/closed").headers
-    operators_of(app.app.registry).secret.cookie._clock = lambda: time.time() + 2 * 24 * 3600
+    operators_of(app.app.registry).policies[0].cookie._clock = lambda: time.time() + 2 * 24 * 3600
     assert "Set-Cookie" in app.get("/c2c/closed").headers
 
 
@@ -284,16 +284,16 @@ class TestLockout:
     def test_a_process_that_is_stopped_is_hardly_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the others know of wrong secrets is asked for; with one that can't answer, for a moment only."""
         waits: list[float] = []
-        monkeypatch.setattr(_access.broadcast, "ask", lambda *_, timeout: waits.append(timeout) or _NOBODY)
+        monkeypatch.setattr(Broadcaster, "call", lambda *args, **_: waits.append(args[3]) or Call("nobody", 1))
         with subprocess.Popen(["sleep", "60"]) as child:
             others = SimpleNamespace(workers=lambda: [Process(child.pid, 0)])
             monkeypatch.setattr(_access, "family", lambda: others)
-            Lockout()._ask()
+            Lockout()._ask(OperatorCookie(SECRET))
             child.send_signal(signal.SIGSTOP)
             deadline = time.monotonic() + 30
             while not Process(child.pid, 0).stopped:
                 assert time.monotonic() < deadline
-            Lockout()._ask()
+            Lockout()._ask(OperatorCookie(SECRET))
             child.kill()
         assert waits == [1.0, 0.03]
 
@@ -316,7 +316,7 @@ class TestLockout:
         lockout = Lockout()
         for number in range(MOST_ADDRESSES + 500):
             lockout.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-        assert len(lockout) == MOST_ADDRESSES
+        assert len(lockout._failures) == MOST_ADDRESSES
 
     def test_an_ipv6_client_is_its_network(self) -> None:
         """Another address of the same /64 is the same client; an IPv4 one in IPv6 form is itself."""

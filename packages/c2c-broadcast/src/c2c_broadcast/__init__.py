@@ -9,12 +9,9 @@ from c2c_broadcast.secrets import Masker, mask, masker_of, names_secret
 from c2c_broadcast.sections import Field, Form, Link, Live, Section, sections
 from c2c_broadcast.settings import (
     BroadcastSettings,
-    Declaration,
-    Resolved,
     declarations,
     family,
     load,
-    misspelt,
     resolve,
     setting,
     settings_of,
@@ -22,10 +19,8 @@ from c2c_broadcast.settings import (
 from c2c_broadcast.shared_state import Entry, SharedState
 
 if TYPE_CHECKING:
-    from pyramid.config import Configurator
-
-    from c2c_broadcast._access import Credentials, OperatorPolicy
-    from c2c_broadcast.operators import auth_view, include_below, is_auth
+    from c2c_broadcast._access import Credentials
+    from c2c_broadcast.operators import auth_view, include_below, includeme, is_auth
 
 __all__ = [
     "ANSWERS_EXCEPTIONS",
@@ -34,7 +29,6 @@ __all__ = [
     "BroadcastSettings",
     "ConfigurationError",
     "Credentials",
-    "Declaration",
     "Entry",
     "Failure",
     "Field",
@@ -43,8 +37,6 @@ __all__ = [
     "Live",
     "Masker",
     "Missing",
-    "OperatorPolicy",
-    "Resolved",
     "Section",
     "SharedState",
     "auth_view",
@@ -57,7 +49,6 @@ __all__ = [
     "load",
     "mask",
     "masker_of",
-    "misspelt",
     "names_secret",
     "resolve",
     "sections",
@@ -67,7 +58,7 @@ __all__ = [
 ]
 
 # These need Pyramid: a script, a worker of a queue or an ASGI service does without.
-_OF_OPERATORS = frozenset({"Credentials", "OperatorPolicy", "auth_view", "include_below", "is_auth"})
+_OF_OPERATORS = frozenset({"Credentials", "auth_view", "include_below", "includeme", "is_auth"})
 
 
 def __getattr__(name: str) -> Any:
@@ -77,17 +68,3 @@ def __getattr__(name: str) -> Any:
     from c2c_broadcast import operators
 
     return getattr(operators, name)
-
-
-def includeme(config: "Configurator") -> None:
-    """Add the base: ``config.include("c2c_broadcast")``.
-
-    Gives ``config.add_operator_view(...)``, ``add_operator_policy``, ``add_section`` and ``add_request_attribute``,
-    sets the process's broadcaster up (it begins to listen with the first request), and guards operator views.
-
-    Raises:
-        ConfigurationError: A setting can't be read.
-    """
-    from c2c_broadcast.operators import include
-
-    include(config)

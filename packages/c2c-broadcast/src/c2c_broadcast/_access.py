@@ -20,7 +20,7 @@ from webob.cookies import JSONSerializer, SignedSerializer
 
 from c2c_broadcast import broadcast
 from c2c_broadcast._call import BroadcastError
-from c2c_broadcast.process import family, host_name
+from c2c_broadcast.process import family
 from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
@@ -102,9 +102,9 @@ class SecretPolicy:
         """Set, refresh or delete the cookie. Who sends the header sends it each time: only the parameter logs in."""
         found = request.environ.get(self._in_environ, Credentials())
         if found.way == "secret" or (found.way == "cookie" and found.age > REFRESH_AFTER):
-            self.cookie.set(request, response)
+            self.cookie.put(request, response, LIFETIME)
         elif found.way == "logout":
-            self.cookie.delete(request, response)
+            self.cookie.put(request, response, 0)
 
     def challenge(self, _request: Any) -> str | None:
         """Return None: a secret is given, not asked for."""
@@ -190,16 +190,10 @@ class OperatorCookie:
             return None
         return max(age, 0.0) if -_CLOCK_SKEW <= age < LIFETIME else None
 
-    def set(self, request: Any, response: Any) -> None:
-        """Put a new cookie on the response."""
+    def put(self, request: Any, response: Any, seconds: int) -> None:
+        """Put a new cookie on the response, or have the client forget it where it is good for no time."""
         content = {"at": int(self._clock()), "by": token_urlsafe(16)}
-        self._put(request, response, self._serializer.dumps(content).decode("ascii"), LIFETIME)
-
-    def delete(self, request: Any, response: Any) -> None:
-        """Have the client forget the cookie."""
-        self._put(request, response, "", 0)
-
-    def _put(self, request: Any, response: Any, value: str, seconds: int) -> None:
+        value = self._serializer.dumps(content).decode("ascii") if seconds else ""
         secure = request.scheme == "https"
         response.set_cookie(
             self.name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="Strict"
@@ -220,70 +214,59 @@ class Lockout:
 
     The fifth locks the address for 5 s; each one after doubles that, up to 5 minutes. At most 10,000 addresses are
     remembered, the least recent one goes first. An IPv6 client is its /64 network (RFC 4291, 2.5.4: a host may take
-    any address in it). Once ``share`` was called, the processes of a service tell each other of each wrong secret, and
-    a new one asks for those before it; ``cookie`` gives the name by which applications with another secret are told
-    apart. ``clock`` gives seconds that only go forward.
+    any address in it). The processes of a service tell each other of each wrong secret, and a new one asks for those
+    before it; the name of ``cookie`` tells applications with other secrets apart, without one nothing is told.
+    ``clock`` gives seconds that only go forward.
     """
 
     def __init__(self, cookie: OperatorCookie | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cookie = cookie
+        self.cookie = cookie
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
-        self._asked_in = -1
-
-    def share(self) -> None:
-        """Count what other processes tell from now on; starts nothing."""
         self._asked_in = 0
-        _SHARED.add(self)
-        broadcast.subscribe(_CHANNEL, _heard)
-
-    def is_of(self, name: str) -> bool:
-        """Tell whether this counts for the application whose operators have the cookie of this name."""
-        return self._cookie is not None and self._cookie.name == name
+        if cookie is not None:
+            _SHARED.add(self)
+            broadcast.subscribe(_CHANNEL, _heard)
 
     def remaining(self, address: str) -> float:
         """Return for how many seconds ``address`` is still locked, 0 when it is not."""
-        if self._asked_in not in {-1, os.getpid()}:
+        if self.cookie is not None and self._asked_in != os.getpid():
             self._asked_in = os.getpid()
-            self._ask()
+            self._ask(self.cookie)
         found = self._failures.get(_network(address))
         return max(0.0, found[1] - self._clock()) if found else 0.0
 
-    def failed(self, address: str) -> None:
-        """Count a wrong secret from ``address``, here and in the other processes; lock it when these are too many."""
-        network = _network(address)
-        count, seconds = self.count(network)
-        if seconds:
-            _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
-        self._tell(network, count)
+    def failed(self, address: str, *, here: bool = True) -> None:
+        """Count a wrong secret from ``address``, and lock it when these are too many; seen ``here``, tell the others.
 
-    def succeeded(self, address: str) -> None:
-        """Forget the failures of ``address``, which knows the secret, here and in the other processes."""
+        The process that was asked by the client says it in the log, once.
+        """
         network = _network(address)
-        if self.forget(network):
-            self._tell(network, 0)
-
-    def count(self, network: str) -> tuple[int, float]:
-        """Count a wrong secret; return how many there were, and for how many seconds the network is locked now."""
         with self._lock:
             count = self._failures.get(network, (0, 0.0))[0] + 1
             seconds = 0.0
             if count >= ALLOWED_FAILURES:
                 seconds = min(FIRST_LOCK * 2 ** min(count - ALLOWED_FAILURES, 16), LONGEST_LOCK)
             self._keep(network, count, seconds)
-        return count, seconds
+        if here and seconds:
+            _LOG.warning("%s wrong secrets from %s: locked for %.0f s", count, network or "(no address)", seconds)
+        if here:
+            self._tell(network, count)
+
+    def succeeded(self, address: str, *, here: bool = True) -> None:
+        """Forget the failures of ``address``, which knows the secret; seen ``here``, tell the others."""
+        network = _network(address)
+        with self._lock:
+            found = self._failures.pop(network, None)
+        if here and found is not None:
+            self._tell(network, 0)
 
     def _keep(self, network: str, count: int, seconds: float) -> None:
         before, until = self._failures.pop(network, (0, 0.0))
         self._failures[network] = (max(count, before), max(until, self._clock() + seconds) if seconds > 0 else until)
         while len(self._failures) > MOST_ADDRESSES:
             self._failures.popitem(last=False)
-
-    def forget(self, network: str) -> bool:
-        """Forget the failures of a network; tell whether there were any."""
-        with self._lock:
-            return self._failures.pop(network, None) is not None
 
     def known(self) -> dict[str, tuple[int, float]]:
         """Return the failures of the networks that are locked or near it, and for how many seconds they still are."""
@@ -292,51 +275,41 @@ class Lockout:
         now = self._clock()
         return {network: (count, max(0.0, until - now)) for network, (count, until) in newest}
 
-    def _message(self) -> dict[str, Any]:
-        return {"of": self._cookie.name if self._cookie else "", "by": _this_process()}
-
     def _tell(self, network: str, count: int) -> None:
-        if self._asked_in >= 0:
-            broadcast.get_broadcaster().tell(_CHANNEL, {**self._message(), "network": network, "count": count})
+        broadcaster = broadcast.get_broadcaster()
+        if self.cookie is not None and broadcaster.started:
+            params = {"of": self.cookie.name, "network": network, "count": count}
+            broadcaster.call(_CHANNEL, params, 0, others=False, own=False)
 
-    def _ask(self) -> None:
+    def _ask(self, cookie: OperatorCookie) -> None:
         """Ask the processes that were there before this one, for a second at most; for a moment if one is stopped."""
         seconds = _SHORTEST_QUESTION if any(one.stopped for one in family().workers()) else _LONGEST_QUESTION
         with contextlib.suppress(BroadcastError):
-            for answer in broadcast.ask(_CHANNEL, self._message(), timeout=seconds).answers:
+            call = broadcast.get_broadcaster().call(_CHANNEL, {"of": cookie.name}, seconds, own=False)
+            for answer in call.result().answers:
                 for network, (count, seconds) in answer["known"].items():
                     with self._lock:
                         self._keep(network[:64], count, min(seconds, LONGEST_LOCK))
-
-    def __len__(self) -> int:
-        return len(self._failures)
 
 
 _SHARED: WeakSet[Lockout] = WeakSet()
 
 
-def _this_process() -> str:
-    return f"{host_name()} {os.getpid()}"
-
-
-def _heard(of: str, by: str, network: str | None = None, count: int = 0) -> dict[str, Any]:
-    """Count, or forget, what another process has seen; without a network, answer what this one knows.
-
-    Not logged: the process that was asked by the client says it, once.
-    """
+def _heard(of: str, network: str | None = None, count: int = 0) -> dict[str, Any]:
+    """Count, or forget, what another process has seen; without a network, answer what this one knows."""
     known: dict[str, tuple[int, float]] = {}
-    for lockout in [one for one in list(_SHARED) if by != _this_process() and one.is_of(of)]:
+    for lockout in [one for one in list(_SHARED) if one.cookie is not None and one.cookie.name == of]:
         if network is None:
             known |= lockout.known()
         elif count:
-            lockout.count(network[:64])
+            lockout.failed(network, here=False)
         else:
-            lockout.forget(network[:64])
+            lockout.succeeded(network, here=False)
     return {"known": known}
 
 
 def _network(address: str) -> str:
-    """Return what is counted for an address: itself, of IPv6 the /64 network."""
+    """Return what is counted for an address: itself, of IPv6 the /64 network; for what this returned, the same."""
     if ":" not in address:
         return address[:64]
     try:

@@ -43,8 +43,7 @@ class Operators:
     def __init__(self, secret: str | None) -> None:
         # An application that is mounted in another one gets its environ, and may have another secret.
         self._in_environ = f"c2c_broadcast.credentials.{id(self)}"
-        self.secret = SecretPolicy(secret) if secret else None
-        self.policies: list[OperatorPolicy] = [self.secret] if self.secret else []
+        self.policies: list[OperatorPolicy] = [SecretPolicy(secret)] if secret else []
         self.waiting: list[Callable[[], None]] = []
         self.routes: dict[str, _Routes] = {}
 
@@ -163,10 +162,10 @@ class _Guard:
 class _Routes:
     """The operator views below one path: the predicate of the one route that they are in the application."""
 
-    def __init__(self, operators: Operators) -> None:
+    def __init__(self, operators: Operators, mapper: Any) -> None:
         self._operators = operators
+        self._mapper = mapper
         self.guards: list[_Guard] = []
-        self.mapper: Any = None
 
     def text(self) -> str:
         """Return what Pyramid's tools show."""
@@ -177,7 +176,7 @@ class _Routes:
     def __call__(self, info: dict[str, Any], request: Any) -> bool:
         """Tell whether the path is that of a view; if so, the request has what matched in that view's own pattern."""
         for guard in self.guards:
-            route = self.mapper.get_route(guard.route)
+            route = self._mapper.get_route(guard.route)
             match = route.match(request.path_info)
             if match is not None and (guard.off is None or self._operators.judge(request).at_least("operate")):
                 info["match"].clear()
@@ -185,10 +184,6 @@ class _Routes:
                 request.environ[_ROUTE] = route
                 return True
         return False
-
-    def configured(self, config: Configurator) -> None:
-        """Know the routes, once all of them are there."""
-        self.mapper = config.get_routes_mapper()
 
 
 def add_operator_view(
@@ -243,10 +238,9 @@ def _add(config: Configurator, name: str, view: Any, renderer: Any, guard: _Guar
     # Nothing of the application's own decides who may see it, or fails before it answers: neither its root factory
     # (which may need the database that a check is about), nor its default permission, nor its CSRF tokens.
     if one not in operators.routes:
-        routes = operators.routes[one] = _Routes(operators)
+        routes = operators.routes[one] = _Routes(operators, config.get_routes_mapper())
         # Whatever begins so: an application's request is compared with this, and with nothing else of ours.
         config.add_route(one, f"{below}*rest", factory=DefaultRootFactory, c2c_routes=routes)
-        config.action(None, routes.configured, args=(config,), order=PHASE3_CONFIG)
     operators.routes[one].guards.append(guard)
     # A static route is never matched: it is there for its address.
     config.add_route(guard.route, guard.pattern, static=True)
@@ -368,18 +362,23 @@ def include_below(config: Configurator, path: str, registry: Any = None) -> None
     known = config.registry[_KEY] = Operators(settings.secret)
     theirs = None if registry is None else registry.get(_KEY)
     if theirs is not None and settings_of(registry).secret == settings.secret:
-        known.secret, known.policies = theirs.secret, theirs.policies
-    include(config)
+        known.policies = theirs.policies
+    includeme(config)
 
 
-def include(config: Configurator) -> None:
-    """Do what ``config.include("c2c_broadcast")`` does."""
+def includeme(config: Configurator) -> None:
+    """Add the base: ``config.include("c2c_broadcast")``.
+
+    Gives ``config.add_operator_view(...)``, ``add_operator_policy``, ``add_section`` and ``add_request_attribute``,
+    sets the process's broadcaster up (it begins to listen with the first request), and guards operator views.
+
+    Raises:
+        ConfigurationError: A setting can't be read.
+    """
     first = SETTINGS not in config.registry
     settings = config.registry.setdefault(SETTINGS, load(BroadcastSettings, config.get_settings()))
     if first:
-        known = config.registry[_KEY] = Operators(settings.secret)
-        if known.secret is not None:
-            known.secret.lockout.share()
+        config.registry[_KEY] = Operators(settings.secret)
     for directive in (add_operator_view, add_operator_policy, add_section, add_request_attribute):
         config.add_directive(directive.__name__, directive)
     config.add_route_predicate("c2c_routes", lambda routes, _info: routes)

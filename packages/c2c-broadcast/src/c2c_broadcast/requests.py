@@ -67,10 +67,6 @@ class _Given:
     def __init__(self, registry: Any) -> None:
         self._registry = registry
 
-    def __call__(self) -> tuple[str, ...]:
-        """Return the names of the attributes."""
-        return tuple(self._registry[_ATTRIBUTES])
-
     def __get__(self, request: Any, owner: Any = None) -> Any:
         if not isinstance(request, self._registry[_CLASS]):
             for name, descriptor in self._registry[_ATTRIBUTES].items():
