@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from c2c_broadcast import broadcast
 from c2c_broadcast._call import Call
 from c2c_broadcast._host import Exchange, _was_read
 from c2c_testing.servers import stopped
@@ -371,8 +370,8 @@ def test_who_listens_without_a_callback_is_not_missing(new_broadcaster):
     assert (found.answers, found.missing, found.complete) == ([1], [], True)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0\0\0\5junk!", b"\xff\xff\xff\xff", b"\0\0\0\2{}", b"\0\0\1\0half"])
-def test_bad_frames(new_broadcaster, data):
+@pytest.mark.parametrize("data", [b"", b"junk!\n", b"\xff\xff\n", b"{}\n", b"half", b"x" * (17 << 20)])
+def test_bad_messages(new_broadcaster, data):
     """What is no request is dropped; the listener lives."""
     one, two = new_broadcaster(), new_broadcaster()
     for member in (one, two):
@@ -380,7 +379,8 @@ def test_bad_frames(new_broadcaster, data):
         member.start()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(two.start().host.path))
-        sock.sendall(data)
+        with contextlib.suppress(BrokenPipeError):  # of what is too long
+            sock.sendall(data)
         assert one.ask("x", timeout=30).answers == [1, 1]
     assert two.health().listening
 
@@ -491,8 +491,3 @@ def test_threads_import_nothing(redis_server, prefix):
     command = [sys.executable, "-c", program, url, prefix]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout == "[]\n", done.stdout + done.stderr
-
-
-def test_public_names():
-    """The module says what it is about."""
-    assert {"ask", "broadcast", "health", "members", "start", "subscribe"} <= set(broadcast.__all__)

@@ -1,7 +1,7 @@
 """Broadcasts between the processes of one service on a host: unix sockets in the private folder of their family.
 
 Each process listens on a socket of its own. Who asks connects to all of them, sends one request to each, and reads the
-answer from the same connection; a request that wants no answer is just sent. A frame is its length (4 bytes) and JSON.
+answer from the same connection; a request that wants no answer is just sent. Each is JSON and a line feed.
 The kernel tells a process that was killed (the connection is refused or cut) from one that is stopped (it takes the
 connection and says nothing), and whether a silent one has read the request.
 """
@@ -15,7 +15,6 @@ import secrets
 import select
 import selectors
 import socket
-import struct
 import termios
 import threading
 import time
@@ -40,11 +39,7 @@ _LONGEST = MAX_MESSAGE + 8192
 
 
 def state_folder(prefix: str) -> Path:
-    """Return the folder that the members of one family and prefix share.
-
-    Raises:
-        OSError: It can't be had.
-    """
+    """Return the folder that the members of one family and prefix share; OSError where it can't be had."""
     # The prefix may hold anything, and the path of a socket has at most 107 bytes.
     return service_folder(f"b{hashlib.sha256(prefix.encode()).hexdigest()[:12]}")
 
@@ -76,11 +71,7 @@ class Host:
         self._thread = threading.Thread(target=self._serve, name="c2c-broadcast-host", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen.
-
-        Raises:
-            RuntimeError: The system has no thread to give.
-        """
+        """Begin to listen; RuntimeError where the system has no thread to give."""
         self._thread.start()
 
     def close(self) -> None:
@@ -130,11 +121,10 @@ class Host:
         return others, [self._member(process.name, process, 0.0) for process in silent]
 
     def ask(self, exchange: "Exchange", request: bytes) -> None:
-        """Send a request to all others."""
         members, exchange.call.unasked = self.members()
         exchange.call.expect([member for _, member in members])
         for path, member in members:
-            exchange.send(path, member, struct.pack("!I", len(request)) + request)
+            exchange.send(path, member, request)
 
     def _member(self, name: str, process: Process, started: float) -> Member:
         me = self._me
@@ -162,11 +152,11 @@ class Host:
 
     def _receive(self, selector: selectors.BaseSelector, part: "_Part") -> None:
         """Read some of a request, and hand it over when it is whole."""
-        sock, frame = part.sock, b""
+        sock, message = part.sock, b""
         try:
-            while not frame and (chunk := sock.recv(_CHUNK)):
+            while not message and (chunk := sock.recv(_CHUNK)):
                 part.data += chunk
-                frame = _frame(part.data)
+                message = _whole(part.data)
         except BlockingIOError:
             if not part.registered and len(selector.get_map()) < _MOST_CONNECTIONS:
                 selector.register(sock, selectors.EVENT_READ, part)
@@ -177,7 +167,7 @@ class Host:
             pass
         if part.registered:
             selector.unregister(sock)
-        request = self._owner.read(frame) if frame else None
+        request = self._owner.read(message) if message else None
         if request is None:
             sock.close()
         else:
@@ -195,14 +185,11 @@ class _Part:
         self.deadline = time.monotonic() + _PATIENCE
 
 
-def _frame(data: bytearray) -> bytes:
-    """Return what is in a whole frame, nothing where some of it is still to come."""
-    if len(data) < 4:  # noqa: PLR2004 # the length
-        return b""
-    (length,) = struct.unpack_from("!I", data)
-    if not 0 < length <= _LONGEST:
-        raise BadMessageError("a frame of a length that none has")
-    return bytes(data[4 : 4 + length]) if len(data) >= 4 + length else b""
+def _whole(data: bytearray) -> bytes:
+    """Return a whole message, nothing where some of it is still to come. JSON has no line feed within."""
+    if len(data) > _LONGEST:
+        raise BadMessageError("a message without an end")
+    return bytes(data) if data.endswith(b"\n") else b""
 
 
 def _reply(sock: socket.socket, text: str) -> None:
@@ -210,7 +197,7 @@ def _reply(sock: socket.socket, text: str) -> None:
     with contextlib.suppress(OSError), sock:
         sock.settimeout(_PATIENCE)
         if text:
-            sock.sendall(struct.pack("!I", len(text)) + text.encode())
+            sock.sendall(text.encode() + b"\n")
 
 
 @dataclass(slots=True)
@@ -296,10 +283,10 @@ class Exchange:
         try:
             chunk = peer.sock.recv(_CHUNK)
             peer.data += chunk
-            frame = _frame(peer.data)
-            if frame:
-                self.call.answer(peer.member.id, decode_object(frame))
-            if frame or not chunk:
+            message = _whole(peer.data)
+            if message:
+                self.call.answer(peer.member.id, decode_object(message))
+            if message or not chunk:
                 self._end(peer)
         except BlockingIOError:
             pass

@@ -89,14 +89,8 @@ def add_section(config: "Configurator", section: Section) -> None:
     """
     if not isinstance(section, Section):
         raise ConfigurationError(f"config.add_section takes a c2c_broadcast.Section, not {section!r:.100}")
-    introspectable = config.introspectable("c2c sections", section.name, section.title, "c2c section")
-    introspectable["section"] = section
     found: dict[str, Section] = config.registry.setdefault(_KEY, {})
-
-    def register() -> None:
-        found[section.name] = section
-
-    config.action(("c2c section", section.name), register, introspectables=(introspectable,))
+    config.action(("c2c section", section.name), found.update, args=({section.name: section},))
 
 
 def sections(registry: Any) -> tuple[Section, ...]:
