@@ -43,9 +43,9 @@ def test_failures_of_others(redis_server, team):
     members = team(redis_server, 2)
     for channel, kind in {
         "explode": "RuntimeError",
-        "set": "UnsendableError",
-        "nan": "UnsendableError",
-        "large": "UnsendableError",
+        "set": "BadMessageError",
+        "nan": "BadMessageError",
+        "large": "BadMessageError",
         "exit": "SystemExit",
     }.items():
         found = members[0]("ask", channel=channel)

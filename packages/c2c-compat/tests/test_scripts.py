@@ -57,12 +57,12 @@ def test_settings_of_the_ini_file(tmp_path: Path, statsd_sink: StatsdSink) -> No
         "import c2cwsgiutils.setup_process, logging, sys\nfrom c2cwsgiutils import stats\n"
         "from c2c_broadcast import broadcast\n"
         "stats.increment_counter(['ran'])\nlogging.getLogger('script').warning('said')\n"
-        "print(broadcast.get_broadcaster().health().transport)"
+        "print(broadcast.get_broadcaster().source.name)"
     )
     done = python(tmp_path, code, STATSD_HOST=statsd_sink.address)
     assert done.returncode == 0, done.stderr
     assert '"msg":"said"' in done.stdout.replace(": ", ":")
-    assert done.stdout.endswith("redis\n")
+    assert done.stdout.endswith("redis://127.0.0.1:1/0\n")
     statsd_sink.wait(lambda metric: metric.name == "of_the_ini.ran")
 
 
@@ -126,11 +126,11 @@ def test_init_of_broadcasts(tmp_path: Path, redis_server: Redis) -> None:
     """``broadcast.init()`` in a script listens at once, by the environment alone or by settings."""
     code = (
         "from c2cwsgiutils import broadcast\nfrom c2c_broadcast import broadcast as b\n"
-        "broadcast.init({settings})\nhealth = b.get_broadcaster().health()\nprint(health.transport, health.started)"
+        "broadcast.init({settings})\nmine = b.get_broadcaster()\nprint(mine.source is not None, mine.started)"
     )
     by_environment = python(tmp_path, code.format(settings=""), C2C_REDIS_URL=redis_server.url)
     by_settings = python(tmp_path, code.format(settings={"c2c.redis_url": redis_server.url}))
-    assert by_environment.stdout == by_settings.stdout == "redis True\n", by_settings.stderr
+    assert by_environment.stdout == by_settings.stdout == "True True\n", by_settings.stderr
 
 
 def test_init_of_sentry(tmp_path: Path, sentry_sink: SentrySink) -> None:

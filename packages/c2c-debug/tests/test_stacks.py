@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from c2c_broadcast.broadcast import Answers
+from c2c_broadcast import Answers
 from c2c_debug.stacks import take, text, together
 from c2c_testing.servers import stopped
 

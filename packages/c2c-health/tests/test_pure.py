@@ -2,7 +2,7 @@
 
 import pytest
 
-from c2c_broadcast.broadcast import Answers, Failure, Missing
+from c2c_broadcast import Answers, Failure, Missing
 from c2c_broadcast.process import host_name
 from c2c_health._views import together
 from c2c_health.checks import secrets_of, shown

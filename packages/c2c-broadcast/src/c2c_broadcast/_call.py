@@ -28,11 +28,7 @@ class BroadcastError(Exception):
 
 
 class BadMessageError(Exception):
-    """A message that is dropped: the text says why."""
-
-
-class UnsendableError(Exception):
-    """A value that no message can hold: the text says why."""
+    """What no message can hold, or a message that is dropped: the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +97,7 @@ class Member:
 
     @classmethod
     def parse(cls, data: bytes | str) -> "Member":
-        """Return the member that ``dump`` described.
-
-        Raises:
-            BadMessageError: It describes none.
-        """
+        """Return the member that ``dump`` described; BadMessageError where it is none."""
         fields = decode(data)
         try:
             texts = [str(fields[name]) for name in ("id", "hostname", "application", "machine", "family")]
@@ -128,14 +120,12 @@ class Member:
 class Health:
     """How the broadcaster of this process is.
 
-    ``transport`` is ``redis`` where it is configured, else ``host``. ``connected``: the others can be reached;
-    ``listening`` is false only if the thread of a listener is dead, which it never should be; ``queued`` counts the
-    callbacks that wait for a thread; ``error`` says, masked, why there is no connection. ``unsaved`` names the shared
-    states that are not stored, with the reason; ``refused`` the commands that Redis refuses, with what it says.
+    ``connected``: the others can be reached; ``listening`` is false only if the thread of a listener is dead, which it
+    never should be; ``queued`` counts the callbacks that wait for a thread; ``error`` says, masked, why there is no
+    connection. ``unsaved`` names the shared states that are not stored, with the reason; ``refused`` the commands that
+    Redis refuses, with what it says.
     """
 
-    transport: str
-    started: bool
     connected: bool
     listening: bool
     queued: int
@@ -180,11 +170,7 @@ class Call:
             self.waiting = {id_: one for id_, one in self.waiting.items() if id_ == member.id}
 
     def answer(self, member: str, message: dict[str, Any]) -> None:
-        """Take a member's word: ``answer``, ``failure``, ``working`` (it takes its time), or that it has no callback.
-
-        Raises:
-            BadMessageError: It is none.
-        """
+        """Take a member's word: ``answer``, ``failure``, ``working`` (that takes time), or that it has no callback."""
         try:
             failed = [Failure(**message["failure"])] if "failure" in message else []
         except TypeError:
@@ -224,20 +210,16 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def encode(value: Any) -> str:
-    """Return ``value`` as JSON.
-
-    Raises:
-        UnsendableError: JSON can't hold it (a set, NaN, a cycle), or it is over 16 MiB.
-    """
+    """Return ``value`` as JSON; BadMessageError where that can't hold it (a set, NaN, a cycle), or over 16 MiB."""
     try:
         text = _ENCODER.encode(value)
     except RecursionError:
-        raise UnsendableError("JSON can't hold it: it is nested too deeply") from None
+        raise BadMessageError("JSON can't hold it: it is nested too deeply") from None
     except (TypeError, ValueError) as error:
-        raise UnsendableError(f"JSON can't hold it: {error}") from None
+        raise BadMessageError(f"JSON can't hold it: {error}") from None
     # The encoder escapes what is not ASCII, so that characters are bytes.
     if len(text) > MAX_MESSAGE:
-        raise UnsendableError(f"it is over {MAX_MESSAGE:,} bytes as JSON ({len(text):,})")
+        raise BadMessageError(f"it is over {MAX_MESSAGE:,} bytes as JSON ({len(text):,})")
     return text
 
 
@@ -246,11 +228,7 @@ _DECODER = json.JSONDecoder(parse_constant=int)
 
 
 def decode(data: bytes | str) -> Any:
-    """Return what is in a JSON text.
-
-    Raises:
-        BadMessageError: It is not JSON, or over 16 MiB.
-    """
+    """Return what is in a JSON text; BadMessageError where it is none, or over 16 MiB."""
     if len(data) > MAX_MESSAGE + _ENVELOPE:
         raise BadMessageError(f"it is over {MAX_MESSAGE:,} bytes")
     try:
@@ -260,11 +238,7 @@ def decode(data: bytes | str) -> Any:
 
 
 def decode_object(data: bytes, **shape: type) -> dict[str, Any]:
-    """Return the JSON object in a message, which has at least the keys of ``shape`` with values of these types.
-
-    Raises:
-        BadMessageError: It has not.
-    """
+    """Return the JSON object in a message, which has at least the keys of ``shape`` with values of these types."""
     message = decode(data)
     if not isinstance(message, dict):
         raise BadMessageError("it is not a JSON object")
@@ -284,7 +258,7 @@ def checked(channel: str, params: Mapping[str, Any] | None = None, timeout: floa
         raise BroadcastError(f"broadcast channel {channel!r}: its parameters go by name, in a dict: {params!r:.200}")
     try:
         return encode(dict(params or {}))
-    except UnsendableError as error:
+    except BadMessageError as error:
         raise BroadcastError(f"broadcast channel {channel!r}: its parameters: {error}") from None
 
 
@@ -302,7 +276,7 @@ def run(channel: str, callback: Callable[..., Any], params: Mapping[str, Any], m
         answer = {"hostname": me.hostname, "pid": me.pid} | answer
     try:
         return f'"answer":{encode(answer)}'
-    except UnsendableError as error:
+    except BadMessageError as error:
         _LOG.warning("What the callback of the broadcast channel %r returned can't be sent: %s", channel, error)
         return f'"failure":{encode(asdict(failure_of(me, error)))}'
 

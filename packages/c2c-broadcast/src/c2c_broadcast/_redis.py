@@ -200,11 +200,7 @@ class Redis:
     # -- taking part --
 
     def start(self) -> None:
-        """Start the listener; it connects by itself.
-
-        Raises:
-            RuntimeError: The system has no thread to give.
-        """
+        """Start the listener, which connects by itself; RuntimeError where the system has no thread to give."""
         if not self._worker.wake():
             raise RuntimeError("can't start new thread")
 
@@ -414,8 +410,10 @@ class Redis:
         try:
             if not self._worker.closing:
                 self._join()
-                self._serve()
-                delay = 0.0  # it may not listen, and tries again
+                if self._deaf:  # it tries again, and gives a sign of life by that
+                    delay = HEARTBEAT
+                else:
+                    self._serve()
         except Exception as error:  # noqa: BLE001 # what is no Redis makes redis-py raise anything; this thread lives on
             delay = self._lost(error)
         self._tried.set()
@@ -461,22 +459,14 @@ class Redis:
         while not self._worker.closing:
             if self._suspect:
                 raise RedisError(self.error or "a command had no reply in time")
-            message = None
-            if self._deaf:
-                time.sleep(_TICK)
-            else:
-                message = self._pubsub.get_message(timeout=_TICK)
+            message = self._pubsub.get_message(timeout=_TICK)
             now = time.monotonic()
             if message is not None:
                 heard = now
                 self._on_message(message)
             if now >= self._next_beat:
                 self._beat()
-                if self._deaf:
-                    return  # try to subscribe again
             self._say_working(now)
-            if self._deaf:
-                continue
             if now - heard > self._source.timeout + _PING:
                 raise RedisError(f"it was silent for {now - heard:.1f} s")
             if now - max(heard, pinged) >= _PING:

@@ -29,10 +29,8 @@ from c2c_broadcast._call import (
     BadMessageError,
     BroadcastError,
     Call,
-    Failure,
     Health,
     Member,
-    Missing,
     checked,
     decode,
     decode_object,
@@ -58,28 +56,6 @@ from c2c_broadcast.settings import BroadcastSettings, load
 if TYPE_CHECKING:
     from c2c_broadcast._redis import Redis, Source
     from c2c_broadcast.shared_state import Kept
-
-__all__ = [
-    "Answers",
-    "BroadcastError",
-    "Broadcaster",
-    "Failure",
-    "Health",
-    "Member",
-    "Missing",
-    "ask",
-    "broadcast",
-    "close",
-    "decorator",
-    "get_broadcaster",
-    "health",
-    "init",
-    "members",
-    "set_broadcaster",
-    "start",
-    "subscribe",
-    "unsubscribe",
-]
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,7 +103,6 @@ class Broadcaster:
         self._callbacks: dict[str, Callback] = {}
         self._application = application or Path(sys.argv[0] or "python").name
         self._chosen = settings is not None
-        self._told_of_second = False
         self.source = _source(self.settings)
         self._numbers = count(1)
         self._complaints: set[str] = set()
@@ -160,19 +135,15 @@ class Broadcaster:
         with self._lock:
             first, same = _described(self.settings, self.source), _relevant(settings) == _relevant(self.settings)
             second = self._chosen and not same
-            tells = second and not self._told_of_second
-            self._told_of_second |= second
             if not second:
                 self.settings, self.source, self._chosen = settings, source, True
                 self._application = application or self._application
-        if tells:
-            _LOG.warning(
-                "The broadcasts of this process are set up already (%s): the other settings of a second application "
-                "(%s) change nothing",
-                first,
-                _described(settings, source),
+        if second:
+            self.complain(
+                f"The broadcasts of this process are set up already ({first}): the other settings of a second "
+                f"application ({_described(settings, source)}) change nothing"
             )
-        if not second and not same and self._node is not None:
+        elif not same and self._node is not None:
             self._leave()
             self.start()
 
@@ -181,8 +152,6 @@ class Broadcaster:
         node = self._node
         redis = None if node is None else node.redis
         return Health(
-            transport="host" if self.source is None else "redis",
-            started=node is not None,
             connected=node is not None and (redis is None or redis.connected),
             listening=node is None or all(part.listening for part in node.parts),
             queued=sum(pool.queued for pool in self._pools.values()),
@@ -291,11 +260,6 @@ class Broadcaster:
             return None
         return answers.answers + [None] * (len(answers.failed) + len(answers.missing) + len(answers.late))
 
-    def tell(self, channel: str, params: Mapping[str, Any]) -> None:
-        """Call it in the other processes, without any answer; nothing where this process does not take part."""
-        if self._node is not None:
-            self.call(channel, params, 0, others=False, own=False)
-
     def call(
         self,
         channel: str,
@@ -320,7 +284,7 @@ class Broadcaster:
                 f'"answer":{"true" if others else "false"},"params":{text}}}'
             )
             if node.host is not None:
-                node.host.ask(exchange, message.encode())
+                node.host.ask(exchange, message.encode() + b"\n")
             else:
                 call.whole = family().is_root and not family().workers()
             if own:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from c2c_broadcast._call import BadMessageError, BroadcastError, UnsendableError, decode, encode
+from c2c_broadcast._call import BadMessageError, BroadcastError, decode, encode
 from c2c_broadcast._host import state_folder
 from c2c_broadcast.broadcast import Broadcaster, get_broadcaster
 from c2c_broadcast.process import Worker, at_fork, family
@@ -566,7 +566,7 @@ def _checked_value(value: Any) -> Any:
     """Return ``value`` as JSON gives it back."""
     try:
         text = encode(value)
-    except UnsendableError as error:
+    except BadMessageError as error:
         raise ValueError(f"a value of a shared state: {error}") from None
     if len(text) > MAX_VALUE:
         raise ValueError(f"a value of a shared state has at most {MAX_VALUE:,} bytes as JSON, not {len(text):,}")

@@ -8,8 +8,7 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPTooManyRequests
 
-from c2c_broadcast import broadcast, json_error, mask
-from c2c_broadcast.broadcast import Answers
+from c2c_broadcast import Answers, broadcast, json_error, mask
 from c2c_broadcast.process import at_fork
 
 KEY = "c2c_debug.tools"

@@ -13,8 +13,7 @@ from typing import Any
 
 from pyramid.response import Response
 
-from c2c_broadcast import broadcast
-from c2c_broadcast.broadcast import Answers
+from c2c_broadcast import Answers, broadcast
 from c2c_broadcast.process import host_name
 from c2c_debug._parameters import choice, number
 from c2c_debug.heavy import Tools, tools_of

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyramid.response import Response
 
-from c2c_broadcast import masker_of
-from c2c_broadcast.broadcast import Answers, ask, unsubscribe
+from c2c_broadcast import Answers, masker_of
+from c2c_broadcast.broadcast import ask, unsubscribe
 from c2c_broadcast.broadcast import subscribe as _subscribe
 
 MOST = 20_000

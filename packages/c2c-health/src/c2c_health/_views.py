@@ -13,8 +13,7 @@ from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.response import Response
 from pyramid.tweens import INGRESS
 
-from c2c_broadcast import Link, Live, Section, auth_view, broadcast, is_auth, json_error
-from c2c_broadcast.broadcast import Answers
+from c2c_broadcast import Answers, Link, Live, Section, auth_view, broadcast, is_auth, json_error
 from c2c_broadcast.process import family, host_name
 from c2c_broadcast.settings import warn_once
 from c2c_health._check import MOST, SelectionError
