@@ -284,7 +284,7 @@ class TestLockout:
     def test_a_process_that_is_stopped_is_hardly_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the others know of wrong secrets is asked for; with one that can't answer, for a moment only."""
         waits: list[float] = []
-        monkeypatch.setattr(Broadcaster, "call", lambda *args, **_: waits.append(args[3]) or Call("nobody", 1))
+        monkeypatch.setattr(Broadcaster, "call", lambda *args, **_: waits.append(args[3]) or Call(1))
         with subprocess.Popen(["sleep", "60"]) as child:
             others = SimpleNamespace(workers=lambda: [Process(child.pid, 0)])
             monkeypatch.setattr(_access, "family", lambda: others)

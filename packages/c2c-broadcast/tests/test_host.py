@@ -417,7 +417,7 @@ def test_no_descriptor_for_a_connection(new_broadcaster):
 
 def test_who_waits_sleeps(new_broadcaster):
     """An answer that came before others were expected wakes the asking thread once, not all the time."""
-    me, call = new_broadcaster().members()[0], Call("x", 1)
+    me, call = new_broadcaster().members()[0], Call(1)
     exchange = Exchange(call)
     call.expect([me])
     call.answer(me.id, {"answer": 1})

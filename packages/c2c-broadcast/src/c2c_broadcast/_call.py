@@ -92,7 +92,6 @@ class Member:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
         return self.process.pid
 
     @classmethod
@@ -108,11 +107,9 @@ class Member:
         return cls(texts[0], texts[1], process, times[0], texts[2], texts[3], texts[4], times[1], times[2])
 
     def dump(self) -> str:
-        """Return it as JSON."""
         return encode(asdict(self))
 
     def missing(self) -> Missing:
-        """Return this member as one that did not answer."""
         return Missing(self.hostname, self.pid, self.application, self.seen)
 
 
@@ -137,8 +134,7 @@ class Health:
 class Call:
     """What is expected and what has come. The asking thread waits for ``fd`` to be readable; other threads report."""
 
-    def __init__(self, channel: str, number: int) -> None:
-        self.channel = channel
+    def __init__(self, number: int) -> None:
         self.number = number
         self.begun = time.time()
         self.answers: list[Any] = []
@@ -271,22 +267,22 @@ def run(channel: str, callback: Callable[..., Any], params: Mapping[str, Any], m
         answer = callback(**params)
     except BaseException as error:  # noqa: BLE001 # the boundary of a foreign function, in a thread that must live on
         _LOG.warning("The callback of the broadcast channel %r failed", channel, exc_info=True)
-        return f'"failure":{encode(asdict(failure_of(me, error)))}'
+        return failure(me, error)
     if isinstance(answer, dict):
         answer = {"hostname": me.hostname, "pid": me.pid} | answer
     try:
         return f'"answer":{encode(answer)}'
     except BadMessageError as error:
         _LOG.warning("What the callback of the broadcast channel %r returned can't be sent: %s", channel, error)
-        return f'"failure":{encode(asdict(failure_of(me, error)))}'
+        return failure(me, error)
 
 
-def failure_of(me: Member, error: BaseException) -> Failure:
-    """Return an exception as a failed answer, without its secrets."""
+def failure(me: Member, error: BaseException) -> str:
+    """Return an exception as a part of a JSON object, without its secrets."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 # a foreign __str__ may raise anything
         text = "(its text can't be made)"
     # Masked before it is cut: half a URL would not show its password for one.
     masked = Masker.of(os.environ)(text[:_LONGEST_READ])
-    return Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_ERROR])
+    return f'"failure":{encode(asdict(Failure(me.hostname, me.pid, type(error).__name__, masked[:_LONGEST_ERROR])))}'

@@ -92,7 +92,6 @@ class Host:
 
     @property
     def listening(self) -> bool:
-        """Whether the listener's thread lives."""
         return self._thread.is_alive()
 
     def members(self) -> tuple[list[tuple[Path, Member]], list[Member]]:
@@ -171,7 +170,7 @@ class Host:
         if request is None:
             sock.close()
         else:
-            self._owner.take(request, partial(_reply, sock))
+            self._owner.take(request, self._me, partial(_reply, sock))
 
 
 class _Part:

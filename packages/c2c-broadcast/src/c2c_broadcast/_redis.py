@@ -19,14 +19,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import redis
-from redis import ConnectionPool
-from redis import Redis as Client
+from redis import RedisError, ResponseError
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, parse_url
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from c2c_broadcast._call import BadMessageError, Call, Member
 from c2c_broadcast._errors import ConfigurationError
@@ -62,12 +57,9 @@ _OF_CLIENTS = ("max_connections", "single_connection_client", "auto_close_connec
 _ONCE = {"retry": Retry(NoBackoff(), 0)}  # what fails is tried again by who asked for it, not by redis-py
 _NAMED = ("_",) if redis.VERSION < (5, 3) else ()  # before 5.3 pools want the name of a command
 
-_PLAIN = (RedisError, ResponseError, redis.ConnectionError, RedisTimeoutError)
+_PLAIN = (RedisError, ResponseError, redis.ConnectionError, redis.TimeoutError)
 
-_parse_url: Any = parse_url  # redis-py leaves some functions without types
-_Sentinel: Any = Sentinel
-_SentinelPool: Any = SentinelConnectionPool
-_Pool: Any = ConnectionPool
+_PY: Any = redis  # it leaves some functions without types
 
 
 class Source:
@@ -89,7 +81,7 @@ class Source:
             # A sentinel that is away costs one attempt: the next one is asked, and all of them again soon.
             of_sentinels = times | _ONCE | (settings.redis_sentinel_options or {})
             with _named("redis_sentinel_options"):
-                self._sentinel = _Sentinel(settings.redis_sentinels, sentinel_kwargs=of_sentinels)
+                self._sentinel = _PY.Sentinel(settings.redis_sentinels, sentinel_kwargs=of_sentinels)
             hosts = ",".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
             self.name = f"service {self._service} of the sentinels {hosts}"
             options["db"] = settings.redis_db
@@ -97,7 +89,7 @@ class Source:
             url = settings.redis_url or ""
             self.name = mask(url.partition("?")[0])
             with _named("redis_url"):
-                options |= _parse_url(url)
+                options |= _PY.connection.parse_url(url)
         options |= settings.redis_options or {}
         if "path" in options:
             del options["socket_keepalive"]
@@ -115,10 +107,10 @@ class Source:
         """Return a client with connections of its own, not connected yet."""
         options = dict(self._options)
         if self._sentinel is not None:
-            return Client(connection_pool=_SentinelPool(self._service, self._sentinel, **options))
+            return redis.Redis(connection_pool=_PY.SentinelConnectionPool(self._service, self._sentinel, **options))
         tls = options.pop("ssl", False)
-        options.setdefault("connection_class", SSLConnection if tls else Connection)
-        return Client(connection_pool=_Pool(**options))
+        options.setdefault("connection_class", redis.SSLConnection if tls else redis.Connection)
+        return redis.Redis(connection_pool=_PY.ConnectionPool(**options))
 
     def load(self, state: str) -> dict[bytes, bytes] | None:
         """Return what is stored of a shared state, before anything is started; None where that can't be known."""
@@ -205,7 +197,6 @@ class Redis:
             raise RuntimeError("can't start new thread")
 
     def close(self) -> None:
-        """Leave the roster and end the listener."""
         self._tried.set()  # nobody waits for it any more
         self._worker.close(timeout=1.0)
 
@@ -219,7 +210,6 @@ class Redis:
 
     @property
     def listening(self) -> bool:
-        """Whether the listener's thread lives."""
         return self._worker.running
 
     # -- asking --
@@ -315,9 +305,9 @@ class Redis:
         except ResponseError as error:
             results.append(error)
         except (RedisError, OSError) as error:
-            if patience == self._source.timeout or not isinstance(error, RedisTimeoutError):
+            if patience == self._source.timeout or not isinstance(error, redis.TimeoutError):
                 self.error = _said(error)
-                self._suspect |= isinstance(error, RedisTimeoutError)
+                self._suspect |= isinstance(error, redis.TimeoutError)
             return None
         for index, (command, result) in enumerate(zip(commands, results, strict=True)):
             if isinstance(result, ResponseError):
@@ -334,7 +324,7 @@ class Redis:
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             if not connection.can_read(patience):
-                raise RedisTimeoutError("a command had no reply in time")  # noqa: TRY301 # see below
+                raise redis.TimeoutError("a command had no reply in time")  # noqa: TRY301 # see below
             for command in commands:
                 try:
                     results.append(self._client.parse_response(connection, command[0]))
@@ -517,7 +507,7 @@ class Redis:
             pending = _Pending(request["id"], request["from"], time.monotonic() + _WORKING_AFTER)
             if request["answer"]:
                 self._pending.append(pending)
-            self._owner.take(request, functools.partial(self._reply, pending))
+            self._owner.take(request, self._me, functools.partial(self._reply, pending))
 
     def _reply(self, pending: _Pending, text: str) -> None:
         pending.ended = True

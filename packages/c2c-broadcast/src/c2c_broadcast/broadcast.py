@@ -35,7 +35,7 @@ from c2c_broadcast._call import (
     decode,
     decode_object,
     encode,
-    failure_of,
+    failure,
     run,
 )
 from c2c_broadcast._errors import ConfigurationError
@@ -205,9 +205,8 @@ class Broadcaster:
 
     def _new_node(self) -> Node:
         process, machine = this_process(), ""
-        with contextlib.suppress(
-            OSError
-        ):  # this kernel since it booted, and the namespace in which pids mean something
+        # This kernel since it booted, and the namespace in which pids mean something.
+        with contextlib.suppress(OSError):
             machine = f"{(PROC / 'sys/kernel/random/boot_id').read_text().strip()} {family().namespace}"
         name, now = f"{secrets.token_hex(8)}-{process.pid}", time.time()
         me, host = Member(name, host_name(), process, now, self._application, machine, seen=now), None
@@ -261,13 +260,7 @@ class Broadcaster:
         return answers.answers + [None] * (len(answers.failed) + len(answers.missing) + len(answers.late))
 
     def call(
-        self,
-        channel: str,
-        params: Mapping[str, Any] | None,
-        timeout: float,
-        *,
-        others: bool = True,
-        own: bool = True,
+        self, channel: str, params: Mapping[str, Any] | None, timeout: float, *, others: bool = True, own: bool = True
     ) -> Call:
         """Send a request and wait for what is expected; return all of it."""
         text, depth = checked(channel, params, timeout), _DEPTH.get() + 1
@@ -275,7 +268,7 @@ class Broadcaster:
             raise BroadcastError(
                 f"broadcast channel {channel!r}: {MAX_DEPTH} callbacks are nested: one of them asks for itself"
             )
-        node, deadline, call = self.start(), time.monotonic() + timeout, Call(channel, next(self._numbers))
+        node, deadline, call = self.start(), time.monotonic() + timeout, Call(next(self._numbers))
         self._calls[call.number] = call
         exchange = Exchange(call)
         try:
@@ -289,14 +282,8 @@ class Broadcaster:
                 call.whole = family().is_root and not family().workers()
             if own:
                 call.expect([node.me])
-                self._answer(
-                    channel,
-                    text,
-                    depth,
-                    node.me,
-                    lambda part: call.answer(node.me.id, decode(f"{{{part}}}")),
-                    here=True,
-                )
+                request = {**decode(message), "answer": True}
+                self.take(request, node.me, lambda text: call.answer(node.me.id, decode(text)), here=True)
                 call.answer(node.me.id, {"working": True})
             if node.redis is not None:
                 node.redis.ask(call, message, deadline - time.monotonic())
@@ -332,34 +319,20 @@ class Broadcaster:
             self.complain(f"A broadcast is dropped: {error}")
             return None
 
-    def take(self, request: dict[str, Any], reply: Callable[[str], None]) -> None:
-        """Hand a request to a thread; ``reply`` is called once, with an empty text where no answer is wanted."""
-        node = self._node
-        if node is None:
+    def take(self, request: dict[str, Any], me: Member, reply: Callable[[str], None], *, here: bool = False) -> None:
+        """Hand a request to a thread; ``reply`` is called once, with an empty text where no answer is wanted.
+
+        Where the system has no thread to give, the callback is called ``here``, if that may wait.
+        """
+        if self._node is None and not here:
             reply("")
             return
-        head = f'"id":{request["id"]},"from":"{node.me.id}"'
+        channel, depth = request["channel"], min(max(request["depth"], 1), MAX_DEPTH)
 
         def say(part: str) -> None:
+            head = f'"id":{request["id"]},"from":"{me.id}"'
             reply(f"{{{head}{',' if part else ''}{part}}}" if request["answer"] else "")
 
-        depth = min(max(request["depth"], 1), MAX_DEPTH)
-        self._answer(request["channel"], request["params"], depth, node.me, say)
-
-    def _answer(
-        self,
-        channel: str,
-        params: dict[str, Any] | str,
-        depth: int,
-        me: Member,
-        say: Callable[[str], None],
-        *,
-        here: bool = False,
-    ) -> None:
-        """Call a channel's callback in a thread; ``say`` is told the outcome as part of a JSON object.
-
-        Where the system has no thread to give it is called ``here``, if that may wait.
-        """
         callback = self._callbacks.get(channel)
         if callback is None:
             say("")
@@ -367,7 +340,7 @@ class Broadcaster:
 
         def job() -> None:
             _DEPTH.set(depth)
-            say(run(channel, callback, decode(params) if isinstance(params, str) else params, me))
+            say(run(channel, callback, request["params"], me))
 
         try:
             self._pools[depth].submit(job, channel, MAX_PER_CHANNEL)
@@ -376,7 +349,7 @@ class Broadcaster:
                 contextvars.copy_context().run(job)
                 return
             self.complain(f"A broadcast on the channel {channel!r} is dropped: {error}")
-            say(f'"failure":{encode(asdict(failure_of(me, error)))}')
+            say(failure(me, error))
 
     def take_answer(self, data: bytes) -> None:
         """Take an answer that came through Redis; one to a call that has ended is dropped."""
