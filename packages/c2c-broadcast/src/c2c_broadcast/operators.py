@@ -140,12 +140,8 @@ class _Guard:
     public: bool
     methods: tuple[str, ...]
     level: Level
-    changes_state: bool | Callable[[Any], bool]
+    changes: Callable[[Any], bool]
     off: str | None
-
-    def changes(self, request: Any) -> bool:
-        """Whether this request changes state."""
-        return self.changes_state(request) if callable(self.changes_state) else self.changes_state
 
     def text(self) -> str:
         """Return what Pyramid's tools show."""
@@ -212,7 +208,8 @@ def add_operator_view(
     allowed |= {"HEAD"} if "GET" in allowed else set()
     base_path = settings_of(config.registry).base_path
     pattern = base_path + "/" + path.strip("/") if path.strip("/") else base_path + path
-    guard = _Guard(f"c2c_{name}", pattern, public and not off, tuple(sorted(allowed)), level, changes_state, off)
+    changes = changes_state if callable(changes_state) else lambda _request: changes_state
+    guard = _Guard(f"c2c_{name}", pattern, public and not off, tuple(sorted(allowed)), level, changes, off)
     if off is None:
         shown = config.introspectable("c2c operator views", name, f"{pattern} ({guard.route})", "c2c operator view")
         shown.update(
@@ -360,9 +357,8 @@ def include_below(config: Configurator, path: str, registry: Any = None) -> None
     settings = replace(load(BroadcastSettings, config.get_settings()), base_path=path)
     config.registry[SETTINGS] = settings
     known = config.registry[_KEY] = Operators(settings.secret)
-    theirs = None if registry is None else registry.get(_KEY)
-    if theirs is not None and settings_of(registry).secret == settings.secret:
-        known.policies = theirs.policies
+    if registry is not None and _KEY in registry and settings_of(registry).secret == settings.secret:
+        known.policies = operators_of(registry).policies
     includeme(config)
 
 
