@@ -146,7 +146,7 @@ def test_a_cookie_ends_after_seven_days_and_is_not_of_the_future() -> None:
     clock = [now]
     cookie = OperatorCookie(SECRET, clock=lambda: clock[0])
     jar = Jar()
-    cookie.put(jar, jar, LIFETIME)
+    cookie.set(jar, jar, LIFETIME)
     for moved, good in ((0, True), (LIFETIME - 2, True), (LIFETIME + 1, False), (-3600, False)):
         clock[0] = now + moved
         assert (cookie.age(jar) is not None) is good, moved

@@ -102,9 +102,9 @@ class SecretPolicy:
         """Set, refresh or delete the cookie. Who sends the header sends it each time: only the parameter logs in."""
         found = request.environ.get(self._in_environ, Credentials())
         if found.way == "secret" or (found.way == "cookie" and found.age > REFRESH_AFTER):
-            self.cookie.put(request, response, LIFETIME)
+            self.cookie.set(request, response, LIFETIME)
         elif found.way == "logout":
-            self.cookie.put(request, response, 0)
+            self.cookie.set(request, response, 0)
 
     def challenge(self, _request: Any) -> str | None:
         """Return None: a secret is given, not asked for."""
@@ -190,7 +190,7 @@ class OperatorCookie:
             return None
         return max(age, 0.0) if -_CLOCK_SKEW <= age < LIFETIME else None
 
-    def put(self, request: Any, response: Any, seconds: int) -> None:
+    def set(self, request: Any, response: Any, seconds: int) -> None:
         """Put a new cookie on the response, or have the client forget it where it is good for no time."""
         content = {"at": int(self._clock()), "by": token_urlsafe(16)}
         value = self._serializer.dumps(content).decode("ascii") if seconds else ""
