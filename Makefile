@@ -96,15 +96,15 @@ test-one: ## one package's tests: make test-one P=c2c-health ARGS='-k live'
 MUTATED := \
 	c2c-broadcast:shared_state:tests/test_shared_state.py \
 	c2c-broadcast:process:tests/test_process.py \
-	c2c-stats:series:tests/test_group.py,tests/test_guard.py \
-	c2c-stats:processes:tests/test_prometheus.py,tests/test_group.py \
-	c2c-db:scope:tests/test_pure.py,tests/test_sessions.py \
-	c2c-db:marks:tests/test_pure.py,tests/test_marks.py \
-	c2c-db:session:tests/test_pure.py,tests/test_sessions.py \
-	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py \
+	c2c-stats:series:tests/test_series.py,tests/test_guard.py \
+	c2c-stats:processes:tests/test_group.py \
+	c2c-db:scope:tests/test_pure.py,tests/test_sessions.py,tests/test_ordinary_set_ups.py \
+	c2c-db:marks:tests/test_pure.py,tests/test_read_your_writes.py \
+	c2c-db:session:tests/test_pure.py,tests/test_sessions.py,tests/test_moving.py \
+	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py,tests/test_moving.py \
 	c2c-health:runner:tests/test_runner.py,tests/test_perform.py,tests/test_pure.py \
-	c2c-logging:sending:tests/test_queue.py \
-	c2c-debug:table:tests/test_running.py
+	c2c-logging:sending:tests/test_output.py,tests/test_queue.py \
+	c2c-debug:table:tests/test_table.py
 comma := ,
 nothing :=
 

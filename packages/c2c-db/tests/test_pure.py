@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
+from webob import Request, Response
 
 from c2c_broadcast import ConfigurationError
 from c2c_db import DbSettings, ReplicaStatus, Role, State, _session, route_name
 from c2c_db._engines import hosts_of, one_url_a_host, open_engine, parse_url
-from c2c_db._marks import LIFETIME, Mark, Tokens, format_lsn, later, merge
+from c2c_db._marks import LIFETIME, Mark, Tokens, Written, brings_marks, format_lsn, later, merge, tell
 from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, Replica
 from c2c_db._scope import decide, make_rules
 from c2c_db._server import Primary
@@ -136,6 +137,81 @@ def test_tokens():
     now[0] += LIFETIME
     assert two.read(token) == {}
     assert two.read(one.sign({"a": Mark(1, now[0] + 60)})) == {}
+
+
+def test_what_counts_as_a_mark():
+    """A position of 64 bits or none, from 5 seconds ahead of this host's clock to 600 behind it."""
+    tokens = Tokens("s", lambda: 1000.0)
+    sane = {
+        "least": Mark(0, 1000.0),
+        "most": Mark(2**64 - 1, 400.1),
+        "none": Mark(None, 1005.0),
+        "one": Mark(1, 1000.0),
+    }
+    for name, mark in sane.items():
+        others = {"old": Mark(1, 400.0), "early": Mark(1, 1005.1), "true": Mark(True, 1000.0)}
+        assert tokens.read(tokens.sign({name: mark, **others})) == {name: mark}
+    many = {str(number): Mark(number, 1000.0 - number) for number in range(9)}
+    assert tokens.read(tokens.sign(many)) == {str(number): many[str(number)] for number in range(4)}, "the latest four"
+    one, other = Mark(1, 10.0), Mark(1, 10.0)
+    assert later(one, other) is one
+    assert later(Mark(None, 10.0), one).position is None
+
+
+def test_tokens_of_other_versions():
+    """Key, signature and content stay as they are: workers of two releases, side by side, read each other's."""
+    tokens = Tokens("a secret", lambda: 1000.0)
+    assert tokens.cookie == "c2c_db_lsn_bdf41a8e"
+    assert tokens.read(
+        "mcAzdKtiWrA5RQ2WKrIEO4nv31A4b9J8E1HUUDSxNgHz1k2k_4Y4vTYPgsZxrvpGh4Du1hYPQKmw0WetAjfxEXsib3RoZXIiOiBb"
+        "bnVsbCwgOTk5LjVdLCAic3FsYWxjaGVteSI6IFsxODQ0Njc0NDA3MzcwOTU1MTYxNSwgMTAwMC4wXX0"
+    ) == {"sqlalchemy": Mark(2**64 - 1, 1000.0), "other": Mark(None, 999.5)}
+
+
+def test_marks_of_a_request():
+    """Of all cookies of ours, at most 4, and all words of the header, at most 8, the later mark counts."""
+    tokens = Tokens("s", lambda: 1000.0)
+    cookie, low, high = tokens.cookie, tokens.sign({"a": Mark(1, 1000.0)}), tokens.sign({"a": Mark(2, 1000.0)})
+    other = tokens.sign({"b": Mark(3, 1000.0)})
+    assert tokens.of_request({}) == {}
+    assert tokens.of_request({"HTTP_COOKIE": f'x=1; {cookie}={low};{cookie}="{high}"; {cookie}={low}'}) == {
+        "a": Mark(2, 1000.0)
+    }
+    assert tokens.of_request({"HTTP_COOKIE": f"{cookie}_x={low}; x{cookie}={low}"}) == {}
+    assert tokens.of_request({"HTTP_COOKIE": f"{cookie}={low}", "HTTP_X_C2C_DB_LSN": f"0/1 {high} 0/2 {other}"}) == {
+        "a": Mark(2, 1000.0),
+        "b": Mark(3, 1000.0),
+    }
+    for number, found in ((3, {"b": Mark(3, 1000.0)}), (4, {})):
+        assert tokens.of_request({"HTTP_COOKIE": f"{cookie}=x; " * number + f"{cookie}={other}"}) == found
+    for number, found in ((7, {"b": Mark(3, 1000.0)}), (8, {})):
+        assert tokens.of_request({"HTTP_X_C2C_DB_LSN": "x " * number + other}) == found
+    carry = [{"HTTP_COOKIE": f"{cookie}={low}"}, {"HTTP_X_C2C_DB_LSN": "0/1"}, {"HTTP_COOKIE": "a=b"}, {}]
+    assert [brings_marks(one) for one in carry] == [True, True, False, False]
+
+
+def test_what_a_client_is_told(caplog):
+    """A cookie a secret, with what it brought, and a header of the first position and all tokens; or it is said why."""
+    ours, theirs = (Tokens(secret, lambda: 1000.0) for secret in "st")
+    brought = ours.sign({"c": Mark(7, 999.0)})
+    written = [Written(ours, "a", Mark(2**32, 1000.0)), Written(theirs, "t", Mark(None, 1000.0))]
+    written.append(Written(ours, "b", Mark(5, 1000.0)))
+    for scheme in ("http", "https"):
+        response = Response()
+        tell(Request.blank(f"{scheme}://h/", cookies={ours.cookie: brought}), response, written)
+        position, *tokens = response.headers["X-C2C-DB-LSN"].split()
+        assert position == "1/0"
+        assert [one.read(token) for one, token in zip((ours, theirs), tokens, strict=True)] == [
+            {"a": Mark(2**32, 1000.0), "b": Mark(5, 1000.0), "c": Mark(7, 999.0)},
+            {"t": Mark(None, 1000.0)},
+        ]
+        cookies = [one.split("; ") for one in response.headers.getall("Set-Cookie")]
+        assert [one[0] for one in cookies] == [f"{ours.cookie}={tokens[0]}", f"{theirs.cookie}={tokens[1]}"]
+        for one in cookies:
+            assert {"Max-Age=600", "Path=/", "HttpOnly", "SameSite=Lax"} < set(one)
+            assert ("secure" in one) is (scheme == "https")
+    tell(Request.blank("/"), object(), written)
+    assert "A client can't be told what it wrote" in caplog.text
 
 
 @settings(deadline=None)  # the first call draws the key

@@ -1,10 +1,7 @@
 """Requests in flight: rows, phases, the listing."""
 
-import contextlib
 import io
 import logging
-import subprocess
-import sys
 import threading
 import time
 
@@ -271,26 +268,6 @@ def test_other_work_may_take_a_row():
     assert not listing()
 
 
-def test_more_threads_than_rows_are_not_shown(make_service):
-    """They work all the same."""
-    entered, leave = threading.Barrier(301), threading.Event()
-
-    def work():
-        with in_flight("one of many"):
-            entered.wait(60)
-            leave.wait(60)
-
-    threads = [threading.Thread(target=work) for _ in range(300)]
-    for thread in threads:
-        thread.start()
-    entered.wait(60)
-    assert 200 < len(listing()) <= 256
-    leave.set()
-    for thread in threads:
-        thread.join(60)
-    assert not listing()
-
-
 def test_all_processes_as_text():
     """``text()``, which ``c2c-health-check --running`` prints, is of all processes of this user, masked."""
     with in_flight("something with password=hunter2hunter2"):
@@ -317,41 +294,17 @@ def test_rows_are_read_whole_while_they_are_written():
         pass
     thread = threading.Thread(target=write)
     thread.start()
+    seen = []
     try:
         for _ in range(2_000):
             for one in listing():
+                seen.append(one["phase"])
                 assert one["method"][1:] == one["path"][1:]
                 assert len(set((one["text"] or "x").split())) == 1
     finally:
         stop.set()
         thread.join()
-
-
-def test_a_row_is_read_until_two_reads_agree():
-    """What is half written at the first reads is read again."""
-
-    def rows(path, text):
-        said = f"GET\0\0\0{path}".encode()
-        return table._ROW.pack(table.SQL, 0, 1.0, text, b"", 7, 1.0, said).ljust(table._SIZE, b"\0")
-
-    class Changing:
-        """A file that a process writes to meanwhile."""
-
-        def __init__(self, *contents):
-            self.contents = list(contents)
-
-        def open(self, mode):
-            return contextlib.nullcontext(self)
-
-        def seek(self, where):
-            assert where == 0
-
-        def read(self):
-            return self.contents.pop(0)
-
-    old, torn, new = rows("/old", b"old"), rows("/new", b"old"), rows("/new", b"new")
-    (one,) = table.read(Changing(old, torn, new, new))
-    assert (one["path"], one["text"]) == ("/new", "new")
+    assert {"view", "sql"} <= set(seen)
 
 
 def test_ages_are_of_the_request_and_of_its_phase():
@@ -385,16 +338,3 @@ def test_no_folder_is_said_and_felt_by_nobody(make_service, monkeypatch, caplog)
 
 def _no_folder():
     raise PermissionError("no shared memory")
-
-
-def test_a_process_that_became_another_program_is_shown():
-    """After an exec (as of c2c-run) it has the same id and start: the file that it left is no obstacle."""
-    code = (
-        "import os, sys\n"
-        "from c2c_debug.running.table import TABLE\n"
-        "assert TABLE.row() is not None\n"
-        "if len(sys.argv) < 2:\n"
-        "    os.execv(sys.executable, [*sys.orig_argv, 'again'])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -139,7 +139,7 @@ def test_an_injection_corpus(value):
     assert found.isascii()
     assert found == found.strip()
     assert not set(found) & set("\r\n\t\0\"'\\`;*%$<>")
-    assert found == "" or found.isprintable()
+    assert found.isprintable()
 
 
 @given(st.text(st.characters(), max_size=400))

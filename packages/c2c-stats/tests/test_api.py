@@ -205,43 +205,6 @@ def test_eight_threads_count_exactly(memory):
     assert found["timers"]["timer"]["avg_ms"] == 1000
 
 
-class _Recorded(list):
-    """Numbers of a series that another thread records to while it goes on in other memory."""
-
-    def __init__(self, numbers, record):
-        super().__init__(numbers)
-        self._record = record
-
-    def __iter__(self):
-        """Give the numbers as they were, and record meanwhile."""
-        numbers = list.copy(self)
-        self._record()
-        return iter(numbers)
-
-
-def test_other_memory():
-    """A series goes on in other memory with what it had; what is recorded meanwhile is kept, of a gauge the newest."""
-    counter, timer = stats.bound_counter(["c"]), stats.bound_timer(["t"])
-    for series, record in ((counter, counter.inc), (timer, lambda: timer.observe(2))):
-        record()
-        series.cells = _Recorded(series.cells, record)
-        moved = memoryview(bytearray(8 * len(series.cells))).cast("d")
-        series.move(moved)
-        record()
-        assert series.cells is moved
-    assert counter.cells[0] == 3
-    assert (timer.cells[0], timer.count()) == (6, 3)
-    gauge = stats.bound_gauge(["g"])
-    gauge.set(1)
-    when = gauge.cells[1]
-    gauge.move(memoryview(bytearray(16)).cast("d"))
-    assert tuple(gauge.cells) == (1, when)
-    newer = memoryview(bytearray(16)).cast("d")
-    newer[0], newer[1] = 2, when + 1  # set by another thread once it saw the new memory
-    gauge.move(newer)
-    assert tuple(gauge.cells) == (2, when + 1)
-
-
 def test_backends_of_users(memory, caplog):
     """An object that is put into BACKENDS gets each value; one that fails is logged once and hurts nobody."""
     seen = []

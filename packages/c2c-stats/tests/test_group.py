@@ -6,11 +6,12 @@ import shutil
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from c2c_broadcast.process import Process, family, this_process
-from c2c_stats._series import MOST_SERIES, Counter, identify, say
+from c2c_broadcast.process import Process, family, start_ticks, this_process
+from c2c_stats._series import MOST, MOST_SERIES, Counter, Gauge, identify, say
 from c2c_stats._sink import Sink
 from c2c_stats.prometheus._processes import LARGEST, SEGMENT, CellsFile, PrometheusBackend, key_of, read_cells
 
@@ -71,6 +72,63 @@ def test_write_and_read(tmp_path, caplog):
     cells[5][0] = 1
 
 
+def test_the_format(tmp_path):
+    """A file has what its module says, numbers at aligned places: processes of other versions read it, too."""
+    file = new_file(tmp_path / "f")
+    for key, numbers in ((b"key", (1.5, -2)), (b"eightkey", (3,)), (b"nine keys", ())):
+        file.place(key, len(numbers))[:] = memoryview(struct.pack(f"={len(numbers)}d", *numbers)).cast("d")
+    file.close()
+    wanted = struct.pack(
+        "=8sQII8s2dII8sdII16s", GOOD, 96, 32, 3, b"key", 1.5, -2, 24, 8, b"eightkey", 3, 24, 9, b"nine keys"
+    )
+    content = (tmp_path / "f").read_bytes()
+    assert content == wanted + bytes(32 * 1024 * 1024 - len(wanted))
+    (tmp_path / "f").write_bytes(wanted)
+    assert read(tmp_path / "f") == {b"key": (1.5, -2), b"eightkey": (3,), b"nine keys": ()}
+    assert key_of(counter("é\ud800")) == '["counter",["é?"],[],[]]'.encode()
+
+
+def test_numbers_at_the_limits(folder):
+    """What a process may record its file may have: zeros, the greatest, of a gauge the least, too; unset it is none."""
+    group = join(folder)
+    group.place(counter("zero"))
+    group.place(counter("most"))[0] = MOST
+    for name, value in (("zero", 0), ("most", MOST), ("least", -MOST)):
+        cells = group.place(Gauge(identify("gauge", [name], None), None))
+        cells[0], cells[1] = value, 1
+    group.place(Gauge(identify("gauge", ["unset"], None), None))
+    assert {(one.kind, *one.name, one.values[0]) for one in group.records()} == {
+        ("counter", "zero", 0),
+        ("counter", "most", MOST),
+        ("gauge", "zero", 0),
+        ("gauge", "most", MOST),
+        ("gauge", "least", -MOST),
+    }
+    assert not group._said
+
+
+def test_a_backend_that_is_closed(folder):
+    """It takes its process's numbers away; one that never began takes nothing."""
+    assert PrometheusBackend(Sink()).members() == [this_process()]
+    before = descriptors()
+    group = join(folder)
+    group.place(counter())[0] = 3
+    assert group.members() == [this_process()]
+    assert (folder / this_process().name).stat().st_mode & 0o777 == 0o600
+    PrometheusBackend(Sink(), folder).close()
+    assert group.read() == {KEY: (3,)}
+    group.close()
+    assert list(folder.iterdir()) == []
+    assert group.place is None
+    assert group.members() == [this_process()]
+    assert descriptors() == before
+
+
+def descriptors():
+    """Return how many files this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 def test_nothing_yet(tmp_path):
     """A file that its process has just made has nothing yet."""
     new_file(tmp_path / "f")
@@ -98,6 +156,10 @@ BROKEN = {
     "foreign": b"x" * SEGMENT,
     "newer": b"c2cstat2" + bytes(SEGMENT - 8),
     "too long": GOOD + struct.pack("=Q", 2**63) + b"\xff" * (SEGMENT - 16),
+    "empty": b"",
+    "short": GOOD + b"1",
+    "cut in its lengths": GOOD + struct.pack("=QI", 40, 24),
+    "cut in its numbers": GOOD + struct.pack("=QII24s", 56, 40, 23, b'["counter",["a"],[],[]]'),
     "cut": GOOD + struct.pack("=QII", 20, 16, 4) + bytes(SEGMENT - 24),
     "no end": GOOD + struct.pack("=QII", 40, 400, 4) + bytes(SEGMENT - 24),
     "no json": GOOD + struct.pack("=QII8sd", 40, 24, 8, b"anything", 5.0) + bytes(SEGMENT - 40),
@@ -106,6 +168,10 @@ BROKEN = {
     + struct.pack("=QII24s2d", 64, 48, 23, b'["counter",["a"],[],[]]', 5, 6)
     + bytes(SEGMENT - 64),
     "negative": GOOD + struct.pack("=QII24sd", 56, 40, 23, b'["counter",["a"],[],[]]', -5) + bytes(SEGMENT - 56),
+    "too great": GOOD + struct.pack("=QII24sd", 56, 40, 23, b'["counter",["a"],[],[]]', 1e301) + bytes(SEGMENT - 56),
+    "no gauge": GOOD
+    + struct.pack("=QII24s2d", 64, 48, 21, b'["gauge",["a"],[],[]]', float("nan"), 1)
+    + bytes(SEGMENT - 64),
     "no number": GOOD
     + struct.pack("=QII24sd", 56, 40, 23, b'["counter",["a"],[],[]]', float("nan"))
     + bytes(SEGMENT - 56),
@@ -125,6 +191,16 @@ def test_broken_files_of_dead_processes(folder, caplog, content):
     assert not (folder / "1-1").exists()
     assert len(caplog.messages) == 1
     assert "1-1 " in caplog.text
+
+
+def test_a_broken_file_of_a_living_process(folder, caplog):
+    """It is left out, and left alone: its process may be of another version."""
+    living = Process(os.getppid(), start_ticks(os.getppid()))
+    (folder / living.name).write_bytes(b"x" * SEGMENT)
+    assert join(folder).read() == {}
+    say()
+    assert len(caplog.messages) == 1
+    assert (folder / living.name).exists()
 
 
 def test_a_broken_file_is_not_taken_over(folder, caplog):
@@ -239,8 +315,12 @@ def test_a_take_over_that_fails(folder, monkeypatch, caplog):
     """Where there is no room for the numbers of the dead, or their heir crashes meanwhile, they stay as they are."""
     die(folder, 1)
     monkeypatch.setattr(os, "posix_fallocate", no_room)
-    group = join(folder)
+    store = Sink()
+    group = PrometheusBackend(store, folder)
+    group.start()
     assert group.place is None
+    store.series(counter().identity).cells[0] = 7
+    assert [one.values for one in group.records()] == [(7,)]
     say()
     assert "its own numbers only" in caplog.text
     monkeypatch.undo()
@@ -267,7 +347,7 @@ def test_series_of_the_dead_are_limited(folder):
         die(folder, number, MOST_SERIES - 100)
     found = list(join(folder).records())
     many = {kind: [one for one in found if (one.name, one.kind) == (("many",), kind)] for kind in ("counter", "gauge")}
-    assert len(many["counter"]) <= MOST_SERIES + 1
+    assert len(many["counter"]) == MOST_SERIES + 1
     assert sum(one.values[0] for one in many["counter"]) == 3 * (MOST_SERIES - 100)
     assert sorted(one.values[1] for one in many["gauge"]) == [2] * 100 + [3] * (MOST_SERIES - 100)
 
@@ -310,7 +390,7 @@ def test_the_folder_is_that_of_the_master_before(monkeypatch):
         monkeypatch.setenv("GUNICORN_PID", "1")
         for _ in range(2):
             assert _processes._shared_folder() == old / "stats"
-            assert (old / this_process().name).exists()
+            assert {(old / one.name).stat().st_mode & 0o777 for one in (this_process(), us.root)} == {0o600}
             monkeypatch.delenv("GUNICORN_PID", raising=False)  # as gunicorn does once the old master ended
     finally:
         origin.unlink(missing_ok=True)

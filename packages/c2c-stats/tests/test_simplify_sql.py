@@ -1,5 +1,6 @@
 """Simplified SQL."""
 
+import re
 import time
 
 import pytest
@@ -51,12 +52,11 @@ def test_cases(statement, expected):
     assert simplify(statement) == expected
 
 
-@given(st.text())
+@given(st.text(st.sampled_from("\n'\"`(),a1") | st.characters()))
 def test_any_text(text):
-    """Any text gives a short one, on one line."""
-    simple = simplify(text)
-    assert len(simple) <= 450
-    assert "\n" not in simple or "\n" not in text or '"' in text or "`" in text
+    """Any text gives a short one, on one line but for quoted names, which are kept as they are."""
+    assert len(simplify(text)) <= 450
+    assert "\n" not in simplify(re.sub('["`]', "", text))
 
 
 @pytest.mark.parametrize(

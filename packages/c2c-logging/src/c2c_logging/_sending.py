@@ -65,12 +65,12 @@ class Queue(Generic[_T]):
         self._since = self._due = 0.0
         self._came = self._went = self._dropped = 0
         self._wanted = 0  # how many of those that came somebody waits for
-        self._stuck_at = -1
+        self._stuck_at: int | None = None
         self._end_by = math.inf
 
     def consume(self, batch: list[_T]) -> int:
         """Deal with a batch; return how many of it are lost. One that fails may try again until it ``is_late``."""
-        return len(batch)  # here nothing deals with it
+        raise NotImplementedError
 
     def at_once(self, item: _T) -> _T | None:
         """Deal with an item before which nothing waits, where it comes, under the lock; return what is left of it."""
@@ -120,7 +120,7 @@ class Queue(Generic[_T]):
                     setattr(os, name, _after_the_end(function))
         if not self._worker.wake():
             # At the interpreter's end, or where the system gives no more threads: written here, without patience.
-            self._end_by = 0.0
+            self._end_by = -math.inf
             self._work()
 
     @property
@@ -233,7 +233,7 @@ _PIPE: Final = 65_536
 class Output(Queue[bytes]):
     """One pipe, terminal or socket, shared by all handlers of this process that write to it."""
 
-    size, batch, wait, at_end = 16_000_000, 1, 0.0, 2.0
+    size, batch, at_end = 16_000_000, 1, 2.0
 
     def __init__(self, fd: int, *, direct: bool, asks: bool = False) -> None:
         self._fd = fd
@@ -375,6 +375,5 @@ class Complaint:
                 self._output.put(line.encode("utf-8", "backslashreplace"), len(line))
             elif sys.__stderr__ is not None:
                 sys.__stderr__.write(line)
-                sys.__stderr__.flush()
         except (OSError, ValueError):
             pass  # nobody is there to be told

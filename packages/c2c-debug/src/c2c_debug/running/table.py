@@ -30,7 +30,6 @@ _PHASE = struct.Struct("=BxxxId336s")  # the phase, 0 where nothing goes on; the
 _ROUTE = struct.Struct("=160s")  # route and id, a zero byte between them
 # The thread; since when; method, client, id, path (which alone may hold one) between zero bytes.
 _ROW = struct.Struct(f"{_PHASE.format}{_ROUTE.format[1:]}Qd400s")
-assert _ROW.size <= _SIZE  # of constants
 _TRIES = 5
 
 _pack_row, _pack_route, _pack_phase = _ROW.pack_into, _ROUTE.pack_into, _PHASE.pack_into
@@ -54,7 +53,6 @@ class Row:
         self._file = file
         self._at = index * _SIZE
         self._thread = threading.get_ident()
-        self._begun = 0.0
         self.base = NOTHING
         self.environ: dict[str, Any] | None = None
         self.connection: Any = None

@@ -36,7 +36,7 @@ SEGMENT = 64 * 1024
 LARGEST = 512 * SEGMENT
 _MAGIC = b"c2cstat1"
 _HEADER = struct.Struct("=8sQ")
-_HEAD = 16
+_HEAD = _HEADER.size
 _LENGTHS = struct.Struct("=II")
 
 Numbers = tuple[float, ...]
@@ -47,7 +47,7 @@ class CellsFile:
     """Write a file of numbers: ``fd`` is an empty file, which this object closes."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd: int | None = fd
         self._room = 0  # what is taken of the file by now; the rest has no memory yet
         os.ftruncate(fd, LARGEST)
         self._map = mmap.mmap(fd, LARGEST)
@@ -68,13 +68,13 @@ class CellsFile:
 
     def close(self) -> None:
         """Close the file; the memory given out stays valid for whoever holds it."""
-        if self._fd >= 0:
+        if self._fd is not None:
             os.close(self._fd)
-            self._fd = -1
+            self._fd = None
 
     def _grow(self) -> bool:
         """Take more room now: a full disk must be an error here, not a signal (SIGBUS) later."""
-        if self._fd < 0:
+        if self._fd is None:
             return False
         try:
             if self._room >= LARGEST:
@@ -90,19 +90,17 @@ class CellsFile:
 
 
 def read_cells(fd: int) -> Iterator[tuple[bytes, Numbers]]:
-    """Yield key and numbers of each record; ValueError where this is no such file, or a broken one."""
+    """Yield key and numbers of each record; ValueError or struct.error where this is no such file, or a broken one."""
     with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
-        magic, used = _HEADER.unpack_from(data, 0) if len(data) >= _HEAD else (b"", 0)
+        magic, used = _HEADER.unpack_from(data)
         if magic == bytes(8):
             return  # nothing was recorded yet
-        if magic != _MAGIC or used > len(data):
+        if magic != _MAGIC:
             raise ValueError("not of this version of c2c-stats")
         at = _HEAD
         while at < used:
-            length, key_length = _LENGTHS.unpack_from(data, at) if at + 8 <= used else (0, 0)
+            length, key_length = _LENGTHS.unpack_from(data, at)
             begin = 8 + -(-key_length // 8) * 8
-            if length <= begin or length % 8 or at + length > used:
-                raise ValueError("a record without an end")
             numbers = struct.unpack_from(f"={(length - begin) // 8}d", data, at + begin)
             yield data[at + 8 : at + 8 + key_length], numbers
             at += length
@@ -260,7 +258,7 @@ class PrometheusBackend(BuiltIn):
             for key, numbers in records:
                 _check(key, numbers)
             _add_to(merged, records)
-        except ValueError as error:
+        except (ValueError, struct.error) as error:
             if name not in self._said:
                 self._said.add(name)
                 later(_LOG, "Metrics of a process are left out, its file %s is broken: %s", name, error)
