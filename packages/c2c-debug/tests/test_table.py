@@ -118,11 +118,14 @@ def test_what_is_too_long_is_cut():
     assert rows[1:] == ["right"]
 
 
-def test_a_zero_byte_in_a_path():
+def test_a_zero_byte_in_a_text():
     """It is shown as a question mark, and is not taken for the end of anything."""
     row = Table().row()
     row.begin("GET\0\0\0/a\0b\0c", {})
-    assert [(one["path"], one["client"], one["id"]) for one in shown()] == [("/a?b?c", None, None)]
+    row.enter(table.REDIS, b"x\0y\0z")
+    assert [(one["path"], one["client"], one["id"], one["text"]) for one in shown()] == [
+        ("/a?b?c", None, None, "x?y?z")
+    ]
 
 
 def test_256_rows(folder):

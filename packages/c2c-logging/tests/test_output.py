@@ -25,6 +25,7 @@ class Pipe:
         self.reading, writing = os.pipe()
         self.stream = os.fdopen(writing, "w")
         self.output = output_of(self.stream)
+        self.output.at_end = 60.0  # a busy machine may not give the thread its time in two seconds
 
     @property
     def held(self):
@@ -147,6 +148,20 @@ def test_a_long_line_waits_for_room_for_all_of_it(new_pipe, monkeypatch, patienc
     assert pipe.read(len(first) + len(second)) == first + second
     assert pipe.output.flush()
     assert pipe.output.behind is None
+
+
+def test_a_reader_that_ends_while_lines_wait(new_pipe, capfd):
+    """They are lost, which is said once, with the reason; nobody waits for them."""
+    pipe = new_pipe()
+    for _ in range(50):
+        pipe.put(b"x" * 4_000 + b"\n")
+    assert pipe.output.behind.lines > 10
+    os.close(pipe.reading)
+    pipe.reading = os.dup(pipe.stream.fileno())  # to be closed by the fixture
+    assert pipe.output.flush()
+    assert pipe.output.behind is None
+    said = capfd.readouterr().err
+    assert said == "c2c_logging: log lines can't be written: Broken pipe: what waits is lost\n"
 
 
 def test_streams_of_one_pipe_have_one_output(new_pipe):
