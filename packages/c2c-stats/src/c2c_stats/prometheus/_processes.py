@@ -84,9 +84,9 @@ class CellsFile:
         except OSError as error:
             self.close()
             later(_LOG, "Metrics: new series are not shown to Prometheus, their file can't grow: %s", error)
-            return False
-        self._room += SEGMENT
-        return True
+        else:
+            self._room += SEGMENT
+        return self._fd is not None
 
 
 def read_cells(fd: int) -> Iterator[tuple[bytes, Numbers]]:
