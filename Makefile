@@ -99,7 +99,7 @@ MUTATED := \
 	c2c-stats:series:tests/test_series.py,tests/test_guard.py \
 	c2c-stats:processes:tests/test_group.py \
 	c2c-db:scope:tests/test_pure.py,tests/test_sessions.py,tests/test_ordinary_set_ups.py \
-	c2c-db:marks:tests/test_pure.py,tests/test_read_your_writes.py \
+	c2c-db:marks:tests/test_pure.py \
 	c2c-db:session:tests/test_pure.py,tests/test_sessions.py,tests/test_moving.py \
 	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py,tests/test_moving.py \
 	c2c-health:runner:tests/test_runner.py,tests/test_perform.py,tests/test_pure.py \
