@@ -324,7 +324,7 @@ def test_changes_while_redis_is_away(new_redis_server, team, eventually):
     members[0]("change", name="levels", key="reset", value=1)
     for member in members:
         wait_until(member, lambda found: len(found["values"]) == 3)
-    assert members[1]("entries", name="levels")["everywhere"]
+    wait_until(members[1], lambda found: found["everywhere"])
     redis.kill()
     wait_until(members[1], lambda found: not found["everywhere"])
     members[1]("reset", name="levels", key="reset")
@@ -334,7 +334,7 @@ def test_changes_while_redis_is_away(new_redis_server, team, eventually):
     redis.start()
     for member in members:
         wait_for(member, {"stays": 1, "new": 2})
-        assert member("entries", name="levels")["everywhere"]
+        wait_until(member, lambda found: found["everywhere"])
     wait_for(new_late(redis, members), {"stays": 1, "new": 2})
 
 

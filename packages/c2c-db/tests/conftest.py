@@ -1,7 +1,9 @@
 """Applications round the package, on real databases."""
 
 import contextlib
+import gc
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,6 +43,16 @@ class Note(Base):
 def nothing_said() -> None:
     """Let each test hear what is said once a service."""
     shutil.rmtree(service_folder("said"))
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a test leaves to the collector, when all of it is closed: not in the middle of another test."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("c2c_db"):  # of what is closed: it ends soon
+            thread.join(10)
+    gc.collect()
 
 
 @pytest.fixture

@@ -237,6 +237,7 @@ class _TlsFront:
 
 
 # pg8000 leaves the socket of a connection whose server died to the collector.
+@pytest.mark.usefixtures("collected")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_pg8000_over_tls(pair, new_service, tmp_path, until, eighty, caplog):
     """Who waits for a server over TLS is freed, too: the driver's socket is not libpq's."""

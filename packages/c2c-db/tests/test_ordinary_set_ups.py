@@ -245,6 +245,7 @@ def test_two_phases_leave_a_mark(new_postgres_pair, notes, new_service):
 
 
 # pg8000 leaves the socket of a connection whose server died to the collector.
+@pytest.mark.usefixtures("collected")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_pg8000(pair, notes, new_service, until, eighty):
     """A third driver, which takes none of libpq's arguments: reads, writes, read-only, marks, a dead replica."""

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,6 +82,11 @@ class Workers:
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def ask_all(self, path: str) -> list[bytes]:
+        """Return the bodies of a dozen answers to as many connections at once: each worker is given one of them."""
+        with ThreadPoolExecutor(12) as several:
+            return [body for _, _, body in several.map(lambda _: self.ask("GET", path), range(12))]
 
     def get(self, path: str, **options: Any) -> Any:
         """Return what the JSON of a GET under the base path says."""

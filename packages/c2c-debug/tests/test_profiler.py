@@ -313,21 +313,21 @@ def test_all_workers(workers, eventually, preload):
     """Enabled once it profiles in each of three workers, also in those born later; all pages show all requests."""
     some = workers(_APP, preload=preload, env={"C2C_PROFILER_PATH": "profiler"})
 
-    def answered(times=9):
-        return {int(some.ask("GET", "/where")[2]) for _ in range(times)}
+    def answered():
+        return set(map(int, some.ask_all("/where")))
 
     seen = set()
     eventually(lambda: seen.update(answered()) or seen >= set(some.server.pids()))
     assert b">/where<" not in some.ask("GET", "/profiler")[2]
     assert some.ask("POST", "/profiler?enable")[0] == 303
-    answered(6)
+    answered()
     for _ in range(4):
-        assert some.ask("GET", "/profiler")[2].count(b">/where<") == 6
+        assert some.ask("GET", "/profiler")[2].count(b">/where<") == 12
     before = set(some.server.pids())
     some.server.signal(1)
     eventually(lambda: len(some.server.pids()) == 3 and not before & set(some.server.pids()))
-    answered(3)
-    page = eventually(lambda: (page := some.ask("GET", "/profiler")[2]).count(b">/where<") >= 9 and page)
+    answered()
+    page = eventually(lambda: (page := some.ask("GET", "/profiler")[2]).count(b">/where<") >= 24 and page)
     assert b"<strong>enabled<" in page
     assert some.ask("POST", "/profiler?disable")[0] == 303
     assert some.ask("POST", "/profiler?all")[0] == 303
