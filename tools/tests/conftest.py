@@ -61,6 +61,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("python", list(pythons()))
 
 
+@pytest.fixture
+def found_pythons():
+    """Give the lines of Python that are here."""
+    return list(pythons())
+
+
 @dataclass(frozen=True)
 class Environment:
     """An environment made by uv for one test."""

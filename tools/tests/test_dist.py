@@ -20,10 +20,19 @@ _LOWEST += [f"{package.name}[{extra}]" for package in packages() for extra in pa
 _UNDECLARED = "setuptools<82\n"
 
 
-@pytest.mark.parametrize("wanted", [*_ALONE, *_EXTRAS, *_TOGETHER])
+@pytest.mark.parametrize("wanted", [*_ALONE, *_TOGETHER])
 def test_from_wheels(wanted, python, environment):
     """What is installed is what the footprint says, fits together, and answers a request."""
-    made = environment(python)
+    _try(wanted, environment(python))
+
+
+@pytest.mark.parametrize("wanted", _EXTRAS)
+def test_extras_from_wheels(wanted, found_pythons, environment):
+    """So does each extra, on one of the Pythons in turn."""
+    _try(wanted, environment(found_pythons[_EXTRAS.index(wanted) % len(found_pythons)]))
+
+
+def _try(wanted, made):
     requirements = [Requirement(word) for word in wanted.split()]
     made.install(wanted.split(), constraints())
     made.holds_the_wheels()
