@@ -98,8 +98,9 @@ def module(name: str) -> ModuleType:
 def test_a_module_has_its_names(name: str) -> None:
     """All names of the contract are there; what is more is of c2cwsgiutils 6."""
     found = module(name)
-    assert set(CONTRACT[name].split()) <= set(found.__all__)
-    for one in found.__all__:
+    names = getattr(found, "__all__", CONTRACT[name].split())
+    assert set(CONTRACT[name].split()) <= set(names)
+    for one in names:
         assert hasattr(found, one)
         if one in {"init", "includeme"} or callable(getattr(found, one)):
             assert getattr(found, one).__doc__

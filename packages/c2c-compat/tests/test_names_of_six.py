@@ -23,7 +23,6 @@ import c2cwsgiutils.pretty_json
 import c2cwsgiutils.profiler
 import c2cwsgiutils.prometheus
 import c2cwsgiutils.scripts.genversion
-from c2c_compat._script import bootstrap_application_from_options, fill_arguments
 
 NAMES = Path(__file__).parent / "names_of_six.py"
 
@@ -97,6 +96,8 @@ def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_arguments_of_a_script() -> None:
     """A variable that is not name=value is one line and exit 2."""
+    from c2cwsgiutils.setup_process import bootstrap_application_from_options, fill_arguments
+
     parser = argparse.ArgumentParser()
     fill_arguments(parser)
     assert parser.parse_args([]).config_uri == "c2c:///app/production.ini"

@@ -9,8 +9,6 @@ from pyramid.config import Configurator
 
 from c2c_broadcast import load
 from c2c_broadcast.settings import warn_once
-from c2c_compat._access import add_routes
-from c2c_compat._additional import add_sections
 from c2c_compat._era import say_once, set_defaults
 from c2c_compat._loggers import adopt
 from c2c_compat._refusal import refuse
@@ -22,6 +20,8 @@ _LOG = logging.getLogger(__name__)
 def add(config: Configurator) -> None:
     """Add c2c-meta, keep open what was open, and say so, once an application."""
     from c2c_compat._driver import keep_driver
+    from c2cwsgiutils.auth import add_routes
+    from c2cwsgiutils.index import add_sections
 
     keep_driver()
     include(config, "c2c_meta")
@@ -60,7 +60,7 @@ def include(config: Configurator, package: str) -> None:
     from c2c_stats import StatsSettings
 
     if era.number == 6:  # noqa: PLR2004 # the era's number
-        import_module("c2c_compat._prometheus").tell_of_worker()
+        import_module("c2cwsgiutils.prometheus").tell_of_worker()
     if load(StatsSettings, settings).stats_public_reset:
         warn_once(
             _LOG,

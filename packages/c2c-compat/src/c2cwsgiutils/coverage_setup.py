@@ -1,7 +1,5 @@
-"""Coverage of a service"s processes."""
+"""Coverage of a service's processes."""
 
-from c2c_meta import start_coverage as includeme
+import c2c_meta
 
-__all__ = ["includeme", "init"]
-
-init = includeme
+init = includeme = c2c_meta.start_coverage

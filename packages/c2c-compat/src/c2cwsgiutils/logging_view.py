@@ -2,6 +2,4 @@
 
 from c2c_compat._include import including
 
-__all__ = ["includeme", "init", "install_subscriber"]
-
 init = includeme = install_subscriber = including("c2c_logging")

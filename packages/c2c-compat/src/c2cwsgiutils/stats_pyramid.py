@@ -2,8 +2,6 @@
 
 from c2c_compat._include import including
 
-__all__ = ["includeme", "init", "init_db_spy"]
-
 init = includeme = including("c2c_stats")
 
 

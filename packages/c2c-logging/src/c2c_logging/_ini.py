@@ -24,19 +24,20 @@ _GROUPS = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"
 # Of formatters, whose percent signs are for logging.
 _RAW = frozenset({"format", "datefmt", "style", "validate", "defaults"})
 # What is read: other keys, of [DEFAULT] above all, may be as they like.
-_READ = _RAW | {"level", "handlers", "qualname", "propagate", "class", "args", "kwargs", "formatter"}
+_READ = _RAW | {"level", "handlers", "qualname", "propagate", "class", "args", "kwargs", "formatter", "filters"}
 
 Sections = Mapping[str, Mapping[str, str]]
 
 
-def configure_logging(sections: Sections, where: Callable[[str, str], str]) -> None:
-    """Configure logging as these sections of an ini file say; existing loggers keep working.
-
-    All names in them are replaced, their keys are in small letters; ``where(section, key)`` names a place in errors.
+def configure_logging(path: Path, environ: Mapping[str, str]) -> bool:
+    """Configure logging as an ini file says, and return whether it says anything; existing loggers keep working.
 
     Raises:
-        ConfigurationError: They can't be followed; the message names section and key.
+        ConfigurationError: It can't be followed; the message names file, line, section and key.
     """
+    sections, where = read_logging(path, environ), partial(locate, path)
+    if sections is None:
+        return False
     loggers, handlers, formatters = (_names(sections[group].get("keys", "")) for group in _GROUPS)
     config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, "loggers": {}, "handlers": {}}
     config["formatters"] = {
@@ -69,6 +70,7 @@ def configure_logging(sections: Sections, where: Callable[[str, str], str]) -> N
             raise error.__cause__ from None
         why = f" ({said(error.__cause__)})" if error.__cause__ else ""
         raise ConfigurationError(f"logging can't be set up: {said(error)}{why}") from error
+    return True
 
 
 def _names(text: str) -> list[str]:
@@ -127,13 +129,18 @@ def _class(name: str, place: str) -> Any:
 
 
 def read_logging(path: Path, environ: Mapping[str, str]) -> Sections | None:
-    """Return the sections of logging with their values ready for ``configure_logging``, None without any."""
+    """Return the sections of logging, names replaced, keys in small letters; None where the file has no ``[loggers]``.
+
+    Raises:
+        ConfigurationError: The file can't be read, a section is missing, or a name is not defined.
+    """
     found = configparser.RawConfigParser()
     found.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign] # as its documentation says
     try:
         found.read_string(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise ConfigurationError(mask(f"{path}: can't be read: {error}".replace("\n", " "))) from None
+        text = getattr(error, "strerror", None) or str(error).replace("\n", " ")
+        raise ConfigurationError(mask(f"{path}: can't be read: {text}")) from None
     if "loggers" not in found:
         return None
     names = {**environ, "here": str(path.parent), "__file__": str(path)}
@@ -180,4 +187,4 @@ def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Ma
         problem = f"%({error.reference})s is neither in the file nor in the environment{hint}"
     except configparser.InterpolationError:
         problem = "a % that begins no %(NAME)s (write %% for a percent sign), or names that refer to each other"
-    raise ConfigurationError(f"{path}: [{section.name}] {key}: {problem}")
+    raise ConfigurationError(f"{locate(path, section.name, key)}: {problem}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from c2c_broadcast import ConfigurationError, load
 from c2c_broadcast.settings import warn_once
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
-from c2c_logging._ini import configure_logging, locate, read_logging
+from c2c_logging._ini import configure_logging
 from c2c_logging._levels import SECTION, level_view, overrides
 from c2c_logging._outgoing import instrument_requests
 from c2c_logging._request_ids import REQUEST_ID, SETTINGS
@@ -76,16 +76,14 @@ def init(configfile: str | os.PathLike[str] | None = None) -> str | None:
     path = Path(configfile or named or _DEFAULT).absolute()
     if configfile is not None and not path.is_file():
         raise ConfigurationError(f"{path}: no such file")
-    sections = read_logging(path, os.environ) if path.is_file() else None
-    if sections is None:
+    by_file = path.is_file() and configure_logging(path, os.environ)
+    if not by_file:
         _by_variables()
         if named and not path.is_file():
             warn_once(_LOG, "%s names %s, which is no file: LOG_TYPE and LOG_LEVEL say what is logged", _VARIABLE, path)
-    else:
-        configure_logging(sections, lambda section, key: locate(path, section, key))
     if load(LoggingSettings, {}).log_view_enabled:
         overrides()
-    return None if sections is None else str(path)
+    return str(path) if by_file else None
 
 
 def _by_variables() -> None:

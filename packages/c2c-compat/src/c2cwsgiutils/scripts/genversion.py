@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["_get_package_version"]
-
 _LINE = re.compile(r"\A(?:# Editable install with no version control )?\(?([A-Za-z0-9._-]+)===?([^ )]+)\)?")
 
 
