@@ -49,7 +49,8 @@ def test_the_order(tmp_path: Path) -> None:
     ini = tmp_path / "production.ini"
     ini.write_text(INI_OF_SIX)
     environ = {"C2CWSGIUTILS_CONFIG": str(ini)}
-    _era.called(3, "c2cwsgiutils_run")
+    assert _era.era_of({}, {**environ, "C2CWSGIUTILS_RUN": "1"}).number == 3
+    _era.called(3, "wsgi.create_application")
     assert _era.era_of({}, environ).number == 3
     _era.called(6, "prometheus.start")
     assert _era.era_of({}, environ) == _era.Era(6, "prometheus.start was called")
@@ -134,3 +135,18 @@ def test_each_default_is_a_setting(number: str) -> None:
     assert settings.keys() <= known.keys()
     for key, value in settings.items():
         load(known[key], {key: value}, {})
+
+
+def test_started_by_the_command_of_3(tmp_path: Path) -> None:
+    """What c2cwsgiutils_run starts is of 3, though its ini file is one of 6."""
+    (tmp_path / "tiny.py").write_text(
+        "from c2c_compat import _era\n\n\ndef main(_, **settings):\n    raise ValueError(_era.era_of({}))\n"
+    )
+    kwargs = "class = StreamHandler\nkwargs = {'stream': 'ext://sys.stdout'}\n"
+    ini = f"[app:main]\nuse = call:tiny:main\n[handler_of_six]\n{kwargs}"
+    (tmp_path / "production.ini").write_text(ini)
+    environ = {**os.environ, "GUNICORN_PARAMS": "-b 127.0.0.1:0 --workers 1", "C2C_EXCLUDE": "c2c_sentry c2c_page"}
+    for command, number in (("c2cwsgiutils_run", 3), ("c2c-run", 6)):
+        started = [Path(sys.executable).parent / command, "production.ini"]
+        done = subprocess.run(started, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert f"Era(number={number}" in done.stdout + done.stderr

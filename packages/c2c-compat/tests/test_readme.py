@@ -4,6 +4,8 @@ import ast
 import importlib
 import re
 import runpy
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from c2c_broadcast import declarations
 from c2c_broadcast.settings import RETIRED
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+UTILS = "DOCKER_GATEWAY approx in_docker retry_timeout skipIfCI wait_url"
+BIN = Path(sys.executable).parent
 ROOT = Path(c2cwsgiutils.__path__[0])
 # What other modules of c2c-compat use.
 OUR_OWN = {"add_routes", "add_sections", "tell_of_worker"}
@@ -35,7 +39,7 @@ def quoted(cell: str) -> list[str]:
 
 
 def names_of(path: Path) -> set[str]:
-    """Return the public names of a module: those of ``__all__``, else all that it defines, but for what is c2c-compat's own."""
+    """Return the public names of a module: those of ``__all__``, else all that it defines for services."""
     names: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         match node:
@@ -65,7 +69,8 @@ APART = ("c2cwsgiutils.wsgi_app.", "c2cwsgiutils.acceptance.image.")
 
 def test_every_name_is_there() -> None:
     """The table has each name of era 3, once, and nothing that is not there."""
-    wanted = ["c2cwsgiutils.setup_process"]
+    wanted = ["c2cwsgiutils.setup_process", "c2cwsgiutils.wsgi_app.application"]
+    wanted += [f"c2cwsgiutils.acceptance.utils.{name}" for name in UTILS.split()]
     for path in ROOT.rglob("*.py"):
         module = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
         if module != "c2cwsgiutils":
@@ -99,6 +104,16 @@ def test_commands() -> None:
     ours = {name for name in installed if name.startswith("c2cwsgiutils")}
     assert {name for old, _ in rows for name in old if name.startswith("c2cwsgiutils")} == ours
     assert {now for _, now in rows} <= installed
+
+
+@pytest.mark.parametrize("command", ["c2c-coverage-report", "c2c-check-es"])
+def test_options(command: str) -> None:
+    """Each option of a command is explained, and none that it has not."""
+    done = subprocess.run([BIN / command, "--help"], capture_output=True, text=True, check=True)
+    section = next(part for part in README.split("\n## ") if part.splitlines()[0].endswith(f"`{command}`"))
+    given = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", done.stdout)) - {"--help", "--version"}
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section))
+    assert told - {"--output"} == given - {"--output"}  # which the README has in its short form, too
 
 
 def test_variables() -> None:

@@ -140,12 +140,6 @@ def test_not_text(tmp_path):
         ("[app:main]\nx = %(NAME)s", "[app:main] x: uses %(NAME)s"),
         ("[DEFAULT]\nx = %(NAME)s\n[app:main]\n", "[DEFAULT] x: uses %(NAME)s"),
         ("[pipeline:main]\npipeline = f a\n[filter:f]\nx = %(NAME)s\n[app:a]", "[filter:f] x: uses %(NAME)s"),
-        ("[app:main]\n[loggers]\nkeys = root", "has no [handlers]"),
-        ("[app:main]\n[loggers]\nkeys = root\n[handlers]\n[formatters]", "has no [logger_root], which [loggers] names"),
-        (
-            "[app:main]\n[loggers]\n[handlers]\nkeys=h\n[formatters]\n[handler_h]\nargs=('%(NAME)s',)",
-            "[handler_h] args: uses %(NAME)s",
-        ),
     ],
 )
 def test_check_finds(tmp_path, text, expected):

@@ -61,6 +61,11 @@ def test_no_logging(folder):
         ("class = nowhere.Handler", r":\d+: \[handler_console\] class = nowhere.Handler: can't be imported"),
         ("class = StreamHandler\nargs = (", r":\d+: \[handler_console\] args: logging can't be set up: SyntaxError: "),
         ("class = StreamHandler\nargs = (open('http://u:hunter2@h'),)", ".* args: .*FileNotFoundError: "),
+        (
+            "class = StreamHandler\nargs = ('%(NOWHERE)s',)",
+            r":\d+: \[handler_console\] args: %\(NOWHERE\)s is neither in",
+        ),
+        ("[formatters]\nkeys = f", r": \[formatter_f\] is missing: \[formatters\] names it"),
         ("class = StreamHandler\nlevel = LOUD", r":\d+: \[handler_console\] level = 'LOUD': must be one of CRITICAL"),
     ],
 )

@@ -19,14 +19,9 @@ def _same_as(name: str) -> Callable[[], Any]:
         except ImportError as error:
             sys.stderr.write(f"{name}: {error}\n")
             sys.exit(2)
-        found = next(iter(entry_points(group="console_scripts", name=name)), None)
-        if found is None:
-            sys.stderr.write(f"{name}: is not installed: pip install --force-reinstall c2c-compat\n")
-            sys.exit(2)
+        (found,) = entry_points(group="console_scripts", name=name)
         if name == "c2c-run":
-            from c2c_compat._era import called
-
-            called(3, "c2cwsgiutils_run")
+            os.environ["C2CWSGIUTILS_RUN"] = "1"  # it becomes gunicorn, which has nothing else of this process
         return found.load()()
 
     return main

@@ -37,10 +37,7 @@ _ALWAYS = {
     "c2c.health.replica_required": "true",
 }
 _DEFAULTS: Mapping[int, Mapping[str, str]] = {
-    3: {
-        **_ALWAYS,
-        "c2c.stats_public_reset": "true",
-    },
+    3: {**_ALWAYS, "c2c.stats_public_reset": "true"},
     6: {
         **_ALWAYS,
         "c2c.debug_unknown_types": "none",
@@ -92,8 +89,9 @@ def era_of(settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ)
     said = load(CompatSettings, settings, environ).compat_era
     if said is not None:
         return Era(int(said), f"{_VARIABLE} (ini key {_KEY}) says so")
+    calls = [*_called, (3, "c2cwsgiutils_run")] if environ.get("C2CWSGIUTILS_RUN") else _called
     for number in (6, 3):
-        name = next((name for found, name in _called if found == number), None)
+        name = next((name for found, name in calls if found == number), None)
         if name is not None:
             return Era(number, f"{name} was called")
     return next(_found(settings, environ), Era(3, "nothing of 6 was found"))

@@ -45,6 +45,16 @@ def including(package: str, alone: Callable[[Mapping[str, Any] | None], Any] | N
     return init
 
 
+def filter_factory_of(filter_app: Callable[..., Any]) -> Callable[..., Callable[[Any], Any]]:
+    """Return the ``paste.filter_factory`` of what is a ``paste.filter_app_factory``, for PasteDeploy itself."""
+
+    def filter_factory(global_conf: Mapping[str, str] | None, **local_conf: str) -> Callable[[Any], Any]:
+        """Return what puts the filter round an application."""
+        return lambda application: filter_app(application, global_conf, **local_conf)
+
+    return filter_factory
+
+
 def include(config: Configurator, package: str) -> None:
     """Include a package, with what was open in c2cwsgiutils 3 open."""
     refuse()  # the real one, installed later, has its __init__.py in the place of ours, which would have refused
@@ -55,7 +65,7 @@ def include(config: Configurator, package: str) -> None:
     if package in {"c2c_debug", "c2c_meta"} and load(DebugSettings, settings).debug_view_enabled:
         stacks.subscribe(import_module("c2cwsgiutils.debug").take_stacks)
     say_once(era, config.registry)
-    if not _shows_stats(config, package):
+    if "c2c_stats" not in (import_module("c2c_meta").included_packages(config.registry) or (package,)):
         return
     from c2c_stats import StatsSettings
 
@@ -67,11 +77,3 @@ def include(config: Configurator, package: str) -> None:
             "c2c-compat keeps open what was open in c2cwsgiutils 3: everybody may reset stats.json, where STATS_VIEW "
             "is on; C2C_STATS_PUBLIC_RESET=false (ini key c2c.stats_public_reset) closes it",
         )
-
-
-def _shows_stats(config: Configurator, package: str) -> bool:
-    if package != "c2c_meta":
-        return package == "c2c_stats"
-    from c2c_meta import included_packages
-
-    return "c2c_stats" in included_packages(config.registry)

@@ -1,25 +1,19 @@
 """Loggers: an ini file that says how much ``c2cwsgiutils`` logs means the packages that are in its place."""
 
 import logging
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 
 
-@lru_cache(1)
-def _packages() -> list[str]:
-    """Return the packages that are installed: those that have settings, and the page, which has none."""
-    found = {one.module.partition(".")[0] for one in entry_points(group="c2c.settings")}
-    return sorted(found | {"c2c_page"})
-
-
+@cache
 def adopt() -> None:
     """Put the packages' loggers below ``c2cwsgiutils``, so that its level and handlers are theirs.
 
     A level of their own (``c2c_stats``) counts first. ``c2cwsgiutils.sql_profiler`` is what
-    ``c2c_debug.sql_profiler`` was called. Doing it again changes nothing.
+    ``c2c_debug.sql_profiler`` was called.
     """
     parent = logging.getLogger("c2cwsgiutils")
-    for name in _packages():
+    for name in {"c2c_page", *(one.module.partition(".")[0] for one in entry_points(group="c2c.settings"))}:
         _place(logging.getLogger(name), parent)
     moved = logging.getLogger("c2cwsgiutils.sql_profiler")
     _place(moved, logging.getLogger("c2c_debug"))

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from c2c_broadcast.broadcast import broadcast, decorator, subscribe, unsubscribe
+from c2c_broadcast.broadcast import broadcast, decorator, start, subscribe, unsubscribe
 from c2c_broadcast.broadcast import init as configure
-from c2c_broadcast.broadcast import start
 from c2c_compat._include import including
 
 __all__ = ["broadcast", "cleanup", "decorator", "includeme", "init", "subscribe", "unsubscribe"]

@@ -15,19 +15,13 @@ create_session, setup_session = c2c_db.create_session, c2c_db.setup_session
 
 
 class SessionFactory:
-    """Sessions of an application's database: ``factory(request)`` by the request, or on the side that is asked for.
-
-    Args:
-        running: the database, as ``c2c_db.databases`` has it
-        attribute: what gives a request its session
-    """
+    """Sessions of an application's database: ``factory(request)`` by the request, or on the side that is asked for."""
 
     def __init__(self, running: Any, attribute: str) -> None:
         self._attribute = attribute
         engines = [one.engine for one in running.engines]
         self.rw_engine: Engine = engines[0]
         self.ro_engine: Engine = engines[1] if len(engines) > 1 else engines[0]
-        self._rules = running.rules
         # What health checks look for, as in a scoped session of c2c_db.
         self.c2c_rw_bind, self.c2c_ro_bind = self.rw_engine, self.ro_engine
 

@@ -9,6 +9,6 @@ __all__ = ["create_application"]  # noqa: F822 # given by __getattr__
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in {"application", "create_application"}:
         called(3, f"c2cwsgiutils.wsgi.{name}")
     return getattr(wsgi, name)

@@ -21,8 +21,6 @@ from typing import cast
 _VARIABLE = re.compile(r"%%|%\(([^()]+)\)s")
 _APPLICATIONS = ("app", "application", "composite", "composit", "pipeline", "filter-app")
 _PARTS = (*_APPLICATIONS, "filter")
-_LEVELS = frozenset({"CRITICAL", "FATAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET"})
-_LOGGING = {"loggers": "logger", "handlers": "handler", "formatters": "formatter"}
 
 
 class IniError(configparser.Error):
@@ -177,8 +175,6 @@ def check(ini: Ini) -> None:
     """
     ini.defaults()  # reading is what fails: PasteDeploy reads all of [DEFAULT]
     application_values(ini)
-    if "loggers" in ini:
-        logging_values(ini)
 
 
 def ini_settings(path: str) -> dict[str, str]:
@@ -271,31 +267,6 @@ def _missing(factory: str) -> str:
     return "" if there else f"there is no module {name!r}: install it, or start where it is"
 
 
-def logging_values(ini: Ini) -> dict[str, dict[str, str]]:
-    """Return the sections of logging, interpolated but for formats, whose ``%(message)s`` is for logging."""
-    values: dict[str, dict[str, str]] = {}
-    defaults = ini.defaults()
-    missing = [f"[{group}]" for group in _LOGGING if group not in ini]
-    if missing:
-        raise IniError(f"{ini.path}: has no {', '.join(missing)}, which go with [loggers]")
-    for group, prefix in _LOGGING.items():
-        keys = ini.get(group, "keys", fallback="")
-        values[group] = {"keys": keys}
-        for key in filter(None, map(str.strip, keys.split(","))):
-            section = f"{prefix}_{key}"
-            if section not in ini:
-                raise IniError(f"{ini.path}: has no [{section}], which [{group}] names")
-            names = [*defaults, *(name for name in ini[section] if name not in defaults)]
-            raw = prefix == "formatter"
-            values[section] = {
-                name.lower(): ini.get(section, name, raw=raw and name.lower() != "class") for name in names
-            }
-            level = values[section].get("level", "").strip().upper()
-            if level in _LEVELS:  # in small letters, too; any other one may be of a library that is not imported yet
-                values[section]["level"] = level
-    return values
-
-
 def _is_main(section: str) -> bool:
     kind, _, name = section.partition(":")
     return kind in _APPLICATIONS and name.strip() in ("", "main")
@@ -317,31 +288,30 @@ def _used(ini: Ini, section: str) -> Iterator[str]:
                 todo.append(other)
 
 
-def setup_logging(ini: Ini) -> bool:
+def setup_logging(path: str | Path, names: Mapping[str, str] | None = None) -> bool:
     """Configure logging from ``[loggers]``, ``[handlers]`` and ``[formatters]``; loggers that exist keep working.
 
-    Values may use ``%(NAME)s`` as everywhere, except ``format``, ``datefmt`` and ``style`` of formatters, whose percent
-    signs are for logging. A file without ``[loggers]`` gives ``logging.basicConfig()`` and False.
+    Values may use ``%(NAME)s`` as everywhere, and ``names`` more, except ``format``, ``datefmt`` and ``style`` of
+    formatters, whose percent signs are for logging. Without ``[loggers]`` it is ``logging.basicConfig()``, and False.
 
     Raises:
         IniError: the sections can't be followed
     """
     import logging
 
-    if "loggers" not in ini:
+    if "loggers" not in Ini(path):
         logging.basicConfig()
         return False
     from c2c_broadcast import ConfigurationError
     from c2c_logging import configure_logging
 
     try:
-        configure_logging(logging_values(ini), lambda section, key: locate(ini.path, section, key))
+        return configure_logging(Path(path).absolute(), {**os.environ, **(names or {})})
     except ConfigurationError as error:
         raise IniError(str(error)) from error
-    return True
 
 
 @cache
 def set_up_logging_once(path: str) -> bool:
     """Set logging up from an ini file, once a process and those it forks; return whether the file says how."""
-    return setup_logging(Ini(path))
+    return setup_logging(path)

@@ -52,7 +52,7 @@ class Loader(plaster_pastedeploy.Loader):
         if self.filepath is None:
             logging.basicConfig()
         else:
-            setup_logging(self._get_parser(defaults))
+            setup_logging(self.filepath, {**self.uri.options, **(defaults or {})})
 
     def _context(self, kind: Any, name: str | None, defaults: Mapping[str, str] | None) -> Any:
         name = self._maybe_get_default_name(name)
