@@ -114,7 +114,8 @@ def test_coverage_report(name: str, tmp_path: Path) -> None:
     first = "import c2cwsgiutils.coverage_setup as c\nc.init()\nimport code_of_the_test\n"
     second = "import c2cwsgiutils.setup_process\nimport code_of_the_test\n"
     (tmp_path / "code_of_the_test.py").write_text("A = 1\nif A > 1:\n    B = 2\n")
-    environ = {"COVERAGE": "1", "COVERAGE_PATH": str(tmp_path / "data"), "COVERAGE_SOURCE": "code_of_the_test"}
+    environ = {"COVERAGE": "1", "COVERAGE_PATH": str(tmp_path / "data")}
+    (tmp_path / ".coveragerc").write_text("[run]\nsource = code_of_the_test\n")
     for code in (first, second):
         done = run(tmp_path, "python", "-c", code, PYTHONPATH=str(tmp_path), **environ)
         assert done.returncode == 0, done.stderr

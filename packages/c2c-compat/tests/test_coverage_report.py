@@ -11,6 +11,7 @@ import pytest
 
 BIN = Path(sys.executable).parent
 CODE = "import sys\n\nif len(sys.argv) > 5:\n    print('never')\nprint('done')\n"
+CONFIGURATION = "[run]\nsource = shop\n"
 # What each process of a service does with COVERAGE=1.
 MEASURE = """
 import c2c_meta
@@ -23,7 +24,8 @@ import shop
 def folder(tmp_path: Path) -> Path:
     """A folder with code, and data files of two processes that ran it."""
     (tmp_path / "shop.py").write_text(CODE)
-    given = {"COVERAGE": "1", "COVERAGE_PATH": "reports/coverage/api", "COVERAGE_SOURCE": "shop", "PYTHONPATH": "."}
+    (tmp_path / ".coveragerc").write_text(CONFIGURATION)
+    given = {"COVERAGE": "1", "COVERAGE_PATH": "reports/coverage/api", "PYTHONPATH": "."}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", MEASURE], cwd=tmp_path, env={**os.environ, **given}, check=True)
     assert len(list((tmp_path / "reports/coverage/api").iterdir())) == 2
@@ -32,9 +34,9 @@ def folder(tmp_path: Path) -> Path:
 
 def report(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run the command."""
-    return subprocess.run(
-        [BIN / "c2c-coverage-report", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
+    command = [BIN / "c2c-coverage-report", *arguments]
+    environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=120)
 
 
 def hits(folder: Path) -> dict[int, int]:
@@ -65,7 +67,7 @@ def test_sources_elsewhere(folder: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("c2c-coverage-report: No source for code: ")
     assert "([paths] of coverage's configuration says where the sources are here)" in done.stderr
-    (folder / ".coveragerc").write_text(f"[paths]\nhere =\n    elsewhere\n    {folder}\n")
+    (folder / ".coveragerc").write_text(f"{CONFIGURATION}[paths]\nhere =\n    elsewhere\n    {folder}\n")
     done = report(folder)
     assert done.returncode == 0, done.stderr
     assert hits(folder)[4] == 0
@@ -77,7 +79,7 @@ def test_sources_elsewhere(folder: Path) -> None:
         ([], "no data in reports/coverage: were the processes started with COVERAGE=1, and did they end in peace?"),
         (["nowhere"], "no data in nowhere: were"),
         (["--map"], "unrecognized arguments: --map (c2c-coverage-report --help"),
-        (["service.ini"], "Couldn't use data file"),
+        (["service.ini"], "No usable data files"),
         (["broken"], "No usable data files"),
     ],
 )

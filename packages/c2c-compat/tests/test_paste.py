@@ -4,6 +4,7 @@ import logging
 import logging.config
 from pathlib import Path
 
+import plaster
 import pytest
 
 import c2cwsgiutils
@@ -127,3 +128,13 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     assert found["RIVER_A"] == "100%%"
     assert "river_a" not in found
     assert sum("RIVER_A and river_a" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("name", ["client_info", "sentry", "profiler"])
+def test_the_filters_that_ini_files_name(tmp_path: Path, name: str) -> None:
+    """They are ours in a file that ``c2c://`` loads, by ``use`` and in pipelines."""
+    path = tmp_path / "production.ini"
+    path.write_text(f"[filter:f]\nuse = egg:c2cwsgiutils#{name}\n")
+    loader = plaster.get_loader(f"c2c://{path}", protocols=["wsgi"])
+    for one in ("f", f"egg:c2cwsgiutils#{name}"):
+        assert callable(loader.get_wsgi_filter(one))

@@ -27,7 +27,6 @@ import logging, os, re, signal, threading, time
 from pathlib import Path
 from pyramid.config import Configurator
 from c2c_broadcast import broadcast
-from c2c_meta import ShuttingDown
 
 LOG = logging.getLogger("tiny")
 LOG.warning("tiny is imported")
@@ -44,7 +43,6 @@ def slow(request):
 def main(global_config, **settings):
     LOG.warning("tiny is built")
     config = Configurator(settings=settings)
-    config.add_subscriber(lambda event: Path(f"told-{event.pid}").touch(), ShuttingDown)
     broadcast.subscribe("tiny", lambda: {})
     views = {
         "hello": lambda request: {"pid": os.getpid(), "ppid": os.getppid(), "settings": dict(settings)},

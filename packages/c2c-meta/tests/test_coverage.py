@@ -111,7 +111,8 @@ print(started, c2c.start_coverage())
 
 def test_script(service):
     """A script of its own is measured from its first statement on."""
-    out = service.python(SCRIPT, COVERAGE="1", COVERAGE_PATH="data", COVERAGE_SOURCE="shop")
+    service.write(".coveragerc", "[run]\nsource = shop\n")
+    out = service.python(SCRIPT, COVERAGE="1", COVERAGE_PATH="data")
     assert out == "True True\n"
     ran = covered(service)
     assert line('    return "never"') in ran

@@ -5,7 +5,7 @@ from importlib.metadata import metadata, requires
 
 import pytest
 
-from c2c_meta._names import SHORT_NAMES
+from c2c_meta._names import PACKAGES
 
 # Those of the developers, and the one that needs more than wheels.
 NOT_WANTED = {"test", "linesman"}
@@ -17,7 +17,7 @@ def wanted(line):
     return name, {*(extras or "").split(",")} - {""}
 
 
-@pytest.mark.parametrize("short", SHORT_NAMES)
+@pytest.mark.parametrize("short", [name.removeprefix("c2c_") for name in PACKAGES])
 def test_extras(short):
     """Each package is a dependency, with each of its extras."""
     hard = dict(wanted(line) for line in requires("c2c-meta") if "extra ==" not in line)

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from c2c_meta._names import SHORT_NAMES
+from c2c_meta._names import PACKAGES
 
 # What can be asked for -> whose it is.
 VIEWS = {
@@ -44,7 +44,7 @@ def expected(left_out):
 @pytest.mark.parametrize("exclude", ["", "all"])
 def test_served(folder, exclude):
     """With all packages and with none a service starts for real, answers, and ends."""
-    left_out = {*SHORT_NAMES.values()} - {"c2c_broadcast"} if exclude == "all" else set()
+    left_out = {*PACKAGES} - {"c2c_broadcast"} if exclude == "all" else set()
     folder.setting(f"pyramid.includes = c2c_meta\nc2c.exclude = {' '.join(sorted(left_out))}\n{SWITCHES}\n{SENTRY}")
     process = folder.serve(params="--worker-class gthread --threads 2 --workers 1", C2C_EXCLUDE="")
     url = f"http://127.0.0.1:{process.port}"
@@ -55,7 +55,7 @@ def test_served(folder, exclude):
     assert process.stop() == 0
 
 
-@pytest.fixture(scope="module", params=[name for name in SHORT_NAMES.values() if name != "c2c_broadcast"])
+@pytest.fixture(scope="module", params=[name for name in PACKAGES if name != "c2c_broadcast"])
 def left_out(request, shared_folder):
     """One of the packages, and what a process that leaves it out and was asked for all views printed, as words."""
     lines = f"use = call:tiny:main\npyramid.includes = c2c_meta\nc2c.exclude = {request.param}\n{SWITCHES}"

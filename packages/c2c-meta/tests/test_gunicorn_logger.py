@@ -60,15 +60,6 @@ def test_log_files(serve, folder):
     assert lines(process, "GET /hello") == lines(process, "Listening at") == []
 
 
-def test_section_for_access_log(serve, folder):
-    """A section for gunicorn.access switches the access log on."""
-    folder.logging(
-        "\n[loggers]\nkeys = root, access\n[logger_access]\nqualname = gunicorn.access\nlevel = INFO\nhandlers =\n"
-    )
-    process = serve()
-    folder.until(lambda: lines(process, "INFO|gunicorn.access|127.0.0.1"))
-
-
 @pytest.mark.parametrize("name", ["gunicorn", "gunicorn.error"])
 def test_level_in_ini(serve, folder, name):
     """A level that the ini file gives to gunicorn holds."""

@@ -7,7 +7,7 @@ from webtest import TestApp
 import c2c_health
 from c2c_broadcast import ConfigurationError
 from c2c_meta._glue import check_replica, included_packages
-from c2c_meta._names import OPTIONAL_SHORT_NAMES, SHORT_NAMES
+from c2c_meta._names import OPTIONAL_PACKAGES, PACKAGES
 
 SECRET = "a-long-enough-secret"
 
@@ -23,7 +23,7 @@ def test_everything_is_included_in_order() -> None:
     """One include brings all packages that have something to include."""
     found = included_packages(configured().registry)
     assert {"c2c_logging", "c2c_stats", "c2c_rest", "c2c_db", "c2c_health"} <= set(found)
-    wanted = [*SHORT_NAMES.values(), *OPTIONAL_SHORT_NAMES.values()]
+    wanted = [*PACKAGES, *OPTIONAL_PACKAGES]
     assert list(found) == [name for name in wanted if name in found]
 
 

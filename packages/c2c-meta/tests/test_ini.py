@@ -3,7 +3,7 @@
 import pytest
 
 import c2c_meta
-from c2c_meta._ini import Ini, IniError, application_name, check
+from c2c_meta._ini import Ini, IniError, application_name, application_values
 
 
 def ini(tmp_path, text, **environ):
@@ -145,7 +145,7 @@ def test_not_text(tmp_path):
 def test_check_finds(tmp_path, text, expected):
     """What the service would stumble over is found beforehand."""
     with pytest.raises(IniError) as caught:
-        check(ini(tmp_path, text))
+        application_values(ini(tmp_path, text))
     assert expected in str(caught.value)
 
 
@@ -156,12 +156,11 @@ def test_check_finds(tmp_path, text, expected):
         "[app:main]\n[alembic]\nx = %(NAME)s\n[server:main]\nx = %(NAME)s",
         "[app]\n",
         "[composite:main]\n/ = a\n[app:a]\n",
-        "[app:main]\n[loggers]\n[handlers]\n[formatters]\nkeys = f\n[formatter_f]\nformat = %(message)s",
     ],
 )
 def test_check_passes(tmp_path, text):
     """What the service does not use may be as it likes."""
-    check(ini(tmp_path, text))
+    application_values(ini(tmp_path, text))
 
 
 @pytest.mark.parametrize(

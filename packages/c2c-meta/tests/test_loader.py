@@ -105,22 +105,6 @@ def test_egg(folder):
     assert loader.get_sections() == []
 
 
-@pytest.mark.parametrize(
-    ("name", "ours"), [("client_info", "c2c-rest"), ("sentry", "c2c-sentry"), ("profiler", "c2c-debug")]
-)
-def test_names_of_before(folder, name, ours):
-    """The filters of c2cwsgiutils mean ours: they are looked for in our packages, by ``use`` and in pipelines."""
-    path = folder.write(
-        "x.ini", f"[pipeline:main]\npipeline = egg:c2cwsgiutils#{name} a\n[filter:f]\nuse = egg:c2cwsgiutils#{name}\n"
-    )
-    loader = plaster.get_loader(f"c2c://{path}", protocols=["wsgi"])
-    for load in (lambda: loader.get_wsgi_filter("f"), lambda: loader.get_wsgi_filter(f"egg:c2cwsgiutils#{name}")):
-        try:
-            load()
-        except LookupError as error:  # as long as that package has no such filter
-            assert f"{name!r} not found in egg {ours!r}" in str(error)  # noqa: PT017 - either way is right
-
-
 def test_undefined(uri, monkeypatch):
     """An undefined variable is an error that names it, its key and its line."""
     monkeypatch.delenv("TINY_SECRET")
@@ -234,7 +218,7 @@ def test_a_warning_of_the_start_is_one_line_a_service(folder, preload):
     """Workers, and one in the place of a killed one, say it once; a service started anew says it again."""
     tiny = (folder.path / "tiny.py").read_text()
     folder.write(
-        "tiny.py", tiny.replace("config.add_subscriber(", 'config.include("c2c_meta"); config.add_subscriber(', 1)
+        "tiny.py", tiny.replace("    broadcast.subscribe(", '    config.include("c2c_meta"); broadcast.subscribe(', 1)
     )
     for _ in range(2):
         given = {"STATS_VEIW": "true", "C2C_SECRET": "short", "TINY_PORT": "0", "C2C_EXCLUDE": SILENT}
@@ -256,7 +240,7 @@ def test_names_that_nothing_reads(folder, server):
     """A variable and a key that are nearly settings are named with those, in one line of the process that is built."""
     tiny = (folder.path / "tiny.py").read_text()
     folder.write(
-        "tiny.py", tiny.replace("config.add_subscriber(", 'config.include("c2c_meta"); config.add_subscriber(', 1)
+        "tiny.py", tiny.replace("    broadcast.subscribe(", '    config.include("c2c_meta"); broadcast.subscribe(', 1)
     )
     folder.setting("c2c.stats_vew = true")
     if server == "c2c-run":

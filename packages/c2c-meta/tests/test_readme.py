@@ -7,8 +7,8 @@ import pytest
 
 from c2c_broadcast import declarations
 from c2c_meta._coverage import CoverageSettings
+from c2c_meta._glue import MetaSettings
 from c2c_meta._run import CONFIG, DEFAULT_CONFIG, DEFAULT_PARAMS, PARAMS
-from c2c_meta._settings import MetaSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from c2c_meta._run import DEFAULT_PARAMS, UsageError, prepare, uses_gevent
+from c2c_meta._run import DEFAULT_PARAMS, prepare, uses_gevent
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def gunicorn(folder):
 
     def arguments(*argv, **environ):
         environ, command = prepare(argv, {"C2CWSGIUTILS_CONFIG": str(folder.path / "production.ini")} | environ)
-        assert command[:5] == [sys.executable, "-P", "-m", "c2c_meta._gunicorn", "c2c_meta.wsgi:application"]
+        assert command[:5] == [sys.executable, "-P", "-m", "c2c_meta", "c2c_meta.wsgi:application"]
         return command[5:], environ["C2CWSGIUTILS_CONFIG"]
 
     return arguments
@@ -113,10 +113,13 @@ def test_ini_argument(folder, gunicorn, prefix):
     assert gunicorn(C2CWSGIUTILS_CONFIG=f"{prefix}{path}")[1] == str(path)
 
 
-def test_unbalanced(gunicorn):
+def test_unbalanced(gunicorn, capsys):
     """A quote that does not end is said to be in GUNICORN_PARAMS."""
-    with pytest.raises(UsageError, match=r"^GUNICORN_PARAMS can't be read as a command line: no closing quotation$"):
+    with pytest.raises(SystemExit) as ended:
         gunicorn(GUNICORN_PARAMS="--name 'x")
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said == "c2c-run: GUNICORN_PARAMS can't be read as a command line: no closing quotation\n"
 
 
 @pytest.mark.parametrize(

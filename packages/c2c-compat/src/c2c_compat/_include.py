@@ -20,13 +20,11 @@ _LOG = logging.getLogger(__name__)
 def add(config: Configurator) -> None:
     """Add c2c-meta, keep open what was open, and say so, once an application."""
     from c2c_compat._driver import keep_driver
-    from c2cwsgiutils.auth import add_routes
-    from c2cwsgiutils.index import add_sections
 
     keep_driver()
     include(config, "c2c_meta")
-    add_sections(config)
-    add_routes(config)
+    config.include("c2cwsgiutils.index.add_sections")
+    config.include("c2cwsgiutils.auth.add_routes")
 
 
 def including(package: str, alone: Callable[[Mapping[str, Any] | None], Any] | None = None) -> Callable[..., None]:

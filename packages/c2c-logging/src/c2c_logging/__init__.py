@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2c_broadcast import ConfigurationError
 from c2c_logging._handlers import ConsoleLogHandler, JsonLogHandler
-from c2c_logging._ini import configure_logging, read_logging
+from c2c_logging._ini import configure_logging, locate, read_logging
 from c2c_logging._outgoing import instrument_requests, uninstrument_requests
 from c2c_logging._request_ids import run_in_context
 from c2c_logging._sending import Behind, readers_behind
@@ -28,6 +28,7 @@ __all__ = [
     "includeme",
     "init",
     "instrument_requests",
+    "locate",
     "read_logging",
     "readers_behind",
     "run_in_context",

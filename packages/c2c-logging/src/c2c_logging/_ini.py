@@ -164,14 +164,17 @@ def read_logging(path: Path, environ: Mapping[str, str]) -> Sections | None:
 
 
 def locate(path: Path, section: str, key: str) -> str:
-    """Return ``file:line: [section] key``, the line left out where it is not found."""
-    current = ""
+    """Return ``file:line: [section] key``; without the line where it is not found."""
+    current, found = "", {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("["):
             current = line[1:].split("]")[0]
-        elif current == section and re.match(rf"{re.escape(key)}\s*[=:]", line, re.IGNORECASE):
-            return f"{path}:{number}: [{section}] {key}"
-    return f"{path}: [{section}] {key}"
+        elif re.match(rf"{re.escape(key)}\s*[=:]", line, re.IGNORECASE):
+            found[current] = number
+    if section not in found and "DEFAULT" in found:
+        section = "DEFAULT"
+    line = f":{found[section]}" if section in found else ""
+    return f"{path}{line}: [{section}] {key}"
 
 
 def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Mapping[str, str]) -> str:

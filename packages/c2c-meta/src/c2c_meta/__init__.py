@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from c2c_meta._glue import included_packages, includeme
     from c2c_meta._ini import IniError, ini_settings
     from c2c_meta._loader import Loader
-    from c2c_meta._workers import ShuttingDown
     from c2c_broadcast import *  # noqa: F403 - all that is public
     from c2c_logging import *  # noqa: F403
     from c2c_sentry import *  # type: ignore[assignment]  # noqa: F403 - init
@@ -45,20 +44,16 @@ if TYPE_CHECKING:
     # isort: on
     auth, testing = c2c_auth, c2c_testing
 else:
-    from c2c_meta._names import find, names
+    from c2c_meta._names import find
 
     def __getattr__(name: str) -> object:
         value = globals()[name] = find(name)  # from now on it is there
         return value
 
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *names()})
-
 
 __all__ = [
     "IniError",
     "Loader",
-    "ShuttingDown",
     "bootstrap",
     "broadcast",
     "db",

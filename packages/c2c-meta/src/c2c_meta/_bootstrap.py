@@ -11,8 +11,8 @@ import c2c_sentry
 import c2c_stats
 from c2c_broadcast import broadcast, load
 from c2c_meta._coverage import start_coverage
+from c2c_meta._glue import MetaSettings
 from c2c_meta._run import config_path
-from c2c_meta._settings import MetaSettings
 
 
 def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, str] | None = None) -> Any:
@@ -37,12 +37,8 @@ def bootstrap(config_uri: str = "", request: Any = None, options: Mapping[str, s
         uri = f"c2c://{uri}"
     plaster.setup_logging(uri, options)
     environment = paster.bootstrap(uri, request, options)
-    _take_part(environment["registry"])
-    return environment
-
-
-def _take_part(registry: Any) -> None:
-    """Do what an application that includes the packages has done already: errors, metrics, broadcasts."""
+    # What an application that includes the packages has done already: errors, metrics, broadcasts.
+    registry = environment["registry"]
     exclude = load(MetaSettings, registry.settings).exclude
     if "c2c_sentry" not in exclude:
         c2c_sentry.init(registry.settings)
@@ -51,3 +47,4 @@ def _take_part(registry: Any) -> None:
     if "c2c_broadcast.settings" not in registry:
         broadcast.init(registry.settings)
     broadcast.start()
+    return environment

@@ -5,15 +5,12 @@ the end of a script); ``c2c-coverage-report`` makes one report of all of them. W
 said as always, in the ``.coveragerc`` or ``pyproject.toml`` of the folder where the process starts.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from c2c_broadcast import ConfigurationError, load, setting
 
-#: The name that data files begin with.
-DATA = "coverage"
 # Of each process, and of no use there: the gunicorn master runs nothing of the service.
 _NO_WARNINGS = ["module-not-imported", "module-not-measured", "no-data-collected", "already-imported"]
 
@@ -30,12 +27,6 @@ class CoverageSettings:
         env="COVERAGE_PATH",
         key=None,
         help="folder for the data files, for `Composition(..., coverage_paths=...)`; it is made",
-    )
-    source: tuple[str, ...] = setting(
-        (),
-        env="COVERAGE_SOURCE",
-        key=None,
-        help="packages or folders to measure; by default all that is not installed in site-packages",
     )
 
 
@@ -64,20 +55,11 @@ def start_coverage(_config: Any = None) -> bool:
     except OSError as error:
         raise ConfigurationError(f"COVERAGE_PATH: {folder} can't be made: {error.strerror}") from error
     measuring = coverage.Coverage(
-        data_file=str(folder.resolve() / DATA),
+        data_file=str(folder.resolve() / "coverage"),
         data_suffix=True,  # host, pid and a random part, chosen anew after a fork
-        source=list(settings.source) or None,
         auto_data=True,
     )
     measuring.set_option("run:disable_warnings", _NO_WARNINGS)
     measuring.set_option("run:sigterm", True)  # for a daemon that has no handler of its own
     measuring.start()
     return True
-
-
-def save_coverage() -> None:
-    """Write what was measured so far, in a process that may end without peace."""
-    coverage = sys.modules.get("coverage")
-    measuring = coverage and coverage.Coverage.current()
-    if measuring:
-        measuring.save()

@@ -4,19 +4,19 @@ With ``_glue_stats`` the only place that knows two packages at once.
 """
 
 import importlib
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyramid.config import Configurator
-
-from c2c_broadcast import ConfigurationError, load
+from c2c_broadcast import ConfigurationError, load, setting
 from c2c_meta._coverage import start_coverage
-from c2c_meta._names import OPTIONAL_SHORT_NAMES, SHORT_NAMES
-from c2c_meta._settings import MetaSettings
+from c2c_meta._names import PACKAGES
+
+if TYPE_CHECKING:  # gunicorn's master imports this, too
+    from pyramid.config import Configurator
 
 _KEY = "c2c_meta.included"
-_ONCE = "c2c_meta.joined"
 # What operators change at run time: package -> name of the shared state that holds it, and what it is.
 _STATES = {
     "c2c_logging": ("log_levels", "log level"),
@@ -25,7 +25,19 @@ _STATES = {
 }
 
 
-def includeme(config: Configurator) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetaSettings:
+    """What of the toolkit takes part."""
+
+    exclude: tuple[str, ...] = setting(
+        (),
+        env="C2C_EXCLUDE",
+        key="c2c.exclude",
+        help="packages left out, by import name: c2c_sentry c2c_debug",
+    )
+
+
+def includeme(config: "Configurator") -> None:
     """Add the whole toolkit: ``config.include("c2c_meta")``.
 
     The setting ``c2c.exclude`` names packages to leave out, by import name; the base can't be one.
@@ -35,21 +47,22 @@ def includeme(config: Configurator) -> None:
     """
     start_coverage()
     settings = load(MetaSettings, config.get_settings())
-    names = [name for name in SHORT_NAMES.values() if name != "c2c_broadcast"] + [OPTIONAL_SHORT_NAMES["auth"]]
+    names = [name for name in PACKAGES if name != "c2c_broadcast"] + ["c2c_auth"]
     unknown = sorted(set(settings.exclude) - set(names))
     if unknown:
         raise ConfigurationError(
             f"C2C_EXCLUDE (ini key c2c.exclude) names {', '.join(unknown)}: there are {', '.join(names)}"
         )
+    if _KEY in config.registry:  # a second time, after a commit
+        return
     config.include("c2c_broadcast")
     if find_spec("c2c_auth") is None:
         names.remove("c2c_auth")
-    included = config.registry.setdefault(_KEY, [])
+    included = config.registry[_KEY] = []
     for name in names:
         if name not in settings.exclude and hasattr(importlib.import_module(name), "includeme"):
             config.include(name)
-            if name not in included:
-                included.append(name)
+            included.append(name)
     _join(config, frozenset(included))
 
 
@@ -58,39 +71,21 @@ def included_packages(registry: Any) -> tuple[str, ...]:
     return tuple(registry.get(_KEY, ()))
 
 
-def _join(config: Configurator, included: frozenset[str]) -> None:
+def _join(config: "Configurator", included: frozenset[str]) -> None:
     """Join those of the packages that take part in this application."""
-    if _ONCE in config.registry:
-        return
-    config.registry[_ONCE] = included
     if "c2c_page" in included:
         _fill_page(config, included)
     if {"c2c_db", "c2c_health"} <= included:
         from c2c_health import HealthCheck
 
         HealthCheck(config).when_live(_check_replicas)
-    if {"c2c_db", "c2c_stats"} <= included:
-        from c2c_meta._glue_stats import database_metrics
+    if "c2c_stats" in included:
+        from c2c_meta._glue_stats import measure
 
-        config.add_db_observer(database_metrics)
-    if {"c2c_health", "c2c_stats"} <= included:
-        from c2c_health import HealthCheck, HealthChecked, RequestThreadsSeen, VersionSeen
-        from c2c_meta._glue_stats import count_check, count_version, metrics_page, note_queue_time, note_threads
-
-        health_check = HealthCheck(config)
-        health_check.on_event(HealthChecked, count_check)
-        health_check.on_event(VersionSeen, count_version)
-        health_check.on_event(RequestThreadsSeen, note_threads)
-        health_check.on_queue_time(note_queue_time)
-        health_check.add_probe_page("/metrics", metrics_page)
-    if {"c2c_debug", "c2c_stats"} <= included:
-        from c2c_debug.running import count_with
-        from c2c_meta._glue_stats import count_lost
-
-        config.action("c2c_meta.count_lost", count_with, args=(count_lost,))
+        measure(config, included)
 
 
-def _fill_page(config: Configurator, included: frozenset[str]) -> None:
+def _fill_page(config: "Configurator", included: frozenset[str]) -> None:
     """Tell the index page what operators change at run time, how the checks go, and which version runs."""
     from c2c_broadcast import SharedState
     from c2c_page import CheckHistory

@@ -3,8 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from c2c_stats import automatic
+from c2c_stats.prometheus import metrics_app
 
 if TYPE_CHECKING:  # one of them may be excluded, and is not imported then
+    from pyramid.config import Configurator
+
     from c2c_health import HealthChecked, RequestThreadsSeen, VersionSeen
 
 _TIMED = frozenset({"db", "alembic"})
@@ -12,6 +15,25 @@ _TIMED = frozenset({"db", "alembic"})
 _VERSIONS: dict[str, str] = {}
 _OUTCOMES = {"passed": "success", "degraded": "degraded", "failed": "failure"}
 _VALUES = {"passed": 1.0, "degraded": 0.5, "failed": 0.0}
+
+
+def measure(config: "Configurator", included: frozenset[str]) -> None:
+    """Have c2c-stats measure what the packages of an application tell."""
+    if "c2c_db" in included:
+        config.add_db_observer(database_metrics)
+    if "c2c_health" in included:
+        from c2c_health import HealthCheck, HealthChecked, RequestThreadsSeen, VersionSeen
+
+        health_check = HealthCheck(config)
+        health_check.on_event(HealthChecked, count_check)
+        health_check.on_event(VersionSeen, count_version)
+        health_check.on_event(RequestThreadsSeen, note_threads)
+        health_check.on_queue_time(note_queue_time)
+        health_check.add_probe_page("/metrics", metrics_page)
+    if "c2c_debug" in included:
+        from c2c_debug.running import count_with
+
+        config.action("c2c_meta.count_lost", count_with, args=(count_lost,))
 
 
 def database_metrics(event: Any) -> None:
@@ -53,18 +75,16 @@ def note_queue_time(seconds: float) -> None:
     automatic("timer", ("queue",), {}).observe(seconds)
 
 
-def metrics_page() -> tuple[str, bytes]:
-    """Return what ``GET /metrics`` answers."""
-    from c2c_stats.prometheus import metrics_app
-
-    headers: dict[str, str] = {}
-    body = b"".join(metrics_app({"REQUEST_METHOD": "GET"}, lambda _status, found: headers.update(found)))
-    return headers["Content-Type"], body
-
-
 def count_version(event: "VersionSeen") -> None:
     """Count the processes that run a version."""
     automatic("counter", ("version",), {"version": event.version}).inc(event.count)
+
+
+def metrics_page() -> tuple[str, bytes]:
+    """Return what ``GET /metrics`` answers."""
+    headers: dict[str, str] = {}
+    body = b"".join(metrics_app({"REQUEST_METHOD": "GET"}, lambda _status, found: headers.update(found)))
+    return headers["Content-Type"], body
 
 
 def count_lost(reason: str, number: int) -> None:

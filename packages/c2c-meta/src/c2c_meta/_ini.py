@@ -13,12 +13,11 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-_VARIABLE = re.compile(r"%%|%\(([^()]+)\)s")
 _APPLICATIONS = ("app", "application", "composite", "composit", "pipeline", "filter-app")
 _PARTS = (*_APPLICATIONS, "filter")
 
@@ -37,31 +36,17 @@ class Ini(configparser.ConfigParser):
     Args:
         path: the file; IniError when it is missing or broken
         environ: where names come from that the file does not define
+        defaults: more keys of ``[DEFAULT]``, where the file has not got them
     """
 
-    def __init__(self, path: str | Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, path: str | Path, environ: Mapping[str, str] = os.environ, defaults: Mapping[str, str] | None = None
+    ) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, `here` must not
-        super().__init__(interpolation=_Interpolation(self.path, environ))
-        here = {"here": str(self.path.parent), "__file__": str(self.path)}
-        self.read_dict({"DEFAULT": {name: escape(value) for name, value in here.items()}})
-        self._load()
-
-    def optionxform(self, optionstr: str) -> str:
-        """Keep the case of a key."""
-        return optionstr
-
-    def defaults(self) -> dict[str, str]:
-        """Return a copy of ``[DEFAULT]``, interpolated, as PasteDeploy wants it."""
-        return {name: self.get("DEFAULT", name) for name in super().defaults()}
-
-    def add_defaults(self, values: Mapping[str, str], *, overwrite: bool) -> None:
-        """Add keys to ``[DEFAULT]``, which may use ``%(NAME)s`` like those of the file."""
-        defaults = cast("dict[str, str]", super().defaults())
-        for name, value in values.items():
-            if overwrite or name not in defaults:
-                defaults[name] = value
-
-    def _load(self) -> None:
+        self.environ = environ
+        super().__init__(interpolation=_Interpolation())
+        given = {**(defaults or {}), "here": str(self.path.parent), "__file__": str(self.path)}
+        self.read_dict({"DEFAULT": {name: _escape(value) for name, value in given.items()}})
         try:
             with self.path.open(encoding="utf-8") as lines:
                 self.read_file(lines, str(self.path))
@@ -74,84 +59,46 @@ class Ini(configparser.ConfigParser):
         except configparser.Error as error:
             raise IniError(f"{self.path}:{_parse_error(error)}") from None
 
+    def optionxform(self, optionstr: str) -> str:
+        """Keep the case of a key."""
+        return optionstr
 
-def escape(value: str) -> str:
+    def defaults(self) -> dict[str, str]:
+        """Return a copy of ``[DEFAULT]``, interpolated, as PasteDeploy wants it."""
+        return {name: self.get("DEFAULT", name) for name in super().defaults()}
+
+
+def _escape(value: str) -> str:
     """Return a value that interpolation gives back as it was."""
     return value.replace("%", "%%")
-
-
-def locate(path: Path, section: str, key: str) -> str:
-    """Return ``file:line: [section] key``, the line left out when it is not found."""
-    current, found = "", {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.startswith("["):
-            current = line[1:].split("]")[0]
-        elif re.match(re.escape(key) + r"\s*[=:]", line):
-            found[current] = number
-    if section not in found and "DEFAULT" in found:
-        section = "DEFAULT"
-    line = f":{found[section]}" if section in found else ""
-    return f"{path}{line}: [{section}] {key}"
 
 
 class _Interpolation(configparser.BasicInterpolation):
     """``%(NAME)s`` from the file, then from the environment."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
-        self._path = path
-        self._environ = environ
-
-    def before_get(
-        self,
-        parser: MutableMapping[str, Mapping[str, str]],
-        section: str,
-        option: str,
-        value: str,
-        defaults: Mapping[str, str],
-    ) -> str:
+    def before_get(self, parser: Any, section: str, option: str, value: str, defaults: Mapping[str, str]) -> str:
         """Return ``value`` with its names replaced; IniError names the one that is not defined."""
-        names = _Names(defaults, self._environ)
+        names = {name: _escape(text) for name, text in parser.environ.items()}
+        # What NAME = %(NAME)s means is the environment's.
+        own = {name: text.replace(f"%({name})s", names.get(name, f"%({name})s")) for name, text in defaults.items()}
+        names |= own
         try:
-            return super().before_get(parser, section, option, names.settle(option, value), names)
+            return super().before_get(parser, section, option, own.get(option, value), names)
         except configparser.InterpolationMissingOptionError as error:
-            problem = _undefined(str(error.reference), names)
+            folded = {other.lower(): other for other in names}
+            near = difflib.get_close_matches(error.reference.lower(), folded, 1, 0.8)
+            hint = f" (did you mean {folded[near[0]]}?)" if near else ""
+            problem = (
+                f"uses %({error.reference})s, which is defined neither in the file nor in the environment{hint}: "
+                f"set {error.reference}"
+            )
         except configparser.InterpolationDepthError:
             problem = "refers to itself"
         except configparser.InterpolationSyntaxError:
             problem = "has a % that begins no %(NAME)s: write %% for a percent sign"
-        raise IniError(f"{locate(self._path, section, option)}: {problem}")
+        from c2c_logging import locate
 
-
-class _Names(Mapping[str, str]):
-    """What a name means: the file's keys, then the environment."""
-
-    def __init__(self, keys: Mapping[str, str], environ: Mapping[str, str]) -> None:
-        self._keys = keys
-        self._environ = environ
-
-    def settle(self, name: str, value: str) -> str:
-        """Give ``NAME = %(NAME)s`` its only sense: the environment's."""
-        if name in self._environ and f"%({name})s" in value:
-            return _VARIABLE.sub(lambda m: escape(self._environ[name]) if m[1] == name else m[0], value)
-        return value
-
-    def __getitem__(self, name: str) -> str:
-        if name in self._keys:
-            return self.settle(name, self._keys[name])
-        return escape(self._environ[name])
-
-    def __iter__(self) -> Iterator[str]:
-        yield from {**self._environ, **self._keys}
-
-    def __len__(self) -> int:
-        return len({**self._environ, **self._keys})
-
-
-def _undefined(name: str, names: Mapping[str, str]) -> str:
-    folded = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(name.lower(), folded, 1, 0.8)
-    hint = f" (did you mean {folded[near[0]]}?)" if near else ""
-    return f"uses %({name})s, which is defined neither in the file nor in the environment{hint}: set {name}"
+        raise IniError(f"{locate(parser.path, section, option)}: {problem}")
 
 
 def _parse_error(error: configparser.Error) -> str:
@@ -168,15 +115,6 @@ def _parse_error(error: configparser.Error) -> str:
             return f" {type(error).__name__}"
 
 
-def check(ini: Ini) -> None:
-    """Raise IniError when the file has no application or when a section that the service uses can't be read.
-
-    Sections that it does not use (of other applications, of other tools) may be as they like.
-    """
-    ini.defaults()  # reading is what fails: PasteDeploy reads all of [DEFAULT]
-    application_values(ini)
-
-
 def ini_settings(path: str) -> dict[str, str]:
     """Return the settings of an ini file's main application, as texts; nothing is imported for it.
 
@@ -188,18 +126,30 @@ def ini_settings(path: str) -> dict[str, str]:
 
 def application_values(ini: Ini) -> dict[str, str]:
     """Return the keys of all sections that make the main application; nothing is imported for it."""
-    main = [name for name in ini.sections() if _is_main(name)]
+    return {key: value for section in _used(ini) for key, value in ini.items(section)}
+
+
+def _used(ini: Ini) -> list[str]:
+    """Return the sections that make the main application, as far as the names in them say so."""
+    parts = [(name, *map(str.strip, name.partition(":")[::2])) for name in ini.sections()]
+    main = [section for section, kind, name in parts if kind in _APPLICATIONS and name in ("", "main")]
     if not main:
         raise IniError(f"{ini.path}: has no [app:main], [pipeline:main] or [composite:main]")
     if len(main) > 1:
         raise IniError(f"{ini.path}: has several main applications: {', '.join(f'[{name}]' for name in main)}")
-    return {key: value for section in _used(ini, main[0]) for key, value in ini.items(section)}
+    used: list[str] = []
+    while main:
+        section = main.pop()
+        if section not in used:
+            used.append(section)
+            words = {word for value in ini[section].values() for word in value.split()}
+            main += [other for other, kind, name in parts if kind in _PARTS and name in words]
+    return used
 
 
 def application_name(ini: Ini) -> str | None:
     """Return what the main application is called: the distribution or package that it is made by, None if unknown."""
-    main = next(name for name in ini.sections() if _is_main(name))
-    for section in _used(ini, main):
+    for section in _used(ini):
         kind = section.partition(":")[0]
         values = ini[section] if kind in ("app", "application") else {}
         made_by = values.get("paste.app_factory") or values.get("use", "").removeprefix("call:").removeprefix("egg:")
@@ -222,7 +172,7 @@ def check_factories(ini: Ini) -> None:
         return
     sys.path[:] = [str(Path.cwd()), *sys.path, str(Path(ini.path).resolve().parent)]
     parts = {name.partition(":")[2].strip() for name in ini.sections() if name.partition(":")[0] in _PARTS}
-    for section in _used(ini, next(name for name in ini.sections() if _is_main(name))):
+    for section in _used(ini):
         values = ini[section]
         made = [
             (key, values[key].strip()) for key in values if key == "use" or re.fullmatch(r"paste\.\w+_factory1?", key)
@@ -265,27 +215,6 @@ def _missing(factory: str) -> str:
     except Exception:  # noqa: BLE001 # of a package around it, or an empty name: the start shows its traceback
         there = True
     return "" if there else f"there is no module {name!r}: install it, or start where it is"
-
-
-def _is_main(section: str) -> bool:
-    kind, _, name = section.partition(":")
-    return kind in _APPLICATIONS and name.strip() in ("", "main")
-
-
-def _used(ini: Ini, section: str) -> Iterator[str]:
-    """Yield the sections that make the application, as far as the names in them say so."""
-    seen, todo = set(), [section]
-    while todo:
-        section = todo.pop()
-        if section in seen:
-            continue
-        seen.add(section)
-        yield section
-        words = {word for value in ini[section].values() for word in value.split()}
-        for other in ini.sections():
-            kind, _, name = other.partition(":")
-            if kind in _PARTS and name.strip() in words:
-                todo.append(other)
 
 
 def setup_logging(path: str | Path, names: Mapping[str, str] | None = None) -> bool:

@@ -5,18 +5,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import plaster_pastedeploy
 from paste.deploy import loadwsgi
 
-from c2c_meta._ini import Ini, escape, setup_logging
+from c2c_meta._ini import Ini, setup_logging
 
-_OURS = {
-    "egg:c2cwsgiutils#client_info": "egg:c2c-rest#client_info",
-    "egg:c2cwsgiutils#profiler": "egg:c2c-debug#profiler",
-    "egg:c2cwsgiutils#sentry": "egg:c2c-sentry#sentry",
-}
+_SCHEME = "environ"
+"""What PasteDeploy calls these files: ``config:`` would be its own reading of them."""
 
 
 class Loader(plaster_pastedeploy.Loader):
@@ -28,24 +25,11 @@ class Loader(plaster_pastedeploy.Loader):
     with file, line, section and key.
     """
 
-    def get_wsgi_app(self, name: str | None = None, defaults: Mapping[str, str] | None = None) -> Any:
-        """Return the WSGI application of ``[app:name]``, ``[pipeline:name]`` or ``[composite:name]``."""
-        return self._context(loadwsgi.APP, name, defaults).create()
-
-    def get_wsgi_server(self, name: str | None = None, defaults: Mapping[str, str] | None = None) -> Any:
-        """Return the server of ``[server:name]``: a callable that takes the application."""
-        return self._context(loadwsgi.SERVER, name, defaults).create()
-
-    def get_wsgi_filter(self, name: str | None = None, defaults: Mapping[str, str] | None = None) -> Any:
-        """Return the filter of ``[filter:name]``: a callable that takes an application and returns one."""
-        return self._context(loadwsgi.FILTER, name, defaults).create()
-
-    def get_wsgi_app_settings(
-        self, name: str | None = None, defaults: Mapping[str, str] | None = None
-    ) -> plaster_pastedeploy.ConfigDict:
-        """Return the settings of an application, without loading it."""
-        conf = self._context(loadwsgi.APP, name, defaults).config()
-        return plaster_pastedeploy.ConfigDict(conf.local_conf, conf.global_conf, self)
+    def __init__(self, uri: Any) -> None:
+        super().__init__(uri)
+        if self.filepath is not None:
+            loadwsgi._loaders.setdefault(_SCHEME, _load)  # noqa: SLF001 # its table of schemes has no other door
+            self.pastedeploy_spec = f"{_SCHEME}:{quote(self.filepath)}"
 
     def setup_logging(self, defaults: Mapping[str, str] | None = None) -> None:
         """Configure logging from the file, ``logging.basicConfig()`` where it says nothing about it."""
@@ -54,37 +38,24 @@ class Loader(plaster_pastedeploy.Loader):
         else:
             setup_logging(self.filepath, {**self.uri.options, **(defaults or {})})
 
-    def _context(self, kind: Any, name: str | None, defaults: Mapping[str, str] | None) -> Any:
-        name = self._maybe_get_default_name(name)
-        if self.filepath is None:
-            values = self._get_defaults(defaults)
-            return loadwsgi.loadcontext(kind, self.pastedeploy_spec, name=name, global_conf=values)
-        values = {**self.uri.options, **(defaults or {})}
-        return _Paste(self._parsed(values, overwrite=False)).get_context(kind, name, values)
-
     def _get_parser(self, defaults: Mapping[str, str] | None = None) -> Ini:
-        return self._parsed({**self.uri.options, **(defaults or {})}, overwrite=True)
-
-    def _parsed(self, values: Mapping[str, str], *, overwrite: bool) -> Ini:
-        ini = Ini(self.filepath, os.environ)
-        ini.add_defaults(values, overwrite=overwrite)
-        return ini
+        return Ini(self.filepath, os.environ, {**self.uri.options, **(defaults or {})})
 
 
 class _Paste(loadwsgi.ConfigLoader):
     """PasteDeploy's own reading of sections, over our reading of the file."""
 
-    def __init__(self, ini: Ini) -> None:
+    def __init__(self, path: Path, values: Mapping[str, str]) -> None:
         # The base class would read the file its own way: what it sets, and no more.
-        self.filename = str(ini.path)
-        self.parser = ini
+        self.filename = str(path)
+        self.parser = Ini(path, os.environ, values)
 
     def get_context(self, object_type: Any, name: str | None = None, global_conf: Any = None) -> Any:
         """Return what ``name`` means: a section of this file, ``egg:``, ``call:``, or ``config:`` for another file."""
-        name = _OURS.get(name or "", name)
         if name and name.startswith("config:"):
-            path, _, section = name.removeprefix("config:").partition("#")
-            other = Ini(Path(self.filename).parent / unquote(path), os.environ)
-            other.add_defaults({key: escape(value) for key, value in global_conf.items()}, overwrite=False)
-            return _Paste(other).get_context(object_type, section or None, global_conf)
+            name = name.replace("config:", f"{_SCHEME}:", 1)
         return super().get_context(object_type, name, global_conf)
+
+
+def _load(kind: Any, _uri: str, path: str, name: str, relative_to: str | None, global_conf: Any) -> Any:
+    return _Paste(Path(relative_to or "", unquote(path)), global_conf or {}).get_context(kind, name, global_conf)

@@ -1,53 +1,38 @@
 """The packages of the toolkit, and where a name comes from: ``c2c_meta.HealthCheck`` imports c2c_health, no more."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType, ModuleType
 from typing import Any
 
-SHORT_NAMES = MappingProxyType(
-    {
-        "broadcast": "c2c_broadcast",
-        "logging": "c2c_logging",
-        "sentry": "c2c_sentry",
-        "stats": "c2c_stats",
-        "rest": "c2c_rest",
-        "db": "c2c_db",
-        "health": "c2c_health",
-        "debug": "c2c_debug",
-        "page": "c2c_page",
-    }
+PACKAGES = (
+    *("c2c_broadcast", "c2c_logging", "c2c_sentry", "c2c_stats", "c2c_rest"),
+    *("c2c_db", "c2c_health", "c2c_debug", "c2c_page"),
 )
-"""Short name -> import name.
+"""Import names; without ``c2c_`` they are the short ones.
 
 The request id comes first, so that all that follows can log it; metrics are round the error views, so that they see
 the status that the client sees.
 """
 
-OPTIONAL_SHORT_NAMES = MappingProxyType({"auth": "c2c_auth", "testing": "c2c_testing"})
+OPTIONAL_PACKAGES = ("c2c_auth", "c2c_testing")
 """Those that come with an extra, ``c2c-meta[auth]``; c2c_auth is included where it is installed."""
 
-OWN_NAMES = MappingProxyType(
-    {
-        "IniError": "c2c_meta._ini",
-        "Loader": "c2c_meta._loader",
-        "ShuttingDown": "c2c_meta._workers",
-        "bootstrap": "c2c_meta._bootstrap",
-        "included_packages": "c2c_meta._glue",
-        "includeme": "c2c_meta._glue",
-        "ini_settings": "c2c_meta._ini",
-        "start_coverage": "c2c_meta._coverage",
-    }
-)
+OWN_NAMES: Mapping[str, str] = {
+    "IniError": "c2c_meta._ini",
+    "Loader": "c2c_meta._loader",
+    "bootstrap": "c2c_meta._bootstrap",
+    "included_packages": "c2c_meta._glue",
+    "includeme": "c2c_meta._glue",
+    "ini_settings": "c2c_meta._ini",
+    "start_coverage": "c2c_meta._coverage",
+}
 """Names of c2c_meta's own -> where they are."""
 
-_PACKAGES = MappingProxyType({**SHORT_NAMES, **OPTIONAL_SHORT_NAMES})
-
-_EXTRAS = MappingProxyType({package: extra for extra, package in OPTIONAL_SHORT_NAMES.items()})
+_ALL = (*PACKAGES, *OPTIONAL_PACKAGES)
 
 
 def find(name: str) -> Any:
@@ -59,25 +44,17 @@ def find(name: str) -> Any:
     Raises:
         AttributeError: there is no such name, or it comes with an extra that is not installed
     """
-    if name in _PACKAGES:
-        return _imported(_PACKAGES[name], name)
+    if f"c2c_{name}" in _ALL and find_spec(f"c2c_{name}"):
+        return import_module(f"c2c_{name}")
     if name in OWN_NAMES:
         return getattr(import_module(OWN_NAMES[name]), name)
-    for package in () if name.startswith("_") else _PACKAGES.values():
+    for package in () if name.startswith("_") else _ALL:
         if name in public_names(package):
-            return getattr(_imported(package, name), name)
-    missing = [f"pip install 'c2c-meta[{extra}]'" for package, extra in _EXTRAS.items() if not find_spec(package)]
-    more = f" (some come with an extra: {', '.join(missing)})" if missing else ""
+            return getattr(import_module(package), name)
+    extras = [package.removeprefix("c2c_") for package in OPTIONAL_PACKAGES if not find_spec(package)]
+    missing = ", ".join(f"pip install 'c2c-meta[{extra}]'" for extra in extras)
+    more = f" (some come with an extra: {missing})" if missing else ""
     raise AttributeError(f"module 'c2c_meta' has no attribute {name!r}, nor has any package of the toolkit{more}")
-
-
-def names() -> Iterator[str]:
-    """Yield all names that there are here; nothing is imported."""
-    yield from OWN_NAMES
-    for short, package in _PACKAGES.items():
-        if find_spec(package):
-            yield short
-            yield from public_names(package)
 
 
 @cache
@@ -90,13 +67,3 @@ def public_names(package: str) -> frozenset[str]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
             return frozenset(ast.literal_eval(node.value))
     return frozenset()
-
-
-def _imported(package: str, name: str) -> ModuleType:
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(error.name or "")
-        if extra is None:
-            raise  # a broken installation
-        raise AttributeError(f"c2c_meta.{name} comes with an extra: pip install 'c2c-meta[{extra}]'") from error

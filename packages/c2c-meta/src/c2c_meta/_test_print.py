@@ -20,7 +20,12 @@ _FAILURES = (OSError, AssertionError, KeyError, TypeError, ValueError)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print; return 0, 1 where an example can't be printed, 2 where there is nothing to print."""
-    arguments = _parser().parse_args(argv)
+    parser = Parser("c2c-meta", prog="c2c-test-print", description=__doc__)
+    parser.add_argument("--url", default=_URL, help=f"root of the print server; default: {_URL}")
+    parser.add_argument("--app", action="append", metavar="NAME", help="an app, by default all; can be repeated")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="to be ready, and for a report")
+    parser.add_argument("--verbose", action="store_true", help="show the requests")
+    arguments = parser.parse_args(argv)
     if not arguments.url.startswith(("http://", "https://")):
         return _fail(f"--url {mask(arguments.url)} is no URL: give it as in {_URL}")
     if not arguments.timeout > 0:
@@ -71,20 +76,3 @@ def _print(
 def _fail(message: str) -> int:
     sys.stderr.write(f"c2c-test-print: {message}\n")
     return 2
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser("c2c-meta", prog="c2c-test-print", description=__doc__)
-    parser.add_argument("--url", default=_URL, help=f"root of the print server; default: {_URL}")
-    parser.add_argument(
-        "--app", action="append", metavar="NAME", help="an app to test, by default all; can be repeated"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="to be ready, and for one report"
-    )
-    parser.add_argument("--verbose", action="store_true", help="show the requests")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
