@@ -67,7 +67,7 @@ MISTAKES: list[tuple[str, dict[str, str], str]] = [
     ("c2c-run --check map.ini", {}, "[composite:main] / names tinyy, of which there is no section"),
     ("c2c-run package.ini", {}, "No module named 'c2c_loging'"),
     ("c2c-run level.ini", {}, "[logger_root] level = 'INFOO': must be one of"),
-    ("c2c-run keys.ini", {}, "has no [handler_jsn], which [handlers] names"),
+    ("c2c-run keys.ini", {}, "[handler_jsn] is missing: [handlers] names it"),
     ("c2c-run --check args.ini", {}, "[handler_json] args"),
     ("c2c-run section.ini", {}, "has no [app:main]"),
     ("c2c-run syntax.ini", {}, "syntax.ini:2: neither a [section] nor a key = value"),
