@@ -117,7 +117,7 @@ class Runner:
         self._clock = time.monotonic
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
-        self._background: list[Check] = []
+        self._background: list[tuple[Check, float]] = []
         self._due: dict[str, float] = {}
         self._interval = Worker("c2c-health-interval", self._run_those_due)
         at_fork(self)
@@ -165,14 +165,13 @@ class Runner:
 
     def start(self, checks: Iterable[Check]) -> None:
         """Run those of the checks that have an interval in the background, from now on."""
-        self._background = [check for check in checks if check.interval]
+        self._background = [(check, check.interval) for check in checks if check.interval]
         if self._background and not self._interval.running:
             self._interval.wake()
 
     def _run_those_due(self) -> float:
         now, wait = self._clock(), _LONGEST_WAIT
-        for check in self._background if not self._interval.closing else ():
-            interval = check.interval or 0.0
+        for check, interval in self._background if not self._interval.closing else ():
             if self._due.get(check.name, now) <= now:
                 # All begin together; their second runs are spread, or they would meet for ever.
                 share = 1.0 if check.name in self._due else random.uniform(0.5, 1)  # noqa: S311 # no secret
