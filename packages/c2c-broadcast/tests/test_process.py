@@ -1,9 +1,11 @@
 """The family of forks, its folder, and threads that survive forks."""
 
+import functools
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +16,19 @@ from pathlib import Path
 import pytest
 
 from c2c_broadcast import process
-from c2c_broadcast.process import BusyError, Pool, Process, Worker, at_fork, family, start_ticks, this_process
+from c2c_broadcast.process import (
+    BusyError,
+    Family,
+    Pool,
+    Process,
+    Worker,
+    at_fork,
+    family,
+    host_name,
+    service_folder,
+    start_ticks,
+    this_process,
+)
 from c2c_testing.gunicorn import gunicorn
 
 
@@ -87,6 +101,7 @@ def fake_process(proc, pid, parent, addresses, ticks=7, command=b"python\0app"):
     folder.joinpath("cmdline").write_bytes(command)
 
 
+NO_PROC = Path("/there/is/none")
 SHOWN, OTHER, HIDDEN = (b"70", b"80", b"90"), (b"71", b"80", b"90"), (b"1", b"1", b"0")
 
 
@@ -129,6 +144,22 @@ def test_workers_are_what_the_root_forked(tmp_path):
     task.mkdir(parents=True)
     task.joinpath("children").write_text("900 901 ")
     assert family(tmp_path).workers() == [Process(900, 900)]
+
+
+def test_a_proc_that_can_not_be_listed(tmp_path):
+    """As another user's container may have it: no workers are known, and nothing is raised."""
+    fake_process(tmp_path, 900, 1, SHOWN)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    tmp_path.chmod(0o111)
+
+    def look():
+        if os.geteuid() == 0:
+            os.setuid(65_534)
+        return Family(Process(900, 7), "0", tmp_path).workers()
+
+    assert in_child(look) == "[]"
+    tmp_path.chmod(0o755)
 
 
 def test_without_proc_a_process_is_its_own_family(tmp_path, monkeypatch):
@@ -221,6 +252,106 @@ def test_a_warning_without_a_folder_is_once_a_process(tmp_path):
     assert sorted(done.stderr.splitlines()) == ["Nothing reads one"] * 3 + ["Nothing reads two"] * 3
 
 
+def test_names():
+    """A host has the name that the system gives, a process one that is read back, whatever follows it."""
+    assert host_name() == socket.gethostname()
+    me = this_process()
+    assert Process.parse(me.name) == Process.parse(f"{me.name}-more-of-it") == me
+    assert this_process(NO_PROC) == Process(os.getpid(), 0)
+    with pytest.raises(ValueError, match="unpack"):
+        Process.parse("5")
+    assert family().namespace == "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
+
+
+def test_a_process_that_is_gone():
+    """Is neither alive nor stopped, and has no workers; nor has what another process of its number forked."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    gone = Process(child.pid, start_ticks(child.pid) or 0)
+    child.wait()
+    assert (gone.alive, gone.stopped) == (False, False)
+    assert Family(gone, "0").workers() == []
+    other = Family(Process(os.getpid(), this_process().ticks - 1), "0")
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.close(write)
+        os.read(read, 1)  # until the parent closes its end
+        os._exit(0)
+    assert [one.pid for one in Family(this_process(), "0").workers()] == [pid]
+    assert other.workers() == []
+    os.close(write)
+    os.waitpid(pid, 0)
+    os.close(read)
+
+
+def test_another_users_process_is_alive_without_proc(monkeypatch):
+    """That a signal is not permitted says that there is somebody."""
+    monkeypatch.setattr(process, "PROC", NO_PROC)
+
+    def look():
+        if os.geteuid() == 0:
+            os.setuid(65_534)
+        return Process(1, 0).alive
+
+    assert in_child(look) == "True"
+
+
+@pytest.mark.parametrize(("field", "forked"), [(0, False), (1, False), (2, False), (3, True)])
+def test_a_fork_has_the_addresses_of_its_parent(tmp_path, field, forked):
+    """Of the code's begin and end and of the stack; what comes after them changes while it runs."""
+    addresses = [b"70", b"80", b"90", b"100"]
+    fake_process(tmp_path, 999_991, 1, addresses, ticks=3)
+    addresses[field] = b"75"
+    fake_process(tmp_path, os.getpid(), 999_991, addresses)
+    found = family(tmp_path)
+    parent = Process(999_991, 3)
+    assert (found.root, found.starter) == ((parent, None) if forked else (Process(os.getpid(), 7), parent))
+    assert found.is_root is not forked
+
+
+@pytest.mark.parametrize(
+    ("title", "above", "forked"),
+    [
+        (b"gunicorn: worker [app]", b"sh\0run", False),
+        (b"sh\0run", b"gunicorn: master [app]", False),
+        (b"", b"sh\0run", False),
+        (b"sh\0run", None, False),
+        (b"python\0app", b"python\0app", True),
+    ],
+)
+def test_commands_tell_where_addresses_are_hidden(tmp_path, title, above, forked):
+    """Both of gunicorn, or the same; one that is empty or can't be read is nobody's."""
+    fake_process(tmp_path, os.getpid(), 999_991, HIDDEN, command=title)
+    fake_process(tmp_path, 999_991, 1, HIDDEN, ticks=3, command=above or b"")
+    if above is None:
+        (tmp_path / "999991" / "cmdline").unlink()
+    assert (family(tmp_path).root == Process(999_991, 3)) is forked
+
+
+def test_what_the_kernel_says_in_part(tmp_path):
+    """A line without the addresses is none, one with no more than them is; a process that vanishes is no worker."""
+    own = os.getpid()
+    fake_process(tmp_path, own, 1, SHOWN)
+    (tmp_path / "900").mkdir()
+    (tmp_path / "self").mkdir()
+    assert family(tmp_path).workers() == []
+    line = (tmp_path / str(own) / "stat").read_bytes()
+    fields = line[line.rfind(b")") + 2 :].split()
+    for count, ticks in ((26, 7), (25, None)):
+        (tmp_path / str(own) / "stat").write_bytes(b"1 (x) " + b" ".join(fields[:count]))
+        assert start_ticks(own, tmp_path) == ticks
+
+
+@pytest.mark.parametrize("module", ["gunicorn.arbiter", "gunicorn.errors"])
+def test_without_proc_workers_of_gunicorn_are_their_masters(module):
+    """Where gunicorn's master was imported the parent is the root; any other process is its own."""
+    program = (
+        f"import os, pathlib, {module}; from c2c_broadcast.process import Process, family;"
+        "found = family(pathlib.Path('/there/is/none'));"
+        "print(found.root == Process(os.getppid(), 0), found.root == Process(os.getpid(), 0), found.namespace)"
+    )
+    assert run(program) == (["True", "False", "0"] if module == "gunicorn.arbiter" else ["False", "True", "0"])
+
+
 # -- the folder -------------------------------------------------------------------------------------------------------
 
 FOLDER = """
@@ -300,6 +431,53 @@ def test_without_shared_memory_the_folder_for_temporary_files_is_used(tmp_path, 
     )
 
 
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """Give an empty folder in the place of the shared memory, for this test's process too."""
+    monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(process, "_FOLDERS", process._Folders())
+    monkeypatch.setattr(process.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+    return tmp_path
+
+
+def test_a_folder_that_somebody_removed_is_made_anew(memory):
+    """An operator's cleaning does not break a running service; each name has a folder."""
+    folder = service_folder("x")
+    assert folder == memory / f"c2c-{os.geteuid()}" / family().name / "x"
+    process.shutil.rmtree(memory / f"c2c-{os.geteuid()}")
+    assert service_folder("x").is_dir()
+    assert (folder.parent / this_process().name).exists()
+
+
+def test_only_what_this_container_left_is_removed(memory):
+    """A folder of another PID namespace may be in use there, and what is no family's is not ours."""
+    base = memory / f"c2c-{os.geteuid()}"
+    others = [base / name for name in ("1-999999-5", "notes", f"{family().namespace}-notes")]
+    left = base / f"{family().namespace}-999999-5"
+    for folder in (*others, left):
+        folder.mkdir(parents=True)
+        (folder / "999999-5").touch()
+        (folder / "no-process").touch()
+    base.chmod(0o700)
+    service_folder("x")
+    assert all(folder.exists() for folder in others)
+    assert not left.exists()
+
+
+def test_a_folder_of_another_user_and_a_file_are_refused(memory):
+    """Whoever made it could read and change what is in it."""
+    base = memory / f"c2c-{os.geteuid()}"
+    base.touch(0o600)
+    with pytest.raises(PermissionError, match="not a folder of this user alone"):
+        service_folder("x")
+    base.unlink()
+    if os.geteuid() == 0:  # only root can give it away
+        base.mkdir(0o700)
+        os.chown(base, 65_534, -1)
+        with pytest.raises(PermissionError, match="not a folder of this user alone"):
+            service_folder("x")
+
+
 # -- forks and ends ---------------------------------------------------------------------------------------------------
 
 
@@ -371,6 +549,47 @@ def test_ends_are_told_in_children_of_multiprocessing_too():
     assert run(ENDS) == ["end", "main", "end", "main", "end"]
 
 
+def test_an_owner_that_fails_is_named(caplog):
+    """When all have had their turn, in the child."""
+
+    class Broken:
+        def after_fork(self):
+            raise RuntimeError("as it happens")
+
+    broken = Broken()
+    at_fork(broken)
+    told = in_child(lambda: [record.getMessage() for record in caplog.records])
+    assert f"{Broken.__qualname__}.after_fork failed" in told
+
+
+ONE_END = """
+import multiprocessing, os, sys
+from c2c_broadcast.process import at_exit
+class Owner:
+    def at_exit(self):
+        print("end", os.getpid() == parent, flush=True)
+def child():
+    for _ in range(2):
+        at_exit(owner)
+parent, owner = os.getpid(), Owner()
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+"""
+
+
+def test_an_end_is_told_once():
+    """Also where it was asked for twice, only in a child of multiprocessing, and not by its parent then."""
+    assert run(ONE_END) == ["end", "False"]
+
+
+@pytest.mark.parametrize("what", ["Worker('c2c', hang).wake()", "Pool('c2c').submit(hang)"])
+def test_a_program_ends_whatever_its_threads_do(what):
+    """They are daemons: what hangs in one keeps no process."""
+    program = f"import threading; from c2c_broadcast.process import *; hang = threading.Event().wait; {what}"
+    assert run(program) == []
+
+
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
@@ -421,6 +640,38 @@ def test_what_is_put_in_before_the_close_is_worked_at():
         worker.close(timeout=0.01)
     until(lambda: worker.close(timeout=20))
     assert (len(done), max(together)) == (2000, 1)
+
+
+def test_a_wake_just_when_the_thread_ends_is_not_lost():
+    """When it has let go of the lock for the last time, who puts something in has another thread started."""
+    items, threads, released = [], [], []
+
+    def work():
+        threads.append(threading.current_thread())
+        items.clear()
+
+    class Lock:
+        real = threading.RLock()
+
+        def __enter__(self):
+            self.real.acquire()
+
+        def __exit__(self, *_):
+            self.real.release()
+            if threads and threading.current_thread() is threads[0]:
+                released.append(1)
+                if len(released) == 2:  # the first time was before the close
+                    items.append(1)
+                    worker.wake()
+
+    worker = Worker("c2c-test", work)
+    worker._lock = Lock()
+    worker.wake()
+    until(lambda: released)
+    assert worker.close(60)
+    until(lambda: len(threads) > 2 and not items)
+    assert threads[-1] is not threads[0]
+    assert worker.close(60)
 
 
 def test_a_close_is_bounded_and_a_worker_closes_itself():
@@ -625,6 +876,197 @@ def test_a_system_without_threads(monkeypatch, what):
     else:
         pool.submit(done.set)
     assert done.wait(60)
+
+
+def test_a_worker_that_does_not_end_is_there_still():
+    """After a close in vain it runs, as it was not abandoned, and a wake has this same thread work."""
+    go, threads = threading.Event(), []
+
+    def work():
+        threads.append(threading.current_thread())
+        go.wait(60)
+
+    worker = Worker("c2c-test", work)
+    worker.wake()
+    until(lambda: threads)
+    assert worker.close(timeout=0.01) is False
+    assert worker.running
+    assert worker.closing
+    worker.wake()
+    go.set()
+    assert worker.close(timeout=60)
+    assert set(threads) == {threads[0]}
+    assert not worker.closing
+
+
+def test_a_worker_whose_thread_was_ended(monkeypatch):
+    """By what is no Exception: nobody waits for it, and the next wake starts another."""
+    calls = []
+    monkeypatch.setattr(threading, "excepthook", lambda raised: None)  # pytest's makes a failure of it
+
+    def work():
+        calls.append(threading.current_thread())
+        if len(calls) == 1:
+            raise SystemExit
+
+    worker = Worker("c2c-test", work)
+    worker.wake()
+    until(lambda: calls)
+    calls[0].join(60)
+    assert not worker.running
+    worker.wake()
+    until(lambda: len(calls) == 2)
+    assert worker.close(timeout=60)
+
+
+def test_a_worker_that_nobody_wakes_does_nothing(caplog):
+    """Between two wakes it is not called, unless it said so; after an error it is, when ``retry`` is over."""
+    calls, seen = [], threading.Event()
+
+    def work():
+        calls.append(1)
+        seen.set()
+        raise RuntimeError("as it happens")
+
+    worker = Worker("c2c-test", work, retry=1_000)
+    for count in range(1, 4):
+        seen.clear()
+        worker.wake()
+        assert seen.wait(60)
+        assert len(calls) == count
+    assert worker.close(60)
+    assert len(calls) == 4
+    assert len(caplog.records) == 1
+
+
+def test_the_bounds_of_a_pool_that_names_none():
+    """Eight threads, and a thousand jobs that wait."""
+    pool, go = Pool("c2c-test"), threading.Event()
+    for _ in range(8):
+        pool.submit(lambda: go.wait(60))
+    until(lambda: not pool.queued)
+    for _ in range(1_000):
+        pool.submit(int)
+    assert (pool.count, pool.queued) == (8, 1_000)
+    with pytest.raises(BusyError, match="1,000 jobs wait"):
+        pool.submit(int)
+    go.set()
+    until(lambda: not pool.queued)
+    pool.close()
+    until(lambda: pool.count == 0)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_one_job_at_a_time_takes_one_thread(closed):
+    """The one that waits is woken, and none is started; also in a pool that was closed before."""
+    pool, ran = Pool("c2c-test"), []
+    if closed:
+        pool.close()
+    for count in range(1, 21):
+        pool.submit(lambda: ran.append(threading.current_thread()), "kind", 1)
+        until(lambda count=count: len(ran) == count and (pool._free or not pool.count))
+        assert pool.count == 1
+    assert set(ran) == {ran[0]}
+    pool.close()
+    until(lambda: pool.count == 0)
+    assert pool._free == []
+
+
+@pytest.mark.parametrize("kinds", [["a", "b", None], [None]])
+def test_a_limit_holds_while_threads_come_and_go(kinds):
+    """However jobs and idle threads meet, no kind has more than its limit at once, and none is held for good."""
+    pool, lock = Pool("c2c-test", threads=6, idle=0.001, queued=10_000), threading.Lock()
+    inside, most, done = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0), []
+
+    def job(kind):
+        with lock:
+            inside[kind] += 1
+            most[kind] = max(most[kind], inside[kind])
+        time.sleep(0.0005)
+        with lock:
+            inside[kind] -= 1
+            done.append(kind)
+
+    def submit():
+        for number in range(300):
+            kind = kinds[number % len(kinds)]
+            pool.submit(functools.partial(job, kind), kind, 2)
+            if number % 30 == 0:
+                time.sleep(0.005)
+
+    callers = [threading.Thread(target=submit) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    until(lambda: len(done) == 900)
+    assert max(most.values()) == 2
+    until(lambda: pool.count == 0)
+    assert (pool._free, pool._running.total()) == ([], 0)
+    pool.submit(done.clear)
+    until(lambda: not done)
+
+
+def test_a_free_place_of_a_kind_is_taken():
+    """A second thread is started for a second job of a limit of two, and the third job waits for either."""
+    pool, go, running = Pool("c2c-test"), threading.Event(), []
+
+    def job():
+        running.append(1)
+        go.wait(60)
+
+    for _ in range(3):
+        pool.submit(job, None, 2)
+    until(lambda: len(running) == 2)
+    assert (pool.count, pool.queued) == (2, 1)
+    other = threading.Event()
+    pool.submit(other.set, "other", 1)
+    assert other.wait(60)
+    assert (pool.count, pool.queued, len(running)) == (3, 1, 2)
+    go.set()
+    until(lambda: len(running) == 3)
+    pool.close()
+    until(lambda: pool.count == 0)
+
+
+def test_what_an_idle_thread_ran_counts_no_more():
+    """A thread that is woken for another kind leaves alone what others of its last kind run."""
+    pool, both, go = Pool("c2c-test"), threading.Barrier(2), threading.Event()
+    for _ in range(2):
+        pool.submit(both.wait, "kind", 2)
+    until(lambda: len(pool._free) == 2)
+    second = threading.Event()
+    pool.submit(lambda: go.wait(60), "kind", 1)
+    for _ in range(2):
+        until(lambda: len(pool._free) == 1)
+        other = threading.Event()
+        pool.submit(other.set, "other")
+        assert other.wait(60)
+        if not pool.queued:
+            until(lambda: len(pool._free) == 1)
+            pool.submit(second.set, "kind", 1)
+    assert not second.is_set()
+    go.set()
+    assert second.wait(60)
+    pool.close()
+    until(lambda: pool.count == 0)
+
+
+def test_where_there_is_no_further_thread_the_others_do_it():
+    """A job is refused by the system's want of threads only where the pool has none."""
+    pool, go, done = Pool("c2c-test"), threading.Event(), threading.Event()
+    pool.submit(lambda: go.wait(60))
+    until(lambda: not pool.queued)
+    before = threading.stack_size(1 << 46)
+    try:
+        pool.submit(done.set)
+        assert (pool.count, pool.queued) == (1, 1)
+    finally:
+        threading.stack_size(before)
+    go.set()
+    assert done.wait(60)
+    pool.close()
+    until(lambda: pool.count == 0)
 
 
 GEVENT = """

@@ -236,7 +236,6 @@ class _Folders(dict[tuple[int, int, bool], Path]):
             with contextlib.suppress(OSError):
                 (folder / own.name).unlink()
                 _remove_unused(folder, *others)
-        self.clear()
 
 
 _FOLDERS = _Folders()
@@ -254,10 +253,10 @@ def _join(on_disk: bool) -> Path:
         except OSError as error:
             failure = failure or error
             continue
-        for path in base.iterdir():  # of families of this container that ended
+        for path in base.iterdir():  # of families of this container that ended; this one's lives
             with contextlib.suppress(OSError, ValueError):
                 namespace, _, root = path.name.partition("-")
-                if namespace == family().namespace and path != folder:
+                if namespace == family().namespace:
                     _remove_unused(path, Process.parse(root))
         return folder
     assert failure is not None
@@ -384,7 +383,7 @@ class Worker:
         # Reentrant: a finalizer that runs while this thread holds it may wake the same worker.
         self._lock = threading.RLock()
         self._run: _Run | None = None
-        self._complained = 0.0
+        self._complained = float("-inf")
 
     def wake(self) -> bool:
         """Have ``work()`` called soon; returns at once. False where the system has no thread to give."""
@@ -447,7 +446,7 @@ class Worker:
                     delay = self._work()
                 except Exception:  # noqa: BLE001 # the boundary of the thread, which goes on
                     delay = self._retry
-                    if not self._complained or time.monotonic() - self._complained > 60:  # noqa: PLR2004 # seconds
+                    if time.monotonic() - self._complained > 60:  # noqa: PLR2004 # seconds
                         self._complained = time.monotonic()
                         _LOG.exception("Thread %s: it goes on", self._name)
                 with self._lock:

@@ -166,8 +166,6 @@ class Kept:
         """Raise ``BadMessageError`` where an entry is not to be taken from anybody."""
         if entry.version > (self.clock() + _SKEW) * 1e6:
             raise BadMessageError(f"the version of {entry.key!r} is of the future: {entry.version}")
-        if entry.key not in self.entries and len(self.entries) >= _MAX_ENTRIES:
-            raise BadMessageError(f"there is no room for {entry.key!r}")
         for check in self.checks:
             try:
                 good = entry.reset or check(entry.key, entry.value) is not False
@@ -189,7 +187,9 @@ class Kept:
         with self._lock:
             for entry in sorted(taken, key=lambda one: one.order):
                 known = self.entries.get(entry.key)
-                if known is None or known.order < entry.order:
+                if known is None and len(self.entries) >= _MAX_ENTRIES:
+                    bad.append(f"there is no room for {entry.key!r}")
+                elif known is None or known.order < entry.order:
                     self._take(entry)
         for reason in bad:
             self._broadcaster.complain(f"Shared state {self.name}: what another process set is dropped: {reason}")
@@ -296,7 +296,7 @@ class Kept:
             return False
         call.unasked.clear()
         answers = call.result()
-        return answers.complete and not answers.failed
+        return answers.complete and not answers.failed and all(answers.answers)
 
     def receive(self, entries: list[dict[str, Any]]) -> bool:
         """Take what another process sent: the callback of the channel."""
@@ -412,7 +412,7 @@ class Kept:
                 with self._lock:
                     data = b"[" + b",".join(self._dumps.values()) + b"]"
                 if not there or data != self._filed:
-                    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+                    new = path.with_suffix(".new")
                     new.write_bytes(data)
                     new.replace(path)
                     self._filed = data
