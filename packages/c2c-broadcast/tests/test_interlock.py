@@ -73,6 +73,8 @@ def test_a_server_without_hello(new_redis_server, team):
 def test_resp_3(redis_server, team):
     """Who wants the newer protocol gets it."""
     team(redis_server, 2, C2C_REDIS_OPTIONS="protocol=3")
+    connections = redis_server.execute("CLIENT", "LIST").splitlines()
+    assert sum("resp=3" in one for one in connections) >= 4  # two of each member: one listens
 
 
 def test_a_value_that_is_refused(new_redis_server, new_broadcaster, eventually, caplog):
