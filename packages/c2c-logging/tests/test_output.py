@@ -126,7 +126,7 @@ def test_what_is_said_to_fit_fits(new_pipe):
 
 
 @pytest.mark.parametrize("patience", [600.0, 0.0])
-def test_a_long_line_waits_for_room_for_all_of_it(new_pipe, monkeypatch, patience):
+def test_a_long_line_waits_for_room_for_all_of_it(new_pipe, monkeypatch, patience, caplog):
     """While it has patience none of it is written where the rest has no room; nor is it tried all the time."""
     monkeypatch.setattr(_sending, "_PATIENCE", patience)
     pipe = new_pipe()
@@ -148,6 +148,7 @@ def test_a_long_line_waits_for_room_for_all_of_it(new_pipe, monkeypatch, patienc
     assert pipe.read(len(first) + len(second)) == first + second
     assert pipe.output.flush()
     assert pipe.output.behind is None
+    assert not caplog.messages, "nothing was dropped"
 
 
 def test_a_reader_that_ends_while_lines_wait(new_pipe, capfd):

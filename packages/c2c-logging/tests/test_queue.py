@@ -1,10 +1,13 @@
 """The queue and its thread: bounded, in order, never waiting, whatever the consumer does."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
+
+import pytest
 
 from c2c_logging import _sending
 
@@ -205,6 +208,28 @@ def test_who_waits_does_not_wait_for_a_batch():
     assert queue.close(30)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12 on
+def test_a_fork_takes_nothing_along():
+    """What is queued is the parent's to write, what it drops the parent's to say; the child's own is written."""
+    seen, consumer = [], Held()
+    queue = Queue(lambda batch, hurry: consumer(batch, hurry) or seen.extend(batch), items=2, batch=1, wait=0.0)
+    for number in range(4):
+        queue.put(number, 1)
+        assert consumer.begun.wait(60)
+    pid = os.fork()
+    if pid == 0:
+        consumer.__init__()  # a thread that is not here may have held what its events lock
+        consumer.free.set()
+        empty = queue.behind is None and queue.flush()
+        queue.put("child", 1)
+        os._exit(0 if empty and queue.flush() and seen == ["child"] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert queue.behind.lines == 2
+    consumer.free.set()
+    assert queue.close(60)
+    assert seen == [0, 3]
+
+
 def test_where_there_is_no_thread_it_is_done_at_once(monkeypatch):
     """At the interpreter's end, or where the system gives no more threads, without patience."""
     seen = []
@@ -278,8 +303,11 @@ def test_a_close_has_patience_unless_the_server_is_away():
         assert queue.close(60) or away
         assert over.acquire(timeout=60)
         assert late == [away]
-        while not queue.close(60):
+        deadline = time.monotonic() + 60
+        while queue._worker.running and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert not over.acquire(blocking=False)
+        assert queue.close(60)
         assert over.acquire(blocking=False)
 
 
