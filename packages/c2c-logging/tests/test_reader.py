@@ -162,14 +162,18 @@ def test_it_ends_by_sigterm(start):
     assert program.ends() == 0
 
 
-@pytest.mark.parametrize("end", ["logging.shutdown(); os._exit(0)", "os.execv('/bin/true', ['true'])", "pass"])
-def test_what_waits_is_written_at_the_end(start, end):
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("logging.shutdown(); os._exit(5)", 5), ("os.execv('/bin/sh', ['sh', '-c', 'exit 7'])", 7), ("pass", 0)],
+)
+def test_what_waits_is_written_at_the_end(start, end, status):
     """At ``shutdown``, before another program, at exit: a reader that is slow gets all."""
     program = start(PATIENT + STUCK + end)
     program.told()
     program.go()
     time.sleep(0.3)
     assert len(program.read()) == 3000
+    assert program.ends() == status
 
 
 def test_a_fork_while_the_reader_is_behind(start):
