@@ -102,15 +102,14 @@ def test_answers_are_as_json_gives_them(new_broadcaster):
         (lambda: exec("raise SystemExit(3)"), "SystemExit"),
     ],
 )
-def test_failures(new_broadcaster, callback, kind):
+def test_failures(process_wide, callback, kind):
     """A callback that raises or returns what JSON can't hold is a failed answer, and None in the list."""
-    alone = new_broadcaster()
-    alone.subscribe("bad", callback)
-    answers = alone.ask("bad")
+    broadcast.subscribe("bad", callback)
+    answers = broadcast.ask("bad")
     assert [failure.type for failure in answers.failed] == [kind]
     assert answers.answers == []
     assert answers.complete
-    assert alone.broadcast("bad", expect_answers=True) == [None]
+    assert broadcast.broadcast("bad", expect_answers=True) == [None]
 
 
 def test_cyclic_answer(new_broadcaster):
@@ -144,12 +143,11 @@ def test_unsendable_parameters(new_broadcaster, params):
 
 
 @pytest.mark.parametrize("channel", ["", "a\nb", "x" * 201, 5])
-def test_bad_channel(new_broadcaster, channel):
+def test_bad_channel(process_wide, channel):
     """A channel's name is a short printable text, for who answers and for who asks."""
-    alone = new_broadcaster()
-    for use in (lambda: alone.subscribe(channel, print), lambda: alone.ask(channel), lambda: alone.broadcast(channel)):
+    for use in (broadcast.ask, broadcast.broadcast, lambda name: broadcast.subscribe(name, print)):
         with pytest.raises(BroadcastError, match="channel"):
-            use()
+            use(channel)
 
 
 @pytest.mark.parametrize(
@@ -204,18 +202,17 @@ def test_replaced_callback(new_broadcaster, caplog):
     assert alone.ask("c").answers == [2]
 
 
-def test_own_callback_that_hangs(new_broadcaster):
+def test_own_callback_that_hangs(process_wide):
     """The time-out holds for this process's own callback too; it is late, not missing, and None in the list."""
-    alone = new_broadcaster()
     release = threading.Event()
-    alone.subscribe("hang", lambda: release.wait(20))
+    broadcast.subscribe("hang", lambda: release.wait(20))
     begin = time.monotonic()
-    answers = alone.ask("hang", timeout=0.2)
+    answers = broadcast.ask("hang", timeout=0.2)
     assert time.monotonic() - begin < 10
     assert len(answers.late) == 1
     assert answers.missing == []
     assert not answers.complete
-    assert alone.broadcast("hang", expect_answers=True, timeout=0.1) == [None]
+    assert broadcast.broadcast("hang", expect_answers=True, timeout=0.1) == [None]
     release.set()
 
 

@@ -168,7 +168,6 @@ class OperatorCookie:
 
     @cached_property
     def name(self) -> str:
-        """The name of the cookie."""
         return f"{COOKIE}_{hashlib.sha256(self._key.encode()).hexdigest()[:6]}"
 
     @cached_property

@@ -13,46 +13,42 @@ _LOG = logging.getLogger(__name__)
 Then = Callable[[], None]
 
 
+_WAITING: dict[str, list[Then]] = {}
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds nothing itself: it lets others find a module that is waited for, and adds what is to follow its import."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, list[Then]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in self.waiting:
+        if fullname not in _WAITING:
             return None
         for finder in [one for one in sys.meta_path if one is not self]:
             spec = finder.find_spec(fullname, path, target)
-            if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = _Loader(spec.loader, fullname, self.waiting)
+            if spec is not None and hasattr(spec.loader, "exec_module"):
+                loader: Any = _Loader(spec.loader)
+                spec.loader = loader
                 return spec
         return None
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Loads as the real loader, which it hands the module over to, and then calls back."""
 
-    def __init__(self, loader: importlib.abc.Loader, module: str, waiting: dict[str, list[Then]]) -> None:
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
-        self._module = module
-        self._waiting = waiting
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
-        return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        for then in self._waiting.pop(self._module, []):
-            _call(then, self._module)
+        for then in _WAITING.pop(module.__name__, []):
+            _call(then, module.__name__)
 
 
 def _call(then: Then, module: str) -> None:
@@ -72,6 +68,6 @@ def when_imported(module: str, then: Then) -> None:
         return
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
-    callbacks = _FINDER.waiting.setdefault(module, [])
+    callbacks = _WAITING.setdefault(module, [])
     if then not in callbacks:
         callbacks.append(then)

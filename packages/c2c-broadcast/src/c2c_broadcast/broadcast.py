@@ -250,15 +250,6 @@ class Broadcaster:
         """As the function ``ask``."""
         return self.call(channel, params, timeout).result()
 
-    def broadcast(
-        self, channel: str, params: Mapping[str, Any] | None = None, expect_answers: bool = False, timeout: float = 10
-    ) -> list[Any] | None:
-        """As the function ``broadcast``."""
-        answers = self.call(channel, params, timeout, others=expect_answers).result()
-        if not expect_answers:
-            return None
-        return answers.answers + [None] * (len(answers.failed) + len(answers.missing) + len(answers.late))
-
     def call(
         self, channel: str, params: Mapping[str, Any] | None, timeout: float, *, others: bool = True, own: bool = True
     ) -> Call:
@@ -492,7 +483,10 @@ def broadcast(
         BroadcastError: An argument is of a wrong kind, JSON can't hold the parameters, or callbacks ask each other
             endlessly.
     """
-    return get_broadcaster().broadcast(channel, params, expect_answers, timeout)
+    answers = get_broadcaster().call(channel, params, timeout, others=expect_answers).result()
+    if not expect_answers:
+        return None
+    return answers.answers + [None] * (len(answers.failed) + len(answers.missing) + len(answers.late))
 
 
 def ask(channel: str, params: Mapping[str, Any] | None = None, timeout: float = 10) -> Answers:
