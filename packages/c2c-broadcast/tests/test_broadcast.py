@@ -161,17 +161,17 @@ def test_bad_channel(process_wide, channel):
         {"timeout": True},
     ],
 )
-def test_arguments_of_the_wrong_kind(new_broadcaster, arguments):
+def test_arguments_of_the_wrong_kind(process_wide, arguments):
     """They are the caller's error, and name the channel; nobody is asked."""
-    alone, called = new_broadcaster(), []
-    alone.subscribe("any", lambda: called.append(1))
-    for ask in (alone.ask, alone.broadcast):
+    called = []
+    broadcast.subscribe("any", lambda: called.append(1))
+    for ask in (broadcast.ask, broadcast.broadcast):
         with pytest.raises(BroadcastError, match="'any'"):
             ask("any", **arguments)
     with pytest.raises(BroadcastError, match="'any'"):
-        alone.subscribe("any", None)
+        broadcast.subscribe("any", None)
     assert not called
-    assert alone.ask("any", {}, 5).complete
+    assert broadcast.ask("any", {}, 5).complete
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
