@@ -197,3 +197,17 @@ def test_help(tmp_path):
     done = run_command(tmp_path, "--help")
     assert done.returncode == 0
     assert "Elasticsearch" in done.stdout
+
+
+def test_its_variables_stop_no_service(tmp_path):
+    """What only this command reads is no reason for c2c-run not to start; the command says it."""
+    ini = tmp_path / "service.ini"
+    (tmp_path / "app.py").write_text("def main(*_, **__): pass\n")
+    ini.write_text("[app:main]\npaste.app_factory = app:main\n")
+    program = COMMAND.with_name("c2c-run")
+    environ = {"PATH": os.environ["PATH"], "ES_TIMEOUT": "soon"}
+    done = subprocess.run(
+        [program, ini, "--check"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert run_command(tmp_path, ES_TIMEOUT="soon").returncode == 2

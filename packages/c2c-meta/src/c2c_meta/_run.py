@@ -202,7 +202,8 @@ def settings_classes(values: Mapping[str, str]) -> list[type[Any]]:
     """Return the settings classes of all packages that take part, imported for that."""
     from c2c_broadcast import load
     from c2c_meta._glue import MetaSettings
+    from c2c_meta._names import OPTIONAL_PACKAGES, PACKAGES
 
-    exclude = load(MetaSettings, values).exclude
+    taking_part = {"c2c_meta", *PACKAGES, *OPTIONAL_PACKAGES} - set(load(MetaSettings, values).exclude)
     points = importlib.metadata.entry_points(group="c2c.settings")
-    return [point.load() for point in points if point.module.partition(".")[0] not in exclude]
+    return [point.load() for point in points if point.module.partition(".")[0] in taking_part]
