@@ -88,6 +88,20 @@ def test_stopped_member(redis_server, team):
         assert time.monotonic() < deadline
 
 
+def test_stopped_member_without_a_connection(new_redis_server, team):
+    """One of this host that is stopped and was cut off is missing, not gone: its process lives."""
+    redis = new_redis_server()
+    members = team(redis)
+    silent = members[1].pid
+    with stopped(silent):
+        redis.execute("CLIENT", "KILL", "TYPE", "pubsub")  # the others come back
+        time.sleep(7)
+        found = members[0]("ask", channel="ping", timeout=10)
+        assert [missing["pid"] for missing in found["missing"]] == [silent]
+        assert not found["complete"]
+        assert silent in members[0]("members")
+
+
 def test_killed_member(redis_server, team, eventually):
     """A killed member is no member: nobody waits for it or names it."""
     members = team(redis_server)

@@ -234,7 +234,7 @@ class Redis:
         awaited, until = self._awaited
         if time.monotonic() < until:
             call.missing |= {
-                id_: one for id_, one in awaited.items() if id_ not in self._roster and not self._dead(one)
+                id_: one for id_, one in awaited.items() if id_ not in self._roster and self._lives(one) is not False
             }
         if any(one.seen < call.begun - FRESH or one.joined > call.begun for one in others):
             self.check(call, end)
@@ -253,8 +253,8 @@ class Redis:
         for member in silent:
             latest = known.get(member.id)
             old = latest is None or latest.seen < self._now() - FRESH
-            away = member.id in absent
-            if latest is None or (away and (old or self._dead(latest))):
+            away, lives = member.id in absent, self._lives(member)
+            if latest is None or (away and (lives is False or (old and not lives))):
                 call.give_up(member, missing=False)
                 self._forget(member.id)
             elif away or old or latest.joined > call.begun:
@@ -374,17 +374,17 @@ class Redis:
     def _forget_gone(self, members: list[Member]) -> set[str]:
         """Take those that ended off the roster, and return their ids."""
         now = self._now()
-        doubtful = [one for one in members if one.seen < now - FRESH or self._dead(one)]
-        absent = self._absent(doubtful)
+        doubtful = [one for one in members if one.seen < now - FRESH or self._lives(one) is False]
+        absent = self._absent(doubtful) - {one.id for one in doubtful if self._lives(one)}  # stopped, and cut off
         if time.monotonic() < self._awaited[1]:  # they are given time to come back
             absent -= {one.id for one in doubtful if one.seen >= now - FRESH}
         gone = absent | {one.id for one in doubtful if one.seen < now - FORGOTTEN}
         self._forget(*gone)
         return gone
 
-    def _dead(self, member: Member) -> bool:
-        """Tell whether a member was of this host and has ended; unknown of other hosts."""
-        return bool(self._me.machine) and member.machine == self._me.machine and not member.process.alive
+    def _lives(self, member: Member) -> bool | None:
+        """Tell whether the process of a member of this host lives; None of other hosts."""
+        return member.process.alive if self._me.machine and member.machine == self._me.machine else None
 
     def _forget(self, *ids: str) -> None:
         if ids:
