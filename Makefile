@@ -101,7 +101,7 @@ MUTATED := \
 	c2c-db:scope:tests/test_pure.py,tests/test_sessions.py,tests/test_ordinary_set_ups.py \
 	c2c-db:marks:tests/test_pure.py \
 	c2c-db:session:tests/test_pure.py,tests/test_sessions.py,tests/test_moving.py \
-	c2c-db:failures:tests/test_without_replica.py,tests/test_read_only.py,tests/test_moving.py \
+	c2c-db:failures:tests/test_pure.py,tests/test_without_replica.py,tests/test_read_only.py,tests/test_moving.py \
 	c2c-health:runner:tests/test_by_the_clock.py,tests/test_perform.py,tests/test_memory.py,tests/test_views.py,tests/test_runner.py \
 	c2c-logging:sending:tests/test_output.py,tests/test_queue.py,tests/test_reader.py \
 	c2c-debug:table:tests/test_table.py

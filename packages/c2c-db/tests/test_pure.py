@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from webob import Request, Response
 
 from c2c_broadcast import ConfigurationError
 from c2c_db import DbSettings, ReplicaStatus, Role, State, _session, route_name
 from c2c_db._engines import hosts_of, one_url_a_host, open_engine, parse_url
+from c2c_db._failures import Failure, UnavailableError, failure_of, sqlstate
 from c2c_db._marks import LIFETIME, Mark, Tokens, Written, brings_marks, format_lsn, later, merge, tell
 from c2c_db._replica import FRESH, LONGEST_INTERVAL, Observation, Replica
 from c2c_db._scope import decide, make_rules
@@ -109,6 +111,44 @@ def test_bad_url(url):
     with pytest.raises(ConfigurationError, match=r"^my\.url: ") as error:
         parse_url(url, "my.url")
     assert "hunter2" not in str(error.value)
+
+
+class _DriverError(Exception):
+    sqlstate = None
+
+
+def _driver_error(state, text="x"):
+    error = _DriverError(text)
+    error.sqlstate = state
+    return error
+
+
+@pytest.mark.parametrize(
+    ("kind", "statement", "state", "text", "failure"),
+    [
+        (OperationalError, "SELECT 1", "40001", "conflict with recovery", Failure.CONFLICT),
+        (OperationalError, "SELECT 1", "40001", "could not serialize access", None),
+        (OperationalError, "SELECT 1", "55P03", "recovery", None),
+        (OperationalError, "SELECT 1", "57P01", "x", Failure.LOST),
+        (OperationalError, "SELECT 1", "25006", "x", Failure.READ_ONLY),
+        (OperationalError, "SELECT 1", None, "x", None),
+        (OperationalError, None, None, "x", Failure.LOST),
+        (InterfaceError, None, "08006", "x", Failure.LOST),
+        (OperationalError, None, "40P01", "a commit that fails", None),
+        (ProgrammingError, None, None, "x", None),
+    ],
+)
+def test_what_an_error_says_of_the_server(kind, statement, state, text, failure):
+    """It ended, takes no writes, has no connection, or was in the way of replay; all else is about the statement."""
+    assert failure_of(kind(statement, {}, _driver_error(state, text))) is failure
+    assert sqlstate(_driver_error(None, {"C": state})) == state, "as pg8000 says it"
+
+
+def test_an_error_that_is_a_503():
+    """It has the message that it was given, and says to try again in a second."""
+    error = UnavailableError("not now")
+    assert (str(error), error.retry_after, error.http_status) == ("not now", 1, 503)
+    assert str(UnavailableError("later", 60)) == "later"
 
 
 def test_marks():
