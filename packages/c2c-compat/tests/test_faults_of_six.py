@@ -39,7 +39,7 @@ def _often() -> Iterator[None]:
 @pytest.mark.usefixtures("_often")
 def test_sessions_of_two_threads(config: Configurator) -> None:
     """Each session has the engine that was asked for, whatever another thread asks for meanwhile."""
-    factory = c2cwsgiutils.db.init(config, "sqlalchemy", "sqlalchemy_slave")
+    factory = c2cwsgiutils.db.init(config, "sqlalchemy", "sqlalchemy_slave", ["PUT /nothing"])
     wrong = []
 
     def ask(readwrite: bool) -> None:
@@ -56,6 +56,8 @@ def test_sessions_of_two_threads(config: Configurator) -> None:
         thread.join()
     assert wrong == []
     assert factory.rw_engine is not factory.ro_engine
+    assert [one.pattern for one in factory.master_paths] == ["PUT /nothing"]
+    assert factory.slave_paths == []
 
 
 def test_sessions_of_health_checks(config: Configurator, tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def test_prints(printing, server, app):
     assert job.json() == SPEC
 
 
+def test_as_six_has_it(printing, server):
+    """An ini file may be named, and who asks is said to the print server."""
+    assert printing("production.ini", "--referrer", "https://map.example.com/").returncode == 0
+    assert {request.headers["referer"] for request in server.requests} == {"https://map.example.com/"}
+
+
 def test_waits(printing, server):
     """A server that is just starting is waited for."""
     server.answer("/print/apps.json", status=503, times=2)

@@ -1,5 +1,6 @@
 """Primary and replica sessions; those of 6: a factory for requests, and functions for scripts."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,8 +18,10 @@ create_session, setup_session = c2c_db.create_session, c2c_db.setup_session
 class SessionFactory:
     """Sessions of an application's database: ``factory(request)`` by the request, or on the side that is asked for."""
 
-    def __init__(self, running: Any, attribute: str) -> None:
+    def __init__(self, running: Any, attribute: str, master: Iterable[Any] = (), slave: Iterable[Any] = ()) -> None:
         self._attribute = attribute
+        # Patterns of "METHOD path", of requests that go to the one or the other whatever else holds.
+        self.master_paths, self.slave_paths = [list(map(re.compile, patterns)) for patterns in (master, slave)]
         engines = [one.engine for one in running.engines]
         self.rw_engine: Engine = engines[0]
         self.ro_engine: Engine = engines[1] if len(engines) > 1 else engines[0]
@@ -60,7 +63,8 @@ def init(
     known = set(c2c_db.databases(config.registry))
     c2c_db.init(config, master_prefix, slave_prefix, force_master, force_slave)
     found = c2c_db.databases(config.registry)
-    factory = SessionFactory(next(found[name] for name in found if name not in known), "dbsession")
+    running = next(found[name] for name in found if name not in known)
+    factory = SessionFactory(running, "dbsession", force_master or (), force_slave or ())
     config.registry["dbsession_factory"] = factory
     return factory
 

@@ -5,13 +5,10 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from c2c_broadcast import mask
 from c2c_broadcast.command import Parser, one_line
-
-if TYPE_CHECKING:
-    from c2c_testing import PrintConnection
 
 _URL = "http://localhost:8080/print/"
 # What a print server that does not print makes of the methods of PrintConnection.
@@ -21,8 +18,10 @@ _FAILURES = (OSError, AssertionError, KeyError, TypeError, ValueError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print; return 0, 1 where an example can't be printed, 2 where there is nothing to print."""
     parser = Parser("c2c-meta", prog="c2c-test-print", description=__doc__)
+    parser.add_argument("config_uri", nargs="?", help="an ini file, as c2cwsgiutils 6 has it; nothing of it is needed")
     parser.add_argument("--url", default=_URL, help=f"root of the print server; default: {_URL}")
     parser.add_argument("--app", action="append", metavar="NAME", help="an app, by default all; can be repeated")
+    parser.add_argument("--referrer", metavar="URL", help="what the print server is told to be asked by (Referer)")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="to be ready, and for a report")
     parser.add_argument("--verbose", action="store_true", help="show the requests")
     arguments = parser.parse_args(argv)
@@ -35,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is missing: pip install 'c2c-meta[testing]'")
     with PrintConnection(arguments.url, origin=arguments.url) as connection:
+        connection.session.headers.update({"Referer": arguments.referrer} if arguments.referrer else {})
         try:
             examples = _examples(connection, arguments)
         except _FAILURES as error:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _examples(connection: "PrintConnection", arguments: argparse.Namespace) -> list[tuple[str, str, Any]]:
+def _examples(connection: Any, arguments: argparse.Namespace) -> list[tuple[str, str, Any]]:
     """Return app, name and request of each example, once the server is there."""
     from c2c_testing.utils import retry_timeout
 
@@ -58,9 +58,7 @@ def _examples(connection: "PrintConnection", arguments: argparse.Namespace) -> l
     return found
 
 
-def _print(
-    connection: "PrintConnection", app: str, name: str, request: Mapping[str, Any], arguments: argparse.Namespace
-) -> bool:
+def _print(connection: Any, app: str, name: str, request: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
     if arguments.verbose:
         sys.stdout.write(f"{app} {name}: {json.dumps(request)}\n")
     begin = time.monotonic()
