@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
@@ -42,7 +43,7 @@ class Behind(NamedTuple):
     dropped: int
 
 
-class Queue(Generic[_T]):
+class Queue(ABC, Generic[_T]):
     """Gives what is put in, in order, to ``consume`` on a thread of its own; the oldest go where there are too many."""
 
     items, size = 10_000, 32_000_000  # how many of them, and of their bytes, it holds
@@ -68,9 +69,9 @@ class Queue(Generic[_T]):
         self._stuck_at: int | None = None
         self._end_by = math.inf
 
+    @abstractmethod
     def consume(self, batch: list[_T]) -> int:
         """Deal with a batch; return how many of it are lost. One that fails may try again until it ``is_late``."""
-        raise NotImplementedError
 
     def at_once(self, item: _T) -> _T | None:
         """Deal with an item before which nothing waits, where it comes, under the lock; return what is left of it."""
