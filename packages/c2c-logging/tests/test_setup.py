@@ -236,10 +236,10 @@ def test_warnings_are_logged(ini, capsys, strict):
         (
             "%(OTHER_LOG_LEVEL)s",
             "%(OTHER_LOG_LEVL)s",
-            r"\[logger_root\] level: %\(OTHER_LOG_LEVL\)s .*did you mean OTHER_LOG_LEVEL",
+            r"\[logger_root\] level: uses %\(OTHER_LOG_LEVL\)s.*did you mean OTHER_LOG_LEVEL\?\): set OTHER_LOG_LEVL",
         ),
         ("%(OTHER_LOG_LEVEL)s", "50%", r"\[logger_root\] level: a % that begins no"),
-        ("%(OTHER_LOG_LEVEL)s", "%(level)s", r"\[logger_root\] level: %\(level\)s is neither"),
+        ("%(OTHER_LOG_LEVEL)s", "%(level)s", r"\[logger_root\] level: uses %\(level\)s, which is defined neither"),
         ("%(OTHER_LOG_LEVEL)s", "LOUD", r"\[logger_root\] level = 'LOUD': must be one of CRITICAL, .*NOTSET"),
         ("%(OTHER_LOG_LEVEL)s", "INFO\n DEBUG", r"\[logger_root\] level = 'INFO\\nDEBUG': must be one of"),
         (

@@ -187,7 +187,8 @@ def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Ma
         return configparser.BasicInterpolation().before_get(section.parser, section.name, key, text, names)
     except configparser.InterpolationMissingOptionError as error:
         hint = _near(error.reference, names, 0.8)
-        problem = f"%({error.reference})s is neither in the file nor in the environment{hint}"
+        uses = f"uses %({error.reference})s, which is defined neither in the file nor in the environment"
+        problem = f"{uses}{hint}: set {error.reference}"
     except configparser.InterpolationError:
         problem = "a % that begins no %(NAME)s (write %% for a percent sign), or names that refer to each other"
     raise ConfigurationError(f"{locate(path, section.name, key)}: {problem}")
