@@ -88,8 +88,8 @@ def check_access_config(request: Any, auth_config: AuthConfig) -> bool:
 
 
 def add_routes(config: Configurator) -> None:
-    """Have the addresses of the log-in, which services make by name, where nobody logs in: they lead to the page."""
-    if auth_type(config.get_settings()) is not AuthenticationType.GITHUB:
+    """Have the addresses of the log-in, which services make by name, where there is none: they lead to the page."""
+    if "github" not in load(AuthSettings, config.get_settings()).providers():
         for name in ("login", "callback", "logout"):
             config.add_operator_view(_to_the_page, name=f"github_{name}", path=f"/github-{name}", public=True)
 
