@@ -63,7 +63,7 @@ def test_no_logging(folder):
         ("class = StreamHandler\nargs = (open('http://u:hunter2@h'),)", ".* args: .*FileNotFoundError: "),
         (
             "class = StreamHandler\nargs = ('%(NOWHERE)s',)",
-            r":\d+: \[handler_console\] args: %\(NOWHERE\)s is neither in",
+            r":\d+: \[handler_console\] args: uses %\(NOWHERE\)s, which is defined neither in",
         ),
         ("[formatters]\nkeys = f", r": \[formatter_f\] is missing: \[formatters\] names it"),
         ("class = StreamHandler\nlevel = LOUD", r":\d+: \[handler_console\] level = 'LOUD': must be one of CRITICAL"),
