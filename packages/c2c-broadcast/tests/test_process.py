@@ -225,7 +225,7 @@ import logging, os, sys
 from pathlib import Path
 from c2c_broadcast import process, settings
 process._SHARED_MEMORY = Path(sys.argv[1])
-process.tempfile.gettempdir = lambda: sys.argv[1]
+process.temporary_folder = lambda: Path(sys.argv[1])
 logging.basicConfig(format="%(message)s")
 log = logging.getLogger("c2c")
 for _ in range(3):
@@ -407,7 +407,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
 def test_links_and_open_folders_are_refused(tmp_path, monkeypatch):
     """A folder that another user could have laid there is not used; the message names it."""
     monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path / "memory")
-    monkeypatch.setattr(process.tempfile, "gettempdir", lambda: str(tmp_path / "memory"))
+    monkeypatch.setattr(process, "temporary_folder", lambda: tmp_path / "memory")
     (tmp_path / "memory").mkdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     base = tmp_path / "memory" / f"c2c-{os.geteuid()}"
@@ -425,7 +425,7 @@ def test_links_and_open_folders_are_refused(tmp_path, monkeypatch):
 def test_without_shared_memory_the_folder_for_temporary_files_is_used(tmp_path, monkeypatch):
     """So it is where one asks for a folder on disk."""
     monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path / "none")
-    monkeypatch.setattr(process.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(process, "temporary_folder", lambda: tmp_path)
     assert (
         process._join(on_disk=False) == process._join(on_disk=True) == tmp_path / f"c2c-{os.geteuid()}" / family().name
     )
@@ -436,7 +436,7 @@ def memory(tmp_path, monkeypatch):
     """Give an empty folder in the place of the shared memory, for this test's process too."""
     monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path)
     monkeypatch.setattr(process, "_FOLDERS", process._Folders())
-    monkeypatch.setattr(process.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+    monkeypatch.setattr(process, "temporary_folder", lambda: tmp_path / "none")
     return tmp_path
 
 
@@ -1111,3 +1111,52 @@ def test_nothing_is_started_by_the_import():
     program = "import threading, c2c_broadcast.process as p; print(threading.active_count(), p._FORKED.registered)"
     assert run(program) == ["1", "False"]
     assert logging.getLogger("c2c_broadcast.process").handlers == []
+
+
+_HELD = """
+import os, sys, tempfile, threading, time
+from pathlib import Path
+from c2c_broadcast import broadcast, process
+process._SHARED_MEMORY = Path(sys.argv[1])
+broadcast.init({}, environ={})
+broadcast.subscribe("x", lambda: 1)
+parent, begun = os.getpid(), threading.Event()
+
+class One:
+    @process.cached
+    def it(self):
+        if os.getpid() == parent:
+            begun.set()
+            time.sleep(60)
+        return 1
+
+tempfile._once_lock.acquire()  # as a thread has it that looks for the folder for the first time
+threading.Thread(target=lambda: One().it, daemon=True).start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if One().it == 1 and broadcast.ask("x", timeout=20).answers == [1] else 3)
+done = os.waitpid(child, 0)[1]
+os._exit(os.waitstatus_to_exitcode(done))
+"""
+
+
+@pytest.mark.parametrize("memory", ["/dev/shm", "/nowhere"])
+def test_locks_of_the_library_that_are_held_at_a_fork(memory):
+    """A child asks, and computes what is kept, whatever another thread of the parent was doing in the library."""
+    done = subprocess.run([sys.executable, "-c", _HELD, memory], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_folder_for_temporary_files(monkeypatch, tmp_path):
+    """It is the one that tempfile has: what was set, else the first usable one of the environment, else /tmp."""
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    found = [process.temporary_folder()]
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    found.append(process.temporary_folder())
+    monkeypatch.setenv("TMP", str(tmp_path))
+    found.append(process.temporary_folder())
+    monkeypatch.setattr("tempfile.tempdir", "/set")
+    assert [*found, process.temporary_folder()] == [Path("/tmp"), Path("/tmp"), tmp_path, Path("/set")]

@@ -280,11 +280,12 @@ def test_one_thread_and_one_socket(redis_server, new_member, eventually):
     before = member("sockets")
     member("ask", channel="ping")
     assert "c2c-broadcast-redis" in member("threads")
-    # One that listens on this host; for Redis one that listens and one for commands.
-    assert member("sockets") == before + 3
+    # One that listens on this host; for Redis one that listens and one for commands, or two where the listener's sign
+    # of life came just then.
+    assert member("sockets") in {before + 3, before + 4}
     for _ in range(5):
         member("ask", channel="ping")
-    assert member("sockets") == before + 3
+    assert member("sockets") in {before + 3, before + 4}
 
 
 @pytest.mark.parametrize("password", ["a secret with @ and /"])

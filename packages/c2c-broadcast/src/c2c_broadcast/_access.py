@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from secrets import token_urlsafe
 from typing import Any, Literal, Protocol
 from weakref import WeakSet
@@ -20,7 +19,7 @@ from webob.cookies import JSONSerializer, SignedSerializer
 
 from c2c_broadcast import broadcast
 from c2c_broadcast._call import BroadcastError
-from c2c_broadcast.process import family
+from c2c_broadcast.process import cached, family
 from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)
@@ -161,16 +160,16 @@ class OperatorCookie:
         self._secret = secret
         self._clock = clock
 
-    @cached_property
+    @cached
     def _key(self) -> str:
         # 50 ms, once a process, and only where it is used.
         return hashlib.scrypt(self._secret.encode(), salt=b"c2c operator cookie", n=2**14, r=8, p=1).hex()
 
-    @cached_property
+    @cached
     def name(self) -> str:
         return f"{COOKIE}_{hashlib.sha256(self._key.encode()).hexdigest()[:6]}"
 
-    @cached_property
+    @cached
     def _serializer(self) -> SignedSerializer:
         return SignedSerializer(self._key, "c2c_broadcast", "sha512", JSONSerializer())
 

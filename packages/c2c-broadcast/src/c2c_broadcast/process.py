@@ -26,11 +26,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 _LOG = logging.getLogger(__name__)
 
 PROC = Path("/proc")
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 # as tempfile has them
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 # what is in it is looked into with care, below
 # Fields of /proc/<pid>/stat (proc_pid_stat(5)), counted from the one after the name, "state".
 _STATE, _PARENT, _STARTED = 0, 1, 19
@@ -241,9 +242,19 @@ class _Folders(dict[tuple[int, int, bool], Path]):
 _FOLDERS = _Folders()
 
 
+def temporary_folder() -> Path:
+    """Return the folder for temporary files that ``tempfile.gettempdir`` would, without its lock.
+
+    It holds that while it looks for the folder, and a child that is forked meanwhile waits for it for ever.
+    """
+    named = (*map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), *_TEMPORARY)
+    usable = (one for one in named if one and os.access(one, os.W_OK | os.X_OK))
+    return Path(tempfile.tempdir or next(usable, _TEMPORARY[0]))
+
+
 def _join(on_disk: bool) -> Path:
     failure: OSError | None = None
-    for parent in (Path(tempfile.gettempdir()),) if on_disk else (_SHARED_MEMORY, Path(tempfile.gettempdir())):
+    for parent in (temporary_folder(),) if on_disk else (_SHARED_MEMORY, temporary_folder()):
         base = parent / f"c2c-{os.geteuid()}"
         folder = base / family().name
         try:
@@ -347,6 +358,19 @@ def at_exit(owner: _Ending) -> None:
     if util and process and process.parent_process() is not None and os.getpid() not in _FINALIZED_IN:
         _FINALIZED_IN.add(os.getpid())
         util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
+
+
+_Value = TypeVar("_Value")
+
+
+def cached(function: Callable[[Any], _Value]) -> "functools.cached_property[_Value]":  # noqa: TID251 # see below
+    """Make a property that is computed once an object, as ``functools.cached_property`` of Python 3.12 does.
+
+    That of Python 3.11 holds a lock meanwhile, one for all objects: a child that is forked then waits for it for ever.
+    """
+    found = functools.cached_property(function)  # noqa: TID251 # as said above
+    vars(found)["lock"] = contextlib.nullcontext()
+    return found
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ import select
 import socket
 import socketserver
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -39,6 +38,7 @@ from c2c_broadcast.process import (
     at_fork,
     family,
     service_folder,
+    temporary_folder,
     this_process,
 )
 from c2c_broadcast.settings import warn_once
@@ -252,12 +252,13 @@ def _descriptors() -> str | None:
 
 
 def _disk() -> str | None:
+    folder = temporary_folder()
     try:
-        found = os.statvfs(tempfile.gettempdir())
+        found = os.statvfs(folder)
     except OSError as error:
         return f"there is no folder for temporary files: {error.strerror}"
     free = found.f_bavail * found.f_frsize
-    return f"{tempfile.gettempdir()} is full ({free:,} bytes are free)" if free < _LITTLE_DISK else None
+    return f"{folder} is full ({free:,} bytes are free)" if free < _LITTLE_DISK else None
 
 
 def _log() -> str | None:

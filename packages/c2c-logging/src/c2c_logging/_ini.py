@@ -186,9 +186,8 @@ def _value(path: Path, section: configparser.SectionProxy, key: str, environ: Ma
     try:
         return configparser.BasicInterpolation().before_get(section.parser, section.name, key, text, names)
     except configparser.InterpolationMissingOptionError as error:
-        hint = _near(error.reference, names, 0.8)
         uses = f"uses %({error.reference})s, which is defined neither in the file nor in the environment"
-        problem = f"{uses}{hint}: set {error.reference}"
+        problem = f"{uses}{_near(error.reference, names, 0.8)}: set {error.reference}"
     except configparser.InterpolationError:
         problem = "a % that begins no %(NAME)s (write %% for a percent sign), or names that refer to each other"
     raise ConfigurationError(f"{locate(path, section.name, key)}: {problem}")

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from json import loads
 from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any, Final
 from urllib.parse import quote
 
 from c2c_broadcast import names_secret
-from c2c_broadcast.process import host_name
+from c2c_broadcast.process import cached, host_name
 from c2c_logging._request_ids import CURRENT, RequestContext, current
 from c2c_logging._texts import LONGEST, full_message, masker, message_of, printable, safe, text_of
 
@@ -83,13 +83,13 @@ class Dialect:
     extras: str = ""
     fixed: str = ""
 
-    @cached_property
+    @cached
     def taken(self) -> frozenset[str]:
         """The names that no extra may have."""
         own = {name.removeprefix(self.extras) for name in self.names.values() if name.startswith(self.extras)}
         return RESERVED | own | {"@timestamp", self.trace_id}
 
-    @cached_property
+    @cached
     def heads(self) -> dict[str, str]:
         """What stands in a line before the value of each of our fields."""
         return {key: f",{encode(name)}:" for key, name in self.names.items()}

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
+from c2c_broadcast.process import cached
 from c2c_logging._settings import LoggingSettings
 
 SETTINGS = "c2c_logging.settings"
@@ -104,7 +105,7 @@ class RequestContext:
         # What a log line says of the request, by dialect, and whether its route is in it.
         self.rendered: dict[Any, tuple[bool, str]] = {}
 
-    @cached_property
+    @cached
     def trace(self) -> Trace:
         """The trace that the client said it is in, else one made from the request id."""
         return Trace.parse(self.request.environ.get("HTTP_TRACEPARENT", "")) or Trace.of_id(self.request_id)
