@@ -319,6 +319,7 @@ def test_health_and_members_alone(new_broadcaster):
     assert [member.application for member in alone.members()] == ["tests"]
     assert alone.started
     assert alone.health().connected
+    assert alone.health().transport == "host"
     assert alone.health().queued == 0
 
 

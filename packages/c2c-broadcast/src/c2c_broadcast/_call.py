@@ -117,12 +117,13 @@ class Member:
 class Health:
     """How the broadcaster of this process is.
 
-    ``connected``: the others can be reached; ``listening`` is false only if the thread of a listener is dead, which it
-    never should be; ``queued`` counts the callbacks that wait for a thread; ``error`` says, masked, why there is no
-    connection. ``unsaved`` names the shared states that are not stored, with the reason; ``refused`` the commands that
-    Redis refuses, with what it says.
+    ``transport`` is ``redis`` where that is configured, else ``host``. ``connected``: the others can be reached;
+    ``listening`` is false only if the thread of a listener is dead, which it never should be; ``queued`` counts the
+    callbacks that wait for a thread; ``error`` says, masked, why there is no connection. ``unsaved`` names the shared
+    states that are not stored, with the reason; ``refused`` the commands that Redis refuses, with what it says.
     """
 
+    transport: str
     connected: bool
     listening: bool
     queued: int

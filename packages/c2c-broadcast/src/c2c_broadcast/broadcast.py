@@ -152,6 +152,7 @@ class Broadcaster:
         node = self._node
         redis = None if node is None else node.redis
         return Health(
+            transport="host" if self.source is None else "redis",
             connected=node is not None and (redis is None or redis.connected),
             listening=node is None or all(part.listening for part in node.parts),
             queued=sum(pool.queued for pool in self._pools.values()),

@@ -241,7 +241,7 @@ def _redis_url(raw: str) -> str:
 
 def _redis_options(raw: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in raw.split(","))):
+    for part in filter(None, (part.strip() for part in str(raw).split(","))):
         name, equals, value = part.partition("=")
         if not equals or not name.strip().isidentifier():
             raise ValueError("must look like socket_timeout=3,ssl=true")
