@@ -1116,14 +1116,14 @@ def test_nothing_is_started_by_the_import():
 _HELD = """
 import os, sys, tempfile, threading, time
 from pathlib import Path
-from c2c_broadcast import broadcast, process
+from c2c_broadcast import broadcast, cached, process
 process._SHARED_MEMORY = Path(sys.argv[1])
 broadcast.init({}, environ={})
 broadcast.subscribe("x", lambda: 1)
 parent, begun = os.getpid(), threading.Event()
 
 class One:
-    @process.cached
+    @cached
     def it(self):
         if os.getpid() == parent:
             begun.set()

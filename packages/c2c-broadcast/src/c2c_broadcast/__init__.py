@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from c2c_broadcast._cached import cached
 from c2c_broadcast._call import Answers, BroadcastError, Failure, Missing
 from c2c_broadcast._errors import ANSWERS_EXCEPTIONS, ConfigurationError, json_error
 from c2c_broadcast._when_imported import when_imported
@@ -40,6 +41,7 @@ __all__ = [
     "Section",
     "SharedState",
     "auth_view",
+    "cached",
     "declarations",
     "family",
     "include_below",

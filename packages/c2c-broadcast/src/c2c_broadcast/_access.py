@@ -18,8 +18,9 @@ from weakref import WeakSet
 from webob.cookies import JSONSerializer, SignedSerializer
 
 from c2c_broadcast import broadcast
+from c2c_broadcast._cached import cached
 from c2c_broadcast._call import BroadcastError
-from c2c_broadcast.process import cached, family
+from c2c_broadcast.process import family
 from c2c_broadcast.settings import warn_once
 
 _LOG = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 _LOG = logging.getLogger(__name__)
 
@@ -358,19 +358,6 @@ def at_exit(owner: _Ending) -> None:
     if util and process and process.parent_process() is not None and os.getpid() not in _FINALIZED_IN:
         _FINALIZED_IN.add(os.getpid())
         util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
-
-
-_Value = TypeVar("_Value")
-
-
-def cached(function: Callable[[Any], _Value]) -> "functools.cached_property[_Value]":  # noqa: TID251 # see below
-    """Make a property that is computed once an object, as ``functools.cached_property`` of Python 3.12 does.
-
-    That of Python 3.11 holds a lock meanwhile, one for all objects: a child that is forked then waits for it for ever.
-    """
-    found = functools.cached_property(function)  # noqa: TID251 # as said above
-    vars(found)["lock"] = contextlib.nullcontext()
-    return found
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------

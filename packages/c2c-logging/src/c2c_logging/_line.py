@@ -18,8 +18,8 @@ from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any, Final
 from urllib.parse import quote
 
-from c2c_broadcast import names_secret
-from c2c_broadcast.process import cached, host_name
+from c2c_broadcast import cached, names_secret
+from c2c_broadcast.process import host_name
 from c2c_logging._request_ids import CURRENT, RequestContext, current
 from c2c_logging._texts import LONGEST, full_message, masker, message_of, printable, safe, text_of
 

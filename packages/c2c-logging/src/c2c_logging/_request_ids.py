@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
-from c2c_broadcast.process import cached
+from c2c_broadcast import cached
 from c2c_logging._settings import LoggingSettings
 
 SETTINGS = "c2c_logging.settings"
