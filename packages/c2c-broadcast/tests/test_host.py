@@ -431,6 +431,45 @@ def test_no_descriptor_for_a_connection(new_broadcaster):
         assert sock.recv(1) == b""
 
 
+@contextlib.contextmanager
+def no_descriptor():
+    """Let nothing be opened meanwhile."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_no_descriptor_to_ask_with(new_broadcaster):
+    """The caller's own answer comes, at once, and the others are missing, not gone."""
+    one, two = new_broadcaster(), new_broadcaster()
+    for each in (one, two):
+        each.subscribe("who", lambda: "me")
+        each.start()
+    assert one.ask("who", timeout=60).complete
+    with no_descriptor():
+        found = one.ask("who", timeout=1_000)
+        assert len(one.members()) == 1
+    assert (found.answers, len(found.missing), found.complete) == (["me"], 1, False)
+    found = one.ask("who", timeout=60)
+    assert (found.answers, found.complete) == (["me", "me"], True)
+
+
+def test_no_descriptor_to_begin_with(new_broadcaster, eventually):
+    """A process that can't open a socket for the others answers for itself, and begins when there is one."""
+    one, two = new_broadcaster(), new_broadcaster()
+    for each in (one, two):
+        each.subscribe("who", lambda: "me")
+    one.start()
+    with no_descriptor():
+        found = two.ask("who", timeout=1_000)
+        assert (found.answers, found.complete, two.started) == (["me"], False, False)
+    eventually(lambda: two.ask("who", timeout=60).answers == ["me", "me"])
+    assert one.ask("who", timeout=60).answers == ["me", "me"]
+
+
 def test_who_waits_sleeps(new_broadcaster):
     """An answer that came before others were expected wakes the asking thread once, not all the time."""
     me, call = new_broadcaster().members()[0], Call(1)

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -281,6 +282,23 @@ def test_a_process_that_is_gone():
     os.close(write)
     os.waitpid(pid, 0)
     os.close(read)
+
+
+def test_without_a_descriptor_nobody_is_taken_for_dead():
+    """Where no file can be opened, who is there lives, who is gone is gone, and the family is looked at again."""
+    child, gone = (subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2))
+    one, other = (Process(program.pid, start_ticks(program.pid)) for program in (child, gone))
+    gone.communicate(b"go\n")
+
+    def look():
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        found = one.alive, other.alive, family().root.ticks
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        return (*found, family().root.pid)
+
+    assert in_child(look) == repr((True, False, 0, family().root.pid))
+    child.communicate(b"go\n")
 
 
 def test_another_users_process_is_alive_without_proc(monkeypatch):

@@ -147,14 +147,19 @@ class Call:
         self.whole = True  # whether it is known that there are no others
         self._answered: set[str] = set()  # also those that answered before it was known that they are expected
         self._lock = threading.Lock()
-        self.fd, self._write = os.pipe()
+        self.fd = self._write = -1
+        try:
+            self.fd, self._write = os.pipe()
+        except OSError:  # no descriptor is free: nobody wakes who waits
+            self.whole = False
 
     def close(self) -> None:
         """Let no thread wake the asking one any more."""
         with self._lock:
-            os.close(self._write)
-            self._write = -1
-        os.close(self.fd)
+            ends, self.fd, self._write = (self.fd, self._write), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)
 
     def expect(self, members: Iterable[Member]) -> None:
         """Wait for these, unless they have answered."""

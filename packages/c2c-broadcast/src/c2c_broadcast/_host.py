@@ -120,7 +120,10 @@ class Host:
         return others, [self._member(process.name, process, 0.0) for process in silent]
 
     def ask(self, exchange: "Exchange", request: bytes) -> None:
-        members, exchange.call.unasked = self.members()
+        try:
+            members, exchange.call.unasked = self.members()
+        except OSError:  # no descriptor is free
+            members, exchange.call.whole = list(self._seen.values()), False
         exchange.call.expect([member for _, member in members])
         for path, member in members:
             exchange.send(path, member, request)
@@ -218,11 +221,16 @@ class Exchange:
         self._peers: dict[int, _Peer] = {}
         self._dying: list[_Peer] = []
         self._poll = select.poll()
-        self._poll.register(call.fd, select.POLLIN)
+        if call.fd >= 0:
+            self._poll.register(call.fd, select.POLLIN)
 
     def send(self, path: Path, member: Member, request: bytes) -> None:
         """Send a request to a member; what does not go through at once goes while one waits."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError:  # no descriptor is free
+            self.call.give_up(member, missing=True)
+            return
         sock.setblocking(False)
         peer = _Peer(path, member, sock, memoryview(request))
         try:
@@ -244,7 +252,7 @@ class Exchange:
 
     def wait(self, seconds: float) -> None:
         """Read what comes, until something has come or so many seconds are over."""
-        if self._dying:
+        if self._dying or self.call.fd < 0:
             seconds = min(seconds, _DYING)
         for fd, event in self._poll.poll(max(seconds, 0.0) * 1000):
             peer = self._peers.get(fd)

@@ -11,6 +11,7 @@ host reach each other by themselves (``_host``), those on other hosts through Re
 
 import contextlib
 import contextvars
+import errno
 import functools
 import logging
 import os
@@ -72,7 +73,7 @@ _FIRST_CHECK = 0.1
 _CHECK = 0.5
 _SENDING = 1.0  # seconds at most to hand a large message that wants no answer to the others
 
-_RETRY = 1.0  # seconds after which a request tries again to start a thread, where the system had none to give
+_RETRY = 1.0  # seconds after which a request tries again, where the system had no thread or descriptor to give
 # How deep the current thread is nested in callbacks of broadcasts; a context is of a greenlet, too, where one is used.
 _DEPTH = contextvars.ContextVar("c2c_broadcast_depth", default=0)
 
@@ -183,6 +184,8 @@ class Broadcaster:
         if self._node is not None:
             return self._node
         node = self._new_node()
+        if node.host is None and time.monotonic() < self.again_at:
+            return node
         with self._lock:
             first = self._node is None
             if first:
@@ -217,6 +220,8 @@ class Broadcaster:
             me = replace(me, family=f"{machine} {family().name}" if machine else "")
         except OSError as error:
             self.complain(f"The other processes of this service on this host can't be reached: {error}")
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self.again_at = time.monotonic() + _RETRY
         if self.source is None:
             return Node(me, host, None)
         from c2c_broadcast._redis import Redis
@@ -240,7 +245,9 @@ class Broadcaster:
     def members(self) -> list[Member]:
         """Return all processes that are known to take part, this one first."""
         node = self.start()
-        found = [] if node.host is None else [member for _, member in node.host.members()[0]]
+        found: list[Member] = []
+        with contextlib.suppress(OSError):  # no descriptor is free
+            found += [] if node.host is None else [member for _, member in node.host.members()[0]]
         if node.redis is not None:
             found += node.redis.members()
         return [replace(node.me, seen=time.time()), *sorted(found, key=lambda one: (one.hostname, one.pid))]
@@ -271,7 +278,7 @@ class Broadcaster:
             if node.host is not None:
                 node.host.ask(exchange, message.encode() + b"\n")
             else:
-                call.whole = family().is_root and not family().workers()
+                call.whole &= family().is_root and not family().workers()
             if own:
                 call.expect([node.me])
                 request = {**decode(message), "answer": True}

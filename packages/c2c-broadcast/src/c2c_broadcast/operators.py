@@ -5,6 +5,7 @@ application. Credentials are judged in one place, once a request, and there wron
 """
 
 import contextlib
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -278,10 +279,10 @@ def guard_view(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any
             # Returned, not raised: the application's forbidden view, a log-in page for example, is not for operators.
             return refusal
         if not changes:
-            return view(context, request)
+            return _seen(view, context, request)
         outcome: Any = "failed"
         try:
-            response = view(context, request)
+            response = _seen(view, context, request)
             outcome = response.status_int
         except HTTPException as error:
             outcome = error.status_int
@@ -294,6 +295,16 @@ def guard_view(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any
         return response
 
     return guarded
+
+
+def _seen(view: Callable[[Any, Any], Any], context: Any, request: Any) -> Any:
+    try:
+        return view(context, request)
+    except OSError as error:
+        if error.errno not in {errno.EMFILE, errno.ENFILE}:
+            raise
+        message = f"This process can open nothing more ({error.strerror}), and this view has to: ask another one"
+        return json_error(httpexceptions.HTTPServiceUnavailable, message)
 
 
 guard_view.options = ("c2c_operator",)  # type: ignore[attr-defined] # how Pyramid learns a deriver's options

@@ -81,14 +81,15 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; one that is stopped does, a zombie does not."""
-        if (PROC / "self/stat").exists():
-            return start_ticks(self.pid, PROC) == self.ticks
+        """Whether it still runs; one that is stopped does, a zombie does not. What there is and can't be read does."""
         try:
             os.kill(self.pid, 0)
-        except OSError as error:
-            return isinstance(error, PermissionError)
-        return True
+        except (ProcessLookupError, OverflowError):
+            return False
+        except OSError:  # another user's
+            pass
+        fields = _stat(PROC, self.pid)
+        return fields is None or (fields[_STATE] not in _DEAD and int(fields[_STARTED]) == self.ticks)
 
     @property
     def stopped(self) -> bool:
@@ -149,7 +150,10 @@ def family(proc: Path = PROC) -> Family:
     where the kernel hides the addresses of another user's parent (gunicorn's ``--user``) by command line; without
     ``/proc`` gunicorn's workers belong to their parent, and any other process is a family of its own.
     """
-    return _family(os.getpid(), proc)
+    found = _family(os.getpid(), proc)
+    if not found.root.ticks and (proc / "self/stat").exists():  # no descriptor was free to look
+        _family.cache_clear()
+    return found
 
 
 @functools.lru_cache(4)  # what was found stays: a parent that ends meanwhile makes no other family of those it leaves

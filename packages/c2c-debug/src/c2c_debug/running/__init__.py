@@ -58,25 +58,39 @@ def listing(*, everybody: bool = False) -> list[dict[str, Any]]:
     "text", "backend_pid"}]``: ``text`` is the statement, address or command that is waited for; other work than
     requests has a path alone, its name. Asks no process; a stopped one is shown, too. Not masked.
     """
-    found = []
-    with contextlib.suppress(OSError):
+    return _listing(everybody=everybody)[0]
+
+
+def _listing(*, everybody: bool) -> tuple[list[dict[str, Any]], bool]:
+    """Return it, and whether it is complete: not where no descriptor is free to read the files."""
+    found, complete = [], True
+    try:
         for _, process, path in files(everybody=everybody):
-            with contextlib.suppress(OSError):
+            try:
                 rows = read(path, time.monotonic()) if process.alive else []
-                found += [{"hostname": host_name(), "pid": process.pid, **row} for row in rows]
-    return sorted(found, key=lambda one: -one["seconds"])
+            except FileNotFoundError:  # it has just ended
+                continue
+            except OSError:
+                complete = False
+                continue
+            found += [{"hostname": host_name(), "pid": process.pid, **row} for row in rows]
+    except OSError:
+        complete = False
+    return sorted(found, key=lambda one: -one["seconds"]), complete
 
 
 def view(request: Any) -> Any:
     """Give what goes on in every process of this service, as JSON or ``text/plain``."""
     with contextlib.suppress(OSError):  # that there is no folder is said already
         sweep()
-    found = masker_of(request.registry).data(listing())
+    entries, complete = _listing(everybody=False)
+    found = masker_of(request.registry).data(entries)
     offers = request.accept.acceptable_offers(_FORMS)
     request.response.vary = ("Accept",)
     if offers and offers[0][0] == "text/plain":
-        return Response(text(found), content_type="text/plain", charset="UTF-8", vary=("Accept",))
-    return {"running": found}
+        shown = text(found) + ("" if complete else "Not all processes can be read.\n")
+        return Response(shown, content_type="text/plain", charset="UTF-8", vary=("Accept",))
+    return {"running": found, "complete": complete}
 
 
 def text(entries: list[dict[str, Any]] | None = None) -> str:

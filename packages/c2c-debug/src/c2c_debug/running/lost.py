@@ -158,7 +158,10 @@ def files(*, everybody: bool = False) -> Iterator[tuple[Process, Process, Path]]
     """
     own = family()
     # <namespace>-<pid and ticks of the family's root>-<pid and ticks>
-    for path in sorted(running_folder().glob(f"{own.namespace}-*" if everybody else f"{own.name}-*")):
+    prefix = f"{own.namespace if everybody else own.name}-"
+    for path in sorted(running_folder().iterdir()):
         with suppress(ValueError):
+            if not path.name.startswith(prefix):
+                continue
             _, root, ticks, process = path.name.split("-", 3)
             yield Process(int(root), int(ticks)), Process.parse(process), path

@@ -97,6 +97,7 @@ def _registered() -> Iterator[Metric]:
         _ON_REGISTRY.hidden.now = False
 
 
+_OPENMETRICS = "application/openmetrics-text"
 _REGISTERED = SimpleNamespace(name="prometheus_client.REGISTRY", collect=_registered)
 
 
@@ -113,13 +114,9 @@ def _add(found: dict[str, Metric], metric: Metric, names: Names) -> None:
     name = names.take(metric.name, metric.type, metric.type, f"_{metric.unit}" if metric.unit else "")
     if name != metric.name:
         renamed = Metric(name, metric.documentation, metric.type, metric.unit)
-        end = len(metric.name)
-        renamed.samples = [sample._replace(name=name + sample.name[end:]) for sample in metric.samples]
+        renamed.samples = [one._replace(name=name + one.name.removeprefix(metric.name)) for one in metric.samples]
         metric = renamed
     found[name] = metric
-
-
-_OPENMETRICS = "application/openmetrics-text"
 
 
 def answer(accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[str, str]]]:
@@ -165,8 +162,13 @@ def metrics_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
         start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
         return []
-    body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
-    start_response("200 OK", headers)
+    status = "200 OK"
+    try:
+        body, headers = answer(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+    except OSError as error:  # no descriptor is free: the numbers of this process alone would be a step back
+        status, headers = "503 Service Unavailable", [("Content-Type", "text/plain"), ("Cache-Control", "no-cache")]
+        body = f"The numbers of the service's processes can't be read: {error}\n".encode()
+    start_response(status, headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
