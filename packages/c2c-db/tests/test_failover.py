@@ -85,6 +85,18 @@ def test_stopped_under_load(pair, urls, notes, new_service, driver, until, caplo
     assert load.slowest < 3 + 17  # the limit, and room for a slow machine; without the cut it is for ever
 
 
+def test_what_is_in_use_when_a_pool_is_dropped_is_closed(urls, notes, new_service, driver):
+    """A connection that comes back after that (its server was given up meanwhile) is not left to the collector."""
+    for engine in new_service(notes, **urls(driver)).database.engines:
+        for closed in (True, False):
+            connection = engine.connect()
+            raw = connection.connection.dbapi_connection
+            if closed:
+                engine.dispose()
+            connection.close()
+            assert bool(raw.closed) == closed
+
+
 def test_down_from_the_start(pair, urls, notes, new_service, until):
     """An application starts, and reads, without its replica."""
     with pair.replica.down():

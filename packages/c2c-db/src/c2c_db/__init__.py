@@ -119,8 +119,7 @@ def add_database(config: Configurator, database: Database, name: str | None = No
     """
     if name is not None:
         database = replace(database, name=name)
-    running = _run(config, database)
-    config.add_request_attribute(database.name, running)
+    config.add_request_attribute(database.name, _run(config, database))
 
 
 def add_db_observer(config: Configurator, observer: Observer) -> None:

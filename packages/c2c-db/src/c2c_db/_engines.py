@@ -213,6 +213,7 @@ def enforce(connection: Connection) -> None:
 def reset_on_return(engine: Engine) -> None:
     """Let connections that ``enforce`` made read-only go back to the pool as they were."""
 
+    @event.listens_for(engine, "checkin")
     def checkin(raw: Any, record: Any) -> None:
         how = record.info.pop(_READ_ONLY, None)
         if how and raw is not None:
@@ -220,8 +221,6 @@ def reset_on_return(engine: Engine) -> None:
                 _set(engine.dialect, raw, how, value=False)
             except engine.dialect.loaded_dbapi.Error as error:  # it died meanwhile
                 record.invalidate(error)
-
-    event.listen(engine, "checkin", checkin)
 
 
 def _how(dialect: Any, raw: Any) -> str:

@@ -86,6 +86,7 @@ class Server(abc.ABC):
         if self.is_postgresql:
             event.listen(self.engine, "checkout", self._checkout)
             event.listen(self.engine, "checkin", self._checkin)
+            event.listen(self.engine, "engine_disposed", self._disposed)
             if timeout is not None:
                 event.listen(self.engine, "do_connect", self._connects)
         self.begin()
@@ -101,7 +102,7 @@ class Server(abc.ABC):
         self.silent_since: float | None = None
         # Whether it answers, but to a commit, as its disk hangs: that somebody's read ends says nothing then.
         self.disk_is_asked = False
-        self.alive_at = self._noticed_at = float("-inf")
+        self.alive_at = self._noticed_at = self._disposed_at = float("-inf")
         self._answered = threading.Condition()
 
     @property
@@ -252,9 +253,8 @@ class Server(abc.ABC):
         now = time.monotonic()
         records = tuple(self.records.values())
         self.watch(records, now)
-        hangs = self.hangs
         for record in records:
-            if (hangs or lasts(record, ASKED, now)) and record.dbapi_connection is not None:
+            if (self.hangs or lasts(record, ASKED, now)) and record.dbapi_connection is not None:
                 cut(record.dbapi_connection)
         return _TICK if records or self.silent_since is not None or now - self._noticed_at < _LINGER else None
 
@@ -286,6 +286,11 @@ class Server(abc.ABC):
         record.info.pop(COMMITS, None)
         if self.records.pop(id(record), None) is not None and raw is not None and not self.disk_is_asked:
             self.alive_at = now
+        if record.info.get(_USED, now) < self._disposed_at:
+            record.invalidate()  # the pool that it goes to is no more: nobody else would close it
+
+    def _disposed(self, _engine: Any) -> None:
+        self._disposed_at = time.monotonic()
 
 
 def lasts(record: Any, what: str, now: float, limit: float = PATIENCE) -> bool:

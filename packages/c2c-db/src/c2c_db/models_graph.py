@@ -1,6 +1,7 @@
 """Draw the ORM classes of an application: ``generate_model_graph(module)`` and ``c2c-models-graph``."""
 
 import importlib
+import operator
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ digraph models {
   edge [fontname = Helvetica, fontsize = 9];
 """
 _PLUMBING = frozenset({"typing", "abc", "builtins"})
+_order = operator.attrgetter("__name__", "__module__")
 
 
 def model_graph(module: ModuleType, base_name: str = "Base", *, relations: bool = False) -> str:
@@ -62,10 +64,6 @@ def model_graph(module: ModuleType, base_name: str = "Base", *, relations: bool 
     for source, target, columns in _foreign_keys(mappers) if relations else ():
         lines.append(f'"{names[source]}" -> "{names[target]}" [label = "{_escaped(columns)}", style = dashed];')
     return _HEAD + "".join(f"  {line}\n" for line in lines) + "}"
-
-
-def _order(cls: type) -> tuple[str, str]:
-    return cls.__name__, cls.__module__
 
 
 def _boxes(mappers: Mapping[type, Mapper[Any]], base: type) -> dict[type, list[str]]:
@@ -141,8 +139,7 @@ def main(arguments: Sequence[str] | None = None, module: ModuleType | None = Non
 
 
 def _imported(name: str) -> ModuleType:
-    # As with `python -m`: what is in the current folder can be named.
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # sys.path holds texts
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # as with `python -m`: what is in the current folder can be named
     try:
         return importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 # whatever the application's module raises
