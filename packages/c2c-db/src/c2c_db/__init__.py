@@ -119,7 +119,8 @@ def add_database(config: Configurator, database: Database, name: str | None = No
     """
     if name is not None:
         database = replace(database, name=name)
-    config.add_request_attribute(database.name, _run(config, database))
+    running = _run(config, database)
+    config.add_request_attribute(database.name, running)
 
 
 def add_db_observer(config: Configurator, observer: Observer) -> None:

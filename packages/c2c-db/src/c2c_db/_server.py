@@ -51,7 +51,6 @@ _HAS_WRITTEN = "SELECT txid_current_if_assigned() IS NOT NULL"
 # Parts of the limit for a request: until a call that lasts is a reason to ask, until silence counts, for connecting.
 _DOUBT, _SILENCE, _CONNECTING = 0.2, 0.4, 0.8
 _DOUBT_INTERVAL = 2.0  # seconds between two questions whether it hangs
-_GOOD = frozenset({"available", "usable"})
 _LOG = logging.getLogger(__name__)
 
 
@@ -219,7 +218,7 @@ class Server(abc.ABC):
                 self.identity = None if sqlstate(error) is None else ""
 
     def changed(self, before: str, after: str, reason: str, lag: float | None = None) -> None:
-        level = logging.INFO if after in _GOOD else logging.WARNING
+        level = logging.INFO if after in {"available", "usable"} else logging.WARNING
         behind = "" if lag is None else f", {lag:.1f} s behind"
         _LOG.log(level, "%s %s: %s -> %s (%s%s)", type(self).__name__, self.name, before, after, reason, behind)
         self.notify(StateChanged(self.name, before, after, reason, lag))
