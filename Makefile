@@ -17,9 +17,6 @@ uv = . $(VENV)/uv.env && $(UV)
 # The order of the layers: what breaks below is seen first.
 PACKAGES := c2c-broadcast c2c-testing c2c-stats c2c-db c2c-health c2c-logging c2c-debug c2c-rest c2c-sentry c2c-auth c2c-page c2c-meta c2c-compat
 ARGS ?=
-# RETRY=1 (CI) runs what failed once more, when the machine is quieter, and says so: such a test wants mending, but
-# a hiccup of a shared machine does not stop a release.
-RETRY ?=
 # make check CHANGES_SINCE=origin/main: what changed since then has a changelog fragment that is newer, too.
 CHANGES_SINCE ?=
 # How many packages are tested at once: two a core, as tests mostly wait for servers; eight at most.
@@ -30,7 +27,7 @@ TESTED := $(addprefix test-,$(LONG) $(filter-out $(LONG),$(PACKAGES)))
 ISOLATED := $(PACKAGES:%=.venvs/%/.installed)
 BROWSER := $(patsubst packages/%/browser/tests,%,$(wildcard packages/*/browser/tests))
 # pytest of an environment, with a cache of its own: packages are tested at the same time.
-pytest = "$$ROOT"/tools/run_tests "$$ROOT/$(1)" "$$ROOT/.pytest_cache/$(2)" $(if $(RETRY),--retry) -- $(ARGS)
+pytest = "$$ROOT"/tools/run_tests "$$ROOT/$(1)" "$$ROOT/.pytest_cache/$(2)" -- $(ARGS)
 say = printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help
