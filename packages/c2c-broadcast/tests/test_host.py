@@ -344,7 +344,7 @@ def test_a_stopped_member_does_not_hold_up_who_wants_no_answer(family_of_four):
 
 
 def test_without_a_folder_it_is_not_complete_unless_alone(new_broadcaster, monkeypatch, caplog):
-    """Where no private folder can be had this process answers alone, and that is said once."""
+    """Where no private folder can be had this process answers alone, that is said once, and workers are missing."""
 
     def refuse(name):
         raise OSError(f"no room for {name}")
@@ -352,7 +352,18 @@ def test_without_a_folder_it_is_not_complete_unless_alone(new_broadcaster, monke
     monkeypatch.setattr("c2c_broadcast._host.service_folder", refuse)
     one = new_broadcaster()
     one.subscribe("x", lambda: 1)
-    assert one.ask("x").answers == [1]
+    found = one.ask("x")
+    assert (found.answers, found.missing, found.complete) == ([1], [], True)
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent closes its end
+        os._exit(0)
+    found = one.ask("x", timeout=1_000)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    os.close(reader)
+    assert (found.answers, [member.pid for member in found.missing], found.complete) == ([1], [pid], False)
     assert caplog.text.count("can't be reached") == 1
 
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from c2c_broadcast import Answers
-from c2c_debug.stacks import take, text, together
+from c2c_debug.stacks import silent, take, text, together
 from c2c_testing.servers import stopped
 
 
@@ -278,3 +278,10 @@ def test_every_process_answers_and_who_does_not_is_named(workers, eventually, pr
     with stopped(one):
         eventually(the_others_answer, 180)
     eventually(all_answer)
+
+
+def test_why_the_others_are_not_known():
+    """Where there is no Redis, it is none that is away."""
+    assert silent(Answers([], [], [], [], complete=True)) == []
+    why = "the other processes are not known: the log says why"
+    assert silent(Answers([], [], [], [], complete=False)) == [{"missing": True, "error": why}]

@@ -278,7 +278,9 @@ class Broadcaster:
             if node.host is not None:
                 node.host.ask(exchange, message.encode() + b"\n")
             else:
-                call.whole &= family().is_root and not family().workers()
+                silent = family().workers({node.me.pid})
+                call.unasked = [replace(node.me, id=one.name, process=one, seen=0.0) for one in silent]
+                call.whole &= family().is_root
             if own:
                 call.expect([node.me])
                 request = {**decode(message), "answer": True}

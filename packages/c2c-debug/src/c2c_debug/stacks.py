@@ -12,7 +12,7 @@ from typing import Any
 from pyramid.response import Response
 
 from c2c_broadcast import Answers, masker_of
-from c2c_broadcast.broadcast import ask, unsubscribe
+from c2c_broadcast.broadcast import ask, health, unsubscribe
 from c2c_broadcast.broadcast import subscribe as _subscribe
 
 MOST = 20_000
@@ -281,8 +281,7 @@ def silent(answers: Answers) -> list[dict[str, Any]]:
     """Return an entry for each process that failed or did not answer.
 
     ``{"hostname", "pid", "error"}`` or ``{"hostname", "pid", "missing": true, "last_seen"}``; with ``"late": true`` it
-    is still at work. Where Redis could not be asked, ``{"missing": true, "error": ...}`` stands for all other
-    processes.
+    is still at work. Where others can't be asked, ``{"missing": true, "error": ...}`` stands for all of them.
     """
     found: list[dict[str, Any]] = [
         {"hostname": one.hostname, "pid": one.pid, "error": f"{one.type}: {one.message}"} for one in answers.failed
@@ -292,5 +291,6 @@ def silent(answers: Answers) -> list[dict[str, Any]]:
             entry = {"hostname": one.hostname, "pid": one.pid, "missing": True, "last_seen": one.last_seen}
             found.append({**entry, "late": True} if late else entry)
     if not answers.complete and not answers.missing and not answers.late:
-        found.append({"missing": True, "error": "Redis is away: the other processes are not known"})
+        why = "Redis is away" if health().error else "the log says why"
+        found.append({"missing": True, "error": f"the other processes are not known: {why}"})
     return found

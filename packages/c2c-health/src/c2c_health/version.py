@@ -107,7 +107,8 @@ class VersionChecks(Kind):
             if silent:
                 raise Degraded(f"no answer from {', '.join(f'{one.hostname}/{one.pid}' for one in silent)}", result)
             if not answers.complete:
-                raise Degraded("the other processes can't be asked: Redis is away", result)
+                why = "Redis is away" if broadcast.health().error else "the log says why"
+                raise Degraded(f"the other processes can't be asked: {why}", result)
             return result
 
         self.add(Check(name=name, run=run, level=level, kind="version", **options))
