@@ -290,6 +290,19 @@ def test_where_no_file_can_be_made(tmp_path, code, why):
     assert not files
 
 
+def test_no_room_is_not_nothing(tmp_path):
+    """That nothing goes on in a process whose file had no room is not said."""
+    code = (
+        "from c2c_debug.running import _listing\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))\n"
+        "TABLE.open()\n"
+        "print(_listing(everybody=False))"
+    )
+    said, files = run(tmp_path, code)
+    assert "([], False)" in said
+    assert not files
+
+
 def test_a_fork(tmp_path):
     """The child has a file of its own; nothing that it ends, begins or drops changes what the parent's shows."""
     said, files = run(

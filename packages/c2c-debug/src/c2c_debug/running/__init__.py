@@ -62,12 +62,13 @@ def listing(*, everybody: bool = False) -> list[dict[str, Any]]:
 
 
 def _listing(*, everybody: bool) -> tuple[list[dict[str, Any]], bool]:
-    """Return it, and whether it is complete: not where no descriptor is free to read the files."""
+    """Return it, and whether it is complete: not where a file can't be read, or had no room."""
     found, complete = [], True
     try:
         for _, process, path in files(everybody=everybody):
             try:
                 rows = read(path, time.monotonic()) if process.alive else []
+                complete = complete and (path.stat().st_size > 0 or not process.alive)
             except FileNotFoundError:  # it has just ended
                 continue
             except OSError:

@@ -138,8 +138,8 @@ class Table:
                 return False
             self._file = _File()
             try:
-                path = running_folder() / f"{family().name}-{this_process().name}"
-                self._file.buffer, self._path = _made(path), path
+                self._path = running_folder() / f"{family().name}-{this_process().name}"
+                self._file.buffer = _made(self._path)
             except OSError as error:
                 failure = error
             # Looked up here: gevent may have patched it since the import.
@@ -153,7 +153,10 @@ class Table:
     def at_exit(self) -> None:
         """Remove the file, unless something goes on: then whoever finds the file says that it is lost."""
         path, self._path = self._path, None
-        if path is not None and not any(self._file.buffer[::_SIZE]):
+        if path is None:
+            return
+        buffer = self._file.buffer
+        if isinstance(buffer, bytearray) or not any(buffer[::_SIZE]):
             path.unlink(missing_ok=True)
 
 
@@ -173,6 +176,7 @@ def running_folder() -> Path:
 
 
 def _made(path: Path) -> mmap.mmap:
+    """Make the file; where there is no room for it, an empty one says that this process can't be shown."""
     path.unlink(missing_ok=True)  # this process made it before an exec
     path.touch(0o600, exist_ok=False)
     try:
@@ -181,7 +185,7 @@ def _made(path: Path) -> mmap.mmap:
         with path.open("r+b") as file:
             return mmap.mmap(file.fileno(), ROWS * _SIZE)
     except OSError:
-        path.unlink()
+        os.truncate(path, 0)
         raise
 
 
