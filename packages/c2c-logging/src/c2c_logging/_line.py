@@ -423,7 +423,7 @@ def fit(line: str, limit: int, mark: str = "truncated") -> str:
     except (ValueError, TypeError):  # no JSON, or no object
         return line[:limit]
     sizes: list[int] = []
-    _changed(found, lambda text: sizes.append(len(encode(text))))
+    _changed(found, lambda text: sizes.append(len(text_json(text))))
     sizes.sort()
     room = limit - len(dumps(found)) + sum(sizes)
     share = 0
@@ -457,7 +457,7 @@ def _changed(value: Any, change: Callable[[str], Any]) -> Any:
 def _shortened(size: int, text: str) -> str:
     """Return a text of at most ``size`` bytes; both ends stay, for errors end a traceback."""
     shorter, keep = text, len(text)
-    while keep and (bytes_of := len(encode(shorter))) > size:
+    while keep and (bytes_of := len(text_json(shorter))) > size:
         keep = min(keep - 1, keep * max(0, size - 2) // bytes_of)
         half = keep // 2
         shorter = f"{text[:half]}...({len(text) - 2 * half} characters left out)...{text[len(text) - half :]}"
