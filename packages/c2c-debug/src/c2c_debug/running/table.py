@@ -83,7 +83,7 @@ class Row:
 
     def leave(self) -> None:
         """Go back to the phase that was interrupted."""
-        self.enter(self.base)
+        _pack_phase(self._file.buffer, self._at, self.base, 0, monotonic(), b"")
 
     def turn(self, phase: int) -> None:
         """Go on to another phase."""

@@ -120,10 +120,14 @@ def _listener(name: str) -> Callable[..., bool | None]:
             return None
         arguments, context = (cursor, statement, *more), more[-1]
         dialect = context.dialect
-        listeners = getattr(dialect.dispatch, name)
+        after = done = False
         start = perf_counter()
         try:
-            if len(listeners) == 1 or not _rest(listeners, name, *arguments):
+            # Those after us have their turn, which SQLAlchemy ends where we answer that it is done.
+            for one in getattr(dialect.dispatch, name):
+                done = done or (after and one(*arguments))
+                after = after or one is listen
+            if not done:
                 getattr(dialect, name)(*arguments)
         finally:
             seconds = perf_counter() - start
@@ -134,15 +138,6 @@ def _listener(name: str) -> Callable[..., bool | None]:
         return True
 
     return listen
-
-
-def _rest(listeners: Any, name: str, *arguments: Any) -> bool:
-    """Let the listeners after us have their turn, which SQLAlchemy ends where we answer that it is done."""
-    rest = iter(listeners)
-    for one in rest:
-        if one is _LISTENERS[name]:
-            break
-    return any(one(*arguments) for one in rest)
 
 
 def _timed_commit(commit: Callable[..., None]) -> Callable[..., None]:
