@@ -123,6 +123,7 @@ class _Known:
     path: tuple[str, ...]
     route: Timer
     described: str
+    render: Timer | None = None  # of those that are rendered
 
 
 def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:  # noqa: ARG001 # Pyramid's
@@ -153,7 +154,8 @@ def tween_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any
             known = _find(attributes, status)
             rendered = attributes.get(_RENDERED)
             if rendered is not None:
-                automatic("timer", ("render",), known.tags, known.path).observe(rendered)
+                known.render = known.render or automatic("timer", ("render",), known.tags, known.path)
+                known.render.observe(rendered)
             text = server_timing(known.described, seconds, rendered, sql[0], sql[1])
             if status is _UNKNOWN:  # of a response class that is not WebOb's
                 known.route.observe(seconds)
