@@ -184,7 +184,7 @@ class Broadcaster:
         if self._node is not None:
             return self._node
         node = self._new_node()
-        if node.host is None and time.monotonic() < self.again_at:
+        if node.host is None and time.monotonic() < self.again_at:  # no descriptor was free: for this call only
             return node
         with self._lock:
             first = self._node is None
