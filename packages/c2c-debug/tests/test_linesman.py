@@ -90,6 +90,8 @@ def test_it_profiles_and_shows(some, eventually):
         return pids >= set(some.server.pids())
 
     eventually(all_workers)
+    for _ in range(9):
+        _page(some, "/where/more")
     _, text = _page(some, "/profiler/")
     found = re.findall(r'<tr id="(\d+)">', text)
     assert len(found) >= 3  # one of each worker: of requests at once it profiles one
@@ -99,7 +101,9 @@ def test_it_profiles_and_shows(some, eventually):
     _page(some, "/where/unseen")
     assert "unseen" not in _page(some, "/profiler")[1]
 
-    answer, text = _page(some, f"/profiler/profiles/{found[0]}")
+    # From Python 3.12 on cProfile takes what other threads do for calls of this one: not each tree has them all.
+    pages = [_page(some, f"/profiler/profiles/{one}") for one in found]
+    answer, text = next((one for one in pages if "service.recurses" in one[1]), pages[0])
     assert "service.recurses" in text
     assert "['service'," in text
     assert re.search(r"service\.\w+ -> service\.\w+", text)  # the recursion's edge, removed for display

@@ -238,7 +238,11 @@ table.service_folder = lambda name: Path(sys.argv[1], "family")
 def run(tmp_path, code):
     """Run a program to its end; return what it printed, and the files that it left."""
     done = subprocess.run(
-        [sys.executable, "-c", HEAD + code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HEAD + code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     folder = tmp_path / "running"
     return done.stdout + done.stderr, list(folder.iterdir()) if folder.is_dir() else None

@@ -356,12 +356,14 @@ def at_exit(owner: _Ending) -> None:
     Also in a child of ``multiprocessing``, which ends without ``atexit``; not where the process is killed or ends by
     ``os._exit``. Call it again in a child where the owner is used there first: twice is fine.
     """
-    if _ENDING.add(owner):
-        atexit.register(_ENDING.call, "at_exit")
+    first, pid = _ENDING.add(owner), os.getpid()
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
-    if util and process and process.parent_process() is not None and os.getpid() not in _FINALIZED_IN:
-        _FINALIZED_IN.add(os.getpid())
-        util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
+    if util and process and process.parent_process() is not None:  # from Python 3.13 on it runs atexit, too
+        if pid not in _FINALIZED_IN:
+            _FINALIZED_IN.add(pid)
+            util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
+    elif first:
+        atexit.register(_ENDING.call, "at_exit")
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------
