@@ -581,24 +581,29 @@ def test_an_owner_that_fails_is_named(caplog):
 
 
 ONE_END = """
-import multiprocessing, os, sys
+import multiprocessing, sys
 from c2c_broadcast.process import at_exit
 class Owner:
     def at_exit(self):
-        print("end", os.getpid() == parent, flush=True)
+        print("end", multiprocessing.parent_process() is None, flush=True)
 def child():
     for _ in range(2):
         at_exit(owner)
-parent, owner = os.getpid(), Owner()
-process = multiprocessing.get_context("fork").Process(target=child)
-process.start()
-process.join()
+owner = Owner()
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=child)
+    process.start()
+    process.join()
 """
 
 
-def test_an_end_is_told_once():
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_an_end_is_told_once(tmp_path, how):
     """Also where it was asked for twice, only in a child of multiprocessing, and not by its parent then."""
-    assert run(ONE_END) == ["end", "False"]
+    program = tmp_path / "program.py"
+    program.write_text(ONE_END)
+    done = subprocess.run([sys.executable, program, how], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["end False"]
 
 
 @pytest.mark.parametrize("what", ["Worker('c2c', hang).wake()", "Pool('c2c').submit(hang)"])
