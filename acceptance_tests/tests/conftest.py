@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,3 +52,16 @@ def new_demo(_servers: tuple[PostgresPair, Redis]) -> Iterator[Callable[..., sta
             return stack.enter_context(start.service(*_servers, port=port, environ=own, **options))
 
         yield run
+
+
+@pytest.fixture
+def hooked_demo(new_demo: Callable[..., start.Demo], tmp_path: Path) -> Callable[[str], start.Demo]:
+    """Give a function that starts a service with two workers of one thread, and this text as gunicorn's file."""
+
+    def run(configuration: str) -> start.Demo:
+        path = tmp_path / "gunicorn_hooks.py"
+        path.write_text(configuration)
+        arguments = ["-k", "sync", "--threads", "1", "-c", str(path), *start.PATIENT]
+        return new_demo(workers=2, arguments=arguments)
+
+    return run

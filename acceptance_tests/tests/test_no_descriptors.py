@@ -1,11 +1,7 @@
 """The service where a process may open nothing more (its limit of descriptors is reached: something leaks)."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
-from acceptance_tests import demo as start
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
 
@@ -38,19 +34,10 @@ _SHOWN = (
 )
 
 
-@pytest.fixture
-def client(new_demo: Callable[..., Demo], tmp_path: Path) -> Client:
-    """Give a user of a service with two workers, which know each other."""
-    configuration = tmp_path / "gunicorn_descriptors.py"
-    configuration.write_text(_CONFIGURATION)
-    options = ["-k", "sync", "--threads", "1", "-c", str(configuration), *start.PATIENT]
-    client = Client(new_demo(workers=2, arguments=options))
-    wait_for(lambda: len(client.pids()) == 2)  # workers
-    return client
-
-
-def test_without_a_descriptor(client: Client) -> None:
+def test_without_a_descriptor(hooked_demo: Callable[[str], Demo]) -> None:
     """Requests are served, operators look; what can't be asked or read is said, and nobody is lost by that."""
+    client = Client(hooked_demo(_CONFIGURATION))
+    wait_for(lambda: len(client.pids()) == 2)
     assert client.get("/ping", headers=_HEADER) == {"pong": True}
     for path in _SHOWN.split():
         # What has to import something answers that it can't.

@@ -1,11 +1,7 @@
 """The service where the system has no thread to give (a container's limit of processes, no memory for a stack)."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
-from acceptance_tests import demo as start
 from acceptance_tests.client import Client, wait_for
 from acceptance_tests.demo import Demo
 
@@ -22,16 +18,9 @@ _SHOWN = (
 )
 
 
-@pytest.fixture
-def threadless(new_demo: Callable[..., Demo], tmp_path: Path) -> Demo:
-    """Give a service with two workers that can start no thread."""
-    configuration = tmp_path / "gunicorn_threads.py"
-    configuration.write_text(_CONFIGURATION)
-    return new_demo(workers=2, arguments=["-k", "sync", "--threads", "1", "-c", str(configuration), *start.PATIENT])
-
-
-def test_without_a_thread(threadless: Demo) -> None:
+def test_without_a_thread(hooked_demo: Callable[[str], Demo]) -> None:
     """Requests are served, operators look and change; what could not be asked is named, in no answer is it fine."""
+    threadless = hooked_demo(_CONFIGURATION)
     client = Client(threadless)
     for path in _SHOWN.split():
         client.get(path, operator=True)

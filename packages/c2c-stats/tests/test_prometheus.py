@@ -1,6 +1,7 @@
 """/metrics: read back by prometheus_client's own parsers."""
 
 import gzip
+import resource
 import subprocess
 import sys
 
@@ -303,3 +304,17 @@ def test_a_fork_counts_nothing_twice():
     """What the parent recorded is the parent's: the sum of both has it once, the child's own numbers do not have it."""
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines() == ["['c2c_t_seconds_count 2.0', 'c2c_c_total 11.0']", "{'c': 1.0} 1.0"]
+
+
+def test_what_can_not_be_read_is_no_sum(make_app):
+    """Where nothing can be opened, the numbers of this process alone would be a step back: there are none."""
+    app = make_app()
+    app.get("/metrics")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        answer = app.get("/metrics", status=503)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "Too many open files" in answer.text
+    app.get("/metrics")

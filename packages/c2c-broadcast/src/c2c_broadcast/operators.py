@@ -298,6 +298,7 @@ def guard_view(view: Callable[[Any, Any], Any], info: Any) -> Callable[[Any, Any
 
 
 def _seen(view: Callable[[Any, Any], Any], context: Any, request: Any) -> Any:
+    """Return what a view answers; where it has to open something and can't, the reason is no traceback."""
     try:
         return view(context, request)
     except OSError as error:

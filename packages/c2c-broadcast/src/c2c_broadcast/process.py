@@ -83,11 +83,10 @@ class Process:
     def alive(self) -> bool:
         """Whether it still runs; one that is stopped does, a zombie does not. What there is and can't be read does."""
         try:
-            os.kill(self.pid, 0)
+            with contextlib.suppress(PermissionError):  # another user's
+                os.kill(self.pid, 0)
         except (ProcessLookupError, OverflowError):
             return False
-        except OSError:  # another user's
-            pass
         fields = _stat(PROC, self.pid)
         return fields is None or (fields[_STATE] not in _DEAD and int(fields[_STARTED]) == self.ticks)
 
@@ -353,14 +352,13 @@ def at_fork(owner: _Forkable) -> None:
 def at_exit(owner: _Ending) -> None:
     """Call ``owner.at_exit()`` when this process ends, and in forked children of it, as long as ``owner`` lives.
 
-    Also in a child of ``multiprocessing``, which ends without ``atexit``; not where the process is killed or ends by
-    ``os._exit``. Call it again in a child where the owner is used there first: twice is fine.
+    Also in children of ``multiprocessing``, which call it again (twice is fine); not by a kill or ``os._exit``.
     """
-    first, pid = _ENDING.add(owner), os.getpid()
+    first = _ENDING.add(owner)
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
-    if util and process and process.parent_process() is not None:  # from Python 3.13 on it runs atexit, too
-        if pid not in _FINALIZED_IN:
-            _FINALIZED_IN.add(pid)
+    if util and process and process.parent_process() is not None:  # spawned, and from Python 3.13 on, atexit runs, too
+        if os.getpid() not in _FINALIZED_IN:
+            _FINALIZED_IN.add(os.getpid())
             util.Finalize(None, _ENDING.call, args=("at_exit",), exitpriority=0)
     elif first:
         atexit.register(_ENDING.call, "at_exit")
