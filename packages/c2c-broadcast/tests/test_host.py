@@ -114,7 +114,8 @@ def test_reload_recycling_and_new_workers(service, eventually):
         # Who lives before the question and after it is named, or it is not complete. One that has left is ending.
         unnamed = before & set(server.pids()) - named if found["complete"] else set()
         eventually(lambda unnamed=unnamed: not unnamed & set(server.pids()))
-    eventually(lambda: all_answer(server), 60)
+    # Each look replaces workers, too: on a slow machine they need a while to come.
+    eventually(lambda: time.sleep(2) or all_answer(server), 120)
 
 
 class Upgraded:
