@@ -87,6 +87,7 @@ def server(
     programs = Path(sys.executable).parent
     command: list[str | Path] = [programs / "gunicorn", "--log-level=error", "benchmarks.request:factory()"]
     if whole:
+        environ["C2C_EXCLUDE"] = "c2c_db" if contender.endswith("no database") else ""  # c2c-run is to know it, too
         (folder / "service.ini").write_text(_INI)
         environ["GUNICORN_PARAMS"] = "--log-level=error"
         command = [programs / "c2c-run", folder / "service.ini", "--"]

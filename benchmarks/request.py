@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks._case import Found, Growth, measured
-from benchmarks._servers import Asked, statsd_reader
+
+if TYPE_CHECKING:
+    from benchmarks._servers import Asked
 
 BARE = "Pyramid"
 BASE = "Pyramid, pyramid_tm, cornice"
@@ -63,11 +65,13 @@ def cases() -> Iterator[Found]:
 class contenders(ExitStack):  # noqa: N801 # used as a function
     """Give a function that starts a contender by its name, once; all end with the block. ``under``: what runs them."""
 
-    def __enter__(self) -> Callable[..., Asked]:  # type: ignore[override] # what is wanted of it
+    def __enter__(self) -> "Callable[..., Asked]":  # type: ignore[override] # what is wanted of it
+        from benchmarks._servers import Asked, statsd_reader  # a server that is measured has no use for it
+
         super().__enter__()
         port, started = self.enter_context(statsd_reader()), {}
 
-        def start(name: str, under: tuple[str, ...] = ()) -> Asked:
+        def start(name: str, under: tuple[str, ...] = ()) -> "Asked":
             if name not in started:
                 started[name] = self.enter_context(closing(Asked("benchmarks.request", name, port, under=under)))
                 started[name].ask("ping 5")
@@ -76,7 +80,7 @@ class contenders(ExitStack):  # noqa: N801 # used as a function
         return start
 
 
-def _sample(one: Asked, kind: str) -> Callable[[], float]:
+def _sample(one: "Asked", kind: str) -> Callable[[], float]:
     """Return what gives microseconds a request; of many statements, a statement: over a request that has none."""
     statements = int(kind.removeprefix("sql")) if kind.startswith("sql") else 0
     count = max(1, 500 // statements) if statements else 200

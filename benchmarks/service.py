@@ -52,14 +52,14 @@ def cases() -> Iterator[Found]:
                 _wait_for_workers(master, 2)
                 for _ in range(_WARM_UP):
                     answers(port)
-                return sum(map(_pss, children(master)))
+                return sum(map(_pss, [master, *children(master)]))
 
         starts = {name: partial(seconds, name) for name in (WHOLE, BASE)}
         yield measured("start of five workers, to the first answer", "s", starts, 4, most={BASE: 1.2})
         for title, end, arguments in (
-            ("two workers' memory (PSS)", "", ()),
-            ("two workers' memory, no database", NO_DATABASE, ()),
-            ("two workers' memory with --preload", "", ("--preload",)),
+            ("two workers' and their master's memory (PSS)", "", ()),
+            ("two workers' and their master's memory, no database", NO_DATABASE, ()),
+            ("two workers' and their master's memory with --preload", "", ("--preload",)),
         ):
             sizes = {name + end: partial(megabytes, name + end, *arguments) for name in (WHOLE, BASE)}
             yield measured(title, "MB", sizes, 1, most={BASE + end: 1.15})

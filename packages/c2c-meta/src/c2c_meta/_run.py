@@ -7,7 +7,7 @@ standard library only. Everything of gunicorn's works as always: its arguments, 
 
 import argparse
 import contextlib
-import functools
+import importlib
 import importlib.metadata
 import os
 import re
@@ -29,7 +29,7 @@ PROGRAM = [sys.executable, "-P", "-m", "c2c_meta"]
 
 def refuse(what: object) -> NoReturn:
     """Say in one line what can't be, and end with status 2."""
-    sys.stderr.write(f"c2c-run: {what}\n")
+    sys.stderr.write(f"c2c-run: {' '.join(str(what).split())}\n")
     sys.exit(2)
 
 
@@ -97,8 +97,7 @@ def _check(path: str) -> NoReturn:
         set_up_logging_once(path)
     except IniError as error:
         refuse(error)
-    problem = check_settings(path)
-    if problem is not None:
+    if (problem := check_settings(path)) is not None:
         refuse(problem)
     values = ini_settings(path)
     for name, near in misspelt(settings_classes(values), values).items():
@@ -112,8 +111,8 @@ def serve() -> None:
     path = config_path(os.environ)
     # What the file names may be beside it, wherever this is started; gunicorn's own folder (--chdir) comes first.
     sys.path.append(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
-    checked = _check_in_a_child(path)
-    if uses_gevent(sys.argv[1:], os.environ):
+    kind = worker_class(sys.argv[1:], os.environ)
+    if "gevent" in kind:
         # Before anybody looks at the standard library: gunicorn does it in the worker only, when locks and queues have
         # been made that would stop all greenlets.
         try:
@@ -123,53 +122,51 @@ def serve() -> None:
         monkey.patch_all()
     from c2c_broadcast import ConfigurationError
     from c2c_meta._coverage import start_coverage
-    from c2c_meta._ini import IniError, set_up_logging_once
+    from c2c_meta._ini import IniError, ini_settings, set_up_logging_once
 
     try:
         start_coverage()
         set_up_logging_once(path)
+        # Once for all workers, who share the memory, and nothing of the application; for eventlet gunicorn patches the
+        # standard library in the worker.
+        for name in _taking_part(ini_settings(path)) if "eventlet" not in kind else ():
+            with contextlib.suppress(Exception):  # what is missing is said by those who need it
+                importlib.import_module(name)
     except (IniError, ConfigurationError) as error:
-        if checked():  # which says the same where the file itself is wrong
-            refuse(error)
+        refuse(error)
+    if not _is_right(path):
         sys.exit(2)
     sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast
 
     from c2c_meta._gunicorn import GunicornApplication
 
-    application = GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run")
-    if not checked():
-        sys.exit(2)
-    application.run()
+    GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run").run()
 
 
-def uses_gevent(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Tell whether gunicorn's workers are gevent's: by its arguments, else GUNICORN_CMD_ARGS, else its file.
+def worker_class(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return gunicorn's kind of workers: by its arguments, else GUNICORN_CMD_ARGS, else its file; empty if not said.
 
     The file is Python, and is read for a plain ``worker_class = "gevent"`` only.
     """
     given = [" ".join(argv), environ.get("GUNICORN_CMD_ARGS", "")]
-    kinds, files = ([found for words in given for found in re.findall(option, words)[-1:]] for option in _OPTIONS)
+    kinds, files = ([str(found) for words in given for found in re.findall(option, words)[-1:]] for option in _OPTIONS)
     path = (files or ["gunicorn.conf.py"])[0].removeprefix("file:")
-    return "gevent" in ((kinds or [_worker_class_in(path)])[0] or "")
+    return kinds[0] if kinds else _worker_class_in(path)
 
 
-def _worker_class_in(path: str) -> str | None:
-    try:
+def _worker_class_in(path: str) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):  # "python:module", or none
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 # pathlib costs every start its import
             found = re.search(r"""^worker_class\s*=\s*["']([^"']+)["']""", file.read(), re.MULTILINE)
-    except (OSError, UnicodeDecodeError):  # "python:module", or none
-        return None
-    return found[1] if found else None
+        return found[1] if found else ""
+    return ""
 
 
-def _check_in_a_child(path: str) -> Callable[[], bool]:
-    """Begin to read all settings; what this returns waits for it, and tells whether nothing is wrong.
-
-    What it takes to know is imported in a child: it is not in the master's memory, and costs half of its time.
-    """
+# os.fork and os.waitpid as they are before gevent.
+def _is_right(path: str, fork: Callable[[], int] = os.fork, wait: Callable[..., Any] = os.waitpid) -> bool:
+    """Tell whether all settings can be read, and say what can't be: in a child, which may import the application."""
     sys.stdout.flush()
-    wait = os.waitpid  # as it is before gevent
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         problem = None
         with contextlib.suppress(BaseException):  # the application meets what this is, and says it with its traceback
@@ -177,7 +174,7 @@ def _check_in_a_child(path: str) -> Callable[[], bool]:
             if problem is not None:
                 print(f"c2c-run: {problem}", file=sys.stderr, flush=True)  # noqa: T201 # _exit flushes nothing
         os._exit(0 if problem is None else 2)
-    return functools.cache(lambda: os.waitstatus_to_exitcode(wait(pid, 0)[1]) != 2)  # noqa: PLR2004 # as above
+    return os.waitstatus_to_exitcode(wait(pid, 0)[1]) != 2  # noqa: PLR2004 # as above
 
 
 def check_settings(path: str) -> str | None:
@@ -200,10 +197,15 @@ def check_settings(path: str) -> str | None:
 
 def settings_classes(values: Mapping[str, str]) -> list[type[Any]]:
     """Return the settings classes of all packages that take part, imported for that."""
-    from c2c_broadcast import load
-    from c2c_meta._glue import MetaSettings
-    from c2c_meta._names import OPTIONAL_PACKAGES, PACKAGES
-
-    taking_part = {"c2c_meta", *PACKAGES, *OPTIONAL_PACKAGES} - set(load(MetaSettings, values).exclude)
+    taking_part = {"c2c_meta", *_taking_part(values)}
     points = importlib.metadata.entry_points(group="c2c.settings")
     return [point.load() for point in points if point.module.partition(".")[0] in taking_part]
+
+
+def _taking_part(values: Mapping[str, str]) -> list[str]:
+    from c2c_broadcast import load
+    from c2c_meta._glue import MetaSettings
+    from c2c_meta._names import PACKAGES
+
+    exclude = load(MetaSettings, values).exclude
+    return [name for name in (*PACKAGES, "c2c_auth") if name not in exclude]
