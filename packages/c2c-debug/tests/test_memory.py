@@ -53,6 +53,16 @@ def test_types_and_leaks(service):
     assert "timeout" not in found
 
 
+def test_what_a_master_froze(service):
+    """Objects that the collector was told to leave alone before the fork (``gc.freeze``) are seen as all others."""
+    frozen = [Leak("frozen") for _ in range(3)]
+    gc.freeze()
+    try:
+        assert len(_one(service, f"analyze_type={LEAK}")[LEAK]["biggest_objects"]) == len(frozen)
+    finally:
+        gc.unfreeze()
+
+
 def test_an_object_that_nothing_refers_to(service):
     """What C code took and never gave back is told as leaking, with how many of it there are."""
     lost = [Leak("to C") for _ in range(3)]

@@ -23,7 +23,7 @@ UNUSED = "c2c_sentry c2c_stats c2c_rest c2c_db c2c_page c2c_auth"
 MASTERS = "c2c_health c2c_debug"
 
 TINY = """
-import logging, os, re, signal, threading, time
+import gc, logging, os, re, signal, threading, time
 from pathlib import Path
 from pyramid.config import Configurator
 from c2c_broadcast import broadcast
@@ -47,6 +47,7 @@ def main(global_config, **settings):
     views = {
         "hello": lambda request: {"pid": os.getpid(), "ppid": os.getppid(), "settings": dict(settings)},
         "host": lambda request: request.domain,
+        "frozen": lambda request: gc.get_freeze_count(),
         "asked": lambda request: [answer["pid"] for answer in broadcast.ask("tiny").answers],
         "globals": lambda request: dict(global_config),
         "slow": slow,

@@ -38,6 +38,7 @@ def test_workers(folder, preload):
     assert process.get("/hello")[2]["ppid"] == process.popen.pid
     builders = re.findall(r"INI\|(\d+)\|WARNING\|tiny\|tiny is built", process.log)
     assert builders == [str(process.popen.pid)] if preload else len(set(builders)) == 2
+    assert process.get("/frozen")[2] > 10_000  # objects that its collector does not make copies of
     assert process.log.count("INI|") > process.log.count("tiny is imported") == len(builders)
 
 

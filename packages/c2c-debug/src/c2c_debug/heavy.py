@@ -1,5 +1,6 @@
 """Heavy calls: one at a time in a process, with an end in time, asked of all processes."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class Tools:
         if inside:
             message = f"{inside} is at work in this process; one heavy call at a time: try again later"
             raise json_error(HTTPTooManyRequests, message, _LATER)
+        gc.unfreeze()  # what c2c-run's master had before its workers: it is to be seen, too
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import functools
+import gc
 import logging
 import mmap
 import os
@@ -72,6 +73,8 @@ class WatchingArbiter(Arbiter):
             why = "end what does, or choose another with --bind" if isinstance(error, SystemExit) else error
             _refuse(f"can't listen at {', '.join(map(str, self.cfg.bind))}: {why}")
         _safe(_when_ready, self)
+        gc.collect()
+        gc.freeze()  # a collector writes to all that it looks at: workers would have copies of what they share
 
     def reap_workers(self) -> None:
         """Note how each one ended: gunicorn asks the system, logs it and forgets it."""
@@ -154,10 +157,7 @@ class WatchingArbiter(Arbiter):
 
 
 def _when_ready(server: Any) -> None:
-    """Let the master linger at SIGTERM, open the probe address, and watch what its workers have in hand.
-
-    None of it where the package that does it is left out.
-    """
+    """Let the master linger at SIGTERM, serve probes, watch what its workers have in hand: what takes part."""
     from c2c_broadcast import load
     from c2c_health import HealthSettings
     from c2c_health import gunicorn as health_hooks
