@@ -97,7 +97,7 @@ class Host:
     def members(self) -> tuple[list[tuple[Path, Member]], list[Member]]:
         """Return the other members, and the workers of this service that have not begun to listen."""
         found, known = {}, {self._me.process}
-        for name in os.listdir(self._folder):  # noqa: PTH208 # at each broadcast: a third of the time
+        for name in {*os.listdir(self._folder)} - {self.path.name}:  # noqa: PTH208 # at each broadcast: a third of the time
             if name in self._seen:  # a name is of one process for good
                 found[name] = self._seen[name]
                 continue
@@ -109,7 +109,6 @@ class Host:
                     known.add(process)
                 else:
                     path.unlink()
-        found.pop(self.path.name, None)
         self._seen = found
         others = list(found.values())
         known.update(member.process for _, member in others)
@@ -147,7 +146,7 @@ class Host:
                         time.sleep(_DYING)
                 closing = self._closing
                 now = math.inf if closing else time.monotonic()
-                for key in list(selector.get_map().values()):
+                for key in list(selector.get_map().values()) if len(selector.get_map()) > 1 else ():
                     if key.data is not None and key.data.deadline < now:
                         selector.unregister(key.fileobj)
                         key.data.sock.close()

@@ -571,7 +571,8 @@ class Pool:
                 # One step from a job to the next: a thread between the two would look busy, and another be started.
                 if ran:
                     self._running[kind] -= 1
-                    self._running += Counter()  # without those that are 0
+                    if not self._running[kind]:
+                        del self._running[kind]
                     ran = False
                 item = next((one for one in self._jobs if one[1] is None or self._running[one[0]] < one[1]), None)
                 if item is not None:

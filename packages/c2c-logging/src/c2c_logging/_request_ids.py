@@ -64,7 +64,7 @@ def find_id(environ: Mapping[str, Any], header: str) -> str | None:
             value = root[1]
         if value and (found := clean(value)):
             return found
-    trace = Trace.parse(environ.get("HTTP_TRACEPARENT", ""))
+    trace = Trace.parse(environ["HTTP_TRACEPARENT"]) if "HTTP_TRACEPARENT" in environ else None
     return trace.trace_id if trace else None
 
 

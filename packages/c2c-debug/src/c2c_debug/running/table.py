@@ -88,7 +88,7 @@ class Row:
     def turn(self, phase: int) -> None:
         """Go on to another phase."""
         self.base = phase
-        self.enter(phase)
+        _pack_phase(self._file.buffer, self._at, phase, 0, monotonic(), b"")
 
     def __del__(self) -> None:
         # The thread, or greenlet, has ended. In a forked child those of other threads end, too: they are the parent's.

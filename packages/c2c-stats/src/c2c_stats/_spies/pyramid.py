@@ -28,9 +28,10 @@ def described(route: str) -> str:
 
 def server_timing(begin: str, total: float, render: float | None, statements: float, sql: float) -> str:
     """Return the header's value; ``begin`` is as ``described`` gave it, durations are in seconds."""
-    text = f"{begin}, total;dur={total * 1000:.3f}"
-    if render is not None:
-        text += f", render;dur={render * 1000:.3f}"
+    if render is None:
+        text = f"{begin}, total;dur={total * 1000:.3f}"
+    else:
+        text = f"{begin}, total;dur={total * 1000:.3f}, render;dur={render * 1000:.3f}"
     if statements:
         text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
     return text
@@ -38,10 +39,10 @@ def server_timing(begin: str, total: float, render: float | None, statements: fl
 
 def put_header(headers: list[tuple[str, str]], text: str) -> None:
     """Add the header; in place of ours, where the application gives out one response object again and again."""
-    for index, header in enumerate(headers):
-        if header[0] == _NAME and header[1].startswith("route;desc="):
-            headers[index] = (_NAME, text)
-            return
+    for name, value in headers:
+        if name == _NAME and value.startswith("route;desc="):
+            headers.remove((name, value))
+            break
     headers.append((_NAME, text))
 
 
