@@ -47,22 +47,26 @@ def cases() -> Iterator[Found]:
             with serve(name, 5):
                 return time.perf_counter() - start
 
-        def megabytes(name: str, *arguments: str) -> float:
+        def megabytes(name: str, *arguments: str) -> tuple[float, float]:
+            """Return what two workers have, and what they have with their master."""
             with serve(name, 2, *arguments) as (port, master):
                 _wait_for_workers(master, 2)
                 for _ in range(_WARM_UP):
                     answers(port)
-                return sum(map(_pss, [master, *children(master)]))
+                workers = sum(map(_pss, children(master)))
+                return workers, workers + _pss(master)
 
         starts = {name: partial(seconds, name) for name in (WHOLE, BASE)}
         yield measured("start of five workers, to the first answer", "s", starts, 4, most={BASE: 1.2})
-        for title, end, arguments in (
-            ("two workers' and their master's memory (PSS)", "", ()),
-            ("two workers' and their master's memory, no database", NO_DATABASE, ()),
-            ("two workers' and their master's memory with --preload", "", ("--preload",)),
+        for what, end, arguments in (
+            ("", "", ()),
+            (", no database", NO_DATABASE, ()),
+            (" with --preload", "", ("--preload",)),
         ):
-            sizes = {name + end: partial(megabytes, name + end, *arguments) for name in (WHOLE, BASE)}
-            yield measured(title, "MB", sizes, 1, most={BASE + end: 1.15})
+            sizes = {name + end: megabytes(name + end, *arguments) for name in (WHOLE, BASE)}
+            for index, whose in enumerate(("two workers' memory (PSS)", "the same with their master's")):
+                samples = {name: [found[index]] for name, found in sizes.items()}
+                yield Case(whose + what, "MB", samples, {} if index else {BASE + end: 1.15})
         yield _growth()
         if wrk := shutil.which("wrk"):
             with contextlib.ExitStack() as stack:

@@ -509,8 +509,7 @@ class Pool:
         # Of the threads that wait for a job: the cheapest way to wake one.
         self._free: list[queue.SimpleQueue[None]] = []
         self._closed = False
-        self.count = 0
-        """How many threads there are."""
+        self.count = 0  # how many threads there are
 
     @property
     def queued(self) -> int:
@@ -550,9 +549,9 @@ class Pool:
 
     def _able(self) -> int:
         """Return how many of the jobs that wait may run now; of a kind at its limit, who runs one takes the next."""
-        kinds, able = Counter(self._running), 0
+        kinds, able = dict[Hashable, int](), 0
         for kind, limit, _ in self._jobs:
-            kinds[kind] += 1
+            kinds[kind] = kinds.get(kind, self._running[kind]) + 1
             able += limit is None or kinds[kind] <= limit
         return able
 
