@@ -166,15 +166,15 @@ def test_light(folder):
     assert heavy.isdisjoint(folder.python(code).split())
 
 
-@pytest.mark.parametrize("params", ["--worker-class gthread", "--worker-class sync", "-k eventlet"])
+@pytest.mark.parametrize("params", ["--worker-class gthread", "--worker-class sync", "-k eventlet", "--reload"])
 def test_packages_are_imported_once_for_all_workers(folder, params):
-    """By the master, before the application: but what is left out, and where the standard library is patched later."""
+    """By the master, before the application: but what is left out, and where workers patch or read all themselves."""
     folder.write("gunicorn.conf.py", "def on_starting(_server): raise SystemExit(0)")  # all that is before the workers
     folder.write("sitecustomize.py", SAY_AT_EXIT)
     folder.setting("c2c.exclude = c2c_rest c2c_page")
     done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()} {params}")
     imported = done.stdout.splitlines()[-1].split()
-    there = params != "-k eventlet"
+    there = params.startswith("--worker-class")
     assert ("c2c_db" in imported, "sqlalchemy" in imported, "c2c_rest" in imported) == (there, there, False)
     assert "tiny" not in imported
 

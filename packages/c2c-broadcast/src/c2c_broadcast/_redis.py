@@ -220,14 +220,16 @@ class Redis:
         call.whole = False
         if not self._usable(timeout):
             return
-        publish = ("PUBLISH", self._ask_channel, self._head + message[1:])
-        results = self._run(publish, ("TIME",), ("HGETALL", self._key), timeout=timeout)
-        if results is None or results[0] is None or results[2] is None:
+        sent = self._run(("PUBLISH", self._ask_channel, self._head + message[1:]), timeout=timeout)
+        if sent is None or sent[0] is None:
+            return
+        results = self._run(("TIME",), ("HGETALL", self._key), timeout=end - time.monotonic())
+        if results is None or results[1] is None:
             return
         # Where it may not listen or tell of itself, others can't answer this process, or don't know it.
         call.whole = whole and not self._deaf and f"HSET {self._key}" not in self.refused
-        call.begun = self._set_clock(results[1])
-        others = self._others(results[2])
+        call.begun = self._set_clock(results[0])
+        others = self._others(results[1])
         call.expect(others)
         awaited, until = self._awaited
         if time.monotonic() < until:

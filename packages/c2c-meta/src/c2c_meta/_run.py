@@ -127,9 +127,9 @@ def serve() -> None:
     try:
         start_coverage()
         set_up_logging_once(path)
-        # Once for all workers, who share the memory, and nothing of the application; for eventlet gunicorn patches the
-        # standard library in the worker.
-        for name in _taking_part(ini_settings(path)) if "eventlet" not in kind else ():
+        # Once for all workers, who share the memory, and nothing of the application; not where they read all anew, or
+        # patch the standard library first.
+        for name in () if "--reload" in sys.argv or "eventlet" in kind else _taking_part(ini_settings(path)):
             with contextlib.suppress(Exception):  # what is missing is said by those who need it
                 importlib.import_module(name)
     except (IniError, ConfigurationError) as error:
