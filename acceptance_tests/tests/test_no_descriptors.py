@@ -45,6 +45,7 @@ def test_without_a_descriptor(hooked_demo: Callable[[str], Demo]) -> None:
         client.get(path, operator=True)
     for path in ("/c2c/members", "/c2c/overview", "/c2c/stats.json?scope=all", "/c2c/debug/running"):
         assert not client.get(path, operator=True, headers=_HEADER)["complete"], path
+    client.members()  # of the process that this connection leads to: it now knows the other, and can name it
     (missing,) = client.get("/c2c/members", operator=True, headers=_HEADER)["missing"]
     assert missing["pid"] in client.demo.service.workers()
     changed = client.get("/c2c/logging/level?name=acceptance_app&level=DEBUG", operator=True, headers=_HEADER)
