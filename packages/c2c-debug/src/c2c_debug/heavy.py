@@ -16,8 +16,7 @@ KEY = "c2c_debug.tools"
 LONGEST = 60.0
 """Seconds for which any tool may work."""
 
-# Beyond the deadline of the work itself, for the way there and back and what cannot be interrupted.
-_MARGIN = 10.0
+_MARGIN = 10.0  # beyond the deadline of the work: for the way there and back, and what can't be interrupted
 _LATER = {"Retry-After": "10"}
 
 
@@ -47,7 +46,8 @@ class Tools:
         if inside:
             message = f"{inside} is at work in this process; one heavy call at a time: try again later"
             raise json_error(HTTPTooManyRequests, message, _LATER)
-        gc.unfreeze()  # what c2c-run's master had before its workers: it is to be seen, too
+        if name != "profile":  # of objects, those too that c2c-run's master had before its workers are to be seen
+            gc.unfreeze()
         try:
             yield
         finally:
