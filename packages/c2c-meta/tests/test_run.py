@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from c2c_meta._run import DEFAULT_PARAMS, prepare, worker_class
+from c2c_meta._run import DEFAULT_PARAMS, prepare, uses_gevent
 
 
 @pytest.fixture
@@ -34,22 +34,18 @@ def test_defaults(gunicorn):
 def test_workers_of_gevent_are_known_before_gunicorn_reads_its_arguments(tmp_path, monkeypatch):
     """From the last argument, else GUNICORN_CMD_ARGS, else the configuration file; what can't be read is no yes."""
     monkeypatch.chdir(tmp_path)
-
-    def is_gevent(argv, environ):
-        return "gevent" in worker_class(argv, environ)
-
-    assert is_gevent(["c2c:app", "-k", "gthread", "-kgevent"], {})
-    assert is_gevent(["--worker-class=gunicorn.workers.ggevent.GeventWorker"], {})
-    assert is_gevent([], {"GUNICORN_CMD_ARGS": "-w 2 -k gevent_wsgi"})
-    assert not is_gevent(["-k", "gthread"], {"GUNICORN_CMD_ARGS": "-k gevent"})
-    assert not is_gevent(["-k"], {})
-    assert not is_gevent([], {"GUNICORN_CMD_ARGS": "'"})
-    assert not is_gevent(["-c", "python:nowhere"], {})
+    assert uses_gevent(["c2c:app", "-k", "gthread", "-kgevent"], {})
+    assert uses_gevent(["--worker-class=gunicorn.workers.ggevent.GeventWorker"], {})
+    assert uses_gevent([], {"GUNICORN_CMD_ARGS": "-w 2 -k gevent_wsgi"})
+    assert not uses_gevent(["-k", "gthread"], {"GUNICORN_CMD_ARGS": "-k gevent"})
+    assert not uses_gevent(["-k"], {})
+    assert not uses_gevent([], {"GUNICORN_CMD_ARGS": "'"})
+    assert not uses_gevent(["-c", "python:nowhere"], {})
     file = tmp_path / "gunicorn.conf.py"
     file.write_text("workers = 2\nworker_class = 'gevent'\n")
-    assert is_gevent([], {})
-    assert not is_gevent(["-k", "sync"], {})
-    assert is_gevent(["-c", f"file:{file}"], {})
+    assert uses_gevent([], {})
+    assert not uses_gevent(["-k", "sync"], {})
+    assert uses_gevent(["-c", f"file:{file}"], {})
 
 
 def _run(folder, *arguments, **environ):
@@ -166,17 +162,18 @@ def test_light(folder):
     assert heavy.isdisjoint(folder.python(code).split())
 
 
-@pytest.mark.parametrize("params", ["--worker-class gthread", "--worker-class sync", "-k eventlet", "--reload"])
-def test_packages_are_imported_once_for_all_workers(folder, params):
+@pytest.mark.parametrize(
+    ("params", "configured"),
+    [("--worker-class gthread", ""), ("", ""), ("-k eventlet", ""), ("--reload", ""), ("", "reload = True\n")],
+)
+def test_packages_are_imported_once_for_all_workers(folder, params, configured):
     """By the master, before the application: but what is left out, and where workers patch or read all themselves."""
-    folder.write("gunicorn.conf.py", "def on_starting(_server): raise SystemExit(0)")  # all that is before the workers
-    folder.write("sitecustomize.py", SAY_AT_EXIT)
+    hook = "def on_starting(_server): raise SystemExit(0)"  # all that is before the workers
+    folder.write("gunicorn.conf.py", configured + hook)
+    folder.write("sitecustomize.py", "import atexit, sys; atexit.register(lambda: print(*sys.modules))")
     folder.setting("c2c.exclude = c2c_rest c2c_page")
     done = folder.run("c2c-run", "production.ini", GUNICORN_PARAMS=f"-b 127.0.0.1:{folder.free_port()} {params}")
     imported = done.stdout.splitlines()[-1].split()
-    there = params.startswith("--worker-class")
+    there = params in {"--worker-class gthread", ""} and not configured
     assert ("c2c_db" in imported, "sqlalchemy" in imported, "c2c_rest" in imported) == (there, there, False)
     assert "tiny" not in imported
-
-
-SAY_AT_EXIT = "import atexit, sys; atexit.register(lambda: print(*sys.modules))"

@@ -111,8 +111,7 @@ def serve() -> None:
     path = config_path(os.environ)
     # What the file names may be beside it, wherever this is started; gunicorn's own folder (--chdir) comes first.
     sys.path.append(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
-    kind = worker_class(sys.argv[1:], os.environ)
-    if "gevent" in kind:
+    if uses_gevent(sys.argv[1:], os.environ):
         # Before anybody looks at the standard library: gunicorn does it in the worker only, when locks and queues have
         # been made that would stop all greenlets.
         try:
@@ -127,39 +126,40 @@ def serve() -> None:
     try:
         start_coverage()
         set_up_logging_once(path)
-        # Once for all workers, who share the memory, and nothing of the application; not where they read all anew, or
-        # patch the standard library first.
-        for name in () if "--reload" in sys.argv or "eventlet" in kind else _taking_part(ini_settings(path)):
+        sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast
+        from c2c_meta._gunicorn import GunicornApplication
+
+        application = GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run")
+        # Once for all workers, who share the memory; not where they read all anew, or patch the standard library first.
+        anew = application.cfg.reload or "eventlet" in application.cfg.worker_class_str
+        for name in () if anew else _taking_part(ini_settings(path)):
             with contextlib.suppress(Exception):  # what is missing is said by those who need it
                 importlib.import_module(name)
     except (IniError, ConfigurationError) as error:
         refuse(error)
     if not _is_right(path):
         sys.exit(2)
-    sys.argv[0] = "c2c-run"  # what this program is called, in messages and among the members of a broadcast
-
-    from c2c_meta._gunicorn import GunicornApplication
-
-    GunicornApplication("%(prog)s [INI] [-- gunicorn arguments]", prog="c2c-run").run()
+    application.run()
 
 
-def worker_class(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Return gunicorn's kind of workers: by its arguments, else GUNICORN_CMD_ARGS, else its file; empty if not said.
+def uses_gevent(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Tell whether gunicorn's workers are gevent's: by its arguments, else GUNICORN_CMD_ARGS, else its file.
 
     The file is Python, and is read for a plain ``worker_class = "gevent"`` only.
     """
     given = [" ".join(argv), environ.get("GUNICORN_CMD_ARGS", "")]
-    kinds, files = ([str(found) for words in given for found in re.findall(option, words)[-1:]] for option in _OPTIONS)
+    kinds, files = ([found for words in given for found in re.findall(option, words)[-1:]] for option in _OPTIONS)
     path = (files or ["gunicorn.conf.py"])[0].removeprefix("file:")
-    return kinds[0] if kinds else _worker_class_in(path)
+    return "gevent" in ((kinds or [_worker_class_in(path)])[0] or "")
 
 
-def _worker_class_in(path: str) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):  # "python:module", or none
+def _worker_class_in(path: str) -> str | None:
+    try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 # pathlib costs every start its import
             found = re.search(r"""^worker_class\s*=\s*["']([^"']+)["']""", file.read(), re.MULTILINE)
-        return found[1] if found else ""
-    return ""
+    except (OSError, UnicodeDecodeError):  # "python:module", or none
+        return None
+    return found[1] if found else None
 
 
 # os.fork and os.waitpid as they are before gevent.

@@ -28,10 +28,9 @@ def described(route: str) -> str:
 
 def server_timing(begin: str, total: float, render: float | None, statements: float, sql: float) -> str:
     """Return the header's value; ``begin`` is as ``described`` gave it, durations are in seconds."""
-    if render is None:
-        text = f"{begin}, total;dur={total * 1000:.3f}"
-    else:
-        text = f"{begin}, total;dur={total * 1000:.3f}, render;dur={render * 1000:.3f}"
+    text = f"{begin}, total;dur={total * 1000:.3f}"
+    if render is not None:
+        text += f", render;dur={render * 1000:.3f}"
     if statements:
         text += f', db;dur={sql * 1000:.3f};desc="{statements:.0f} {"query" if statements == 1 else "queries"}"'
     return text
@@ -39,10 +38,10 @@ def server_timing(begin: str, total: float, render: float | None, statements: fl
 
 def put_header(headers: list[tuple[str, str]], text: str) -> None:
     """Add the header; in place of ours, where the application gives out one response object again and again."""
-    for name, value in headers:
+    for index, (name, value) in enumerate(headers):
         if name == _NAME and value.startswith("route;desc="):
-            headers.remove((name, value))
-            break
+            headers[index] = (_NAME, text)  # in one step: another thread may be giving out the same response
+            return
     headers.append((_NAME, text))
 
 
