@@ -140,7 +140,7 @@ def test_a_worker_that_holds_the_interpreter(full):
 def test_a_stuck_member(full):
     """Live is red, whichever member answers, when a process's threads have all been in the same requests too long."""
     server, address = full(workers=2, threads=1, C2C_LIVE_STUCK_SECONDS="1.5", C2C_READY_BUSY_SECONDS="1.5")
-    [asleep] = _sleep(server, 1, 6)
+    [asleep] = _sleep(server, 1, 15)  # so long that a slow machine has looked twenty times
     _wait(lambda: _get(address, "/live")[0] == 500)
     for _ in range(20):
         status, body = _get(address, "/live")
